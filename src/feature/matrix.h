@@ -1,0 +1,56 @@
+/* matrix.h - what learners see: columns of numbers, of category codes, or of sparse numbers.
+ *
+ *   NUMERIC   num[n_rows]                 NaN = missing
+ *   CATEGORY  code[n_rows]                0 .. n_categories - 1, -1 = missing or unseen
+ *   SPARSE    (row[k], value[k]) k < n_set, rows ascending; the others are 0
+ *
+ * Column arrays are 64-byte aligned and owned by the matrix. Feature descriptions belong to the
+ * pipeline that made the matrix and must outlive it. */
+#ifndef QN_FEATURE_MATRIX_H
+#define QN_FEATURE_MATRIX_H
+
+#include "base/error.h"
+
+typedef enum qn_feature_kind {
+    QN_FEATURE_NUMERIC,
+    QN_FEATURE_CATEGORY,
+    QN_FEATURE_SPARSE,
+} qn_feature_kind;
+
+typedef struct qn_feature {
+    char *name;              /* "age", "city=Paris", "message#412"; owned by the pipeline */
+    qn_feature_kind kind;
+    int32_t n_categories;    /* CATEGORY only */
+    int32_t i_input;         /* the pipeline input column it comes from (the first of a cross) */
+} qn_feature;
+
+typedef struct qn_matrix_column {
+    double *num;    /* NUMERIC */
+    int32_t *code;  /* CATEGORY */
+    int64_t n_set;  /* SPARSE */
+    int64_t *row;
+    double *value;
+} qn_matrix_column;
+
+typedef struct qn_matrix {
+    int64_t n_rows;
+    int32_t n_features;
+    const qn_feature *features; /* n_features; borrowed from the pipeline (or the test) */
+    qn_matrix_column *columns;  /* n_features; owned */
+} qn_matrix;
+
+/* Columns without arrays yet: num and code are allocated (NaN, -1), sparse columns are empty. */
+qn_status qn_matrix_new(int64_t n_rows, const qn_feature *features, int32_t n_features,
+                        qn_matrix **ret_matrix, qn_error *err) QN_MUST_USE;
+void qn_matrix_free(qn_matrix **matrix);
+size_t qn_matrix_bytes(const qn_matrix *matrix);
+
+/* A matrix of the given rows (in that order). */
+qn_status qn_matrix_take(const qn_matrix *matrix, const int64_t *rows, int64_t n_rows,
+                         qn_matrix **ret_matrix, qn_error *err) QN_MUST_USE;
+
+/* Copies rows first .. first + n - 1 into out[n][n_features], row-major: numbers as they are, codes as
+ * numbers (missing -1), sparse values with their zeros. */
+void qn_matrix_rows(const qn_matrix *matrix, int64_t first, int64_t n, double *out);
+
+#endif

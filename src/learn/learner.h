@@ -1,0 +1,101 @@
+/* learner.h - the contract between a family of models and the rest: a table of functions. A family lives
+ * in files of its own (gbdt*.c, linear*.c, baseline*.c) and one line of family.c.
+ *
+ * Raw scores: a learner answers n_outputs raw scores (margins) per row, row-major; qn_link_apply turns
+ * them into probabilities or values. Explanations add up to the raw score.
+ *
+ *   task         n_outputs   link      after the link
+ *   binary       1           LOGIT     probability of the positive class
+ *   multiclass   n_classes   SOFTMAX   probabilities
+ *   regression   1           IDENTITY  value (or LOG: exp of the score)
+ */
+#ifndef QN_LEARN_LEARNER_H
+#define QN_LEARN_LEARNER_H
+
+#include "base/job.h"
+#include "base/param.h"
+#include "data/target.h"
+#include "feature/matrix.h"
+
+typedef enum qn_link { QN_LINK_IDENTITY, QN_LINK_LOGIT, QN_LINK_SOFTMAX, QN_LINK_LOG } qn_link;
+
+/* In place on n rows of n_outputs scores. The same bits for a row alone and in a batch. */
+void qn_link_apply(qn_link link, double *scores, int64_t n, int32_t n_outputs);
+
+/* Training data. All pointers are borrowed. */
+typedef struct qn_fit_data {
+    const qn_matrix *x;
+    const double *y;      /* x->n_rows: class index or value */
+    const double *weight; /* x->n_rows, > 0; NULL: all 1 */
+} qn_fit_data;
+
+typedef struct qn_fit_input {
+    qn_fit_data train;
+    qn_fit_data valid;    /* for early stopping; valid.x NULL for none */
+    qn_task task;
+    int32_t n_classes;    /* 2 for binary, 0 for regression */
+    uint64_t seed;
+    /* Early stopping by any metric: given raw scores of the validation rows, smaller is better. NULL: the
+     * training loss. */
+    double (*loss)(void *user, const double *raw);
+    void *user;           /* borrowed, for loss */
+} qn_fit_input;
+
+typedef struct qn_family qn_family;
+
+/* A fitted model. Immutable, thread-safe. Families embed it as their first member. */
+typedef struct qn_learner {
+    const qn_family *family;
+    qn_link link;
+    int32_t n_outputs;
+    int32_t n_features;
+} qn_learner;
+
+struct qn_family {
+    const char *name;      /* "gbdt", "linear", "prior", "stump" */
+    const char *title;     /* "Gradient-boosted trees" */
+    const char *help;      /* one sentence */
+    unsigned takes;        /* QN_TAKES_... | QN_WANTS_SCALED of feature/pipeline.h */
+    bool is_baseline;
+    const qn_param *params;
+    size_t n_params;
+    size_t params_bytes;   /* size of its params struct */
+
+    /* `params` points to the family's params struct, filled from the table. */
+    qn_status (*fit)(const void *params, const qn_fit_input *input, const qn_job *job,
+                     qn_learner **ret_learner, qn_error *err);
+    /* Raw scores of rows first .. first + n - 1 into raw[n][n_outputs]. Cannot fail. */
+    void (*predict)(const qn_learner *learner, const qn_matrix *x, int64_t first, int64_t n,
+                    double *raw);
+    /* contrib[n][n_outputs][n_features + 1]: what each feature adds to the raw score; the last is the
+     * base value; the sum is the raw score. QN_ERR_MEMORY only. */
+    qn_status (*explain)(const qn_learner *learner, const qn_matrix *x, int64_t first, int64_t n,
+                         double *contrib, qn_error *err);
+    /* importance[n_features] >= 0, adding up to 1 (or all 0): the family's own cheap measure (gain,
+     * absolute standardised weight). */
+    void (*importance)(const qn_learner *learner, double *importance);
+    qn_status (*save)(const qn_learner *learner, qn_buf *out, qn_error *err);
+    /* From untrusted bytes; borrows nothing. `n_features` and their kinds come from the pipeline. */
+    qn_status (*load)(const void *bytes, size_t n, const qn_feature *features, int32_t n_features,
+                      qn_learner **ret_learner, qn_error *err);
+    /* Facts for reports: {"trees": 87, "leaves": 2690, ...}. New reference. */
+    json_t *(*describe)(const qn_learner *learner);
+    void (*free)(qn_learner *learner);
+};
+
+/* All families, baselines last; NULL-terminated. */
+const qn_family *const *qn_families(void);
+/* By name; QN_ERR_CONFIG with the nearest one. */
+qn_status qn_family_find(const char *name, const qn_family **ret_family, qn_error *err) QN_MUST_USE;
+
+void qn_learner_free(qn_learner **learner);
+
+/* Fits with parameters given as a JSON object (NULL: defaults). */
+qn_status qn_learner_fit(const qn_family *family, const json_t *params, const qn_fit_input *input,
+                         const qn_job *job, qn_learner **ret_learner, qn_error *err) QN_MUST_USE;
+/* All rows, in parallel blocks whose results do not depend on the number of threads:
+ * scores[n_rows][n_outputs], raw, or after the link when `linked`. */
+void qn_learner_predict(const qn_learner *learner, const qn_matrix *x, bool linked,
+                        const qn_job *job, double *scores);
+
+#endif

@@ -1,0 +1,62 @@
+/* model.h - a trained model as one object: pipeline, learner, calibration, threshold, and what was seen
+ * in training. The file format (.qn) is specified in docs/FORMAT.md.
+ *
+ *     qn_model *model = NULL;
+ *     QN_TRY(qn_model_open("fraud.qn", &model, err));
+ *     QN_TRY(qn_model_predict(model, frame, job, scores, err));   // the same bits as in training
+ *
+ * Opening never runs code and refuses damaged files with QN_ERR_FORMAT. A model is immutable and
+ * thread-safe. */
+#ifndef QN_MODEL_MODEL_H
+#define QN_MODEL_MODEL_H
+
+#include "evaluate/calibrate.h"
+#include "feature/pipeline.h"
+#include "learn/learner.h"
+
+typedef struct qn_model qn_model;
+
+/* The parts to make a model from. qn_model_new takes ownership of those marked (taken), also on failure. */
+typedef struct qn_model_parts {
+    qn_pipeline *pipeline;       /* taken */
+    qn_learner *learner;         /* taken */
+    qn_calibrator *calibrator;   /* taken; may be NULL */
+    const qn_target_info *target;/* copied */
+    double negatives_rate;       /* 1, or the share of negatives kept in training */
+    double threshold;            /* binary: positive when probability >= threshold */
+    json_t *about;               /* taken: an object of the manifest's free part: project, lineage, metrics,
+                                    value, parameters, baseline histograms. No times, no run id: equal
+                                    training gives equal bytes */
+} qn_model_parts;
+
+qn_status qn_model_new(qn_model_parts *parts, qn_model **ret_model, qn_error *err) QN_MUST_USE;
+qn_status qn_model_open(const char *path, qn_model **ret_model, qn_error *err) QN_MUST_USE;
+/* The same from memory, which must outlive the model. */
+qn_status qn_model_open_bytes(const void *bytes, size_t n, qn_model **ret_model, qn_error *err) QN_MUST_USE;
+void qn_model_free(qn_model **model);
+/* Appends the file's bytes: deterministic. */
+qn_status qn_model_write(const qn_model *model, qn_buf *out, qn_error *err) QN_MUST_USE;
+
+const qn_target_info *qn_model_target(const qn_model *model);  /* borrowed */
+const qn_pipeline *qn_model_pipeline(const qn_model *model);   /* borrowed */
+const qn_learner *qn_model_learner(const qn_model *model);     /* borrowed */
+const qn_schema *qn_model_inputs(const qn_model *model);       /* borrowed */
+const json_t *qn_model_manifest(const qn_model *model);        /* borrowed */
+double qn_model_threshold(const qn_model *model);
+int32_t qn_model_n_outputs(const qn_model *model);
+
+/* Probabilities or values of all rows of a frame into scores[n_rows][n_outputs]: pipeline, learner, link,
+ * undoing of sampling, calibration. */
+qn_status qn_model_predict(const qn_model *model, const qn_frame *frame, const qn_job *job,
+                           double *scores, qn_error *err) QN_MUST_USE;
+/* The same when the features are there already (training and evaluation). */
+void qn_model_score(const qn_model *model, const qn_matrix *x, const qn_job *job, double *scores);
+/* The class index that the scores of one row mean: threshold for binary, largest for multiclass (the
+ * first of equals). */
+int32_t qn_model_decide(const qn_model *model, const double *scores);
+/* contrib[n_rows][n_outputs][n_inputs + 1] by INPUT column (features summed by qn_feature.i_input), of the
+ * raw score; the last is the base value. */
+qn_status qn_model_explain(const qn_model *model, const qn_frame *frame, const qn_job *job,
+                           double *contrib, qn_error *err) QN_MUST_USE;
+
+#endif

@@ -1,0 +1,236 @@
+/* The small things every room stands on: errors, memory, buffers, text, JSON, parameters, files. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/json.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/param.h"
+#include "base/rng.h"
+#include "base/text.h"
+
+static void error_says_where(void **state) {
+    qn_error err = {0};
+    qn_error_set_at(&err, QN_ERR_DATA, "fraud.csv", 812, "Amount", "'%s' is not a number", "abc");
+    assert_string_equal(err.message, "fraud.csv row 812, column Amount: 'abc' is not a number");
+    qn_error_set_at(&err, QN_ERR_DATA, NULL, 0, "Amount", "all missing");
+    assert_string_equal(err.message, "column Amount: all missing");
+    qn_error_prefix(&err, "in %s", "data");
+    assert_string_equal(err.message, "in data: column Amount: all missing");
+}
+
+static void error_keeps_utf8_whole(void **state) {
+    qn_error err = {0};
+    for (int shift = 0; shift < 4; shift++) {
+        char text[2000];
+        memset(text, 'x', (size_t)shift);
+        for (int i = 0; i < 600; i++)
+            memcpy(text + shift + 3 * i, "\xe2\x82\xac", 3);
+        text[shift + 1800] = '\0';
+        qn_error_set(&err, QN_ERR_DATA, "%s", text);
+        assert_true(qn_text_is_utf8(err.message, strlen(err.message)));
+    }
+}
+
+static void allocation_checks_sizes(void **state) {
+    assert_null(qn_calloc(SIZE_MAX / 2, 3));
+    assert_null(qn_malloc_aligned(PTRDIFF_MAX, 1));
+    qn_cleanup(qn_freep) double *x = qn_calloc_aligned(3, sizeof *x);
+    assert_int_equal((uintptr_t)x % 64, 0);
+    qn_mem_fail_after(1);
+    void *first = qn_calloc(1, 1), *second = qn_calloc(1, 1), *third = qn_calloc(1, 1);
+    qn_mem_fail_after(-1);
+    assert_non_null(first);
+    assert_null(second);
+    assert_null(third);
+    qn_freep(&first);
+}
+
+static void arena_gives_and_takes_back(void **state) {
+    qn_cleanup(qn_arena_free) qn_arena *arena = qn_arena_new("test");
+    for (int round = 0; round < 3; round++) {
+        for (size_t n = 1; n < 5000; n += 37) {
+            char *text = qn_arena_alloc(arena, n, 1);
+            assert_non_null(text);
+            assert_int_equal(text[n - 1], 0);
+            memset(text, 7, n);
+        }
+        qn_arena_reset(arena);
+    }
+    assert_null(qn_arena_alloc(arena, SIZE_MAX, 2));
+}
+
+static void buffer_has_a_ceiling(void **state) {
+    qn_cleanup(qn_buf_done) qn_buf buf = {.max = 10};
+    qn_buf_put_text(&buf, "123456789");
+    assert_int_equal(qn_buf_status(&buf, NULL), QN_OK);
+    qn_buf_put_text(&buf, "ab");
+    qn_buf_put_text(&buf, "c");
+    assert_int_equal(qn_buf_status(&buf, NULL), QN_ERR_LIMIT);
+    assert_string_equal(qn_buf_text(&buf), "123456789");
+}
+
+static void reader_stops_at_the_end(void **state) {
+    qn_cleanup(qn_buf_done) qn_buf buf = {0};
+    qn_buf_put_u32(&buf, 7);
+    qn_buf_align(&buf, 8);
+    qn_buf_put_f64(&buf, -2.5);
+    qn_reader reader = {.data = (const unsigned char *)buf.data, .len = buf.len};
+    assert_int_equal(qn_reader_u32(&reader), 7);
+    qn_reader_align(&reader, 8);
+    assert_true(qn_reader_f64(&reader) == -2.5);
+    assert_false(reader.failed);
+    assert_int_equal(qn_reader_u32(&reader), 0);
+    assert_true(reader.failed);
+}
+
+static void numbers_round_trip(void **state) {
+    qn_rng rng;
+    qn_rng_init(&rng, 1);
+    for (int i = 0; i < 20000; i++) {
+        uint64_t bits = qn_rng_u64(&rng);
+        double x, back;
+        memcpy(&x, &bits, sizeof x);
+        char text[QN_DOUBLE_TEXT];
+        qn_double_to_text(x, text);
+        if (isfinite(x)) {
+            assert_true(qn_text_to_double(text, &back));
+            assert_true(back == x);
+        }
+    }
+    char text[QN_DOUBLE_TEXT];
+    qn_double_to_text(0.1, text);
+    assert_string_equal(text, "0.1");
+    double x;
+    assert_false(qn_text_to_double("nan", &x));
+    assert_false(qn_text_to_double("0x10", &x));
+    assert_false(qn_text_to_double("1e999", &x));
+    assert_false(qn_text_to_double("1 2", &x));
+}
+
+static void units_are_read(void **state) {
+    size_t bytes;
+    double s;
+    assert_true(qn_text_to_bytes("4GB", &bytes) && bytes == 4000000000u);
+    assert_true(qn_text_to_bytes("1.5 KiB", &bytes) && bytes == 1536);
+    assert_false(qn_text_to_bytes("4 potatoes", &bytes));
+    assert_false(qn_text_to_bytes("-4", &bytes));
+    assert_true(qn_text_to_seconds("1h30m", &s) && s == 5400);
+    assert_true(qn_text_to_seconds("45", &s) && s == 45);
+    assert_false(qn_text_to_seconds("soon", &s));
+}
+
+static void utf8_is_strict(void **state) {
+    assert_true(qn_text_is_utf8("a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", 10));
+    assert_false(qn_text_is_utf8("\xc0\x80", 2));
+    assert_false(qn_text_is_utf8("\xed\xa0\x80", 3));
+    assert_false(qn_text_is_utf8("\xf4\x90\x80\x80", 4));
+    assert_false(qn_text_is_utf8("\xe2\x82", 2));
+}
+
+static void nearest_name_is_found(void **state) {
+    const char *const names[] = {"learning_rate", "num_leaves", "max_depth"};
+    assert_string_equal(qn_text_nearest("learing_rate", names, 3), "learning_rate");
+    assert_string_equal(qn_text_nearest("num_leafs", names, 3), "num_leaves");
+    assert_null(qn_text_nearest("potato", names, 3));
+}
+
+static void json_is_bounded(void **state) {
+    qn_cleanup(qn_json_free) json_t *json = NULL;
+    qn_error err = {0};
+    char deep[201];
+    memset(deep, '[', 100);
+    memset(deep + 100, ']', 100);
+    assert_int_equal(qn_json_parse(deep, 200, "x", &json, &err), QN_ERR_LIMIT);
+    assert_int_equal(qn_json_parse("{\"a\":1,\"a\":2}", 13, "x", &json, &err), QN_ERR_FORMAT);
+    assert_int_equal(qn_json_parse("[1] 2", 5, "x", &json, &err), QN_ERR_FORMAT);
+    assert_int_equal(qn_json_parse("{\"a\":[0.1,\"<\"]}", 15, "x", &json, &err), QN_OK);
+    qn_cleanup(qn_freep) char *text = qn_json_text(json, QN_JSON_HTML_SAFE);
+    assert_string_equal(text, "{\"a\":[0.1,\"\\u003c\"]}");
+}
+
+static void params_follow_their_table(void **state) {
+    typedef struct {
+        bool on;
+        int64_t leaves;
+        double rate;
+        const char *mode;
+    } demo;
+    static const char *const modes[] = {"fast", "good", NULL};
+    static const qn_param table[] = {
+        {.name = "on", .kind = QN_PARAM_BOOL, .offset = offsetof(demo, on), .preset = 1, .help = ""},
+        {.name = "num_leaves", .aliases = "max_leaves leaves", .kind = QN_PARAM_INT,
+         .offset = offsetof(demo, leaves), .low = 2, .high = 99, .preset = 31, .help = ""},
+        {.name = "rate", .kind = QN_PARAM_REAL, .offset = offsetof(demo, rate), .low = 0, .high = 1,
+         .preset = 0.1, .help = ""},
+        {.name = "mode", .kind = QN_PARAM_CHOICE, .offset = offsetof(demo, mode), .choices = modes,
+         .preset = 1, .help = ""},
+    };
+    demo d;
+    qn_error err = {0};
+    qn_params_default(table, 4, &d);
+    assert_true(d.on && d.leaves == 31 && d.rate == 0.1 && d.mode == modes[1]);
+    assert_int_equal(qn_params_set(table, 4, "leaves", "63", &d, &err), QN_OK);
+    assert_int_equal(d.leaves, 63);
+    assert_int_equal(qn_params_set(table, 4, "num_leaves", "1", &d, &err), QN_ERR_CONFIG);
+    assert_string_equal(err.message, "num_leaves must be a whole number from 2 to 99, not '1'");
+    assert_int_equal(qn_params_set(table, 4, "num_leavs", "3", &d, &err), QN_ERR_CONFIG);
+    assert_string_equal(err.message, "unknown parameter 'num_leavs': did you mean 'num_leaves'?");
+    assert_int_equal(qn_params_set(table, 4, "mode", "slow", &d, &err), QN_ERR_CONFIG);
+    assert_string_equal(err.message, "mode must be one of fast, good, not 'slow'");
+    qn_cleanup(qn_json_free) json_t *json = qn_params_to_json(table, 4, &d);
+    qn_cleanup(qn_freep) char *text = qn_json_text(json, 0);
+    assert_string_equal(text, "{\"on\":true,\"num_leaves\":63,\"rate\":0.1,\"mode\":\"good\"}");
+}
+
+static void files_appear_whole(void **state) {
+    char folder[] = "/tmp/qn-test-XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    qn_error err = {0};
+    qn_cleanup(qn_freep) char *deep = qn_path_join(folder, "a/b/c");
+    assert_int_equal(qn_folder_make(deep, &err), QN_OK);
+    qn_cleanup(qn_freep) char *path = qn_path_join(deep, "x.txt");
+    assert_int_equal(qn_file_write(path, "hello", 5, &err), QN_OK);
+    qn_cleanup(qn_freep) char *bytes = NULL;
+    size_t n;
+    assert_int_equal(qn_file_read(path, 100, &bytes, &n, &err), QN_OK);
+    assert_string_equal(bytes, "hello");
+    assert_int_equal(qn_file_read(path, 4, &bytes, &n, &err), QN_ERR_LIMIT);
+    assert_int_equal(qn_file_write("/nowhere/x", "", 0, &err), QN_ERR_NOT_FOUND);
+    char digest[QN_DIGEST_TEXT], same[QN_DIGEST_TEXT];
+    assert_int_equal(qn_digest_file(path, digest, &err), QN_OK);
+    qn_digest_bytes("hello", 5, same);
+    assert_string_equal(digest, same);
+    char command[128];
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    assert_int_equal(system(command), 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(error_says_where),
+        cmocka_unit_test(error_keeps_utf8_whole),
+        cmocka_unit_test(allocation_checks_sizes),
+        cmocka_unit_test(arena_gives_and_takes_back),
+        cmocka_unit_test(buffer_has_a_ceiling),
+        cmocka_unit_test(reader_stops_at_the_end),
+        cmocka_unit_test(numbers_round_trip),
+        cmocka_unit_test(units_are_read),
+        cmocka_unit_test(utf8_is_strict),
+        cmocka_unit_test(nearest_name_is_found),
+        cmocka_unit_test(json_is_bounded),
+        cmocka_unit_test(params_follow_their_table),
+        cmocka_unit_test(files_appear_whole),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
