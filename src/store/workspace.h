@@ -1,6 +1,6 @@
 /* workspace.h - the .quern/ folder of a project: objects named by content hash, and quern.db (SQLite, WAL)
  * with runs, models, aliases and the ledger. Several processes may use it at once; kill -9 at any moment
- * leaves it consistent.
+ * leaves it consistent. A qn_workspace is used by one thread at a time; threads open their own.
  *
  *   .quern/quern.db
  *   .quern/objects/ab/abcdef...      BLAKE2b-256 of the bytes, read-only files
@@ -47,10 +47,14 @@ qn_status qn_run_add_artifact(qn_workspace *workspace, const char *run_id, const
  * metrics and params become searchable rows), "failed" or "cancelled" with the reason. */
 qn_status qn_run_end(qn_workspace *workspace, const char *run_id, const char *status,
                      const json_t *summary, const char *reason, qn_error *err) QN_MUST_USE;
-/* Newest first: [{"run", "project", "status", "started", "ended", "family", "metrics": {...}}]. Runs whose
- * process is gone show as "failed" with reason "killed". limit 0: all. */
+/* Newest first: [{"run", "project", "status", "reason", "started", "ended", "family", "metrics": {"roc_auc":
+ * 0.98, ...}}], the metrics being those on the test part. Runs whose process is gone show as "failed" with
+ * reason "killed". limit 0: all. */
 qn_status qn_run_list(qn_workspace *workspace, int64_t limit, json_t **ret_runs, qn_error *err) QN_MUST_USE;
-/* By id or unique prefix, or "last": everything known, with "config", "environment", "summary",
+/* The runs that have the metric (on the test part), sorted by it. */
+qn_status qn_run_list_by(qn_workspace *workspace, const char *metric, bool greater_first, int64_t limit,
+                         json_t **ret_runs, qn_error *err) QN_MUST_USE;
+/* By id or unique prefix, or "last": what the list tells, with "config", "environment", "summary",
  * "artifacts": [{"kind", "hash", "bytes"}]. */
 qn_status qn_run_get(qn_workspace *workspace, const char *id, json_t **ret_run, qn_error *err) QN_MUST_USE;
 
@@ -68,12 +72,17 @@ qn_status qn_registry_get(qn_workspace *workspace, const char *reference, json_t
 /* All models with their versions and aliases, newest version first. name NULL: all names. */
 qn_status qn_registry_list(qn_workspace *workspace, const char *name, json_t **ret_models,
                            qn_error *err) QN_MUST_USE;
-/* Points an alias at a version. */
+/* Points an alias at a version, saying why; where it points already nothing changes. */
 qn_status qn_registry_promote(qn_workspace *workspace, const char *name, int64_t version,
                               const char *alias, const char *why, qn_error *err) QN_MUST_USE;
-/* Points an alias at the version it had before; tells which. QN_ERR_NOT_FOUND when there was none. */
+/* Points an alias at the version it had before; tells which. Rolling back again goes further back.
+ * QN_ERR_NOT_FOUND when there was none. */
 qn_status qn_registry_rollback(qn_workspace *workspace, const char *name, const char *alias,
                                int64_t *ret_version, qn_error *err) QN_MUST_USE;
+/* What differs between two references, from their "about": {"from": "income:1", "to": "income:2", "same_file",
+ * "differences": [{"key": "metrics.test.roc_auc.value", "from", "to", "change" (numbers only)}]}. */
+qn_status qn_registry_diff(qn_workspace *workspace, const char *from, const char *to, json_t **ret_diff,
+                           qn_error *err) QN_MUST_USE;
 /* The ledger: append-only. [{"time", "event", "run", "model", "version", "alias", "detail"}], oldest first;
  * name NULL: everything. */
 qn_status qn_ledger_list(qn_workspace *workspace, const char *name, json_t **ret_events,
@@ -81,8 +90,9 @@ qn_status qn_ledger_list(qn_workspace *workspace, const char *name, json_t **ret
 
 /* --- check --------------------------------------------------------------------------------------- */
 
-/* Verifies database integrity, foreign keys, the hash of every object, and every reference. *ret_report:
- * {"objects", "bytes", "runs", "models", "problems": [text...]}. QN_OK even when there are problems. */
+/* Verifies database integrity, foreign keys, the ledger's chain, the hash of every object, and every
+ * reference. *ret_report: {"problems": [text...], "notes": [text...], "objects", "bytes", "runs", "models",
+ * "events"}. Notes are harmless (leftovers of killed runs). QN_OK even when there are problems. */
 qn_status qn_workspace_check(qn_workspace *workspace, json_t **ret_report, qn_error *err) QN_MUST_USE;
 
 #endif
