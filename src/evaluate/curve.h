@@ -22,7 +22,7 @@
  * neighbours (Visvalingam, Whyatt 1993), so corners survive. Curves that are not defined (one class only)
  * are null. Weights count everywhere except in "n", "actual" and "quantiles". Calibration bins hold equal numbers
  * of rows (at most 15, ties kept together); low and high are Wilson's 95 % interval (1927). The
- * "ece" is over ten bins of equal width, like the metric of that name. */
+ * "ece" is the metric of that name. */
 #ifndef QN_EVALUATE_CURVE_H
 #define QN_EVALUATE_CURVE_H
 
