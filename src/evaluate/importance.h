@@ -40,7 +40,7 @@ typedef struct qn_importance_input {
     qn_explain_function explain;  /* NULL: no SHAP */
     void *user;                   /* borrowed, for both */
     int n_repeats;                /* shuffles per column: 5 */
-    int64_t max_rows;             /* for the shuffles, seeded choice; 0: 20000. SHAP uses at most 1000 */
+    int64_t max_rows;             /* for the shuffles, seeded choice; 0: 10000. SHAP uses at most 1000 */
     uint64_t seed;
 } qn_importance_input;
 
