@@ -1,0 +1,177 @@
+#include "data/column_int.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+size_t qn__type_bytes(qn_type type) {
+    switch (type) {
+    case QN_TYPE_BOOL: return 1;
+    case QN_TYPE_CATEGORY: return sizeof(int32_t);
+    default: return 8;
+    }
+}
+
+void qn__column_done(qn_column *column) {
+    qn_freep(&column->name);
+    qn_freep(&column->valid);
+    qn_freep(&column->b);
+    qn_freep(&column->bytes);
+    qn_dict_free(&column->dict);
+    *column = (qn_column){0};
+}
+
+void qn__growing_done(qn__growing *growing) {
+    qn__column_done(&growing->column);
+    *growing = (qn__growing){0};
+}
+
+qn_status qn__growing_init(qn__growing *growing, const char *name, qn_type type, qn_error *err) {
+    qn__growing made = {.column.type = type, .last_code = -1};
+    made.column.name = qn_strdup(name);
+    made.column.dict = type == QN_TYPE_CATEGORY ? qn_dict_new() : NULL;
+    if (!made.column.name || (type == QN_TYPE_CATEGORY && !made.column.dict)) {
+        qn__growing_done(&made);
+        return qn_error_memory(err);
+    }
+    *growing = made;
+    return QN_OK;
+}
+
+/* TEXT keeps one offset more than it has rows. */
+static size_t slots_for(qn_type type, int64_t n_rows) {
+    return (size_t)n_rows + (type == QN_TYPE_TEXT);
+}
+
+qn_status qn__growing_reserve(qn__growing *growing, int64_t n_rows, qn_error *err) {
+    qn_column *column = &growing->column;
+    const int64_t need = column->n_rows + n_rows;
+    if (need <= growing->cap_rows && column->b)
+        return QN_OK;
+    int64_t cap = growing->cap_rows < 64 ? 64 : growing->cap_rows + growing->cap_rows / 2;
+    if (cap < need)
+        cap = need;
+    cap = (cap + 63) / 64 * 64;
+    const size_t item_bytes = qn__type_bytes(column->type);
+    void *values = qn_malloc_aligned(slots_for(column->type, cap), item_bytes);
+    uint64_t *valid = qn_malloc_aligned((size_t)cap / 64, sizeof *valid);
+    if (!values || !valid) {
+        qn_freep(&values);
+        qn_freep(&valid);
+        return qn_error_memory(err);
+    }
+    const size_t used = column->b ? slots_for(column->type, column->n_rows) * item_bytes : 0;
+    const size_t used_words = (size_t)(column->n_rows + 63) / 64;
+    if (used)
+        memcpy(values, column->b, used);
+    if (used_words && column->valid)
+        memcpy(valid, column->valid, used_words * sizeof *valid);
+    memset((char *)values + used, 0, slots_for(column->type, cap) * item_bytes - used);
+    memset(valid + used_words, 0, ((size_t)cap / 64 - used_words) * sizeof *valid);
+    qn_freep(&column->b);
+    qn_freep(&column->valid);
+    column->b = values;
+    column->valid = valid;
+    growing->cap_rows = cap;
+    return QN_OK;
+}
+
+static int64_t next_row(qn_column *column) {
+    const int64_t i = column->n_rows++;
+    column->valid[i >> 6] |= (uint64_t)1 << (i & 63);
+    return i;
+}
+
+void qn__growing_null(qn__growing *growing) {
+    qn_column *column = &growing->column;
+    const int64_t i = column->n_rows++;
+    column->n_null++;
+    if (column->type == QN_TYPE_CATEGORY)
+        column->code[i] = -1;
+    else if (column->type == QN_TYPE_TEXT)
+        column->offset[i + 1] = column->offset[i];
+}
+
+void qn__growing_number(qn__growing *growing, double value) {
+    if (isnan(value))
+        qn__growing_null(growing);
+    else
+        growing->column.f64[next_row(&growing->column)] = value;
+}
+
+void qn__growing_i64(qn__growing *growing, int64_t value) {
+    qn_column *column = &growing->column;
+    const int64_t i = next_row(column);
+    switch (column->type) {
+    case QN_TYPE_BOOL: column->b[i] = value != 0; break;
+    case QN_TYPE_F64: column->f64[i] = (double)value; break;
+    default: column->i64[i] = value;
+    }
+}
+
+static qn_status reserve_bytes(qn__growing *growing, size_t used, size_t n, qn_error *err) {
+    size_t need, cap = growing->cap_bytes ? growing->cap_bytes : 256;
+    if (!qn_size_add(used, n, &need) || need > PTRDIFF_MAX / 4)
+        return qn_error_memory(err);
+    while (cap < need)
+        cap += cap / 2;
+    if (cap == growing->cap_bytes)
+        return QN_OK;
+    char *bytes = qn_malloc_aligned(cap, 1);
+    if (!bytes)
+        return qn_error_memory(err);
+    if (used)
+        memcpy(bytes, growing->column.bytes, used);
+    qn_freep(&growing->column.bytes);
+    growing->column.bytes = bytes;
+    growing->cap_bytes = cap;
+    return QN_OK;
+}
+
+/* Tables are often sorted or clustered: the text of the row before is tried first. */
+static qn_status add_category(qn__growing *growing, const char *bytes, size_t n, qn_error *err) {
+    qn_column *column = &growing->column;
+    size_t last_bytes = 0;
+    const char *last = qn_dict_text(column->dict, growing->last_code, &last_bytes);
+    if (!last || last_bytes != n || memcmp(last, bytes, n) != 0) {
+        const int32_t code = qn_dict_add(column->dict, bytes, n);
+        if (code < 0)
+            return qn_error_memory(err);
+        growing->last_code = code;
+    }
+    column->code[next_row(column)] = growing->last_code;
+    return QN_OK;
+}
+
+qn_status qn__growing_text(qn__growing *growing, const char *bytes, size_t n, qn_error *err) {
+    qn_column *column = &growing->column;
+    if (column->type == QN_TYPE_CATEGORY)
+        return add_category(growing, bytes, n, err);
+    const size_t used = (size_t)column->offset[column->n_rows];
+    if (used + n > growing->cap_bytes)
+        QN_TRY(reserve_bytes(growing, used, n, err));
+    if (n)
+        memcpy(column->bytes + used, bytes, n);
+    const int64_t i = next_row(column);
+    column->offset[i + 1] = (int64_t)(used + n);
+    return QN_OK;
+}
+
+qn_status qn__growing_finish(qn__growing *growing, int32_t n, qn_frame **ret_frame, qn_error *err) {
+    for (int32_t j = 0; j < n; j++)
+        QN_TRY(qn__growing_reserve(&growing[j], 0, err));
+    qn_cleanup(qn_frame_free) qn_frame *frame = qn_new(qn_frame);
+    if (!frame || !(frame->columns = qn_new_array(qn_column, n)))
+        return qn_error_memory(err);
+    frame->n_columns = n;
+    frame->n_rows = n ? growing[0].column.n_rows : 0;
+    for (int32_t j = 0; j < n; j++) {
+        if (!growing[j].column.n_null)
+            qn_freep(&growing[j].column.valid);
+        frame->columns[j] = growing[j].column;
+        growing[j] = (qn__growing){0};
+    }
+    *ret_frame = qn_steal(&frame);
+    return QN_OK;
+}
