@@ -1,0 +1,524 @@
+#include "learn/gbdt.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/rng.h"
+#include "feature/pipeline.h"
+#include "learn/family_int.h"
+#include "learn/gbdt_int.h"
+
+#define P(member) .offset = offsetof(qn_gbdt_params, member)
+
+static const char *const class_weights[] = {"none", "balanced", NULL};
+
+static const qn_param params_table[] = {
+    {"objective", "loss application", QN_PARAM_CHOICE, P(objective), .choices = qn__objective_names,
+     .help = "what is minimised; auto: by task"},
+    {"num_iterations", "n_estimators num_trees num_round num_boost_round n_iter max_iter",
+     QN_PARAM_INT, P(num_iterations), .low = 1, .high = 1000000, .preset = 100,
+     .help = "boosting rounds"},
+    {"learning_rate", "eta shrinkage_rate", QN_PARAM_REAL, P(learning_rate), .low = 1e-9,
+     .high = 100, .preset = 0.1, .help = "shrinkage of every tree"},
+    {"num_leaves", "max_leaves num_leaf max_leaf_nodes", QN_PARAM_INT, P(num_leaves), .low = 2,
+     .high = 131072, .preset = 31, .help = "most leaves of one tree"},
+    {"max_depth", NULL, QN_PARAM_INT, P(max_depth), .low = -1, .high = 100000, .preset = -1,
+     .help = "most splits between the root and a leaf; 0 or less: no limit"},
+    {"min_data_in_leaf", "min_child_samples min_samples_leaf min_data", QN_PARAM_INT,
+     P(min_data_in_leaf), .low = 0, .high = 1e9, .preset = 20, .help = "fewest rows of a leaf"},
+    {"min_sum_hessian_in_leaf", "min_child_weight min_hessian", QN_PARAM_REAL,
+     P(min_sum_hessian_in_leaf), .low = 0, .high = 1e12, .preset = 1e-3,
+     .help = "least sum of second derivatives in a leaf"},
+    {"lambda_l1", "reg_alpha l1_regularization", QN_PARAM_REAL, P(lambda_l1), .low = 0,
+     .high = 1e12, .preset = 0, .help = "L1 regularisation of leaf values"},
+    {"lambda_l2", "reg_lambda l2_regularization lambda", QN_PARAM_REAL, P(lambda_l2), .low = 0,
+     .high = 1e12, .preset = 0, .help = "L2 regularisation of leaf values"},
+    {"min_gain_to_split", "min_split_gain gamma", QN_PARAM_REAL, P(min_gain_to_split), .low = 0,
+     .high = 1e12, .preset = 0, .help = "least gain of a split"},
+    {"feature_fraction", "colsample_bytree sub_feature", QN_PARAM_REAL, P(feature_fraction),
+     .low = 1e-6, .high = 1, .preset = 1, .help = "share of the features that each tree may use"},
+    {"bagging_fraction", "subsample sub_row bagging", QN_PARAM_REAL, P(bagging_fraction),
+     .low = 1e-6, .high = 1, .preset = 1, .help = "share of the rows in a bag"},
+    {"bagging_freq", "subsample_freq", QN_PARAM_INT, P(bagging_freq), .low = 0, .high = 1e6,
+     .preset = 0, .help = "a new bag every so many rounds; 0: no bagging"},
+    {"max_bin", "max_bins", QN_PARAM_INT, P(max_bin), .low = 2, .high = 65535, .preset = 255,
+     .help = "most bins of a feature"},
+    {"min_data_in_bin", NULL, QN_PARAM_INT, P(min_data_in_bin), .low = 1, .high = 1e9, .preset = 3,
+     .help = "fewest sampled rows of a bin"},
+    {"bin_construct_sample_cnt", "subsample_for_bin", QN_PARAM_INT, P(bin_construct_sample_cnt),
+     .low = 100, .high = 1e9, .preset = 200000, .help = "rows sampled to place the bins"},
+    {"max_cat_to_onehot", NULL, QN_PARAM_INT, P(max_cat_to_onehot), .low = 1, .high = 1024,
+     .preset = 4, .help = "features of so few categories are split one against the rest"},
+    {"max_cat_threshold", NULL, QN_PARAM_INT, P(max_cat_threshold), .low = 1, .high = 1024,
+     .preset = 32, .help = "most categories on the smaller side of a split"},
+    {"cat_smooth", NULL, QN_PARAM_REAL, P(cat_smooth), .low = 0, .high = 1e12, .preset = 10,
+     .help = "smoothing of the categories' statistics, and fewest rows of one"},
+    {"cat_l2", NULL, QN_PARAM_REAL, P(cat_l2), .low = 0, .high = 1e12, .preset = 10,
+     .help = "more L2 regularisation in splits by categories"},
+    {"min_data_per_group", NULL, QN_PARAM_INT, P(min_data_per_group), .low = 1, .high = 1e9,
+     .preset = 100, .help = "fewest rows of a group of categories"},
+    {"early_stopping_round", "early_stopping early_stopping_rounds n_iter_no_change", QN_PARAM_INT,
+     P(early_stopping_round), .low = 0, .high = 1e6, .preset = 0,
+     .help = "stop after so many rounds without progress on the validation rows; 0: never"},
+    {"early_stopping_min_delta", NULL, QN_PARAM_REAL, P(early_stopping_min_delta), .low = 0,
+     .high = 1e12, .preset = 0, .help = "what counts as progress"},
+    {"boost_from_average", NULL, QN_PARAM_BOOL, P(boost_from_average), .preset = 1,
+     .help = "start from the mean, the log odds or the class priors"},
+    {"feature_pre_filter", NULL, QN_PARAM_BOOL, P(feature_pre_filter), .preset = 1,
+     .help = "leave out features that min_data_in_leaf keeps from ever being split"},
+    {"class_weight", NULL, QN_PARAM_CHOICE, P(class_weight), .choices = class_weights,
+     .help = "balanced: every class counts the same in sum"},
+    {"scale_pos_weight", NULL, QN_PARAM_REAL, P(scale_pos_weight), .low = 1e-9, .high = 1e9,
+     .preset = 1, .help = "weight of the positive class (binary)"},
+    {"alpha", NULL, QN_PARAM_REAL, P(alpha), .low = 1e-9, .high = 1e9, .preset = 0.9,
+     .help = "where huber turns linear; the quantile of quantile"},
+    {"poisson_max_delta_step", NULL, QN_PARAM_REAL, P(poisson_max_delta_step), .low = 1e-9,
+     .high = 10, .preset = 0.7, .help = "safeguard of poisson"},
+    {"tweedie_variance_power", NULL, QN_PARAM_REAL, P(tweedie_variance_power), .low = 1.000001,
+     .high = 1.999999, .preset = 1.5, .help = "between 1 (poisson) and 2 (gamma)"},
+};
+
+#undef P
+
+/* Everything one fit holds. */
+typedef struct fit {
+    const qn_gbdt_params *params;
+    const qn_fit_input *input;
+    const qn_job *job;
+    const qn__objective *objective;
+    qn__objective_data data, valid;
+    double *weight, *valid_y;     /* owned; weight NULL: all 1 */
+    qn__bin_map map;
+    qn__bins bins, valid_bins;
+    qn__quantised q;
+    float *g, *h;                 /* owned; [n_outputs][n] */
+    double *score, *valid_score;  /* owned; [n_outputs][n] */
+    double *valid_raw;            /* owned; [n][n_outputs], for input->loss */
+    uint32_t *bag;                /* owned; rows of the bag, then the others */
+    int64_t n_bag;
+    bool *feature_used;           /* owned */
+    double *gain;                 /* owned; per column */
+    uint64_t *column_bins;        /* owned */
+    qn__grower *grower;
+    qn__model_builder builder;
+    double best_loss;
+    int32_t best_round;
+} fit;
+
+static void fit_done(fit *f) {
+    qn_freep(&f->weight);
+    qn__bin_map_done(&f->map);
+    qn__bins_done(&f->bins);
+    qn__bins_done(&f->valid_bins);
+    qn_freep(&f->q.gh);
+    qn_freep(&f->g);
+    qn_freep(&f->h);
+    qn_freep(&f->score);
+    qn_freep(&f->valid_score);
+    qn_freep(&f->valid_raw);
+    qn_freep(&f->bag);
+    qn_freep(&f->feature_used);
+    qn_freep(&f->gain);
+    qn_freep(&f->column_bins);
+    qn__grower_free(&f->grower);
+    qn__model_builder_done(&f->builder);
+}
+
+static qn_status check_target(const fit *f, const qn_fit_data *data, qn_error *err) {
+    const qn__objective *o = f->objective;
+    for (int64_t i = 0; i < data->x->n_rows; i++) {
+        double y = data->y[i];
+        bool bad = !isfinite(y);
+        if (o->task != QN_TASK_REGRESSION)
+            bad = bad || y < 0 || y >= f->input->n_classes || y != floor(y);
+        else
+            bad = bad || y < o->y_low || (o->y_open && y <= o->y_low);
+        if (bad)
+            return qn_error_set_at(err, QN_ERR_DATA, NULL, i + 1, NULL,
+                                   "target %g does not fit objective %s", y, o->name);
+        if (data->weight && !(data->weight[i] >= 0 && data->weight[i] < INFINITY))
+            return qn_error_set_at(err, QN_ERR_DATA, NULL, i + 1, NULL,
+                                   "weight %g is not a finite number of at least 0",
+                                   data->weight[i]);
+    }
+    return QN_OK;
+}
+
+static qn_status check_input(fit *f, qn_error *err) {
+    const qn_fit_input *in = f->input;
+    QN_FAIL_IF(!in->train.x || !in->train.y || in->train.x->n_rows < 1, err, QN_ERR_DATA,
+               "there are no rows to train on");
+    QN_FAIL_IF(in->train.x->n_rows > INT32_MAX, err, QN_ERR_LIMIT,
+               "gbdt trains on at most %d rows", INT32_MAX);
+    QN_FAIL_IF(in->task == QN_TASK_MULTICLASS
+                   && (in->n_classes < 2 || in->n_classes > QN_LIMIT_CLASSES),
+               err, QN_ERR_USAGE, "multiclass needs 2 to %d classes, not %d", QN_LIMIT_CLASSES,
+               in->n_classes);
+    QN_FAIL_IF(in->task == QN_TASK_BINARY && in->n_classes != 2, err, QN_ERR_USAGE,
+               "binary needs 2 classes, not %d", in->n_classes);
+    QN_FAIL_IF(in->valid.x && (!in->valid.y || in->valid.x->n_features != in->train.x->n_features),
+               err, QN_ERR_USAGE, "validation rows must have the features of the training rows");
+    QN_FAIL_IF(strcmp(f->params->objective, "quantile") == 0 && f->params->alpha >= 1, err,
+               QN_ERR_CONFIG, "alpha of quantile must be below 1, not %g", f->params->alpha);
+    QN_TRY(qn__objective_find(f->params->objective, in->task, &f->objective, err));
+    QN_TRY(check_target(f, &in->train, err));
+    if (in->valid.x)
+        QN_TRY(check_target(f, &in->valid, err));
+    return QN_OK;
+}
+
+/* Sample weight x class weight. */
+static qn_status make_weights(fit *f, qn_error *err) {
+    const qn_fit_data *train = &f->input->train;
+    int64_t n = train->x->n_rows;
+    bool balanced = strcmp(f->params->class_weight, "balanced") == 0;
+    bool positive = f->params->scale_pos_weight != 1 && f->input->task == QN_TASK_BINARY;
+    bool by_class = f->input->task != QN_TASK_REGRESSION && (balanced || positive);
+    if (!train->weight && !by_class)
+        return QN_OK;
+    f->weight = qn_malloc_aligned((size_t)n, sizeof *f->weight);
+    qn_cleanup(qn_freep) double *of_class = qn_new_array(double, f->input->n_classes + 1);
+    if (!f->weight || !of_class)
+        return qn_error_memory(err);
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) {
+        f->weight[i] = train->weight ? train->weight[i] : 1;
+        sum += f->weight[i];
+        if (by_class)
+            of_class[(int32_t)train->y[i]] += f->weight[i];
+    }
+    QN_FAIL_IF(!(sum > 0), err, QN_ERR_DATA, "all weights are 0");
+    for (int32_t k = 0; by_class && k < f->input->n_classes; k++) {
+        double w = of_class[k];
+        of_class[k] = balanced && w > 0 ? sum / (f->input->n_classes * w) : 1;
+        if (k == 1 && positive)
+            of_class[k] *= f->params->scale_pos_weight;
+    }
+    for (int64_t i = 0; by_class && i < n; i++)
+        f->weight[i] *= of_class[(int32_t)train->y[i]];
+    return QN_OK;
+}
+
+static qn_status start_model(fit *f, qn_error *err) {
+    int32_t n_k = f->data.n_outputs;
+    qn__gbdt *m = f->builder.model = qn_new(qn__gbdt);
+    if (!m)
+        return qn_error_memory(err);
+    m->learner = (qn_learner){.family = &qn__family_gbdt, .link = f->objective->link,
+                              .n_outputs = n_k, .n_features = f->input->train.x->n_features};
+    m->base = qn_new_array(double, n_k);
+    if (!m->base)
+        return qn_error_memory(err);
+    for (int32_t i = 1; qn__objective_names[i]; i++)
+        if (strcmp(qn__objective_names[i], f->objective->name) == 0)
+            m->objective = i;
+    if (f->params->boost_from_average)
+        f->objective->init(&f->data, m->base);
+    return QN_OK;
+}
+
+static qn_status start_valid(fit *f, qn_error *err) {
+    const qn_fit_data *valid = &f->input->valid;
+    if (!valid->x)
+        return QN_OK;
+    int32_t n_k = f->data.n_outputs;
+    f->valid = f->data;
+    f->valid.y = valid->y;
+    f->valid.w = valid->weight;
+    f->valid.n = valid->x->n_rows;
+    size_t cells;
+    if (!qn_size_mul((size_t)f->valid.n, (size_t)n_k, &cells))
+        return qn_error_memory(err);
+    f->valid_score = qn_malloc_aligned(cells, sizeof(double));
+    f->valid_raw = qn_malloc_aligned(cells, sizeof(double));
+    if (!f->valid_score || !f->valid_raw)
+        return qn_error_memory(err);
+    for (size_t i = 0; i < cells; i++)
+        f->valid_score[i] = f->builder.model->base[i / (size_t)f->valid.n];
+    return qn__bins_fill(&f->map, valid->x, f->job, &f->valid_bins, err);
+}
+
+static qn_status start(fit *f, qn_error *err) {
+    const qn_matrix *x = f->input->train.x;
+    int64_t n = x->n_rows;
+    int32_t n_k = f->input->task == QN_TASK_MULTICLASS ? f->input->n_classes : 1;
+    QN_TRY(check_input(f, err));
+    QN_TRY(make_weights(f, err));
+    f->data = (qn__objective_data){.params = f->params, .y = f->input->train.y, .w = f->weight,
+                                   .n = n, .n_outputs = n_k, .n_threads = qn_job_threads(f->job)};
+    QN_TRY(qn__bin_map_fit(f->params, x, f->input->seed, f->job, &f->map, err));
+    QN_TRY(qn_job_check(f->job, err));
+    QN_TRY(qn__bins_fill(&f->map, x, f->job, &f->bins, err));
+    QN_TRY(start_model(f, err));
+    QN_TRY(start_valid(f, err));
+    size_t cells;
+    if (!qn_size_mul((size_t)n, (size_t)n_k, &cells))
+        return qn_error_memory(err);
+    f->q.gh = qn_malloc_aligned((size_t)n, sizeof *f->q.gh);
+    f->g = qn_malloc_aligned(cells, sizeof *f->g);
+    f->h = qn_malloc_aligned(cells, sizeof *f->h);
+    f->score = qn_malloc_aligned(cells, sizeof *f->score);
+    f->gain = qn_new_array(double, x->n_features);
+    f->column_bins = qn_new_array(uint64_t, x->n_features);
+    f->feature_used = qn_new_array(bool, f->map.n_features);
+    if (!f->q.gh || !f->g || !f->h || !f->score || !f->gain || !f->column_bins || !f->feature_used)
+        return qn_error_memory(err);
+    if (f->params->bagging_freq > 0 && f->params->bagging_fraction < 1
+        && !(f->bag = qn_malloc_aligned((size_t)n, sizeof *f->bag)))
+        return qn_error_memory(err);
+    for (size_t i = 0; i < cells; i++)
+        f->score[i] = f->builder.model->base[i / (size_t)n];
+    for (int32_t i = 0; i < f->map.n_features; i++)
+        f->column_bins[f->map.features[i].column] = (uint64_t)f->map.features[i].n_values;
+    return qn__grower_new(f->params, &f->map, &f->bins, f->job, &f->grower, err);
+}
+
+/* ---- sampling -------------------------------------------------------------------------------------- */
+
+/* Rows with a hash below the fraction, ascending; the others behind them, also ascending. */
+static void draw_bag(fit *f, int64_t round) {
+    if (!f->bag || round % f->params->bagging_freq != 0)
+        return;
+    uint64_t seed = qn_rng_hash(f->input->seed ^ 0x6261670000000000u, (uint64_t)round);
+    int64_t n = 0, n_all = f->data.n;
+    for (int pass = 0; pass < 2; pass++) {
+        for (int64_t i = 0; i < n_all; i++)
+            if ((qn_rng_hash_uniform(seed, (uint64_t)i) < f->params->bagging_fraction) == !pass)
+                f->bag[n++] = (uint32_t)i;
+        if (pass == 0)
+            f->n_bag = n;
+    }
+}
+
+/* The features of one tree: the share with the smallest hashes. */
+static const bool *draw_features(fit *f, uint64_t tree) {
+    int32_t n = f->map.n_features;
+    if (f->params->feature_fraction >= 1 || n < 2)
+        return NULL;
+    int32_t want = (int32_t)ceil(f->params->feature_fraction * n);
+    want = want < 1 ? 1 : want;
+    qn_rng rng;
+    qn_rng_init_stream(&rng, f->input->seed ^ 0x6665617400000000u, tree);
+    /* Selection sampling (Knuth 3.4.2 S): exactly `want` of n. */
+    for (int32_t i = 0; i < n; i++) {
+        f->feature_used[i] = qn_rng_uniform(&rng) * (double)(n - i) < (double)want;
+        want -= f->feature_used[i];
+    }
+    return f->feature_used;
+}
+
+/* ---- leaf values ------------------------------------------------------------------------------------- */
+
+static double newton(const fit *f, const float *g, const float *h, const uint32_t *rows, int64_t n,
+                     double l2) {
+    double sum_g = 0, sum_h = 0;
+    for (int64_t i = 0; i < n; i++) {
+        sum_g += (double)g[rows[i]];
+        sum_h += (double)h[rows[i]];
+    }
+    double a = fmax(fabs(sum_g) - f->params->lambda_l1, 0);
+    return sum_h + l2 > 0 ? copysign(a, -sum_g) / (sum_h + l2) : 0;
+}
+
+typedef struct weighted {
+    double value, weight;
+} weighted;
+
+static int by_value(const void *a, const void *b) {
+    double x = ((const weighted *)a)->value, y = ((const weighted *)b)->value;
+    return (x > y) - (x < y);
+}
+
+/* The weighted quantile of the residuals; `items` is scratch. */
+static double residual_quantile(const fit *f, const double *score, const uint32_t *rows, int64_t n,
+                                double q, weighted *items) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) {
+        items[i].value = f->data.y[rows[i]] - score[rows[i]];
+        items[i].weight = f->weight ? f->weight[rows[i]] : 1;
+        sum += items[i].weight;
+    }
+    qsort(items, (size_t)n, sizeof *items, by_value);
+    double below = 0;
+    for (int64_t i = 0; i < n; i++) {
+        below += items[i].weight;
+        if (below > q * sum)
+            return items[i].value;
+        if (below == q * sum && i + 1 < n)
+            return (items[i].value + items[i + 1].value) / 2;
+    }
+    return n ? items[n - 1].value : 0;
+}
+
+static qn_status set_values(fit *f, int32_t k, qn__grown_node *nodes, int32_t n_nodes,
+                            qn_error *err) {
+    const uint32_t *rows = qn__grower_rows(f->grower);
+    int64_t n = f->data.n;
+    const float *g = f->g + k * n, *h = f->h + k * n;
+    double rate = f->params->learning_rate;
+    bool renew = f->objective->renew_quantile != NULL;
+    qn_cleanup(qn_freep) weighted *items = renew ? qn_malloc_aligned((size_t)n, sizeof *items) : NULL;
+    if (renew && !items)
+        return qn_error_memory(err);
+#pragma omp parallel for schedule(dynamic, 8) num_threads(f->data.n_threads) if (n > 20000)
+    for (int32_t i = 0; i < n_nodes; i++) {
+        qn__grown_node *leaf = &nodes[i];
+        if (leaf->split.feature >= 0)
+            continue;
+        const uint32_t *own = rows + leaf->begin;
+        double value = renew ? residual_quantile(f, f->score + k * n, own, leaf->n,
+                                                 f->objective->renew_quantile(f->params),
+                                                 items + leaf->begin)
+                             : newton(f, g, h, own, leaf->n, leaf->l2);
+        leaf->value = isfinite(value) ? rate * value : 0;
+        for (int64_t r = 0; r < leaf->n; r++)
+            f->score[k * n + own[r]] += leaf->value;
+    }
+    return QN_OK;
+}
+
+static void score_others(const fit *f, const qn__grown_node *nodes, const qn__bins *bins,
+                         const uint32_t *rows, int64_t n, double *score) {
+#pragma omp parallel for schedule(static) num_threads(f->data.n_threads) if (n > 5000)
+    for (int64_t i = 0; i < n; i++) {
+        int64_t row = rows ? rows[i] : i;
+        score[row] += nodes[qn__grown_leaf(nodes, &f->map, bins, row)].value;
+    }
+}
+
+/* ---- rounds ----------------------------------------------------------------------------------------------- */
+
+static qn_status grow_tree(fit *f, int64_t round, int32_t k, bool *ret_grew, qn_error *err) {
+    int64_t n = f->data.n;
+    uint64_t tree = (uint64_t)round * (uint64_t)f->data.n_outputs + (uint64_t)k;
+    qn__quantise(f->g + k * n, f->h + k * n, n, qn_rng_hash(f->input->seed, tree),
+                 f->data.n_threads, &f->q);
+    int64_t n_rows = f->bag ? f->n_bag : n;
+    QN_TRY(qn__grower_run(f->grower, &f->q, f->bag, n_rows, draw_features(f, tree), err));
+    int32_t n_nodes;
+    qn__grown_node *nodes = qn__grower_nodes(f->grower, &n_nodes);
+    *ret_grew |= n_nodes > 1;
+    /* Without a split there is nothing to learn from but the mean, which the base score holds; the median
+     * of the residuals is new. */
+    if (n_nodes > 1 || f->objective->renew_quantile || !f->params->boost_from_average)
+        QN_TRY(set_values(f, k, nodes, n_nodes, err));
+    if (f->bag)
+        score_others(f, nodes, &f->bins, f->bag + f->n_bag, n - f->n_bag, f->score + k * n);
+    if (f->valid_score)
+        score_others(f, nodes, &f->valid_bins, NULL, f->valid.n, f->valid_score + k * f->valid.n);
+    for (int32_t i = 0; i < n_nodes; i++)
+        if (nodes[i].split.feature >= 0)
+            f->gain[f->map.features[nodes[i].split.feature].column] += nodes[i].split.gain;
+    return qn__model_add(&f->builder, &f->map, nodes, n_nodes, err);
+}
+
+static double valid_loss(fit *f) {
+    if (!f->input->loss)
+        return f->objective->loss(&f->valid, f->valid_score);
+    int32_t n_k = f->valid.n_outputs;
+    for (int64_t i = 0; i < f->valid.n; i++)
+        for (int32_t k = 0; k < n_k; k++)
+            f->valid_raw[i * n_k + k] = f->valid_score[k * f->valid.n + i];
+    return f->input->loss(f->input->user, f->valid_raw);
+}
+
+/* Measures the round and tells of it; true when it is time to stop. */
+static bool end_round(fit *f, int64_t round) {
+    char note[64] = "";
+    bool stop = false;
+    if (f->valid_score) {
+        double loss = valid_loss(f);
+        if (f->best_round == 0 || loss < f->best_loss - f->params->early_stopping_min_delta) {
+            f->best_loss = loss;
+            f->best_round = (int32_t)round + 1;
+        }
+        snprintf(note, sizeof note, "validation loss %.6g", loss);
+        int64_t patience = f->params->early_stopping_round;
+        stop = patience > 0 && round + 1 - f->best_round >= patience;
+    }
+    qn_job_progress(f->job, "train gbdt", (double)(round + 1), (double)f->params->num_iterations,
+                    note[0] ? note : NULL);
+    return stop;
+}
+
+static qn_status boost(fit *f, qn_error *err) {
+    double started = qn_now_s();
+    bool sampled = f->bag || f->params->feature_fraction < 1;
+    for (int64_t round = 0; round < f->params->num_iterations; round++) {
+        QN_TRY(qn_job_check(f->job, err));
+        draw_bag(f, round);
+        f->objective->gradients(&f->data, f->score, f->g, f->h);
+        bool grew = false;
+        for (int32_t k = 0; k < f->data.n_outputs; k++)
+            QN_TRY(grow_tree(f, round, k, &grew, err));
+        bool stop = end_round(f, round);
+        bool late = f->job && f->job->budget_s > 0 && qn_now_s() - started > f->job->budget_s;
+        if (stop || late || (!grew && !sampled))
+            break;
+    }
+    return QN_OK;
+}
+
+static qn_status fit_gbdt(const void *params, const qn_fit_input *input, const qn_job *job,
+                          qn_learner **ret_learner, qn_error *err) {
+    qn_cleanup(fit_done) fit f = {.params = params, .input = input, .job = job};
+    QN_TRY(start(&f, err));
+    QN_TRY(boost(&f, err));
+    qn__gbdt *m = f.builder.model;
+    int32_t n_k = f.data.n_outputs;
+    int32_t rounds = m->n_trees / n_k;
+    bool keep_best = f.params->early_stopping_round > 0 && f.best_round > 0;
+    m->best_iteration = keep_best ? f.best_round : rounds;
+    QN_TRY(qn__model_finish(&f.builder, m->best_iteration * n_k, f.gain, f.column_bins, err));
+    *ret_learner = &m->learner;
+    f.builder.model = NULL;
+    return QN_OK;
+}
+
+static void importance_gbdt(const qn_learner *learner, double *importance) {
+    const qn__gbdt *m = (const qn__gbdt *)learner;
+    double sum = 0;
+    for (int32_t i = 0; i < learner->n_features; i++)
+        importance[i] = 0;
+    for (int32_t s = 0; s < m->n_slots; s++)
+        sum += m->slot_gain[s];
+    for (int32_t s = 0; s < m->n_slots; s++)
+        importance[m->slot_column[s]] = sum > 0 ? m->slot_gain[s] / sum : 0;
+}
+
+static json_t *describe_gbdt(const qn_learner *learner) {
+    const qn__gbdt *m = (const qn__gbdt *)learner;
+    int64_t leaves = 0, bins = 0;
+    int32_t depth = 0;
+    for (int32_t t = 0; t < m->n_trees; t++) {
+        leaves += (m->start[t + 1] - m->start[t] + 1) / 2;
+        depth = m->depth[t] > depth ? m->depth[t] : depth;
+    }
+    for (int32_t s = 0; s < m->n_slots; s++)
+        bins += (int64_t)m->slot_bins[s];
+    return json_pack("{s:s, s:i, s:I, s:i, s:i, s:i, s:I}", "objective",
+                     qn__objective_names[m->objective], "trees", m->n_trees, "leaves",
+                     (json_int_t)leaves, "depth_max", depth, "best_iteration", m->best_iteration,
+                     "features_used", m->n_slots, "bins", (json_int_t)bins);
+}
+
+const qn_family qn__family_gbdt = {
+    .name = "gbdt",
+    .title = "Gradient-boosted trees",
+    .help = "Trees grown leaf by leaf on histograms, each correcting the ones before it.",
+    .takes = QN_TAKES_MISSING | QN_TAKES_CATEGORIES | QN_TAKES_SPARSE,
+    .params = params_table,
+    .n_params = sizeof params_table / sizeof params_table[0],
+    .params_bytes = sizeof(qn_gbdt_params),
+    .fit = fit_gbdt,
+    .predict = qn__gbdt_predict,
+    .explain = qn__gbdt_explain,
+    .importance = importance_gbdt,
+    .save = qn__gbdt_save,
+    .load = qn__gbdt_load,
+    .describe = describe_gbdt,
+    .free = qn__gbdt_free,
+};

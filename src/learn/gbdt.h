@@ -1,0 +1,41 @@
+/* gbdt.h - gradient-boosted trees on histograms: the parameters of family "gbdt".
+ *
+ * Names, meanings and defaults are LightGBM's where it has them. README.md tells how the parts fit
+ * together; everything else is private to the folder (gbdt_int.h). */
+#ifndef QN_LEARN_GBDT_H
+#define QN_LEARN_GBDT_H
+
+#include "learn/learner.h"
+
+typedef struct qn_gbdt_params {
+    const char *objective;    /* "auto": by task */
+    int64_t num_iterations;
+    double learning_rate;
+    int64_t num_leaves;
+    int64_t max_depth;        /* <= 0: no limit */
+    int64_t min_data_in_leaf; /* rows, estimated from the hessian as LightGBM does */
+    double min_sum_hessian_in_leaf;
+    double lambda_l1, lambda_l2;
+    double min_gain_to_split;
+    double feature_fraction;  /* share of the features each tree may use */
+    double bagging_fraction;  /* share of the rows each bag holds */
+    int64_t bagging_freq;     /* a new bag every so many rounds; 0: no bagging */
+    int64_t max_bin;
+    int64_t min_data_in_bin;
+    int64_t bin_construct_sample_cnt;
+    int64_t max_cat_to_onehot;
+    int64_t max_cat_threshold;
+    double cat_smooth, cat_l2;
+    int64_t min_data_per_group;
+    int64_t early_stopping_round; /* 0: never */
+    double early_stopping_min_delta;
+    bool boost_from_average;
+    bool feature_pre_filter;
+    const char *class_weight; /* "none" or "balanced" */
+    double scale_pos_weight;
+    double alpha;             /* huber and quantile */
+    double poisson_max_delta_step;
+    double tweedie_variance_power;
+} qn_gbdt_params;
+
+#endif

@@ -1,0 +1,429 @@
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/rng.h"
+#include "learn/gbdt_int.h"
+
+/* Distinct values of a sample with how often each occurs. */
+typedef struct distinct {
+    double *value;   /* owned */
+    int64_t *count;  /* owned */
+    int64_t n, n_missing, total;
+} distinct;
+
+static void distinct_done(distinct *d) {
+    qn_freep(&d->value);
+    qn_freep(&d->count);
+}
+
+/* Infinities are ordinary ends of the scale; bounds between values stay finite. */
+static double clamp(double x) {
+    return x < -DBL_MAX ? -DBL_MAX : x > DBL_MAX ? DBL_MAX : x;
+}
+
+/* Doubles as integers in the same order, and back. */
+static uint64_t sort_key(double x) {
+    uint64_t bits;
+    x += 0.0; /* -0 and 0 are one value */
+    memcpy(&bits, &x, sizeof bits);
+    return bits >> 63 ? ~bits : bits | (uint64_t)1 << 63;
+}
+
+static double key_value(uint64_t key) {
+    uint64_t bits = key >> 63 ? key & ~((uint64_t)1 << 63) : ~key;
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* Least-significant-digit radix sort; passes in which all digits agree are skipped. Returns where the
+ * sorted keys lie: `keys` or `spare`. */
+static uint64_t *radix_sort(uint64_t *keys, uint64_t *spare, int64_t n) {
+    for (int shift = 0; shift < 64; shift += 8) {
+        int64_t at[256] = {0};
+        for (int64_t i = 0; i < n; i++)
+            at[keys[i] >> shift & 255]++;
+        if (n == 0 || at[keys[0] >> shift & 255] == n)
+            continue;
+        int64_t sum = 0;
+        for (int d = 0; d < 256; d++) {
+            int64_t c = at[d];
+            at[d] = sum;
+            sum += c;
+        }
+        for (int64_t i = 0; i < n; i++)
+            spare[at[keys[i] >> shift & 255]++] = keys[i];
+        uint64_t *swap = keys;
+        keys = spare;
+        spare = swap;
+    }
+    return keys;
+}
+
+/* Row (or entry) i of a sample of `size` out of n: one from each of `size` equal strata. */
+static int64_t sample_at(int64_t i, int64_t size, int64_t n, uint64_t seed) {
+    if (size == n)
+        return i;
+    double at = ((double)i + qn_rng_hash_uniform(seed, (uint64_t)i)) * (double)n / (double)size;
+    int64_t row = (int64_t)at;
+    return row < n ? row : n - 1;
+}
+
+/* Sorts n sampled values (NaN left out) and counts equal ones; n_zero further ones are 0. */
+static qn_status count_values(const double *values, int64_t n_all, int64_t n_sample, uint64_t seed,
+                              int64_t n_zero, distinct *d, qn_error *err) {
+    qn_cleanup(qn_freep) uint64_t *keys = qn_malloc_aligned((size_t)n_sample, sizeof *keys);
+    qn_cleanup(qn_freep) uint64_t *spare = qn_malloc_aligned((size_t)n_sample, sizeof *spare);
+    d->value = qn_malloc_aligned((size_t)n_sample + 1, sizeof *d->value);
+    d->count = qn_malloc_aligned((size_t)n_sample + 1, sizeof *d->count);
+    if (!keys || !spare || !d->value || !d->count)
+        return qn_error_memory(err);
+    int64_t n = 0;
+    for (int64_t i = 0; i < n_sample; i++) {
+        double x = values[sample_at(i, n_sample, n_all, seed)];
+        if (isnan(x))
+            d->n_missing++;
+        else
+            keys[n++] = sort_key(clamp(x));
+    }
+    const uint64_t *sorted = radix_sort(keys, spare, n);
+    uint64_t zero = sort_key(0.0);
+    bool zero_placed = n_zero == 0;
+    for (int64_t i = 0; i < n;) {
+        int64_t from = i;
+        while (i < n && sorted[i] == sorted[from])
+            i++;
+        if (!zero_placed && sorted[from] > zero) {
+            d->value[d->n] = 0;
+            d->count[d->n++] = n_zero;
+            zero_placed = true;
+        }
+        bool is_zero = sorted[from] == zero && !zero_placed;
+        zero_placed |= is_zero;
+        d->value[d->n] = key_value(sorted[from]);
+        d->count[d->n++] = i - from + (is_zero ? n_zero : 0);
+    }
+    if (!zero_placed) {
+        d->value[d->n] = 0;
+        d->count[d->n++] = n_zero;
+    }
+    d->total = n + n_zero + d->n_missing;
+    return QN_OK;
+}
+
+/* A bound with a <= bound < b. */
+static double between(double a, double b) {
+    double mid = a / 2 + b / 2;
+    return mid >= a && mid < b ? mid : a;
+}
+
+/* Bounds for at most max_bin bins with about equal counts; values that fill a bin alone get one of their
+ * own. Returns the number of bounds. */
+static int32_t place_bounds(const distinct *d, int64_t max_bin, int64_t min_in_bin, double *bounds) {
+    int64_t rest = d->total - d->n_missing;
+    int64_t left_bins = max_bin;
+    bool fits = d->n <= max_bin;
+    double mean = fits ? 0 : (double)rest / (double)max_bin;
+    int64_t n_big = 0, big_rows = 0;
+    for (int64_t i = 0; !fits && i < d->n; i++)
+        if ((double)d->count[i] >= mean) {
+            n_big++;
+            big_rows += d->count[i];
+        }
+    double big = mean;
+    if (!fits) {
+        rest -= big_rows;
+        left_bins -= n_big;
+        mean = left_bins > 0 ? (double)rest / (double)left_bins : INFINITY;
+    }
+    int32_t n_bounds = 0;
+    int64_t in_bin = 0;
+    for (int64_t i = 0; i + 1 < d->n && n_bounds + 1 < max_bin; i++) {
+        in_bin += d->count[i];
+        bool is_big = !fits && (double)d->count[i] >= big;
+        bool next_big = !fits && (double)d->count[i + 1] >= big;
+        if (!fits && !is_big) {
+            rest -= d->count[i];
+            if (!((double)in_bin >= mean || (next_big && (double)in_bin >= mean / 2)))
+                continue;
+            left_bins--;
+            if (left_bins > 0)
+                mean = (double)rest / (double)left_bins;
+        }
+        if (fits && in_bin < min_in_bin)
+            continue;
+        bounds[n_bounds++] = between(d->value[i], d->value[i + 1]);
+        in_bin = 0;
+    }
+    return n_bounds;
+}
+
+int32_t qn__bin_of(const qn__bin_feature *feature, double x) {
+    if (isnan(x))
+        return feature->n_values;
+    const double *at = feature->upper;
+    int32_t n = feature->n_values - 1;
+    if (n == 0)
+        return 0;
+    while (n > 1) {
+        int32_t half = n / 2;
+        at = at[half - 1] < x ? at + half : at;
+        n -= half;
+    }
+    return (int32_t)(at - feature->upper) + (at[0] < x);
+}
+
+/* No split of the feature could leave min_data rows on both sides. */
+static bool is_useless(const qn_gbdt_params *params, const qn__bin_feature *f, const distinct *d,
+                       int64_t n_rows) {
+    if (f->n_values + f->has_missing < 2)
+        return true;
+    if (!params->feature_pre_filter || d->total != n_rows)
+        return false;
+    int64_t most = d->n_missing, in_bin = 0;
+    for (int64_t i = 0, t = 0; i < d->n; i++) {
+        while (t < f->n_values - 1 && d->value[i] > f->upper[t]) {
+            t++;
+            in_bin = 0;
+        }
+        in_bin += d->count[i];
+        most = in_bin > most ? in_bin : most;
+    }
+    return n_rows - most < params->min_data_in_leaf;
+}
+
+static qn_status fit_number(const qn_gbdt_params *params, const qn_matrix *x, uint64_t seed,
+                            qn__bin_feature *f, qn_error *err) {
+    qn_cleanup(distinct_done) distinct d = {0};
+    const qn_matrix_column *column = &x->columns[f->column];
+    bool sparse = f->kind == QN_FEATURE_SPARSE;
+    int64_t n_all = sparse ? column->n_set : x->n_rows;
+    int64_t limit = params->bin_construct_sample_cnt;
+    int64_t n = n_all < limit ? n_all : limit;
+    int64_t n_zero = sparse ? x->n_rows - n_all : 0;
+    if (n < n_all)
+        n_zero = (int64_t)((double)n_zero * (double)n / (double)n_all);
+    QN_TRY(count_values(sparse ? column->value : column->num, n_all, n, seed, n_zero, &d, err));
+    /* A missing value that the sample did not see must still have its side learned. */
+    f->has_missing = d.n_missing > 0;
+    const double *values = sparse ? column->value : column->num;
+    for (int64_t i = 0; n < n_all && !f->has_missing && i < n_all; i++)
+        f->has_missing = isnan(values[i]);
+    int64_t max_bin = params->max_bin < d.n ? params->max_bin : d.n;
+    f->upper = qn_new_array(double, max_bin > 0 ? max_bin : 1);
+    if (!f->upper)
+        return qn_error_memory(err);
+    f->n_values = 1 + place_bounds(&d, max_bin, params->min_data_in_bin, f->upper);
+    f->n_cells = f->n_values + 1;
+    if (sparse)
+        f->zero_bin = qn__bin_of(f, 0.0);
+    if (is_useless(params, f, &d, x->n_rows))
+        f->n_values = 0;
+    return QN_OK;
+}
+
+/* Category bins: the most frequent codes get bins 1, 2, ..., the others share bin 0 with the missing. */
+static qn_status fit_category(const qn_gbdt_params *params, const qn_matrix *x, qn__bin_feature *f,
+                              qn_error *err) {
+    int32_t n = x->features[f->column].n_categories;
+    n = n > 0 ? n : 0;
+    qn_cleanup(qn_freep) uint64_t *keys = qn_new_array(uint64_t, n);
+    qn_cleanup(qn_freep) uint64_t *spare = qn_new_array(uint64_t, n);
+    f->code_bin = qn_new_array(int32_t, n);
+    if (!keys || !spare || !f->code_bin)
+        return qn_error_memory(err);
+    for (int32_t c = 0; c < n; c++)
+        keys[c] = (uint64_t)(uint32_t)c;
+    const int32_t *code = x->columns[f->column].code;
+    uint64_t n_other = 0;
+    for (int64_t i = 0; i < x->n_rows; i++) {
+        if (code[i] >= 0 && code[i] < n)
+            keys[code[i]] -= (uint64_t)1 << 32; /* 2^32 - count in the upper half: frequent first */
+        else
+            n_other++;
+    }
+    const uint64_t *sorted = radix_sort(keys, spare, n);
+    int64_t max_bin = params->max_bin < QN__CAT_BINS ? params->max_bin : QN__CAT_BINS;
+    f->n_categories = n;
+    f->n_values = 1;
+    /* Codes that never occur have count 0 and sort to the front as 0 .. n - 1 < 2^32. */
+    for (int32_t i = 0; i < n; i++) {
+        uint64_t count = ((uint64_t)1 << 32) - (sorted[i] >> 32);
+        if (sorted[i] >> 32 == 0)
+            continue;
+        if (f->n_values < max_bin && count >= (uint64_t)params->min_data_in_bin)
+            f->code_bin[(uint32_t)sorted[i]] = f->n_values++;
+        else
+            n_other += count;
+    }
+    f->has_missing = n_other > 0;
+    f->n_cells = f->n_values;
+    if (f->n_values - 1 + f->has_missing < 2)
+        f->n_values = 0;
+    return QN_OK;
+}
+
+static void feature_done(qn__bin_feature *f) {
+    qn_freep(&f->upper);
+    qn_freep(&f->code_bin);
+}
+
+void qn__bin_map_done(qn__bin_map *map) {
+    for (int32_t i = 0; map->features && i < map->n_features; i++)
+        feature_done(&map->features[i]);
+    qn_freep(&map->features);
+    *map = (qn__bin_map){0};
+}
+
+/* Drops useless features and gives the others their places: dense ones first, spread evenly over the
+ * tiles. */
+static qn_status place_features(qn__bin_map *map, qn_error *err) {
+    qn__bin_feature *placed = qn_new_array(qn__bin_feature, map->n_features);
+    if (!placed)
+        return qn_error_memory(err);
+    int32_t n = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        for (int32_t i = 0; i < map->n_features; i++) {
+            qn__bin_feature *f = &map->features[i];
+            if (f->n_values > 0 && (f->kind == QN_FEATURE_SPARSE) == (pass == 1))
+                placed[n++] = *f;
+            else if (f->n_values == 0)
+                feature_done(f);
+        }
+        if (pass == 0)
+            map->n_dense = n;
+    }
+    qn_freep(&map->features);
+    map->features = placed;
+    map->n_features = n;
+    map->n_tiles = (map->n_dense + QN__TILE - 1) / QN__TILE;
+    for (int32_t i = 0, first = 0; i < n; i++) {
+        qn__bin_feature *f = &placed[i];
+        f->tile = -1;
+        if (i < map->n_dense) {
+            f->tile = (int32_t)((int64_t)i * map->n_tiles / map->n_dense);
+            first = i == 0 || placed[i - 1].tile != f->tile ? i : first;
+            f->lane = i - first;
+            map->wide |= f->n_cells > 256;
+        }
+        f->cell = map->n_cells;
+        map->n_cells += f->n_cells;
+        if (i < map->n_dense)
+            map->dense_cells = map->n_cells;
+    }
+    QN_FAIL_IF(map->n_cells > UINT32_MAX, err, QN_ERR_LIMIT,
+               "too many bins in all (%lld): lower max_bin", (long long)map->n_cells);
+    return QN_OK;
+}
+
+qn_status qn__bin_map_fit(const qn_gbdt_params *params, const qn_matrix *x, uint64_t seed,
+                          const qn_job *job, qn__bin_map *ret_map, qn_error *err) {
+    qn_cleanup(qn__bin_map_done) qn__bin_map map = {.n_features = x->n_features};
+    map.features = qn_new_array(qn__bin_feature, x->n_features);
+    if (!map.features)
+        return qn_error_memory(err);
+    qn_status status = QN_OK;
+#pragma omp parallel for schedule(dynamic) num_threads(qn_job_threads(job)) if (x->n_rows > 2000)
+    for (int32_t i = 0; i < x->n_features; i++) {
+        qn__bin_feature *f = &map.features[i];
+        f->column = i;
+        f->kind = x->features[i].kind;
+        qn_status s = f->kind == QN_FEATURE_CATEGORY
+                          ? fit_category(params, x, f, NULL)
+                          : fit_number(params, x, seed + (uint64_t)i, f, NULL);
+        if (s != QN_OK) {
+#pragma omp atomic write
+            status = s;
+        }
+    }
+    if (status != QN_OK)
+        return qn_error_memory(err);
+    QN_TRY(place_features(&map, err));
+    *ret_map = map;
+    map = (qn__bin_map){0};
+    return QN_OK;
+}
+
+void qn__bins_done(qn__bins *bins) {
+    for (int32_t t = 0; bins->tiles && t < bins->n_tiles; t++)
+        qn_freep(&bins->tiles[t]);
+    qn_freep(&bins->tiles);
+    qn_freep(&bins->start);
+    qn_freep(&bins->entry);
+    *bins = (qn__bins){0};
+}
+
+static int32_t category_bin(const qn__bin_feature *f, int32_t code) {
+    return code >= 0 && code < f->n_categories ? f->code_bin[code] : 0;
+}
+
+static void fill_dense(const qn__bin_map *map, const qn__bin_feature *f, const qn_matrix *x,
+                       int64_t first, int64_t last, void *tile) {
+    uint8_t *narrow = tile;
+    uint16_t *wide = tile;
+    for (int64_t i = first; i < last; i++) {
+        int32_t bin = f->kind == QN_FEATURE_CATEGORY
+                          ? category_bin(f, x->columns[f->column].code[i])
+                          : qn__bin_of(f, x->columns[f->column].num[i]);
+        if (map->wide)
+            wide[(size_t)i * QN__TILE + (size_t)f->lane] = (uint16_t)bin;
+        else
+            narrow[(size_t)i * QN__TILE + (size_t)f->lane] = (uint8_t)bin;
+    }
+}
+
+/* Columns to rows: counts, offsets, then one pass over the columns in cell order. */
+static qn_status fill_sparse(const qn__bin_map *map, const qn_matrix *x, qn__bins *bins,
+                             qn_error *err) {
+    bins->start = qn_new_array(int64_t, x->n_rows + 2);
+    if (!bins->start)
+        return qn_error_memory(err);
+    int64_t *at = bins->start + 1; /* one ahead: after the second pass start[i] is where row i begins */
+    for (int32_t i = map->n_dense; i < map->n_features; i++) {
+        const qn_matrix_column *c = &x->columns[map->features[i].column];
+        for (int64_t k = 0; k < c->n_set; k++)
+            at[c->row[k] + 1]++;
+    }
+    for (int64_t i = 0; i < x->n_rows; i++)
+        at[i + 1] += at[i];
+    bins->entry = qn_malloc_aligned((size_t)at[x->n_rows] + 1, sizeof *bins->entry);
+    if (!bins->entry)
+        return qn_error_memory(err);
+    for (int32_t i = map->n_dense; i < map->n_features; i++) {
+        const qn__bin_feature *f = &map->features[i];
+        const qn_matrix_column *c = &x->columns[f->column];
+        for (int64_t k = 0; k < c->n_set; k++)
+            bins->entry[at[c->row[k]]++] = (uint32_t)(f->cell + qn__bin_of(f, c->value[k]));
+    }
+    return QN_OK;
+}
+
+qn_status qn__bins_fill(const qn__bin_map *map, const qn_matrix *x, const qn_job *job,
+                        qn__bins *ret_bins, qn_error *err) {
+    enum { BLOCK = 1 << 14 };
+    qn_cleanup(qn__bins_done) qn__bins bins = {.n_rows = x->n_rows, .n_tiles = map->n_tiles};
+    bins.tiles = qn_new_array(void *, map->n_tiles);
+    if (!bins.tiles)
+        return qn_error_memory(err);
+    size_t row_bytes = QN__TILE * (map->wide ? sizeof(uint16_t) : sizeof(uint8_t));
+    for (int32_t t = 0; t < map->n_tiles; t++)
+        if (!(bins.tiles[t] = qn_malloc_aligned((size_t)x->n_rows, row_bytes)))
+            return qn_error_memory(err);
+    int64_t n_blocks = (x->n_rows + BLOCK - 1) / BLOCK;
+#pragma omp parallel for schedule(dynamic) num_threads(qn_job_threads(job)) if (x->n_rows > BLOCK)
+    for (int64_t b = 0; b < n_blocks; b++) {
+        int64_t first = b * BLOCK, last = first + BLOCK < x->n_rows ? first + BLOCK : x->n_rows;
+        for (int32_t t = 0; t < map->n_tiles; t++)
+            memset((char *)bins.tiles[t] + (size_t)first * row_bytes, 0,
+                   (size_t)(last - first) * row_bytes);
+        for (int32_t i = 0; i < map->n_dense; i++)
+            fill_dense(map, &map->features[i], x, first, last,
+                       bins.tiles[map->features[i].tile]);
+    }
+    if (map->n_dense < map->n_features)
+        QN_TRY(fill_sparse(map, x, &bins, err));
+    *ret_bins = bins;
+    bins = (qn__bins){0};
+    return QN_OK;
+}

@@ -1,0 +1,303 @@
+/* gbdt_int.h - the parts of the tree engine and what they hand each other:
+ *
+ *   gbdt_bin    matrix -> bin map + bins          gbdt_objective  scores -> gradients, leaf renewal
+ *   gbdt_hist   bins, rows -> histograms          gbdt_split      histogram -> best split of a leaf
+ *   gbdt_tree   grows one tree leaf-wise          gbdt            the boosting rounds, the family table
+ *   gbdt_model  the fitted model                  gbdt_predict, gbdt_shap, gbdt_io   its uses
+ */
+#ifndef QN_LEARN_GBDT_INT_H
+#define QN_LEARN_GBDT_INT_H
+
+#include "base/mem.h"
+#include "learn/gbdt.h"
+
+/* ---- bins ---------------------------------------------------------------------------------------- */
+
+enum {
+    QN__TILE = 16,         /* dense features that lie side by side: one row of a tile is one load */
+    QN__CAT_BINS = 1024,   /* most bins of a category feature; bin 0 is "missing, rare or unseen" */
+    QN__CAT_WORDS = QN__CAT_BINS / 32,
+};
+
+/* How one feature becomes bins. A number x has the bin of the first upper[t] >= x, a missing one the bin
+ * n_values. Thresholds of splits are these same upper bounds, so that a value seen in training goes in
+ * prediction where it went in training. */
+typedef struct qn__bin_feature {
+    qn_feature_kind kind;
+    int32_t column;       /* index in the matrix */
+    int32_t n_values;     /* bins of values; categories: all bins, 0 for "other" */
+    int32_t n_cells;      /* histogram cells: n_values + 1 (missing) for numbers, n_values for categories */
+    bool has_missing;     /* seen in training (numbers) */
+    double *upper;        /* owned; n_values - 1 ascending bounds */
+    int32_t n_categories;
+    int32_t *code_bin;    /* owned; n_categories: bin of a code */
+    int32_t zero_bin;     /* SPARSE: bin of the entries that are not stored */
+    int32_t tile, lane;   /* dense: its place; SPARSE: tile -1 */
+    int64_t cell;         /* its first histogram cell */
+} qn__bin_feature;
+
+/* Features with at least two bins, dense ones first. */
+typedef struct qn__bin_map {
+    int32_t n_features;
+    qn__bin_feature *features; /* owned */
+    int32_t n_dense, n_tiles;
+    int64_t n_cells, dense_cells; /* cells of all features, and of the dense ones (which come first) */
+    bool wide;                 /* bins are uint16_t, not uint8_t */
+} qn__bin_map;
+
+/* Binned rows. Dense: tile[t] is [n_rows][QN__TILE]. Sparse: entries of row i are
+ * entry[start[i]] .. entry[start[i + 1] - 1], each the histogram cell of a stored value, ascending. */
+typedef struct qn__bins {
+    int64_t n_rows;
+    void **tiles;     /* owned; n_tiles */
+    int32_t n_tiles;
+    int64_t *start;   /* owned; n_rows + 1; NULL without sparse features */
+    uint32_t *entry;  /* owned */
+} qn__bins;
+
+qn_status qn__bin_map_fit(const qn_gbdt_params *params, const qn_matrix *x, uint64_t seed,
+                          const qn_job *job, qn__bin_map *ret_map, qn_error *err) QN_MUST_USE;
+void qn__bin_map_done(qn__bin_map *map);
+/* The bin of a number (NaN: n_values). */
+int32_t qn__bin_of(const qn__bin_feature *feature, double x);
+qn_status qn__bins_fill(const qn__bin_map *map, const qn_matrix *x, const qn_job *job,
+                        qn__bins *ret_bins, qn_error *err) QN_MUST_USE;
+void qn__bins_done(qn__bins *bins);
+/* The bin of one row in one feature. */
+static inline int32_t qn__bins_at(const qn__bin_map *map, const qn__bins *bins,
+                                  const qn__bin_feature *f, int64_t row) {
+    if (f->tile >= 0) {
+        size_t at = (size_t)row * QN__TILE + (size_t)f->lane;
+        return map->wide ? ((const uint16_t *)bins->tiles[f->tile])[at]
+                         : ((const uint8_t *)bins->tiles[f->tile])[at];
+    }
+    for (int64_t k = bins->start[row]; k < bins->start[row + 1]; k++)
+        if (bins->entry[k] >= (uint64_t)f->cell)
+            return bins->entry[k] < (uint64_t)(f->cell + f->n_cells)
+                       ? (int32_t)(bins->entry[k] - (uint64_t)f->cell) : f->zero_bin;
+    return f->zero_bin;
+}
+
+/* ---- histograms ---------------------------------------------------------------------------------- */
+
+/* Gradient and hessian of a row as integers in one word: (g << 32) + h. Sums of integers do not depend on
+ * their order, which is what makes models independent of the number of threads. A cell of a histogram of
+ * at most block_rows rows is one such word ("packed"); larger ones hold two int64_t ("wide"). */
+typedef struct qn__sum {
+    int64_t g, h;
+} qn__sum;
+
+typedef struct qn__quantised {
+    int64_t *gh;          /* owned; n_rows */
+    int64_t block_rows;   /* so many rows fit in packed cells */
+    double g_unit, h_unit; /* what 1 stands for */
+} qn__quantised;
+
+/* Stochastic rounding by a hash of (seed, row): without bias even for gradients far below the largest. */
+void qn__quantise(const float *g, const float *h, int64_t n, uint64_t seed, int n_threads,
+                  qn__quantised *q);
+
+typedef struct qn__hist {
+    bool wide;
+    union {
+        int64_t *packed;  /* n_cells */
+        qn__sum *sums;    /* n_cells */
+    };
+} qn__hist;
+
+static inline qn__sum qn__unpack(int64_t word) {
+    return (qn__sum){.g = word >> 32, .h = (int64_t)(uint32_t)word};
+}
+static inline qn__sum qn__hist_at(const qn__hist *hist, int64_t cell) {
+    return hist->wide ? hist->sums[cell] : qn__unpack(hist->packed[cell]);
+}
+
+/* Scratch of the histogram builder, by thread. */
+typedef struct qn__hist_scratch {
+    int n_threads;
+    int64_t **block;      /* owned; per thread: packed cells of one tile or of all sparse features */
+    qn__sum **part;       /* owned; per thread but the first: a whole histogram, allocated when needed */
+    int64_t n_cells;
+} qn__hist_scratch;
+
+qn_status qn__hist_scratch_init(qn__hist_scratch *scratch, const qn__bin_map *map, int n_threads,
+                                qn_error *err) QN_MUST_USE;
+void qn__hist_scratch_done(qn__hist_scratch *scratch);
+/* Fills `hist` (its memory set by the caller) from the given rows (NULL: 0 .. n - 1); `total` is their
+ * sum. tile_used[n_tiles]: tiles to skip are false. */
+void qn__hist_build(const qn__bin_map *map, const qn__bins *bins, const qn__quantised *q,
+                    const uint32_t *rows, int64_t n, qn__sum total, const bool *tile_used,
+                    qn__hist_scratch *scratch, qn__hist *hist);
+/* The same, one row and one feature at a time: what the fast one is tested against. */
+void qn__hist_build_ref(const qn__bin_map *map, const qn__bins *bins, const qn__quantised *q,
+                        const uint32_t *rows, int64_t n, qn__sum *sums);
+/* large = parent - small, in place of the parent's memory; `wide` is how `large` is to be stored. */
+void qn__hist_subtract(qn__hist *parent, const qn__hist *small, int64_t n_cells, bool wide,
+                       int n_threads);
+
+/* ---- splits -------------------------------------------------------------------------------------- */
+
+typedef struct qn__split {
+    double gain;          /* loss reduction; meaningful when feature >= 0 */
+    int32_t feature;      /* index in the bin map; -1: none */
+    int32_t bin;          /* numbers: last bin on the left */
+    bool is_category, is_sorted, missing_left;
+    qn__sum left;
+    uint32_t set[QN__CAT_WORDS]; /* categories: bins on the left */
+} qn__split;
+
+/* What a leaf brings to the search. */
+typedef struct qn__split_input {
+    const qn_gbdt_params *params;
+    const qn__bin_map *map;
+    const qn__hist *hist;
+    qn__sum total;
+    int64_t n_rows;
+    double g_unit, h_unit;
+} qn__split_input;
+
+/* scratch: qn__split_scratch_len(map) doubles. */
+size_t qn__split_scratch_len(const qn__bin_map *map);
+void qn__split_find(const qn__split_input *input, int32_t i_feature, double *scratch,
+                    qn__split *ret_split);
+/* Plain search over all thresholds and both sides for missing; numbers only. */
+void qn__split_find_ref(const qn__split_input *input, int32_t i_feature, qn__split *ret_split);
+static inline bool qn__split_goes_left(const qn__split *split, const qn__bin_feature *f, int32_t bin) {
+    if (split->is_category)
+        return split->set[bin >> 5] >> (bin & 31) & 1;
+    return bin == f->n_values ? split->missing_left : bin <= split->bin;
+}
+
+/* ---- trees in training ------------------------------------------------------------------------------ */
+
+typedef struct qn__grown_node {
+    qn__split split;      /* feature -1: a leaf */
+    int32_t left, right;
+    int64_t begin, n;     /* leaf: its rows in qn__grower.rows */
+    double l2;            /* leaf: regularisation of its value */
+    double value;         /* leaf */
+} qn__grown_node;
+
+typedef struct qn__grower qn__grower;
+
+qn_status qn__grower_new(const qn_gbdt_params *params, const qn__bin_map *map, const qn__bins *bins,
+                         const qn_job *job, qn__grower **ret_grower, qn_error *err) QN_MUST_USE;
+void qn__grower_free(qn__grower **grower);
+/* Grows one tree on `rows` (ascending, n; NULL: all). feature_used[n_features] may be NULL. The result
+ * stays valid until the next call. */
+qn_status qn__grower_run(qn__grower *grower, const qn__quantised *q, const uint32_t *rows, int64_t n,
+                         const bool *feature_used, qn_error *err) QN_MUST_USE;
+qn__grown_node *qn__grower_nodes(qn__grower *grower, int32_t *ret_n);
+const uint32_t *qn__grower_rows(const qn__grower *grower);
+/* The leaf of one binned row. */
+int32_t qn__grown_leaf(const qn__grown_node *nodes, const qn__bin_map *map, const qn__bins *bins,
+                       int64_t row);
+
+/* ---- objectives ------------------------------------------------------------------------------------- */
+
+typedef struct qn__objective_data {
+    const qn_gbdt_params *params;
+    const double *y;
+    const double *w;      /* NULL: all 1 */
+    int64_t n;
+    int32_t n_outputs;
+    int n_threads;
+} qn__objective_data;
+
+/* One line of the table of objectives. Scores, gradients and hessians are [n_outputs][n]. */
+typedef struct qn__objective {
+    const char *name;
+    qn_task task;
+    qn_link link;
+    double y_low;         /* smallest target allowed */
+    bool y_open;          /* y_low itself is not */
+    void (*init)(const qn__objective_data *data, double *base);
+    void (*gradients)(const qn__objective_data *data, const double *score, float *g, float *h);
+    double (*loss)(const qn__objective_data *data, const double *score); /* mean, weighted */
+    /* Value of a leaf from residuals instead of gradients; NULL: Newton's. The quantile asked for. */
+    double (*renew_quantile)(const qn_gbdt_params *params);
+} qn__objective;
+
+extern const char *const qn__objective_names[]; /* "auto" first; NULL-terminated */
+qn_status qn__objective_find(const char *name, qn_task task, const qn__objective **ret,
+                             qn_error *err) QN_MUST_USE;
+
+/* ---- the model ------------------------------------------------------------------------------------ */
+
+/* Nodes of a tree in breadth-first order: the right child follows the left one. A leaf is its own left
+ * child with threshold +inf and MISSING_LEFT, so that stepping from it stays. */
+enum {
+    QN__NODE_LEAF = 1u << 31,
+    QN__NODE_CATEGORY = 1u << 30,
+    QN__NODE_MISSING_LEFT = 1u << 29,
+    QN__NODE_SLOT = (1u << 29) - 1,
+};
+
+typedef struct qn__gbdt_node {
+    union {
+        double threshold;              /* left when x <= threshold */
+        struct {
+            uint32_t first_word, n_words; /* left when the bit of the code is set */
+        } set;
+    };
+    uint32_t slot_flags;
+    uint32_t left;                     /* from the start of the tree */
+} qn__gbdt_node;
+
+typedef struct qn__gbdt {
+    qn_learner learner;   /* first */
+    int32_t n_trees;      /* rounds x n_outputs; tree i belongs to output i % n_outputs */
+    int64_t *start;       /* owned; n_trees + 1 */
+    int32_t *depth;       /* owned; n_trees: steps from the root to the deepest leaf */
+    bool *has_sets;       /* owned; n_trees: some node splits by categories */
+    qn__gbdt_node *nodes; /* owned */
+    double *value;        /* owned; per node, 0 for inner ones */
+    uint32_t *count;      /* owned; training rows per node */
+    uint32_t *words;      /* owned; category sets */
+    int64_t n_words;
+    double *base;         /* owned; n_outputs */
+    int32_t n_slots;      /* features that trees use */
+    int32_t *slot_column; /* owned; ascending */
+    double *slot_gain;    /* owned */
+    uint64_t *slot_bins;  /* owned: bins the feature had */
+    int32_t objective;    /* index into qn__objective_names */
+    int32_t best_iteration;
+} qn__gbdt;
+
+/* Grows while trees are added; node slots hold matrix columns until qn__model_finish. */
+typedef struct qn__model_builder {
+    qn__gbdt *model;      /* owned */
+    int64_t cap_nodes, cap_words;
+    int32_t cap_trees;
+} qn__model_builder;
+
+qn_status qn__model_add(qn__model_builder *builder, const qn__bin_map *map,
+                        const qn__grown_node *nodes, int32_t n_nodes, qn_error *err) QN_MUST_USE;
+/* Drops trees beyond n_trees, numbers the features used. gain[n_columns], bins[n_columns]. */
+qn_status qn__model_finish(qn__model_builder *builder, int32_t n_trees, const double *gain,
+                           const uint64_t *bins, qn_error *err) QN_MUST_USE;
+void qn__model_builder_done(qn__model_builder *builder);
+void qn__gbdt_free(qn_learner *learner);
+
+static inline bool qn__node_goes_right(const qn__gbdt_node *node, const uint32_t *words, double x) {
+    if (node->slot_flags & QN__NODE_CATEGORY) {
+        if (!(x >= 0 && x < 32.0 * node->set.n_words))
+            return !(node->slot_flags & QN__NODE_MISSING_LEFT);
+        uint32_t code = (uint32_t)x;
+        return !(words[node->set.first_word + (code >> 5)] >> (code & 31) & 1);
+    }
+    return node->slot_flags & QN__NODE_MISSING_LEFT ? x > node->threshold : !(x <= node->threshold);
+}
+
+/* One value of a matrix as the nodes see it: codes as numbers, sparse zeros as 0. */
+double qn__matrix_value(const qn_matrix *x, int32_t column, int64_t row);
+
+void qn__gbdt_predict(const qn_learner *learner, const qn_matrix *x, int64_t first, int64_t n,
+                      double *raw);
+qn_status qn__gbdt_explain(const qn_learner *learner, const qn_matrix *x, int64_t first, int64_t n,
+                           double *contrib, qn_error *err);
+qn_status qn__gbdt_save(const qn_learner *learner, qn_buf *out, qn_error *err);
+qn_status qn__gbdt_load(const void *bytes, size_t n, const qn_feature *features, int32_t n_features,
+                        qn_learner **ret_learner, qn_error *err);
+
+#endif

@@ -1,0 +1,302 @@
+#include <math.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "learn/gbdt_int.h"
+
+static double weight(const qn__objective_data *d, int64_t i) {
+    return d->w ? d->w[i] : 1;
+}
+
+/* Sums of blocks of fixed size, added in order: the same for any number of threads. */
+enum { SUM_BLOCK = 1 << 14 };
+
+static double mean_loss(const qn__objective_data *d, const double *score,
+                        double (*row)(const qn__objective_data *, const double *, int64_t)) {
+    double sum = 0, weights = 0;
+    for (int64_t first = 0; first < d->n; first += 64 * SUM_BLOCK) {
+        double part[64] = {0}, part_w[64] = {0};
+#pragma omp parallel for num_threads(d->n_threads) if (d->n > SUM_BLOCK)
+        for (int64_t b = 0; b < 64; b++) {
+            int64_t from = first + b * SUM_BLOCK;
+            int64_t to = from + SUM_BLOCK < d->n ? from + SUM_BLOCK : d->n;
+            for (int64_t i = from; i < to; i++) {
+                part[b] += weight(d, i) * row(d, score, i);
+                part_w[b] += weight(d, i);
+            }
+        }
+        for (int b = 0; b < 64; b++) {
+            sum += part[b];
+            weights += part_w[b];
+        }
+    }
+    return weights > 0 ? sum / weights : 0;
+}
+
+static double weighted_mean(const qn__objective_data *d) {
+    double sum = 0, weights = 0;
+    for (int64_t i = 0; i < d->n; i++) {
+        sum += weight(d, i) * d->y[i];
+        weights += weight(d, i);
+    }
+    return weights > 0 ? sum / weights : 0;
+}
+
+static double limited(double x, double low, double high) {
+    return x < low ? low : x > high ? high : x;
+}
+
+/* ---- binary: log loss ---------------------------------------------------------------------------------- */
+
+static void binary_init(const qn__objective_data *d, double *base) {
+    double p = limited(weighted_mean(d), 1e-15, 1 - 1e-15);
+    base[0] = log(p / (1 - p));
+}
+
+static void binary_gradients(const qn__objective_data *d, const double *score, float *g, float *h) {
+#pragma omp parallel for num_threads(d->n_threads) if (d->n > 2000)
+    for (int64_t i = 0; i < d->n; i++) {
+        double p = 1 / (1 + exp(-score[i])), w = weight(d, i);
+        g[i] = (float)(w * (p - d->y[i]));
+        h[i] = (float)(w * p * (1 - p));
+    }
+}
+
+static double binary_row(const qn__objective_data *d, const double *score, int64_t i) {
+    double z = d->y[i] > 0.5 ? -score[i] : score[i];
+    return z > 0 ? z + log1p(exp(-z)) : log1p(exp(z));
+}
+
+static double binary_loss(const qn__objective_data *d, const double *score) {
+    return mean_loss(d, score, binary_row);
+}
+
+/* ---- multiclass: softmax -------------------------------------------------------------------------------- */
+
+static void softmax_init(const qn__objective_data *d, double *base) {
+    double sum = 0;
+    for (int32_t k = 0; k < d->n_outputs; k++)
+        base[k] = 0;
+    for (int64_t i = 0; i < d->n; i++) {
+        base[(int32_t)d->y[i]] += weight(d, i);
+        sum += weight(d, i);
+    }
+    for (int32_t k = 0; k < d->n_outputs; k++)
+        base[k] = log(limited(base[k] / (sum > 0 ? sum : 1), 1e-15, 1));
+}
+
+static void softmax_gradients(const qn__objective_data *d, const double *score, float *g, float *h) {
+    int32_t n_k = d->n_outputs;
+    double factor = (double)n_k / (double)(n_k - 1);
+#pragma omp parallel for num_threads(d->n_threads) if (d->n > 500)
+    for (int64_t i = 0; i < d->n; i++) {
+        double top = score[i], sum = 0, w = weight(d, i);
+        for (int32_t k = 1; k < n_k; k++)
+            top = fmax(top, score[k * d->n + i]);
+        for (int32_t k = 0; k < n_k; k++) {
+            double e = exp(score[k * d->n + i] - top);
+            g[k * d->n + i] = (float)e;
+            sum += (double)(float)e;
+        }
+        for (int32_t k = 0; k < n_k; k++) {
+            double p = (double)g[k * d->n + i] / sum;
+            h[k * d->n + i] = (float)(w * factor * p * (1 - p));
+            g[k * d->n + i] = (float)(w * (p - (k == (int32_t)d->y[i])));
+        }
+    }
+}
+
+static double softmax_row(const qn__objective_data *d, const double *score, int64_t i) {
+    double top = score[i], sum = 0;
+    for (int32_t k = 1; k < d->n_outputs; k++)
+        top = fmax(top, score[k * d->n + i]);
+    for (int32_t k = 0; k < d->n_outputs; k++)
+        sum += exp(score[k * d->n + i] - top);
+    return log(sum) + top - score[(int32_t)d->y[i] * d->n + i];
+}
+
+static double softmax_loss(const qn__objective_data *d, const double *score) {
+    return mean_loss(d, score, softmax_row);
+}
+
+/* ---- regression --------------------------------------------------------------------------------------------- */
+
+static void mean_init(const qn__objective_data *d, double *base) {
+    base[0] = weighted_mean(d);
+}
+
+static void log_mean_init(const qn__objective_data *d, double *base) {
+    base[0] = log(fmax(weighted_mean(d), 1e-300));
+}
+
+static void l2_gradients(const qn__objective_data *d, const double *score, float *g, float *h) {
+#pragma omp parallel for num_threads(d->n_threads) if (d->n > 20000)
+    for (int64_t i = 0; i < d->n; i++) {
+        g[i] = (float)(weight(d, i) * (score[i] - d->y[i]));
+        h[i] = (float)weight(d, i);
+    }
+}
+
+static double l2_row(const qn__objective_data *d, const double *score, int64_t i) {
+    return (score[i] - d->y[i]) * (score[i] - d->y[i]);
+}
+
+static double l2_loss(const qn__objective_data *d, const double *score) {
+    return mean_loss(d, score, l2_row);
+}
+
+static void l1_gradients(const qn__objective_data *d, const double *score, float *g, float *h) {
+    for (int64_t i = 0; i < d->n; i++) {
+        double r = score[i] - d->y[i];
+        g[i] = (float)(weight(d, i) * ((r > 0) - (r < 0)));
+        h[i] = (float)weight(d, i);
+    }
+}
+
+static double l1_row(const qn__objective_data *d, const double *score, int64_t i) {
+    return fabs(score[i] - d->y[i]);
+}
+
+static double l1_loss(const qn__objective_data *d, const double *score) {
+    return mean_loss(d, score, l1_row);
+}
+
+static double l1_quantile(const qn_gbdt_params *params) {
+    (void)params;
+    return 0.5;
+}
+
+static void huber_gradients(const qn__objective_data *d, const double *score, float *g, float *h) {
+    double a = d->params->alpha;
+    for (int64_t i = 0; i < d->n; i++) {
+        g[i] = (float)(weight(d, i) * limited(score[i] - d->y[i], -a, a));
+        h[i] = (float)weight(d, i);
+    }
+}
+
+static double huber_row(const qn__objective_data *d, const double *score, int64_t i) {
+    double r = fabs(score[i] - d->y[i]), a = d->params->alpha;
+    return r <= a ? r * r / 2 : a * (r - a / 2);
+}
+
+static double huber_loss(const qn__objective_data *d, const double *score) {
+    return mean_loss(d, score, huber_row);
+}
+
+static void quantile_gradients(const qn__objective_data *d, const double *score, float *g,
+                               float *h) {
+    double a = d->params->alpha;
+    for (int64_t i = 0; i < d->n; i++) {
+        g[i] = (float)(weight(d, i) * (score[i] >= d->y[i] ? 1 - a : -a));
+        h[i] = (float)weight(d, i);
+    }
+}
+
+static double quantile_row(const qn__objective_data *d, const double *score, int64_t i) {
+    double r = d->y[i] - score[i], a = d->params->alpha;
+    return r >= 0 ? a * r : (a - 1) * r;
+}
+
+static double quantile_loss(const qn__objective_data *d, const double *score) {
+    return mean_loss(d, score, quantile_row);
+}
+
+static double quantile_alpha(const qn_gbdt_params *params) {
+    return params->alpha;
+}
+
+static void poisson_gradients(const qn__objective_data *d, const double *score, float *g, float *h) {
+    double more = exp(d->params->poisson_max_delta_step);
+    for (int64_t i = 0; i < d->n; i++) {
+        double e = exp(score[i]), w = weight(d, i);
+        g[i] = (float)(w * (e - d->y[i]));
+        h[i] = (float)(w * e * more);
+    }
+}
+
+static double poisson_row(const qn__objective_data *d, const double *score, int64_t i) {
+    return exp(score[i]) - d->y[i] * score[i];
+}
+
+static double poisson_loss(const qn__objective_data *d, const double *score) {
+    return mean_loss(d, score, poisson_row);
+}
+
+static void gamma_gradients(const qn__objective_data *d, const double *score, float *g, float *h) {
+    for (int64_t i = 0; i < d->n; i++) {
+        double e = d->y[i] * exp(-score[i]), w = weight(d, i);
+        g[i] = (float)(w * (1 - e));
+        h[i] = (float)(w * e);
+    }
+}
+
+static double gamma_row(const qn__objective_data *d, const double *score, int64_t i) {
+    return d->y[i] * exp(-score[i]) + score[i];
+}
+
+static double gamma_loss(const qn__objective_data *d, const double *score) {
+    return mean_loss(d, score, gamma_row);
+}
+
+static void tweedie_gradients(const qn__objective_data *d, const double *score, float *g, float *h) {
+    double rho = d->params->tweedie_variance_power;
+    for (int64_t i = 0; i < d->n; i++) {
+        double a = d->y[i] * exp((1 - rho) * score[i]), b = exp((2 - rho) * score[i]);
+        g[i] = (float)(weight(d, i) * (b - a));
+        h[i] = (float)(weight(d, i) * ((2 - rho) * b - (1 - rho) * a));
+    }
+}
+
+static double tweedie_row(const qn__objective_data *d, const double *score, int64_t i) {
+    double rho = d->params->tweedie_variance_power;
+    return exp((2 - rho) * score[i]) / (2 - rho)
+           - d->y[i] * exp((1 - rho) * score[i]) / (1 - rho);
+}
+
+static double tweedie_loss(const qn__objective_data *d, const double *score) {
+    return mean_loss(d, score, tweedie_row);
+}
+
+/* Medians and quantiles start from the leaf renewal of the first tree; their mean is a fair start. */
+static const qn__objective table[] = {
+    {"binary", QN_TASK_BINARY, QN_LINK_LOGIT, -INFINITY, false, binary_init, binary_gradients,
+     binary_loss, NULL},
+    {"multiclass", QN_TASK_MULTICLASS, QN_LINK_SOFTMAX, -INFINITY, false, softmax_init,
+     softmax_gradients, softmax_loss, NULL},
+    {"regression", QN_TASK_REGRESSION, QN_LINK_IDENTITY, -INFINITY, false, mean_init, l2_gradients,
+     l2_loss, NULL},
+    {"regression_l1", QN_TASK_REGRESSION, QN_LINK_IDENTITY, -INFINITY, false, mean_init,
+     l1_gradients, l1_loss, l1_quantile},
+    {"huber", QN_TASK_REGRESSION, QN_LINK_IDENTITY, -INFINITY, false, mean_init, huber_gradients,
+     huber_loss, NULL},
+    {"quantile", QN_TASK_REGRESSION, QN_LINK_IDENTITY, -INFINITY, false, mean_init,
+     quantile_gradients, quantile_loss, quantile_alpha},
+    {"poisson", QN_TASK_REGRESSION, QN_LINK_LOG, 0, false, log_mean_init, poisson_gradients,
+     poisson_loss, NULL},
+    {"gamma", QN_TASK_REGRESSION, QN_LINK_LOG, 0, true, log_mean_init, gamma_gradients, gamma_loss,
+     NULL},
+    {"tweedie", QN_TASK_REGRESSION, QN_LINK_LOG, 0, false, log_mean_init, tweedie_gradients,
+     tweedie_loss, NULL},
+};
+
+const char *const qn__objective_names[] = {"auto", "binary", "multiclass", "regression",
+                                           "regression_l1", "huber", "quantile", "poisson", "gamma",
+                                           "tweedie", NULL};
+
+qn_status qn__objective_find(const char *name, qn_task task, const qn__objective **ret,
+                             qn_error *err) {
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        bool found = strcmp(name, "auto") == 0 ? table[i].task == task
+                                               : strcmp(name, table[i].name) == 0;
+        if (!found)
+            continue;
+        QN_FAIL_IF(table[i].task != task, err, QN_ERR_CONFIG,
+                   "objective %s does not fit a %s task", name,
+                   task == QN_TASK_BINARY       ? "binary"
+                   : task == QN_TASK_MULTICLASS ? "multiclass"
+                                                : "regression");
+        *ret = &table[i];
+        return QN_OK;
+    }
+    return qn_error_set(err, QN_ERR_CONFIG, "unknown objective '%s'", name);
+}

@@ -1,0 +1,172 @@
+/* Exact path-dependent TreeSHAP (Lundberg, Erion, Lee 2018) leaf by leaf instead of by recursion, as
+ * GPUTreeShap does, and with the integral form of the Shapley weights. For a leaf of value v whose path
+ * tests the features 1..m, let z_f be the share of training rows that follow the path at the nodes of f,
+ * and o_f be 1 when the row itself follows it there, else 0. Then
+ *
+ *   phi_f += v (o_f - z_f) * integral over t in 0..1 of  prod over g != f of ((1 - t) z_g + t o_g)
+ *
+ * because the integral of t^s (1 - t)^(m-1-s) is s! (m-1-s)! / m!. The integrand has degree m - 1: Gauss-
+ * Legendre with ceil(m / 2) points is exact. All terms are positive, so no path is too deep for it, where
+ * the unwinding of the original loses digits. */
+#include <math.h>
+#include <string.h>
+
+#include "learn/gbdt_int.h"
+
+/* The nodes from the root to one leaf, those of one feature side by side. */
+typedef struct shap_scratch {
+    uint32_t *parent;     /* owned; per node of the largest tree */
+    bool *goes_right;     /* owned; per node: where the row goes */
+    int32_t *slot;        /* owned; per distinct feature of the path */
+    double *zero;         /* owned */
+    bool *one;            /* owned */
+    double *row;          /* owned; n_slots values */
+    int32_t *place;       /* owned; n_slots: index in `slot`, or -1 */
+    double *point, *gauss; /* owned; Gauss-Legendre rules of 1, 2, ... points, one after the other */
+} shap_scratch;
+
+static void shap_scratch_done(shap_scratch *s) {
+    qn_freep(&s->parent);
+    qn_freep(&s->goes_right);
+    qn_freep(&s->slot);
+    qn_freep(&s->zero);
+    qn_freep(&s->one);
+    qn_freep(&s->row);
+    qn_freep(&s->place);
+    qn_freep(&s->point);
+    qn_freep(&s->gauss);
+}
+
+/* Points and weights on 0..1 by Newton's method on the Legendre polynomial. */
+static void gauss_legendre(int32_t n, double *point, double *weight) {
+    for (int32_t i = 0; i < n; i++) {
+        double x = cos(M_PI * (i + 0.75) / (n + 0.5)), slope = 1;
+        for (int step = 0; step < 100; step++) {
+            double p = 1, before = 0;
+            for (int32_t k = 1; k <= n; k++) {
+                double next = ((2 * k - 1) * x * p - (k - 1) * before) / k;
+                before = p;
+                p = next;
+            }
+            slope = n * (x * p - before) / (x * x - 1);
+            double dx = p / slope;
+            x -= dx;
+            if (fabs(dx) < 1e-16)
+                break;
+        }
+        point[i] = (1 - x) / 2;
+        weight[i] = 1 / ((1 - x * x) * slope * slope);
+    }
+}
+
+static qn_status scratch_init(shap_scratch *s, const qn__gbdt *m, qn_error *err) {
+    int64_t most = 1;
+    int32_t depth = 1;
+    for (int32_t t = 0; t < m->n_trees; t++) {
+        most = m->start[t + 1] - m->start[t] > most ? m->start[t + 1] - m->start[t] : most;
+        depth = m->depth[t] > depth ? m->depth[t] : depth;
+    }
+    int32_t longest = depth < m->n_slots ? depth : m->n_slots;
+    size_t points = (size_t)(longest + 1) / 2;
+    s->parent = qn_new_array(uint32_t, most);
+    s->goes_right = qn_new_array(bool, most);
+    s->slot = qn_new_array(int32_t, longest + 1);
+    s->zero = qn_new_array(double, longest + 1);
+    s->one = qn_new_array(bool, longest + 1);
+    s->row = qn_new_array(double, m->n_slots);
+    s->place = qn_new_array(int32_t, m->n_slots);
+    s->point = qn_new_array(double, points * (points + 1) / 2 + 1);
+    s->gauss = qn_new_array(double, points * (points + 1) / 2 + 1);
+    if (!s->parent || !s->goes_right || !s->slot || !s->zero || !s->one || !s->row || !s->place
+        || !s->point || !s->gauss)
+        return qn_error_memory(err);
+    for (int32_t n = 1; n <= (int32_t)points; n++)
+        gauss_legendre(n, s->point + n * (n - 1) / 2, s->gauss + n * (n - 1) / 2);
+    for (int32_t i = 0; i < m->n_slots; i++)
+        s->place[i] = -1;
+    return QN_OK;
+}
+
+/* Walks from a leaf to the root; the number of distinct features. */
+static int32_t collect_path(const qn__gbdt *m, int64_t start, uint32_t leaf, shap_scratch *s) {
+    const qn__gbdt_node *nodes = m->nodes + start;
+    int32_t n = 0;
+    for (uint32_t at = leaf; at != 0;) {
+        uint32_t up = s->parent[at];
+        int32_t slot = (int32_t)(nodes[up].slot_flags & QN__NODE_SLOT);
+        bool is_right = at != nodes[up].left;
+        if (s->place[slot] < 0) {
+            s->place[slot] = n;
+            s->slot[n] = slot;
+            s->zero[n] = 1;
+            s->one[n++] = true;
+        }
+        int32_t f = s->place[slot];
+        s->zero[f] *= (double)m->count[start + at] / (double)m->count[start + up];
+        s->one[f] &= s->goes_right[up] == is_right;
+        at = up;
+    }
+    for (int32_t f = 0; f < n; f++)
+        s->place[s->slot[f]] = -1;
+    return n;
+}
+
+static void add_leaf(const qn__gbdt *m, const shap_scratch *s, int32_t n, double value,
+                     double *contrib) {
+    int32_t n_points = (n + 1) / 2;
+    const double *point = s->point + n_points * (n_points - 1) / 2;
+    const double *gauss = s->gauss + n_points * (n_points - 1) / 2;
+    for (int32_t q = 0; q < n_points; q++) {
+        double t = point[q], product = value * gauss[q];
+        for (int32_t f = 0; f < n; f++)
+            product *= (1 - t) * s->zero[f] + (s->one[f] ? t : 0);
+        for (int32_t f = 0; f < n; f++) {
+            double term = (1 - t) * s->zero[f] + (s->one[f] ? t : 0);
+            contrib[m->slot_column[s->slot[f]]] +=
+                product / term * ((s->one[f] ? 1.0 : 0.0) - s->zero[f]);
+        }
+    }
+}
+
+static void explain_tree(const qn__gbdt *m, int32_t tree, shap_scratch *s, double *contrib) {
+    int64_t start = m->start[tree];
+    uint32_t n = (uint32_t)(m->start[tree + 1] - start);
+    const qn__gbdt_node *nodes = m->nodes + start;
+    for (uint32_t i = 0; i < n; i++) {
+        if (nodes[i].slot_flags & QN__NODE_LEAF)
+            continue;
+        s->parent[nodes[i].left] = s->parent[nodes[i].left + 1] = i;
+        s->goes_right[i] = qn__node_goes_right(&nodes[i], m->words,
+                                               s->row[nodes[i].slot_flags & QN__NODE_SLOT]);
+    }
+    double expected = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (!(nodes[i].slot_flags & QN__NODE_LEAF))
+            continue;
+        double value = m->value[start + i];
+        expected += value * ((double)m->count[start + i] / (double)m->count[start]);
+        if (i > 0)
+            add_leaf(m, s, collect_path(m, start, i, s), value, contrib);
+    }
+    contrib[m->learner.n_features] += expected;
+}
+
+qn_status qn__gbdt_explain(const qn_learner *learner, const qn_matrix *x, int64_t first, int64_t n,
+                           double *contrib, qn_error *err) {
+    const qn__gbdt *m = (const qn__gbdt *)learner;
+    qn_cleanup(shap_scratch_done) shap_scratch s = {0};
+    QN_TRY(scratch_init(&s, m, err));
+    int32_t n_k = learner->n_outputs;
+    int64_t width = learner->n_features + 1;
+    memset(contrib, 0, (size_t)(n * n_k * width) * sizeof *contrib);
+    for (int64_t i = 0; i < n; i++) {
+        double *out = contrib + i * n_k * width;
+        for (int32_t k = 0; k < n_k; k++)
+            out[k * width + width - 1] = m->base[k];
+        for (int32_t f = 0; f < m->n_slots; f++)
+            s.row[f] = qn__matrix_value(x, m->slot_column[f], first + i);
+        for (int32_t t = 0; t < m->n_trees; t++)
+            explain_tree(m, t, &s, out + (t % n_k) * width);
+    }
+    return QN_OK;
+}

@@ -1,0 +1,229 @@
+#include <math.h>
+#include <string.h>
+
+#include "learn/gbdt_int.h"
+
+/* The search works in units of the quantised sums; only the winner's gain is turned into loss. With
+ * soft(G) = sign(G) max(|G| - lambda_l1, 0), a side is worth soft(G)^2 / (H + lambda_l2), which is twice
+ * the loss a Newton step there saves. */
+typedef struct units {
+    double l1, l2;
+    double h_min;  /* least hessian of a side: from min_sum_hessian_in_leaf and min_data_in_leaf */
+    double rows_per_h;
+    double gain;   /* what 1 is in loss */
+} units;
+
+static units units_of(const qn__split_input *in, double more_l2) {
+    double rows_per_h = in->total.h > 0 ? (double)in->n_rows / (double)in->total.h : 0;
+    double by_rows = ((double)in->params->min_data_in_leaf - 0.5) / (rows_per_h > 0 ? rows_per_h : 1);
+    double by_hessian = in->params->min_sum_hessian_in_leaf / in->h_unit;
+    double h_min = by_rows > by_hessian ? by_rows : by_hessian;
+    return (units){.l1 = in->params->lambda_l1 / in->g_unit,
+                   .l2 = (in->params->lambda_l2 + more_l2) / in->h_unit,
+                   .h_min = h_min > 1 ? h_min : 1,
+                   .rows_per_h = rows_per_h,
+                   .gain = in->g_unit * in->g_unit / in->h_unit};
+}
+
+static inline double soft_square(double g, double l1) {
+    double a = fabs(g) - l1;
+    a = a > 0 ? a : 0;
+    return a * a;
+}
+
+static inline double worth(double g, double h, const units *u) {
+    return soft_square(g, u->l1) / (h + u->l2);
+}
+
+/* gain[t] = worth of (g[t] + g0, h[t] + h0) and of the rest of the total; -1 where a side is too small. */
+__attribute__((target_clones("avx512f", "avx2", "default"))) static void
+gains_of(const double *restrict g, const double *restrict h, int32_t n, double g0, double h0,
+         double g_all, double h_all, double l1, double l2, double h_min, double *restrict gain) {
+    for (int32_t t = 0; t < n; t++) {
+        double hl = h[t] + h0, hr = h_all - hl;
+        double gl = g[t] + g0, gr = g_all - gl;
+        double al = fabs(gl) - l1, ar = fabs(gr) - l1;
+        al = al > 0 ? al : 0;
+        ar = ar > 0 ? ar : 0;
+        double ql = hl + l2, qr = hr + l2;
+        double both = (al * al * qr + ar * ar * ql) / (ql * qr);
+        gain[t] = (hl >= h_min) & (hr >= h_min) ? both : -1.0;
+    }
+}
+
+size_t qn__split_scratch_len(const qn__bin_map *map) {
+    size_t most = QN__CAT_BINS;
+    for (int32_t i = 0; i < map->n_features; i++)
+        most = (size_t)map->features[i].n_cells > most ? (size_t)map->features[i].n_cells : most;
+    return 4 * (most + 8);
+}
+
+/* Takes the first best of n gains. */
+static void take_best(const double *gain, int32_t n, const double *g, const double *h, qn__sum more,
+                      bool missing_left, double *best, qn__split *split) {
+    for (int32_t t = 0; t < n; t++) {
+        if (gain[t] > *best) {
+            *best = gain[t];
+            split->bin = t;
+            split->missing_left = missing_left;
+            split->left = (qn__sum){.g = (int64_t)g[t] + more.g, .h = (int64_t)h[t] + more.h};
+        }
+    }
+}
+
+static double find_number(const qn__split_input *in, const qn__bin_feature *f, double *scratch,
+                          qn__split *split) {
+    units u = units_of(in, 0);
+    int32_t n = f->n_values;
+    double *g = scratch, *h = g + n + 8, *gain = h + n + 8;
+    int64_t sum_g = 0, sum_h = 0;
+    for (int32_t t = 0; t < n; t++) {
+        qn__sum s = qn__hist_at(in->hist, f->cell + t);
+        sum_g += s.g;
+        sum_h += s.h;
+        g[t] = (double)sum_g;
+        h[t] = (double)sum_h;
+    }
+    double g_all = (double)in->total.g, h_all = (double)in->total.h;
+    qn__sum missing = {.g = in->total.g - sum_g, .h = in->total.h - sum_h};
+    double best = 0;
+    /* Missing on the right; the last bound splits the missing from the rest. */
+    int32_t n_bounds = f->has_missing ? n : n - 1;
+    gains_of(g, h, n_bounds, 0, 0, g_all, h_all, u.l1, u.l2, u.h_min, gain);
+    take_best(gain, n_bounds, g, h, (qn__sum){0}, false, &best, split);
+    if (missing.h > 0) {
+        gains_of(g, h, n - 1, (double)missing.g, (double)missing.h, g_all, h_all, u.l1, u.l2,
+                 u.h_min, gain);
+        take_best(gain, n - 1, g, h, missing, true, &best, split);
+    } else if (best > 0) {
+        /* Nothing was learned about missing values here: they go with the majority. */
+        split->missing_left = 2 * split->left.h >= in->total.h;
+    }
+    return best;
+}
+
+static double find_one_hot(const qn__split_input *in, const qn__bin_feature *f, qn__split *split) {
+    units u = units_of(in, 0);
+    double best = 0;
+    for (int32_t b = 0; b < f->n_values; b++) {
+        qn__sum s = qn__hist_at(in->hist, f->cell + b);
+        double gl = (double)s.g, hl = (double)s.h;
+        double gr = (double)(in->total.g - s.g), hr = (double)(in->total.h - s.h);
+        if (hl < u.h_min || hr < u.h_min)
+            continue;
+        double gain = worth(gl, hl, &u) + worth(gr, hr, &u);
+        if (gain > best) {
+            best = gain;
+            memset(split->set, 0, sizeof split->set);
+            split->set[b >> 5] = 1u << (b & 31);
+            split->left = s;
+        }
+    }
+    return best;
+}
+
+/* Bins whose mean gradient can be trusted, ascending by g / (h + cat_smooth). */
+static int32_t sort_categories(const qn__split_input *in, const qn__bin_feature *f, const units *u,
+                               double *ratio, int32_t *order) {
+    double smooth = in->params->cat_smooth / in->h_unit;
+    int32_t n = 0;
+    for (int32_t b = 0; b < f->n_values; b++) {
+        qn__sum s = qn__hist_at(in->hist, f->cell + b);
+        if ((double)s.h * u->rows_per_h + 0.5 < in->params->cat_smooth || s.h == 0)
+            continue;
+        ratio[b] = (double)s.g / ((double)s.h + smooth);
+        int32_t at = n++;
+        order[at] = b;
+    }
+    /* Shell sort on (ratio, bin): small, stable by its key, no callbacks. */
+    for (int32_t gap = n / 2; gap > 0; gap /= 2) {
+        for (int32_t i = gap; i < n; i++) {
+            int32_t item = order[i], k = i;
+            for (; k >= gap; k -= gap) {
+                int32_t other = order[k - gap];
+                if (ratio[other] < ratio[item] || (ratio[other] == ratio[item] && other < item))
+                    break;
+                order[k] = other;
+            }
+            order[k] = item;
+        }
+    }
+    return n;
+}
+
+/* Categories in order of their gradient statistics, prefixes from either end (Fisher 1958; LightGBM's
+ * bounds on their number and on the rows per group). */
+static double find_sorted(const qn__split_input *in, const qn__bin_feature *f, double *ratio,
+                          qn__split *split) {
+    units u = units_of(in, in->params->cat_l2);
+    int32_t order[QN__CAT_BINS];
+    int32_t n = sort_categories(in, f, &u, ratio, order);
+    int32_t limit = (n + 1) / 2;
+    if (in->params->max_cat_threshold < limit)
+        limit = (int32_t)in->params->max_cat_threshold;
+    double group_h = (double)in->params->min_data_per_group / (u.rows_per_h > 0 ? u.rows_per_h : 1);
+    double best = 0;
+    int32_t best_n = 0, best_dir = 1;
+    for (int32_t dir = 1; dir >= -1; dir -= 2) {
+        qn__sum left = {0};
+        double in_group = 0;
+        for (int32_t i = 0; i < limit; i++) {
+            qn__sum s = qn__hist_at(in->hist, f->cell + order[dir > 0 ? i : n - 1 - i]);
+            left.g += s.g;
+            left.h += s.h;
+            in_group += (double)s.h;
+            double hl = (double)left.h, hr = (double)(in->total.h - left.h);
+            if (hr < u.h_min || hr < group_h)
+                break;
+            if (hl < u.h_min || in_group < group_h)
+                continue;
+            in_group = 0;
+            double gain = worth((double)left.g, hl, &u)
+                          + worth((double)(in->total.g - left.g), hr, &u);
+            if (gain > best) {
+                best = gain;
+                best_n = i + 1;
+                best_dir = dir;
+                split->left = left;
+            }
+        }
+    }
+    memset(split->set, 0, sizeof split->set);
+    for (int32_t i = 0; i < best_n; i++) {
+        int32_t b = order[best_dir > 0 ? i : n - 1 - i];
+        split->set[b >> 5] |= 1u << (b & 31);
+    }
+    return best;
+}
+
+/* The gain over leaving the leaf whole, in units of loss x 2; a split that is not worth it is none. */
+static void close_split(const qn__split_input *in, double best, qn__split *split) {
+    units u = units_of(in, 0);
+    double gain = (best - worth((double)in->total.g, (double)in->total.h, &u)) * u.gain;
+    bool worth_it = best > 0 && gain > in->params->min_gain_to_split && gain > 1e-15
+                    && split->left.h > 0 && split->left.h < in->total.h;
+    split->gain = worth_it ? gain : 0;
+    if (!worth_it)
+        split->feature = -1;
+}
+
+void qn__split_find(const qn__split_input *in, int32_t i_feature, double *scratch,
+                    qn__split *ret_split) {
+    const qn__bin_feature *f = &in->map->features[i_feature];
+    double best;
+    ret_split->feature = i_feature;
+    ret_split->is_category = f->kind == QN_FEATURE_CATEGORY;
+    ret_split->is_sorted = false;
+    ret_split->missing_left = false;
+    if (!ret_split->is_category) {
+        best = find_number(in, f, scratch, ret_split);
+    } else if (f->n_values <= in->params->max_cat_to_onehot) {
+        best = find_one_hot(in, f, ret_split);
+        ret_split->missing_left = best > 0 && (ret_split->set[0] & 1);
+    } else {
+        ret_split->is_sorted = true;
+        best = find_sorted(in, f, scratch, ret_split);
+        ret_split->missing_left = ret_split->set[0] & 1;
+    }
+    close_split(in, best, ret_split);
+}
