@@ -71,6 +71,13 @@ static qn_status make_spec(const char *name, const json_t *fill, json_t **ret_sp
     return QN_OK;
 }
 
+static void put_ramp(qn_buf *out) {
+    qn_buf_put_text(out, " <span class=\"ramp\">Value: low ");
+    for (int i = 1; i <= 5; i++)
+        qn__html(out, "<i style=\"background:var(--r%d)\"></i>", i);
+    qn_buf_put_text(out, " high, <i style=\"background:var(--none)\"></i> missing</span>");
+}
+
 qn_status qn__chart_put(qn_buf *out, const qn__chart *chart, json_t *fill, qn_error *err) {
     qn_cleanup(qn_json_free) json_t *owned = fill, *spec = NULL;
     if (!owned)
@@ -79,6 +86,8 @@ qn_status qn__chart_put(qn_buf *out, const qn__chart *chart, json_t *fill, qn_er
     qn__html(out, "<figure class=\"chart%s\"><figcaption><b>%s</b>", chart->wide ? " wide" : "", chart->title);
     if (chart->note)
         qn__html(out, " <span>%s</span>", chart->note);
+    if (chart->ramp)
+        put_ramp(out);
     qn__html(out, "</figcaption><div class=\"plot\" role=\"img\" aria-label=\"%s\"></div>"
              "<script type=\"application/json\">", chart->alt);
     qn_json_write(spec, QN_JSON_COMPACT | QN_JSON_HTML_SAFE, out);

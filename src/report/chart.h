@@ -15,6 +15,7 @@ typedef struct qn__chart {
     const char *note;  /* one line that says how to read it; NULL: none */
     const char *alt;   /* what it shows, in words, for those who do not see it */
     bool wide;         /* takes the whole width */
+    bool ramp;         /* explain the colours of a value from low to high */
 } qn__chart;
 
 /* Appends the figure. Takes over the reference `fill` (NULL counts as out of memory). A chart whose spec is

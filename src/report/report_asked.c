@@ -110,7 +110,7 @@ static void put_payoffs(qn__page *page) {
     } known[] = {{"true_positive", "acting rightly"}, {"false_positive", "acting for nothing"},
                  {"false_negative", "missing one"}, {"true_negative", "rightly leaving it"}};
     put_fact_open(page, "What outcomes are worth");
-    qn_buf_put_text(page->out, "<ul class=\"plain\">");
+    qn_buf_put_text(page->out, "<ul class=\"bare\">");
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)payoffs, key, value) {

@@ -136,6 +136,16 @@ static void put_association(qn__page *page, const json_t *field) {
     qn__html(page->out, " %s %s</td>", name, qn__fixed(value, 2).text);
 }
 
+static const char *type_word(const char *type) {
+    static const struct {
+        const char *type, *word;
+    } known[] = {{"f64", "number"}, {"i64", "whole number"}, {"bool", "yes or no"}};
+    for (size_t i = 0; type && i < sizeof known / sizeof *known; i++)
+        if (!strcmp(type, known[i].type))
+            return known[i].word;
+    return type;
+}
+
 static void put_field(qn__page *page, const json_t *field) {
     const char *name = qn__doc_text(field, "name"), *type = qn__doc_text(field, "type");
     const char *role = qn__doc_text(field, "role");
@@ -144,7 +154,7 @@ static void put_field(qn__page *page, const json_t *field) {
     if (role && !strcmp(role, "target"))
         qn_buf_put_text(page->out, " <span class=\"badge plain\">target</span>");
     qn__html(page->out, "</th><td>%s</td><td class=\"num\">%s</td><td class=\"num\">%s</td><td class=\"dist\">",
-             type ? type : "", missing > 0 ? qn__percent(missing).text : isfinite(missing) ? "none" : "",
+             type_word(type), missing > 0 ? qn__percent(missing).text : isfinite(missing) ? "none" : "",
              qn__count(qn__doc_number(field, "distinct")).text);
     put_values(page, field);
     qn_buf_put_text(page->out, "</td>");

@@ -58,8 +58,9 @@ static void put_value_sentence(qn__page *page) {
     if (!isfinite(per_row.value))
         return;
     const double threshold = qn__doc_number(value, "threshold");
-    qn__html(page->out, " It is worth <strong class=\"figure\">%s</strong> per row",
-             qn__money(page->currency, per_row.value).text);
+    qn__html(page->out, " %s <strong class=\"figure\">%s</strong> per row",
+             per_row.value < 0 ? "Deciding by it costs" : "It is worth",
+             qn__money(page->currency, fabs(per_row.value)).text);
     if (isfinite(threshold))
         qn__html(page->out, " when acting from a score of %s", qn__number(threshold).text);
     const json_t *gain_json = json_object_get(value, "gain_over_best_baseline");
@@ -67,7 +68,7 @@ static void put_value_sentence(qn__page *page) {
     if (isfinite(gain.value)) {
         const char *best = title_of_baseline(value, qn__doc_text(gain_json, "against"));
         qn__html(page->out, ", %s %s than the best rule without a model",
-                 qn__money(page->currency, fabs(gain.value)).text, gain.value < 0 ? "less" : "more");
+                 qn__money(page->currency, fabs(gain.value)).text, gain.value < 0 ? "worse" : "better");
         if (best)
             qn__html(page->out, " (%s)", best);
     }

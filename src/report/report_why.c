@@ -97,8 +97,8 @@ static void put_swarm(qn__page *page, const json_t *shap) {
     if (!json_array_size(rows))
         return;
     const qn__chart chart = {"swarm", "What pushes the answer", "Each point is a row: to the right the column pushed its "
-                             "prediction up, to the left down (SHAP). Colour: low (light) to high (dark) values; grey is missing.",
-                             "SHAP values of the most important columns, one point per row.", false};
+                             "prediction up, to the left down (SHAP).",
+                             "SHAP values of the most important columns, one point per row.", false, true};
     qn__page_chart(page, &chart, json_pack("{s:O, s:O}", "table", rows, "order", order));
 }
 

@@ -28,11 +28,11 @@ qn__word qn__fixed(double x, int decimals) {
         snprintf(word.text, sizeof word.text, "%.3g", x);
         return word;
     }
-    char plain[48], digits[56];
+    char plain[32], digits[44];
     snprintf(plain, sizeof plain, "%.*f", decimals, fabs(x));
     separate_thousands(plain, digits, sizeof digits);
     const bool is_zero = !strpbrk(plain, "123456789");
-    snprintf(word.text, sizeof word.text, "%s%s", x < 0 && !is_zero ? MINUS : "", digits);
+    snprintf(word.text, sizeof word.text, "%s%.32s", x < 0 && !is_zero ? MINUS : "", digits);
     return word;
 }
 
@@ -82,7 +82,7 @@ static qn__word money_with_sign(const char *currency, double x, const char *sign
     const double size = fabs(x);
     const qn__word amount = qn__fixed(size, size >= 1000 ? 0 : size >= 0.1 || size == 0 ? 2 : 4);
     qn__word word;
-    snprintf(word.text, sizeof word.text, "%s%.20s%s%s", isfinite(x) ? sign : "", currency ? currency : "",
+    snprintf(word.text, sizeof word.text, "%.4s%.8s%.3s%.24s", isfinite(x) ? sign : "", currency ? currency : "",
              currency ? "\xc2\xa0" : "", amount.text);
     return word;
 }
@@ -100,13 +100,13 @@ qn__word qn__duration(double seconds) {
     if (!isfinite(seconds) || seconds < 0)
         return word;
     if (seconds < 0.0995)
-        snprintf(word.text, sizeof word.text, "%s ms", qn__fixed(seconds * 1e3, seconds < 0.00995).text);
+        snprintf(word.text, sizeof word.text, "%.32s ms", qn__fixed(seconds * 1e3, seconds < 0.00995).text);
     else if (seconds < 99.5)
-        snprintf(word.text, sizeof word.text, "%s s", qn__fixed(seconds, seconds < 9.95 ? 2 : 1).text);
+        snprintf(word.text, sizeof word.text, "%.32s s", qn__fixed(seconds, seconds < 9.95 ? 2 : 1).text);
     else if (seconds < 5400)
         snprintf(word.text, sizeof word.text, "%d min %d s", (int)seconds / 60, (int)seconds % 60);
     else
-        snprintf(word.text, sizeof word.text, "%s h", qn__fixed(seconds / 3600, 1).text);
+        snprintf(word.text, sizeof word.text, "%.32s h", qn__fixed(seconds / 3600, 1).text);
     return word;
 }
 
@@ -118,7 +118,7 @@ qn__word qn__size(double bytes) {
     size_t i_unit = 0;
     for (; bytes >= 999.5 && i_unit + 1 < sizeof units / sizeof *units; i_unit++)
         bytes /= 1000;
-    snprintf(word.text, sizeof word.text, "%s %s",
+    snprintf(word.text, sizeof word.text, "%.32s %s",
              qn__fixed(bytes, i_unit > 0 && bytes < 9.95 ? 1 : 0).text, units[i_unit]);
     return word;
 }

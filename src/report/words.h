@@ -7,7 +7,7 @@
 
 /* Returned by value so that it can be written in place: qn__html(out, "%s", qn__count(n).text). */
 typedef struct qn__word {
-    char text[64];
+    char text[48];
 } qn__word;
 
 /* All give an en dash for NaN and use thousands separators and a true minus sign. */

@@ -1,4 +1,4 @@
-/* Draws the charts of a Quern report: when they come into view, and the rest when the browser is idle, so
+/* Draws the charts of a Quern report: when they come into view, and the rest one by one after that, so
  * that a long page opens at once and prints whole. Colours are CSS variables inside the SVG: the theme
  * changes without drawing again. */
 (function () {
@@ -59,7 +59,6 @@
   const font = getComputedStyle(document.body).fontFamily;
   const config = {
     background: null, font: font, padding: 0,
-    autosize: { type: "fit-x", contains: "padding" },
     view: { stroke: null },
     axis: {
       labelColor: v("soft"), titleColor: v("soft"), gridColor: v("faint"), domainColor: v("line"), tickColor: v("line"),
@@ -88,13 +87,16 @@
   const waiting = new Map();
   function draw(plot) {
     const source = waiting.get(plot);
-    if (!source) return;
+    if (!source) return Promise.resolve();
     waiting.delete(plot);
     if (watcher) watcher.unobserve(plot);
     const label = plot.getAttribute("aria-label");
-    vegaEmbed(plot, JSON.parse(source.textContent), {
-      mode: "vega-lite", renderer: "svg", actions: false, ast: true, config: config, hover: false,
-      tooltip: { theme: "custom" }
+    return Promise.resolve().then(function () {
+      /* Compiled here, not by vega-embed, so that its remarks about sizes stay out of the console. */
+      const spec = vegaLite.compile(JSON.parse(source.textContent), { config: config, logger: vega.logger(vega.Error) });
+      return vegaEmbed(plot, spec.spec, {
+        mode: "vega", renderer: "svg", actions: false, ast: true, hover: false, tooltip: { theme: "custom" }
+      });
     }).then(function () {
       plot.setAttribute("aria-label", label);
       plot.dataset.drawn = "true";
@@ -116,14 +118,13 @@
     waiting.set(plot, figure.querySelector("script"));
     if (watcher) watcher.observe(plot);
   });
-  const soon = window.requestIdleCallback || function (work) { return setTimeout(work, 60); };
+  /* One after the other, with a breath between them for scrolling and clicks. */
   function drawNext() {
     const next = waiting.keys().next();
     if (next.done) return;
-    draw(next.value);
-    soon(drawNext);
+    draw(next.value).finally(function () { setTimeout(drawNext, 30); });
   }
-  soon(drawNext);
+  setTimeout(drawNext, 100);
 
   /* Paper has no folds. */
   let opened = [];
