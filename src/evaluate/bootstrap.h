@@ -14,12 +14,12 @@
 #include "evaluate/metric.h"
 
 enum {
-    QN_BOOTSTRAP_COUNT_MAX = 15, /* no row is drawn more often (its chance is below 1e-13) */
+    QN_BOOTSTRAP_COUNT_MAX = 8,  /* no row is drawn more often (the chance would be 1e-6) */
     QN_BOOTSTRAP_ROUNDS = 1000,  /* what reports use */
 };
 
 /* counts[i] in 0..QN_BOOTSTRAP_COUNT_MAX for i in 0..n-1: how often row i appears in resample `round`.
- * Independent Poisson(1) draws (the Poisson bootstrap: Hanley and MacGibbon 2006; Chamandy et al. 2012),
+ * Independent Poisson(1) draws in steps of 2^-16, of mean exactly 1 (the Poisson bootstrap: Hanley and MacGibbon 2006; Chamandy et al. 2012),
  * so the resample's size is n only on average and a ratio is the right thing to compute of it. The
  * count of row i depends on seed, round and i alone, not on n. Any thread. */
 void qn_bootstrap_counts(uint64_t seed, int round, int64_t n, unsigned char *counts);
