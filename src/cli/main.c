@@ -1,3 +1,107 @@
-int main(void) {
-    return 2;
+/* The program: reads the command line, runs one command, says once what went wrong. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "cli/command.h"
+#include "cli/display.h"
+
+static volatile sig_atomic_t interrupted;
+
+/* The first signal asks politely; the second ends the process at once, which is safe at any moment. */
+static void on_signal(int signal_number) {
+    if (interrupted)
+        _exit(128 + signal_number);
+    interrupted = 1;
+}
+
+static void catch_signals(void) {
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static int exit_status(qn_status status) {
+    switch (status) {
+    case QN_OK:
+        return 0;
+    case QN_ERR_USAGE:
+    case QN_ERR_CONFIG:
+        return 2;
+    case QN_ERR_DATA:
+        return 3;
+    case QN_ERR_CANCELLED:
+        return 130;
+    default:
+        return 1;
+    }
+}
+
+static void say_error(const qn_cli_args *args, const qn_error *err) {
+    if (args->json) {
+        qn_cleanup(qn_json_free) json_t *json =
+            json_pack("{s:{s:s, s:s}}", "error", "code", qn_status_name(err->code), "message", err->message);
+        if (json && err->row > 0)
+            json_object_set_new(json_object_get(json, "error"), "row", json_integer(err->row));
+        if (json && err->column[0])
+            json_object_set_new(json_object_get(json, "error"), "column", json_string(err->column));
+        if (json && qn__cli_print_json(json, NULL) == QN_OK)
+            return;
+    }
+    fprintf(stderr, "quern: %s\n", err->message);
+}
+
+qn_status qn__cli_print(const qn_buf *text, qn_error *err) {
+    QN_TRY(qn_buf_status(text, err));
+    if (fwrite(text->data ? text->data : "", 1, text->len, stdout) != text->len || fflush(stdout) != 0)
+        return qn_error_errno(err, "write", "standard output");
+    return QN_OK;
+}
+
+qn_status qn__cli_print_json(const json_t *json, qn_error *err) {
+    qn_cleanup(qn_buf_done) qn_buf out = {0};
+    qn_json_write(json, isatty(STDOUT_FILENO) ? QN_JSON_PRETTY : QN_JSON_COMPACT, &out);
+    qn_buf_put_char(&out, '\n');
+    return qn__cli_print(&out, err);
+}
+
+static qn_status show_help(const qn_cli_args *args, qn_error *err) {
+    qn_cleanup(qn_buf_done) qn_buf out = {0};
+    if (!args->command && args->n_arguments == 1)
+        qn__cli_group_help(args->arguments[0], &out);
+    else
+        qn__cli_help(args->command, &out);
+    return qn__cli_print(&out, err);
+}
+
+static qn_status run_command(qn_cli_args *args, qn_error *err) {
+    qn_display display;
+    qn__display_init(&display, args->quiet);
+    args->job = (qn_job){.n_threads = args->n_threads ? args->n_threads : qn_threads_available(),
+                         .cancel = &interrupted,
+                         .on_progress = qn__display_progress,
+                         .user = &display};
+    qn_status status = args->command->run(args, err);
+    qn__display_done(&display);
+    return status;
+}
+
+int main(int argc, char **argv) {
+    qn_error err = {0};
+    qn_cli_args args = {.folder = "."};
+    catch_signals();
+    if (argc == 2 && strcmp(argv[1], "--version") == 0)
+        return printf("quern " QN_VERSION "\n") < 0;
+    qn_status status = qn__cli_parse(argc, argv, &args, &err);
+    if (status == QN_OK && (args.help || !args.command))
+        status = show_help(&args, &err);
+    else if (status == QN_OK)
+        status = run_command(&args, &err);
+    if (status != QN_OK)
+        say_error(&args, &err);
+    return exit_status(status);
 }

@@ -50,6 +50,15 @@ qn_status qn_model_new(qn_model_parts *parts, qn_model **ret_model, qn_error *er
     return QN_OK;
 }
 
+qn_status qn_model_tell(qn_model *model, const json_t *told, qn_error *err) {
+    qn_cleanup(qn_json_free) json_t *about = json_deep_copy(json_object_get(model->manifest, "about"));
+    if (!about || json_object_update(about, (json_t *)(uintptr_t)told) != 0)
+        return qn_error_memory(err);
+    qn_json_free(&model->manifest);
+    qn_freep(&model->manifest_text);
+    return qn__manifest_make(model, about, err);
+}
+
 /* --- file -------------------------------------------------------------------------------------------- */
 
 static qn_status find_section(const qn_section *sections, size_t n, const char *name,

@@ -34,6 +34,9 @@ qn_status qn_model_open(const char *path, qn_model **ret_model, qn_error *err) Q
 /* The same from memory, which must outlive the model. */
 qn_status qn_model_open_bytes(const void *bytes, size_t n, qn_model **ret_model, qn_error *err) QN_MUST_USE;
 void qn_model_free(qn_model **model);
+/* Adds the members of `told` to the manifest's `about` (what the test rows showed, which is known only once
+ * the model exists). Not while other threads use the model. */
+qn_status qn_model_tell(qn_model *model, const json_t *told, qn_error *err) QN_MUST_USE;
 /* Appends the file's bytes: deterministic. */
 qn_status qn_model_write(const qn_model *model, qn_buf *out, qn_error *err) QN_MUST_USE;
 /* The same into a file, which appears whole or not at all. */

@@ -1,0 +1,114 @@
+#include "cli/display.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/text.h"
+
+static const double REDRAW_S = 0.08, PLAIN_S = 10;
+
+void qn__display_init(qn_display *display, bool quiet) {
+    *display = (qn_display){.is_terminal = isatty(STDERR_FILENO) == 1, .is_quiet = quiet};
+}
+
+static int terminal_width(void) {
+    struct winsize size;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 40 ? size.ws_col : 80;
+}
+
+/* A bar of `cells` characters with eighths. */
+static void bar_text(double share, int cells, char *text, size_t size) {
+    static const char *const eighths[] = {" ", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
+    size_t n = 0;
+    int full = (int)(share * cells * 8);
+    for (int i = 0; i < cells && n + 4 < size; i++) {
+        int here = full - 8 * i;
+        const char *cell = here >= 8 ? "█" : here > 0 ? eighths[here] : " ";
+        size_t len = strlen(cell);
+        memcpy(text + n, cell, len);
+        n += len;
+    }
+    text[n] = '\0';
+}
+
+static void draw(qn_display *display, double now) {
+    char elapsed[QN_DOUBLE_TEXT], left[QN_DOUBLE_TEXT] = "", bar[128] = "", line[512];
+    double spent = now - display->stage_start, share = 0;
+    qn_text_duration(spent, elapsed);
+    if (display->last_total > 0) {
+        share = fmin(fmax(display->last_done / display->last_total, 0), 1);
+        bar_text(share, 20, bar, sizeof bar);
+        if (share > 0.02 && share < 1 && spent > 0.5)
+            qn_text_duration(spent / share * (1 - share), left);
+    }
+    int width = terminal_width();
+    if (bar[0])
+        snprintf(line, sizeof line, "%-16s ▕%s▏ %3.0f%%  %s%s%s  %s", display->stage, bar, share * 100,
+                 elapsed, left[0] ? ", about " : "", left[0] ? left : "", display->note);
+    else
+        snprintf(line, sizeof line, "%-16s %s  %s", display->stage, elapsed, display->note);
+    /* Cut to the width of the terminal, counting characters. */
+    int columns = 0;
+    size_t end = 0;
+    while (line[end] && columns < width - 1) {
+        end++;
+        while (((unsigned char)line[end] & 0xC0) == 0x80)
+            end++;
+        columns++;
+    }
+    line[end] = '\0';
+    fprintf(stderr, "\r%s\033[K", line);
+    fflush(stderr);
+    display->has_line = true;
+    display->last_draw = now;
+}
+
+static void end_stage(qn_display *display) {
+    if (!display->stage[0])
+        return;
+    char elapsed[QN_DOUBLE_TEXT];
+    qn_text_duration(qn_now_s() - display->stage_start, elapsed);
+    if (display->has_line)
+        fprintf(stderr, "\r\033[K");
+    fprintf(stderr, "%-16s %10s%s%s\n", display->stage, elapsed, display->note[0] ? "   " : "",
+            display->note);
+    display->has_line = false;
+    display->stage[0] = '\0';
+}
+
+static void begin_stage(qn_display *display, const char *stage, double now) {
+    end_stage(display);
+    snprintf(display->stage, sizeof display->stage, "%s", stage);
+    display->note[0] = '\0';
+    display->stage_start = now;
+    display->last_draw = display->is_terminal ? 0 : now;
+}
+
+void qn__display_progress(void *user, const qn_progress *progress) {
+    qn_display *display = user;
+    if (display->is_quiet)
+        return;
+    double now = qn_now_s();
+    if (strncmp(display->stage, progress->stage, sizeof display->stage - 1) != 0)
+        begin_stage(display, progress->stage, now);
+    display->last_done = progress->done;
+    display->last_total = progress->total;
+    if (progress->note)
+        snprintf(display->note, sizeof display->note, "%s", progress->note);
+    if (display->is_terminal && now - display->last_draw >= REDRAW_S) {
+        draw(display, now);
+    } else if (!display->is_terminal && now - display->last_draw >= PLAIN_S) {
+        if (progress->total > 0)
+            fprintf(stderr, "%s: %.0f%%  %s\n", display->stage, 100 * progress->done / progress->total,
+                    display->note);
+        display->last_draw = now;
+    }
+}
+
+void qn__display_done(qn_display *display) {
+    if (!display->is_quiet)
+        end_stage(display);
+}

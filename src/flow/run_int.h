@@ -1,0 +1,107 @@
+/* run_int.h - the state of a run, shared by the stages run_*.c. */
+#ifndef QN_FLOW_RUN_INT_H
+#define QN_FLOW_RUN_INT_H
+
+#include "data/split.h"
+#include "evaluate/metric.h"
+#include "evaluate/value.h"
+#include "flow/config.h"
+#include "flow/run.h"
+#include "model/model.h"
+#include "store/workspace.h"
+
+/* Rows with everything the evaluation asks of them. */
+typedef struct qn_run_part {
+    qn_frame *frame;  /* owned */
+    double *y;        /* owned, frame->n_rows */
+    double *weight;   /* owned, or NULL */
+    double *scores;   /* owned: the chosen model's, frame->n_rows x n_outputs */
+    int64_t n;
+} qn_run_part;
+
+/* A pipeline and the matrices it made, shared by the families that take the same things. */
+typedef struct qn_run_features {
+    unsigned takes;
+    qn_pipeline *pipeline;      /* owned until the model takes it */
+    const qn_pipeline *view;    /* the same, borrowed from whoever owns it */
+    qn_matrix *train, *validate;/* owned */
+} qn_run_features;
+
+typedef struct qn_run_candidate {
+    const qn_family *family;
+    const json_t *params;   /* borrowed from the config; NULL: defaults */
+    qn_run_features *features; /* borrowed from the run */
+    qn_learner *learner;    /* owned */
+    double *scores;         /* owned: on the validation rows, linked, sampling undone */
+    double *test_scores;    /* owned: on the test rows */
+    double metric;          /* on validation rows: the run's metric, or money per row */
+    double train_s, row_us;
+    int64_t bytes;          /* of a model file made from it */
+    char refused[160];      /* "" or the limit it breaks */
+} qn_run_candidate;
+
+enum { QN_RUN_FEATURES_MAX = 8, QN_RUN_CANDIDATES_MAX = 32 };
+
+typedef struct qn_run_state {
+    const qn_run_options *options;
+    qn_job job;              /* with the config's threads and memory */
+    qn_config *config;       /* owned */
+    qn_workspace *workspace; /* owned */
+    char run_id[64];
+    char started[32];
+    double start_s, stage_s;
+    json_t *document;        /* owned: the run document of report/report.h, filled stage by stage */
+    json_t *timings;         /* borrowed from document */
+    json_t *warnings;        /* borrowed from document */
+
+    qn_target_info target;
+    int32_t n_outputs;
+    const qn_metric *metric; /* what decides; with metric_is_value the money */
+    bool metric_is_value;
+    qn_value_spec *value;    /* owned; NULL: none stated */
+    char dataset_hash[QN_DIGEST_TEXT];
+    const char **inputs;     /* owned array; names borrowed from the config's frame */
+    size_t n_inputs;
+
+    qn_frame *frame;         /* owned: all rows that are not in a separate test file */
+    double *y, *weight;      /* owned; weight NULL when all are 1 */
+    qn_split split;
+    int64_t *train_rows;     /* owned: split.train after negative sampling */
+    int64_t n_train;
+    double *train_y, *train_weight; /* owned, n_train */
+    double negatives_rate;
+    qn_run_part validate, test;
+
+    qn_run_features features[QN_RUN_FEATURES_MAX];
+    int n_features;
+    qn_run_candidate candidates[QN_RUN_CANDIDATES_MAX];
+    int n_candidates, chosen;
+    qn_model *model;         /* owned */
+    double threshold;
+    qn_buf model_bytes;
+    char model_hash[QN_DIGEST_TEXT];
+    json_t *registration;    /* borrowed from document */
+} qn_run_state;
+
+/* The stages, in order. */
+qn_status qn__run_import(qn_run_state *run, qn_error *err) QN_MUST_USE;
+qn_status qn__run_split(qn_run_state *run, qn_error *err) QN_MUST_USE;
+qn_status qn__run_train(qn_run_state *run, qn_error *err) QN_MUST_USE;
+qn_status qn__run_choose(qn_run_state *run, qn_error *err) QN_MUST_USE;
+qn_status qn__run_judge(qn_run_state *run, qn_error *err) QN_MUST_USE;
+qn_status qn__run_explain(qn_run_state *run, qn_error *err) QN_MUST_USE;
+qn_status qn__run_seal(qn_run_state *run, qn_error *err) QN_MUST_USE;
+qn_status qn__run_register(qn_run_state *run, qn_error *err) QN_MUST_USE;
+
+/* Seconds since the last call go into timings as `name`. */
+void qn__run_time(qn_run_state *run, const char *name);
+void qn__run_warn(qn_run_state *run, const char *format, ...) QN_PRINTF(2, 3);
+/* document[key] = value (stolen, also on failure). */
+qn_status qn__run_note(qn_run_state *run, const char *key, json_t *value, qn_error *err) QN_MUST_USE;
+/* What evaluate/ asks for, of a part with the given scores. */
+qn_eval_input qn__run_eval_input(const qn_run_state *run, const qn_run_part *part, const double *scores);
+/* Lower is better: how a metric's value is compared. */
+double qn__run_loss(const qn_run_state *run, double metric);
+void qn__run_part_done(qn_run_part *part);
+
+#endif

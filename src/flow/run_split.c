@@ -1,0 +1,165 @@
+/* Split: which rows train, choose and judge; negatives sampled down; weights of classes. */
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "data/sample.h"
+#include "flow/run_int.h"
+
+void qn__run_part_done(qn_run_part *part) {
+    qn_frame_free(&part->frame);
+    qn_freep(&part->y);
+    qn_freep(&part->weight);
+    qn_freep(&part->scores);
+    part->n = 0;
+}
+
+static qn_status gather(const double *from, const int64_t *rows, int64_t n, double **ret, qn_error *err) {
+    if (!from)
+        return QN_OK;
+    double *to = qn_malloc_aligned((size_t)n, sizeof *to);
+    if (!to)
+        return qn_error_memory(err);
+    for (int64_t i = 0; i < n; i++)
+        to[i] = from[rows[i]];
+    *ret = to;
+    return QN_OK;
+}
+
+static qn_status take_part(const qn_run_state *run, const int64_t *rows, int64_t n, qn_run_part *part,
+                           qn_error *err) {
+    QN_TRY(qn_frame_take(run->frame, rows, n, &part->frame, err));
+    QN_TRY(gather(run->y, rows, n, &part->y, err));
+    QN_TRY(gather(run->weight, rows, n, &part->weight, err));
+    part->n = n;
+    return QN_OK;
+}
+
+/* Rows of the separate test file that have a label. */
+static qn_status keep_labelled(qn_run_part *part, qn_error *err) {
+    qn_cleanup(qn_freep) int64_t *rows = qn_new_array(int64_t, part->n);
+    int64_t n = 0;
+    if (!rows)
+        return qn_error_memory(err);
+    for (int64_t i = 0; i < part->n; i++)
+        if (!isnan(part->y[i]))
+            rows[n++] = i;
+    QN_FAIL_IF(n == 0, err, QN_ERR_DATA, "the test file has no row with a target");
+    if (n == part->n)
+        return QN_OK;
+    qn_frame *frame = NULL;
+    QN_TRY(qn_frame_take(part->frame, rows, n, &frame, err));
+    qn_frame_free(&part->frame);
+    part->frame = frame;
+    for (int64_t i = 0; i < n; i++) {
+        part->y[i] = part->y[rows[i]];
+        if (part->weight)
+            part->weight[i] = part->weight[rows[i]];
+    }
+    part->n = n;
+    return QN_OK;
+}
+
+static qn_status column_of(const qn_run_state *run, const char *name, const qn_column **ret, qn_error *err) {
+    return name ? qn_frame_get(run->frame, name, ret, err) : QN_OK;
+}
+
+static qn_status make_split(qn_run_state *run, qn_error *err) {
+    const qn_config *config = run->config;
+    const qn_column *time = NULL, *group = NULL;
+    QN_TRY(column_of(run, config->data.time, &time, err));
+    QN_TRY(column_of(run, config->split.group, &group, err));
+    qn_split_options options = {
+        .test = config->data.test ? 0 : config->split.test,
+        .validate = config->split.validate,
+        .seed = (uint64_t)config->split.seed,
+        .folds = (int32_t)config->split.folds,
+        .time = config->data.time,
+        .group = config->split.group,
+        .test_source = config->data.test,
+    };
+    const char *method = qn_config_split_method(config, run->target.task);
+    QN_FAIL_IF(!qn_split_method_from_name(method, &options.method), err, QN_ERR_INTERNAL,
+               "unknown split method %s", method);
+    return qn_split_make(&options, run->frame->n_rows, run->y, run->target.task, run->target.n_classes, time,
+                         group, &run->split, err);
+}
+
+/* weight of class k = n / (K n_k), as scikit-learn's class_weight="balanced". */
+static qn_status balance_classes(qn_run_state *run, qn_error *err) {
+    if (strcmp(run->config->train.class_weight, "balanced") != 0 || run->target.n_classes < 2)
+        return QN_OK;
+    qn_cleanup(qn_freep) double *count = qn_new_array(double, run->target.n_classes);
+    if (!run->train_weight)
+        run->train_weight = qn_malloc_aligned((size_t)run->n_train, sizeof(double));
+    if (!count || !run->train_weight)
+        return qn_error_memory(err);
+    for (int64_t i = 0; i < run->n_train; i++)
+        count[(int32_t)run->train_y[i]] += 1;
+    for (int64_t i = 0; i < run->n_train; i++) {
+        double factor = (double)run->n_train / (run->target.n_classes * count[(int32_t)run->train_y[i]]);
+        run->train_weight[i] = (run->weight ? run->train_weight[i] : 1) * factor;
+    }
+    return QN_OK;
+}
+
+static qn_status choose_training_rows(qn_run_state *run, qn_error *err) {
+    double rate = run->config->sample.negatives;
+    run->negatives_rate = 1;
+    if (run->target.task == QN_TASK_BINARY && rate < 1) {
+        run->negatives_rate = rate;
+        QN_TRY(qn_sample_negatives(run->split.train, run->split.n_train, run->y, rate,
+                                   (uint64_t)run->config->sample.seed, &run->train_rows, &run->n_train, err));
+        QN_TRY(qn__run_note(run, "sample",
+                            json_pack("{s:f, s:I, s:I}", "negatives", rate, "kept", (json_int_t)run->n_train,
+                                      "of", (json_int_t)run->split.n_train),
+                            err));
+    } else {
+        run->n_train = run->split.n_train;
+        run->train_rows = qn_new_array(int64_t, run->n_train);
+        if (!run->train_rows)
+            return qn_error_memory(err);
+        memcpy(run->train_rows, run->split.train, (size_t)run->n_train * sizeof(int64_t));
+    }
+    QN_TRY(gather(run->y, run->train_rows, run->n_train, &run->train_y, err));
+    QN_TRY(gather(run->weight, run->train_rows, run->n_train, &run->train_weight, err));
+    return balance_classes(run, err);
+}
+
+static qn_status note_split(qn_run_state *run, qn_error *err) {
+    json_t *json = qn_split_to_json(&run->split);
+    if (!json)
+        return qn_error_memory(err);
+    json_object_set_new(json, "train", json_integer(run->split.n_train));
+    json_object_set_new(json, "validate", json_integer(run->validate.n));
+    json_object_set_new(json, "test", json_integer(run->test.n));
+    if (run->config->data.test)
+        json_object_set_new(json, "note", json_sprintf("test rows come from %s", run->config->data.test));
+    return qn__run_note(run, "split", json, err);
+}
+
+qn_status qn__run_split(qn_run_state *run, qn_error *err) {
+    qn_job_progress(&run->job, "split", 0, 0, NULL);
+    QN_TRY(make_split(run, err));
+    QN_FAIL_IF(run->split.n_validate == 0, err, QN_ERR_CONFIG,
+               "split.validate leaves no row to choose the model by: give it a share above 0");
+    QN_TRY(take_part(run, run->split.validate, run->split.n_validate, &run->validate, err));
+    if (run->test.frame) {
+        QN_TRY(keep_labelled(&run->test, err));
+    } else {
+        QN_FAIL_IF(run->split.n_test == 0, err, QN_ERR_CONFIG,
+                   "split.test leaves no row to judge the model by: give it a share above 0");
+        QN_TRY(take_part(run, run->split.test, run->split.n_test, &run->test, err));
+    }
+    QN_TRY(choose_training_rows(run, err));
+    QN_TRY(note_split(run, err));
+    char train[QN_DOUBLE_TEXT], validate[QN_DOUBLE_TEXT], test[QN_DOUBLE_TEXT], note[128];
+    qn_text_count(run->n_train, train);
+    qn_text_count(run->validate.n, validate);
+    qn_text_count(run->test.n, test);
+    snprintf(note, sizeof note, "%s train, %s validate, %s test", train, validate, test);
+    qn_job_progress(&run->job, "split", 1, 1, note);
+    qn__run_time(run, "split_s");
+    return QN_OK;
+}

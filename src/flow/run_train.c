@@ -1,0 +1,196 @@
+/* Train: a feature pipeline for each kind of learner, every family of the config, and the baselines. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "flow/run_int.h"
+
+/* Baselines look at the features of the first family that can use most: they take everything. */
+enum { TAKES_ALL = QN_TAKES_MISSING | QN_TAKES_CATEGORIES | QN_TAKES_SPARSE };
+
+static qn_status make_spec(const qn_run_state *run, unsigned takes, qn_pipeline_spec **ret_spec,
+                           qn_error *err) {
+    if (!run->config->features)
+        return qn_pipeline_spec_auto(run->frame, run->inputs, run->n_inputs, takes, ret_spec, err);
+    qn_status status = qn_pipeline_spec_parse(run->config->features, run->frame, run->inputs, run->n_inputs,
+                                              takes, ret_spec, err);
+    if (status == QN_ERR_CONFIG)
+        qn_error_prefix(err, "features");
+    return status;
+}
+
+static qn_status fit_features(qn_run_state *run, unsigned takes, qn_run_features **ret, qn_error *err) {
+    for (int i = 0; i < run->n_features; i++) {
+        if (run->features[i].takes == takes) {
+            *ret = &run->features[i];
+            return QN_OK;
+        }
+    }
+    qn_cleanup(qn_pipeline_spec_free) qn_pipeline_spec *spec = NULL;
+    qn_run_features *features = &run->features[run->n_features];
+    qn_job_progress(&run->job, "features", 0, 0, NULL);
+    QN_TRY(make_spec(run, takes, &spec, err));
+    QN_TRY(qn_pipeline_fit(spec, run->frame, run->train_rows, run->n_train, run->train_y, &run->target,
+                           (uint64_t)run->config->seed, &run->job, &features->pipeline, &features->train,
+                           err));
+    features->takes = takes;
+    features->view = features->pipeline;
+    run->n_features++;
+    QN_TRY(qn_pipeline_apply(features->pipeline, run->validate.frame, NULL, 0, &run->job,
+                             &features->validate, err));
+    char note[64];
+    snprintf(note, sizeof note, "%zu columns to %d features", run->n_inputs, features->train->n_features);
+    qn_job_progress(&run->job, "features", 1, 1, note);
+    qn__run_time(run, "feature_s");
+    *ret = features;
+    return QN_OK;
+}
+
+/* One more family to train. */
+static qn_status add_candidate(qn_run_state *run, const qn_family *family, const json_t *params,
+                               qn_error *err) {
+    QN_FAIL_IF(run->n_candidates == QN_RUN_CANDIDATES_MAX, err, QN_ERR_LIMIT,
+               "more than %d families to train", QN_RUN_CANDIDATES_MAX);
+    qn_run_candidate *candidate = &run->candidates[run->n_candidates++];
+    *candidate = (qn_run_candidate){.family = family, .params = params};
+    return fit_features(run, family->is_baseline ? TAKES_ALL : family->takes, &candidate->features, err);
+}
+
+static qn_status add_candidates(qn_run_state *run, qn_error *err) {
+    for (size_t i = 0; i < run->config->train.n_families; i++) {
+        const qn_config_family *wanted = &run->config->train.families[i];
+        const qn_family *family;
+        if (qn_family_find(wanted->name, &family, err) != QN_OK)
+            return qn_config_error(run->config, "train.families", err, "%s", err ? err->message : "");
+        QN_TRY(add_candidate(run, family, wanted->params, err));
+    }
+    for (const qn_family *const *family = qn_families(); *family; family++)
+        if ((*family)->is_baseline)
+            QN_TRY(add_candidate(run, *family, NULL, err));
+    return QN_OK;
+}
+
+/* With a validation part at hand, let boosting go on until it stops helping, unless the user said how long. */
+static json_t *with_early_stopping(const qn_family *family, const json_t *params) {
+    json_t *all = params ? json_deep_copy(params) : json_object();
+    if (!all || strcmp(family->name, "gbdt") != 0)
+        return all;
+    static const char *const lengths[] = {"num_iterations", "n_estimators", "num_iteration", "num_trees",
+                                          "num_round", "num_rounds", "num_boost_round", "max_iter",
+                                          "early_stopping_round", "early_stopping_rounds",
+                                          "n_iter_no_change", NULL};
+    for (int i = 0; lengths[i]; i++)
+        if (json_object_get(all, lengths[i]))
+            return all;
+    json_object_set_new(all, "num_iterations", json_integer(1000));
+    json_object_set_new(all, "early_stopping_round", json_integer(50));
+    return all;
+}
+
+/* Scores on the validation rows, as the finished model will give them. */
+static qn_status score_validation(qn_run_state *run, qn_run_candidate *candidate, qn_error *err) {
+    const qn_matrix *x = candidate->features->validate;
+    candidate->scores = qn_malloc_aligned((size_t)x->n_rows * (size_t)run->n_outputs, sizeof(double));
+    if (!candidate->scores)
+        return qn_error_memory(err);
+    qn_job one_thread = {.n_threads = 1};
+    double start = qn_now_s();
+    qn_learner_predict(candidate->learner, x, true, &one_thread, candidate->scores);
+    candidate->row_us = (qn_now_s() - start) * 1e6 / (double)x->n_rows;
+    if (run->target.task == QN_TASK_BINARY && run->negatives_rate < 1)
+        qn_undo_negative_sampling(candidate->scores, x->n_rows, run->negatives_rate);
+    return QN_OK;
+}
+
+static qn_status measure_bytes(qn_run_candidate *candidate, qn_error *err) {
+    qn_cleanup(qn_buf_done) qn_buf bytes = {.max = QN_LIMIT_MODEL_BYTES};
+    QN_TRY(candidate->family->save(candidate->learner, &bytes, err));
+    QN_TRY(qn_pipeline_save(candidate->features->pipeline, &bytes, err));
+    QN_TRY(qn_buf_status(&bytes, err));
+    candidate->bytes = (int64_t)bytes.len;
+    return QN_OK;
+}
+
+static void check_limits(const qn_run_state *run, qn_run_candidate *candidate) {
+    int64_t model_bytes = run->config->train.limits.model_bytes;
+    double row_us = run->config->train.limits.row_us;
+    if (model_bytes > 0 && candidate->bytes > model_bytes)
+        snprintf(candidate->refused, sizeof candidate->refused,
+                 "its %lld bytes are above train.limits.model_bytes", (long long)candidate->bytes);
+    else if (row_us > 0 && candidate->row_us > row_us)
+        snprintf(candidate->refused, sizeof candidate->refused,
+                 "its %.2f us per row are above train.limits.row_us", candidate->row_us);
+}
+
+/* The metric on the validation rows, or the money per row at the best threshold. */
+static qn_status measure(qn_run_state *run, qn_run_candidate *candidate, qn_error *err) {
+    if (!run->metric_is_value) {
+        qn_eval_input input = qn__run_eval_input(run, &run->validate, candidate->scores);
+        candidate->metric = run->metric->compute(&input);
+        return QN_OK;
+    }
+    qn_cleanup(qn_freep) double *payoffs = NULL;
+    qn_value_point best;
+    QN_TRY(qn_value_payoffs(run->value, run->validate.frame, NULL, run->validate.n, &payoffs, err));
+    QN_TRY(qn_value_best(payoffs, run->validate.y, candidate->scores, run->validate.n, &best, err));
+    candidate->metric = best.per_row;
+    return QN_OK;
+}
+
+static qn_status train_candidate(qn_run_state *run, qn_run_candidate *candidate, double budget_s,
+                                 qn_error *err) {
+    const qn_run_features *features = candidate->features;
+    qn_fit_input input = {
+        .train = {.x = features->train, .y = run->train_y, .weight = run->train_weight},
+        .valid = {.x = features->validate, .y = run->validate.y, .weight = run->validate.weight},
+        .task = run->target.task,
+        .n_classes = run->target.n_classes,
+        .seed = (uint64_t)run->config->seed,
+    };
+    qn_cleanup(qn_json_free) json_t *params = with_early_stopping(candidate->family, candidate->params);
+    if (!params)
+        return qn_error_memory(err);
+    qn_job job = run->job;
+    job.budget_s = budget_s;
+    double start = qn_now_s();
+    qn_status status = qn_learner_fit(candidate->family, params, &input, &job, &candidate->learner, err);
+    if (status == QN_ERR_CONFIG)
+        qn_error_prefix(err, "train.families.%s", candidate->family->name);
+    QN_TRY(status);
+    candidate->train_s = qn_now_s() - start;
+    QN_TRY(score_validation(run, candidate, err));
+    QN_TRY(measure(run, candidate, err));
+    QN_TRY(measure_bytes(candidate, err));
+    check_limits(run, candidate);
+    char note[96], stage[64];
+    snprintf(stage, sizeof stage, "train %s", candidate->family->name);
+    snprintf(note, sizeof note, "%s %.5g on validation",
+             run->metric_is_value ? "value" : run->metric->name, candidate->metric);
+    qn_job_progress(&run->job, stage, 1, 1, note);
+    return QN_OK;
+}
+
+static int count_families(const qn_run_state *run) {
+    int n = 0;
+    for (int i = 0; i < run->n_candidates; i++)
+        n += !run->candidates[i].family->is_baseline;
+    return n;
+}
+
+qn_status qn__run_train(qn_run_state *run, qn_error *err) {
+    QN_TRY(add_candidates(run, err));
+    double budget_s = run->config->train.budget_s, start = qn_now_s();
+    int n_left = count_families(run);
+    for (int i = 0; i < run->n_candidates; i++) {
+        qn_run_candidate *candidate = &run->candidates[i];
+        double share = 0;
+        if (budget_s > 0 && !candidate->family->is_baseline)
+            share = fmax(budget_s - (qn_now_s() - start), 0.1) / n_left--;
+        QN_TRY(qn_job_check(&run->job, err));
+        QN_TRY(train_candidate(run, candidate, share, err));
+    }
+    qn__run_time(run, "train_s");
+    return QN_OK;
+}
