@@ -125,7 +125,7 @@ qn__word qn__size(double bytes) {
 
 int qn__decimals(double value, double low, double high) {
     const double size = fabs(value);
-    double step = isfinite(high - low) && high > low ? (high - low) / 4 : size / 1000;
+    double step = isfinite(high - low) && high > low ? (high - low) / 8 : size / 1000;
     if (!isfinite(step) || step <= 0)
         return 3;
     double decimals = ceil(-log10(step));
