@@ -29,7 +29,7 @@ static void put_quality_sentence(qn__page *page) {
     put_goal(page);
     if (metric) {
         const qn__range range = qn__range_of(json_object_get(page->test, metric));
-        qn__html(page->out, " with %s <strong class=\"figure\">", qn__metric_of(metric).title);
+        qn__html(page->out, " with %s <strong class=\"figure\">", qn__metric_phrase(metric).text);
         qn__page_range(page, range, NULL);
         qn_buf_put_text(page->out, "</strong> on rows kept aside");
     }
@@ -70,7 +70,7 @@ static void put_value_sentence(qn__page *page) {
         qn__html(page->out, ", %s %s than the best rule without a model",
                  qn__money(page->currency, fabs(gain.value)).text, gain.value < 0 ? "worse" : "better");
         if (best)
-            qn__html(page->out, " (%s)", best);
+            qn__html(page->out, " (<q>%s</q>)", best);
     }
     qn_buf_put_text(page->out, ".");
 }
@@ -146,7 +146,7 @@ static void put_size_tiles(qn__page *page) {
 }
 
 static void put_tiles(qn__page *page) {
-    static const char *const shown[] = {"roc_auc", "pr_auc", "accuracy", "r2", "mae", "ece"};
+    static const char *const shown[] = {"roc_auc", "pr_auc", "accuracy", "roc_auc_ovr", "r2", "rmse", "mae"};
     qn_buf_put_text(page->out, "<dl class=\"tiles\">\n");
     int n_shown = 0;
     for (size_t i = 0; i < sizeof shown / sizeof *shown && n_shown < 2; i++)

@@ -75,11 +75,10 @@ static void put_table(qn__page *page, const json_t *board) {
     qn__page_table_close(page);
 }
 
-static const char *verdict_of(const json_t *comparison, qn__range difference, bool greater_is_better) {
+static const char *verdict_of(qn__range difference, bool greater_is_better) {
     const double better_by = greater_is_better ? difference.value : -difference.value;
-    const bool is_clear = difference.low * difference.high > 0;
-    if (!is_clear)
-        return qn__doc_true(comparison, "better") ? "better" : "no clear difference";
+    if (!(difference.low * difference.high > 0))
+        return "no clear difference";
     return better_by > 0 ? "clearly better" : "clearly worse";
 }
 
@@ -89,7 +88,7 @@ static void put_comparison(qn__page *page, const json_t *comparison, scale all) 
     const json_t *greater = json_object_get(comparison, "greater_is_better");
     const bool greater_is_better = json_is_boolean(greater) ? json_is_true(greater) : words.greater_is_better;
     const char *title = qn__doc_text(comparison, "title");
-    const char *verdict = verdict_of(comparison, difference, greater_is_better);
+    const char *verdict = verdict_of(difference, greater_is_better);
     qn__html(page->out, "<tr><th scope=\"row\">%s</th><td>%s</td><td class=\"num\">",
              title ? title : qn__doc_text(comparison, "against"), words.title);
     qn__page_range(page, difference, NULL);
@@ -126,10 +125,9 @@ void qn__page_leaderboard(qn__page *page) {
         return;
     qn__page_open(page, "leaderboard", "Which model won", NULL);
     if (page->metric) {
-        const qn__metric_words words = qn__metric_of(page->metric);
         qn__html(page->out, "<p class=\"lead\">Chosen by %s on the validation rows (%s is better). The baselines show "
-                 "what is possible with hardly any model.</p>\n", words.title,
-                 words.greater_is_better ? "more" : "less");
+                 "what is possible with hardly any model.</p>\n", qn__metric_phrase(page->metric).text,
+                 qn__metric_of(page->metric).greater_is_better ? "more" : "less");
     }
     if (board)
         put_table(page, board);

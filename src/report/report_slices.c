@@ -62,7 +62,10 @@ void qn__page_slices(qn__page *page) {
     static const char *const plain[] = {"Group", ">Rows", ">In the group", "", ">Against the rest", "", NULL};
     static const char *const money[] = {"Group", ">Rows", ">In the group", "", ">Against the rest", ">Worth per row",
                                         "", NULL};
-    const qn__metric_words words = qn__metric_of(page->metric ? page->metric : "the metric");
+    const qn__metric_words words = qn__metric_of(page->metric);
+    const char *metric = page->metric ? page->metric : "the metric";
+    const qn__word phrase_word = qn__metric_phrase(metric);
+    const char *phrase = phrase_word.text;
     double from = NAN, to = NAN;
     bool has_money = false;
     find_scale(page, slices, &from, &to, &has_money);
@@ -71,10 +74,10 @@ void qn__page_slices(qn__page *page) {
     if (n_flags > 0)
         qn__html(page->out, "<p class=\"lead\">%d group%s of rows on which the model does clearly worse than on the rest, "
                  "in %s (%s is better). Check whether these groups matter to you.</p>\n", n_flags,
-                 n_flags == 1 ? "" : "s", words.title, words.greater_is_better ? "more" : "less");
+                 n_flags == 1 ? "" : "s", phrase, words.greater_is_better ? "more" : "less");
     else
         qn__html(page->out, "<p class=\"lead\">No group stands out: none does worse than the rest by more than chance, in "
-                 "%s (%s is better).</p>\n", words.title, words.greater_is_better ? "more" : "less");
+                 "%s (%s is better).</p>\n", phrase, words.greater_is_better ? "more" : "less");
     qn__page_table_open(page, "Worst groups", has_money ? money : plain);
     for (size_t i = 0; i < json_array_size(slices) && i < MAX_SLICES; i++)
         put_slice(page, json_array_get(slices, i), from, to, has_money);

@@ -32,7 +32,7 @@ static void put_permutation(qn__page *page, const json_t *importance) {
     const char *metric = qn__doc_text(importance, "metric");
     char x_title[120], alt[240];
     snprintf(x_title, sizeof x_title, "how much worse %.60s gets",
-             qn__metric_of(metric ? metric : page->metric ? page->metric : "the metric").title);
+             qn__metric_phrase(metric ? metric : page->metric ? page->metric : "the metric").text);
     snprintf(alt, sizeof alt, "Importance of columns. The most important is %.100s.",
              qn__doc_text(json_array_get(rows, 0), "feature"));
     const qn__chart chart = {"permutation", "What the model needs", "How much worse it gets when a column is shuffled, so that "

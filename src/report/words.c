@@ -6,7 +6,6 @@
 
 #define MINUS "\xe2\x88\x92"
 #define EN_DASH "\xe2\x80\x93"
-#define NARROW_SPACE "\xe2\x80\xaf"
 
 /* Copies the digits of `plain` (no sign) with commas between thousands. */
 static void separate_thousands(const char *plain, char *to, size_t to_bytes) {
@@ -181,4 +180,21 @@ qn__metric_words qn__metric_of(const char *name) {
         if (name && !strcmp(all_metrics[i].name, name))
             return all_metrics[i];
     return (qn__metric_words){name, name, "", true, NAN, NAN};
+}
+
+qn__word qn__metric_phrase(const char *name) {
+    const char *title = qn__metric_of(name).title;
+    qn__word word = {""};
+    if (!title)
+        return word;
+    size_t n = strlen(title);
+    if (n >= sizeof word.text)
+        n = sizeof word.text - 1;
+    while (n > 0 && ((unsigned char)title[n] & 0xc0) == 0x80)
+        n--; /* not inside a character */
+    memcpy(word.text, title, n);
+    const bool is_word = title[0] >= 'A' && title[0] <= 'Z' && title[1] >= 'a' && title[1] <= 'z';
+    if (is_word && strncmp(title, "Matthews", 8) != 0)
+        word.text[0] = (char)(title[0] + ('a' - 'A'));
+    return word;
 }

@@ -32,8 +32,9 @@ typedef struct qn__metric_words {
     double best, worst; /* the scale of its bar; NaN: no natural end */
 } qn__metric_words;
 
-/* Never NULL: an unknown metric has its name as the title. Valid as long as `name`... the fields are
- * literals, except those of an unknown metric, which borrow `name`. */
+/* An unknown metric has its name as the title (borrowed); everything else is a literal. */
 qn__metric_words qn__metric_of(const char *name);
+/* The title as it stands within a sentence: "log loss", but "ROC AUC". */
+qn__word qn__metric_phrase(const char *name);
 
 #endif

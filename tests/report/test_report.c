@@ -88,7 +88,7 @@ static void test_verdict(void **state) {
     qn_cleanup(qn_json_free) json_t *document = read_document("binary.json");
     qn_cleanup(qn_freep) char *page = write_page(document);
     assert_non_null(strstr(page, "<strong>Gradient-boosted trees</strong> tell whether <q>churned</q> is <q>yes</q> with ROC AUC"));
-    assert_non_null(strstr(page, "better than the best rule without a model (Act on none)"));
+    assert_non_null(strstr(page, "better than the best rule without a model (<q>Act on none</q>)"));
     assert_non_null(strstr(page, ">Promoted</span> churn version 3 is now <b>champion</b>"));
 }
 
@@ -197,6 +197,9 @@ static void test_numbers_for_people(void **state) {
     assert_string_equal(qn__duration(200).text, "3 min 20 s");
     assert_string_equal(qn__size(812345).text, "812 kB");
     assert_string_equal(qn__size(420).text, "420 bytes");
+    assert_string_equal(qn__metric_phrase("log_loss").text, "log loss");
+    assert_string_equal(qn__metric_phrase("roc_auc").text, "ROC AUC");
+    assert_string_equal(qn__metric_phrase("own_metric").text, "own_metric");
     assert_int_equal(qn__decimals(0.927, 0.922, 0.931), 3);
     assert_int_equal(qn__decimals(120.4, 80, 160), 0);
     assert_int_equal(qn__decimals(NAN, NAN, NAN), 3);
