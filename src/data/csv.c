@@ -422,6 +422,9 @@ qn_status qn__source_explain(const qn_source *source, qn_status status, qn_error
                                value, name_of_sql_type(type));
     }
     why[strcspn(why, "\n")] = '\0';
+    const char *kind = strstr(why, " Error: "); /* "Invalid Input Error: ", which says nothing */
+    if (kind)
+        memmove(why, kind + 8, strlen(kind + 8) + 1);
     if (status == QN_ERR_IO)
         return qn_error_set(err, status, "cannot read %s: %s", where, why);
     return qn_error_set_at(err, status, where, row, NULL, "%s", why);

@@ -102,6 +102,12 @@ static qn_status fail(const char *why, qn_error *err) {
                            : strncmp(why, "Out of Memory", 13) == 0 ? QN_ERR_MEMORY
                            : strncmp(why, "INTERRUPT", 9) == 0      ? QN_ERR_CANCELLED
                                                                     : QN_ERR_DATA;
+    if (code == QN_ERR_MEMORY)
+        return qn_error_set(err, code,
+                            "the data does not fit in the memory allowed; raise limits.memory (%.*s)",
+                            (int)strcspn(why, "\n"), why);
+    if (code == QN_ERR_CANCELLED)
+        return qn_error_set(err, code, "interrupted");
     /* A CSV complaint quotes the whole line, megabytes maybe, before it says what is wrong. */
     static const char *const reasons[] = {"\nExpected Number of Columns", "\nError when converting",
                                           "\nInvalid unicode", "\nValue with unterminated quote",

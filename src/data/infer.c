@@ -217,7 +217,7 @@ static void put_converted(const char *value, qn_type type, bool strict, qn_buf *
     if (type == QN_TYPE_I64) /* a cast alone would round */
         qn_buf_printf(out,
                       "CASE WHEN TRY_CAST(%s AS BIGINT) = TRY_CAST(%s AS DOUBLE) THEN CAST(%s AS BIGINT) "
-                      "ELSE %s('not whole: ' || %s AS BIGINT) END",
+                      "ELSE %s('not whole: ' || CAST(%s AS VARCHAR) AS BIGINT) END",
                       value, value, value, cast, value);
     else
         qn_buf_printf(out, "%s(%s AS %s)", cast, value, qn__sql_type(type));

@@ -136,29 +136,112 @@ static qn_status run_made(qn_source *source, const char *before, qn_buf *call, c
     return qn__db_run(&source->db, sql, job, err);
 }
 
-/* Loads CSV into the table `source`, typed by a look at the first rows; when a later row does not fit,
- * as text, and types are then decided by all rows. */
-static qn_status load_csv(qn_source *source, const qn__stated *stated, bool has_query, const qn_job *job,
-                          qn_error *err) {
-    qn_cleanup(qn_buf_done) qn_buf typed = {0};
-    qn_cleanup(qn_buf_done) qn_buf text = {0};
-    const qn__stated none = {0};
-    /* Stated numbers are loaded as they are found: a misfit is then reported with its row. */
-    qn_cleanup(qn_freep) qn_source_column_type *texts = qn_new_array(qn_source_column_type, stated->n);
-    if (!texts)
-        return qn_error_memory(err);
-    qn__stated as_text = {texts, 0};
+/* Columns that look whole in the first rows are loaded as DOUBLE, because DuckDB would silently round
+ * a 1.5 that comes later; *ret_types then has them and the texts that the user states. */
+static qn_status plan_load(qn_source *source, const qn__stated *stated, const qn_job *job,
+                           qn__stated *ret_stated, qn_source_column_type *types, qn__names *ret_whole,
+                           qn_error *err) {
+    qn_cleanup(qn_buf_done) qn_buf call = {0};
+    qn_cleanup(qn__names_done) qn__names names = {0};
+    qn_cleanup(qn__names_done) qn__names found = {0};
+    size_t n = 0;
     for (size_t i = 0; i < stated->n; i++)
         if (stated->types[i].type == QN_TYPE_CATEGORY || stated->types[i].type == QN_TYPE_TEXT)
-            texts[as_text.n++] = stated->types[i];
-    qn__csv_call(source, false, &as_text, &typed);
-    qn_status status = run_made(source, "CREATE TABLE source AS SELECT * FROM ", &typed, job, err);
-    if (status != QN_ERR_DATA)
-        return status == QN_OK ? QN_OK : qn__source_explain(source, status, err);
-    qn__csv_call(source, true, &none, &text);
-    status = run_made(source, has_query ? "CREATE TABLE source_text AS SELECT * FROM "
-                                        : "CREATE TABLE source AS SELECT * FROM ",
-                      &text, job, err);
+            types[n++] = stated->types[i];
+    *ret_stated = (qn__stated){types, n};
+    qn__csv_call(source, false, ret_stated, &call);
+    QN_TRY(qn_buf_status(&call, err));
+    QN_TRY(qn__describe(&source->db, call.data, job, &names, &found, err));
+    for (size_t j = 0; j < names.n && j < source->names.n; j++) {
+        if (strcmp(found.items[j], "BIGINT") != 0)
+            continue;
+        types[n++] = (qn_source_column_type){source->names.items[j], QN_TYPE_F64};
+        QN_TRY(qn__names_add(ret_whole, source->names.items[j], strlen(source->names.items[j]), err));
+    }
+    ret_stated->n = n;
+    return QN_OK;
+}
+
+/* The view `source` over the table `loaded`, in which columns without a fraction are whole again.
+ * *ret_is_exact is false when a number is too large for a double to hold all its digits. */
+static qn_status make_whole(qn_source *source, const qn__names *whole, const qn_job *job,
+                            bool *ret_is_exact, qn_error *err) {
+    qn_cleanup(qn_buf_done) qn_buf view = {0};
+    int n_replaced = 0;
+    *ret_is_exact = true;
+    qn_buf_put_text(&view, "CREATE VIEW source AS SELECT * ");
+    for (size_t j = 0; j < whole->n && *ret_is_exact;) {
+        enum { PER_LOOK = 200 };
+        int64_t counts[2 * PER_LOOK];
+        qn_cleanup(qn_buf_done) qn_buf sql = {0};
+        const size_t first = j;
+        for (; j < whole->n && j < first + PER_LOOK; j++) {
+            qn_buf_put_text(&sql, j > first ? ", count(*) FILTER (NOT isfinite(" : "SELECT count(*) FILTER (NOT isfinite(");
+            qn__sql_name(&sql, whole->items[j]);
+            qn_buf_put_text(&sql, ") OR trunc(");
+            qn__sql_name(&sql, whole->items[j]);
+            qn_buf_put_text(&sql, ") <> ");
+            qn__sql_name(&sql, whole->items[j]);
+            qn_buf_put_text(&sql, "), count(*) FILTER (abs(");
+            qn__sql_name(&sql, whole->items[j]);
+            qn_buf_put_text(&sql, ") >= 9007199254740992)");
+        }
+        qn_buf_put_text(&sql, " FROM loaded");
+        QN_TRY(qn_buf_status(&sql, err));
+        QN_TRY(qn__db_numbers(&source->db, sql.data, job, counts, (int)(2 * (j - first)), err));
+        for (size_t i = first; i < j; i++) {
+            *ret_is_exact &= counts[2 * (i - first) + 1] == 0 || counts[2 * (i - first)] != 0;
+            if (counts[2 * (i - first)])
+                continue;
+            qn_buf_put_text(&view, n_replaced++ ? ", CAST(" : "REPLACE (CAST(");
+            qn__sql_name(&view, whole->items[i]);
+            qn_buf_put_text(&view, " AS BIGINT) AS ");
+            qn__sql_name(&view, whole->items[i]);
+        }
+    }
+    if (!*ret_is_exact)
+        return qn__db_run(&source->db, "DROP TABLE loaded", job, err);
+    qn_buf_put_text(&view, n_replaced ? ") FROM loaded" : "FROM loaded");
+    QN_TRY(qn_buf_status(&view, err));
+    return qn__db_run(&source->db, view.data, job, err);
+}
+
+/* Types by a look at the first rows; *ret_done is false when later rows do not fit them. */
+static qn_status load_typed_csv(qn_source *source, const qn__stated *stated, const qn_job *job,
+                                bool *ret_done, qn_error *err) {
+    qn_cleanup(qn_buf_done) qn_buf call = {0};
+    qn_cleanup(qn__names_done) qn__names whole = {0};
+    qn_cleanup(qn_freep) qn_source_column_type *types =
+        qn_new_array(qn_source_column_type, stated->n + source->names.n);
+    qn__stated all = {0};
+    if (!types)
+        return qn_error_memory(err);
+    qn_status status = plan_load(source, stated, job, &all, types, &whole, err);
+    if (status == QN_OK) {
+        qn__csv_call(source, false, &all, &call);
+        status = run_made(source, "CREATE TABLE loaded AS SELECT * FROM ", &call, job, err);
+    }
+    *ret_done = false;
+    if (status == QN_ERR_DATA)
+        return QN_OK;
+    QN_TRY(status);
+    return make_whole(source, &whole, job, ret_done, err);
+}
+
+/* Loads CSV as the relation `source`, typed by its first rows; when a later row does not fit, as text,
+ * and types are then decided by all rows. */
+static qn_status load_csv(qn_source *source, const qn__stated *stated, bool has_query, const qn_job *job,
+                          qn_error *err) {
+    qn_cleanup(qn_buf_done) qn_buf text = {0};
+    bool is_done = false;
+    QN_TRY(load_typed_csv(source, stated, job, &is_done, err));
+    if (is_done)
+        return QN_OK;
+    qn__csv_call(source, true, &(qn__stated){0}, &text);
+    const qn_status status = run_made(source,
+                                      has_query ? "CREATE TABLE source_text AS SELECT * FROM "
+                                                : "CREATE TABLE source AS SELECT * FROM ",
+                                      &text, job, err);
     if (status != QN_OK)
         return qn__source_explain(source, status, err);
     if (!has_query)
@@ -282,6 +365,18 @@ static qn_status load(qn_source *source, const qn_source_options *options, const
     return qn__infer(source, stated, true, job, err);
 }
 
+/* Nothing can be learned from a header alone. */
+static qn_status check_rows(qn_source *source, const qn_job *job, qn_error *err) {
+    qn_cleanup(qn_freep) char *sql = qn_format("SELECT count(*) FROM %s", source->base);
+    int64_t n_rows = 0;
+    if (!sql)
+        return qn_error_memory(err);
+    QN_TRY(qn__db_numbers(&source->db, sql, job, &n_rows, 1, err));
+    QN_FAIL_IF(!n_rows, err, QN_ERR_DATA, "%s has no rows",
+               source->is_query ? "the result of data.query" : source->label);
+    return QN_OK;
+}
+
 qn_status qn_source_open(const qn_source_options *options, const qn_job *job, qn_source **ret_source,
                          qn_error *err) {
     qn_cleanup(qn_source_free) qn_source *source = NULL;
@@ -289,6 +384,7 @@ qn_status qn_source_open(const qn_source_options *options, const qn_job *job, qn
     QN_TRY(make_source(options, job, &source, err));
     QN_TRY(load(source, options, &stated, job, err));
     QN_TRY(check_stated(source, &stated, err));
+    QN_TRY(check_rows(source, job, err));
     *ret_source = qn_steal(&source);
     return QN_OK;
 }
@@ -351,8 +447,16 @@ static qn_status open_streaming(qn_source *source, const qn__stated *stated, con
         if (!qn__stated_find(stated, source->names.items[j], &all[j].type))
             all[j].type = QN_TYPE_TEXT;
     }
+    qn_cleanup(qn_freep) qn_source_column_type *read = qn_new_array(qn_source_column_type, source->names.n);
+    if (!read)
+        return qn_error_memory(err);
+    for (size_t j = 0; j < source->names.n; j++) { /* as BIGINT, 1.5 would be rounded */
+        read[j] = all[j];
+        if (read[j].type == QN_TYPE_I64)
+            read[j].type = QN_TYPE_F64;
+    }
     const qn__stated complete = {all, source->names.n};
-    qn__csv_call(source, false, &complete, &call);
+    qn__csv_call(source, false, &(qn__stated){read, source->names.n}, &call);
     qn_status status = run_made(source, "CREATE VIEW source AS SELECT * FROM ", &call, job, err);
     if (status == QN_ERR_DATA) {
         /* The first rows confuse the look at them; as text they are read up to the faulty one. */
