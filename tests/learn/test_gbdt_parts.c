@@ -1,0 +1,244 @@
+/* The parts of the tree engine against their plain references: bins, histograms, splits, pool. */
+#include "gbdt_data.h"
+#include "learn/family_int.h"
+
+static qn_gbdt_params defaults(void) {
+    qn_gbdt_params p;
+    qn_params_default(qn__family_gbdt.params, qn__family_gbdt.n_params, &p);
+    return p;
+}
+
+static void bins_keep_training_values_apart(void **state) {
+    double values[] = {1, 2, 2, 3, -INFINITY, INFINITY, NAN, 5e-324, 0, -0.0, 1e308, -1e308};
+    int64_t n = sizeof values / sizeof values[0];
+    qn_feature feature = {.kind = QN_FEATURE_NUMERIC};
+    qn_matrix_column column = {.num = values};
+    qn_matrix x = {.n_rows = n, .n_features = 1, .features = &feature, .columns = &column};
+    qn_gbdt_params p = defaults();
+    p.min_data_in_bin = 1;
+    p.min_data_in_leaf = 1;
+    qn__bin_map map = {0};
+    qn_error err = {0};
+    assert_int_equal(qn__bin_map_fit(&p, &x, 1, NULL, &map, &err), QN_OK);
+    assert_int_equal(map.n_features, 1);
+    const qn__bin_feature *f = &map.features[0];
+    assert_int_equal(f->n_values, 9);
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t k = 0; k < n; k++) {
+            if (isnan(values[i]) || isnan(values[k]))
+                continue;
+            int32_t a = qn__bin_of(f, values[i]), b = qn__bin_of(f, values[k]);
+            assert_true((values[i] < values[k]) == (a < b));
+            /* The raw comparison of prediction agrees with the bins of training. */
+            for (int32_t t = 0; t < f->n_values - 1; t++)
+                assert_true((values[i] <= f->upper[t]) == (a <= t));
+        }
+    assert_int_equal(qn__bin_of(f, NAN), f->n_values);
+    qn__bin_map_done(&map);
+}
+
+static void bins_of_many_values_are_even(void **state) {
+    enum { N = 20000 };
+    double *values = qn_new_array(double, N);
+    for (int i = 0; i < N; i++)
+        values[i] = i % 4 == 0 ? 7 : qn_rng_hash_uniform(3, (uint64_t)i) * 10;
+    qn_feature feature = {.kind = QN_FEATURE_NUMERIC};
+    qn_matrix_column column = {.num = values};
+    qn_matrix x = {.n_rows = N, .n_features = 1, .features = &feature, .columns = &column};
+    qn_gbdt_params p = defaults();
+    qn__bin_map map = {0};
+    qn_error err = {0};
+    for (int sampled = 0; sampled < 2; sampled++) {
+        p.bin_construct_sample_cnt = sampled ? 5000 : N;
+        assert_int_equal(qn__bin_map_fit(&p, &x, 1, NULL, &map, &err), QN_OK);
+        assert_in_range(map.features[0].n_values, 240, 255);
+        int64_t *count = qn_new_array(int64_t, map.features[0].n_values);
+        for (int i = 0; i < N; i++)
+            count[qn__bin_of(&map.features[0], values[i])]++;
+        for (int b = 0; b < map.features[0].n_values; b++)
+            if (b != qn__bin_of(&map.features[0], 7))
+                assert_in_range(count[b], 1, 200);
+        qn_freep(&count);
+        qn__bin_map_done(&map);
+    }
+    qn_freep(&values);
+}
+
+/* Everything a histogram needs, from a toy. */
+typedef struct parts {
+    toy d;
+    qn_gbdt_params p;
+    qn__bin_map map;
+    qn__bins bins;
+    qn__quantised q;
+} parts;
+
+static void parts_init(parts *s, int64_t n, int64_t max_bin) {
+    qn_error err = {0};
+    toy_init(&s->d, n, 5);
+    s->p = defaults();
+    s->p.max_bin = max_bin;
+    s->p.min_data_in_bin = 1;
+    s->map = (qn__bin_map){0};
+    s->bins = (qn__bins){0};
+    assert_int_equal(qn__bin_map_fit(&s->p, &s->d.x, 1, NULL, &s->map, &err), QN_OK);
+    assert_int_equal(qn__bins_fill(&s->map, &s->d.x, NULL, &s->bins, &err), QN_OK);
+    s->q.gh = qn_malloc_aligned((size_t)n, 8);
+    float *g = qn_new_array(float, n), *h = qn_new_array(float, n);
+    for (int64_t i = 0; i < n; i++) {
+        g[i] = (float)(s->d.y[i] - 0.5);
+        h[i] = (float)(0.1 + 0.1 * fabs(sin((double)i)));
+    }
+    qn__quantise(g, h, n, 9, 1, &s->q);
+    qn_freep(&g);
+    qn_freep(&h);
+}
+
+static void parts_done(parts *s) {
+    toy_done(&s->d);
+    qn__bin_map_done(&s->map);
+    qn__bins_done(&s->bins);
+    qn_freep(&s->q.gh);
+}
+
+static void quantised_sums_are_unbiased(void **state) {
+    enum { N = 100000 };
+    float *g = qn_new_array(float, N), *h = qn_new_array(float, N);
+    for (int i = 0; i < N; i++) {
+        g[i] = i == 0 ? 1.0f : -1e-6f;
+        h[i] = i == 0 ? 1.0f : 1e-6f;
+    }
+    qn__quantised q = {.gh = qn_malloc_aligned(N, 8)};
+    qn__quantise(g, h, N, 4, 1, &q);
+    int64_t sum_g = 0, sum_h = 0;
+    for (int i = 1; i < N; i++) {
+        sum_g += qn__unpack(q.gh[i]).g;
+        sum_h += qn__unpack(q.gh[i]).h;
+    }
+    assert_near((double)sum_g * q.g_unit, -0.1, 0.02);
+    assert_near((double)sum_h * q.h_unit, 0.1, 0.02);
+    qn_freep(&g);
+    qn_freep(&h);
+    qn_freep(&q.gh);
+}
+
+static void histograms_equal_the_reference(void **state) {
+    for (int variant = 0; variant < 4; variant++) {
+        parts s;
+        int64_t n = variant < 2 ? 3000 : 9000;
+        parts_init(&s, n, variant % 2 ? 1000 : 255);
+        assert_int_equal(s.map.wide, variant % 2);
+        s.q.block_rows = variant < 2 ? s.q.block_rows : 1000; /* wide: in blocks */
+        uint32_t *rows = qn_new_array(uint32_t, n);
+        int64_t n_rows = 0;
+        for (int64_t i = 0; i < n; i++)
+            if (i % 7 != 3)
+                rows[n_rows++] = (uint32_t)i;
+        qn__sum total = {0}, *want = qn_new_array(qn__sum, s.map.n_cells);
+        for (int64_t i = 0; i < n_rows; i++) {
+            total.g += qn__unpack(s.q.gh[rows[i]]).g;
+            total.h += qn__unpack(s.q.gh[rows[i]]).h;
+        }
+        qn__hist_build_ref(&s.map, &s.bins, &s.q, rows, n_rows, want);
+        for (int threads = 1; threads <= 8; threads += threads == 1 ? 1 : 3) {
+            qn__hist_scratch scratch = {0};
+            assert_int_equal(qn__hist_scratch_init(&scratch, &s.map, threads, NULL), QN_OK);
+            qn__hist hist = {.wide = n_rows > s.q.block_rows,
+                             .sums = qn_malloc_aligned((size_t)s.map.n_cells, sizeof(qn__sum))};
+            qn__hist_build(&s.map, &s.bins, &s.q, rows, n_rows, total, NULL, &scratch, &hist);
+            for (int64_t c = 0; c < s.map.n_cells; c++) {
+                assert_int_equal(qn__hist_at(&hist, c).g, want[c].g);
+                assert_int_equal(qn__hist_at(&hist, c).h, want[c].h);
+            }
+            qn_freep(&hist.sums);
+            qn__hist_scratch_done(&scratch);
+        }
+        qn_freep(&want);
+        qn_freep(&rows);
+        parts_done(&s);
+    }
+}
+
+static void splits_equal_the_reference(void **state) {
+    parts s;
+    parts_init(&s, 3000, 255);
+    for (int variant = 0; variant < 3; variant++) {
+        s.p.lambda_l1 = variant == 1 ? 3 : 0;
+        s.p.lambda_l2 = variant == 2 ? 5 : 0;
+        s.p.min_data_in_leaf = variant == 2 ? 700 : 20;
+        qn__hist hist = {.wide = true, .sums = qn_new_array(qn__sum, s.map.n_cells)};
+        qn__hist_build_ref(&s.map, &s.bins, &s.q, NULL, 3000, hist.sums);
+        qn__split_input in = {.params = &s.p, .map = &s.map, .hist = &hist, .n_rows = 3000,
+                              .g_unit = s.q.g_unit, .h_unit = s.q.h_unit};
+        for (int64_t i = 0; i < 3000; i++) {
+            in.total.g += qn__unpack(s.q.gh[i]).g;
+            in.total.h += qn__unpack(s.q.gh[i]).h;
+        }
+        double *scratch = qn_new_array(double, qn__split_scratch_len(&s.map));
+        int n_found = 0;
+        for (int32_t f = 0; f < s.map.n_features; f++) {
+            if (s.map.features[f].kind == QN_FEATURE_CATEGORY)
+                continue;
+            qn__split fast, plain;
+            qn__split_find(&in, f, scratch, &fast);
+            qn__split_find_ref(&in, f, &plain);
+            assert_int_equal(fast.feature, plain.feature);
+            if (fast.feature < 0)
+                continue;
+            n_found++;
+            assert_int_equal(fast.bin, plain.bin);
+            assert_int_equal(fast.left.g, plain.left.g);
+            assert_near(fast.gain, plain.gain, 1e-9 * plain.gain);
+        }
+        assert_true(n_found >= 2);
+        qn_freep(&scratch);
+        qn_freep(&hist.sums);
+    }
+    parts_done(&s);
+}
+
+/* A pool of three histograms gives the tree of a pool without limit. */
+static void small_pool_gives_the_same_tree(void **state) {
+    parts s;
+    parts_init(&s, 3000, 255);
+    qn_error err = {0};
+    qn__grown_node *nodes[2];
+    qn__grower *grower[2] = {NULL};
+    int32_t n_nodes[2];
+    qn_job jobs[2] = {{.n_threads = 1, .memory_bytes = 1}, {.n_threads = 2}};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(qn__grower_new(&s.p, &s.map, &s.bins, &jobs[i], &grower[i], &err), QN_OK);
+        assert_int_equal(qn__grower_run(grower[i], &s.q, NULL, 3000, NULL, &err), QN_OK);
+        nodes[i] = qn__grower_nodes(grower[i], &n_nodes[i]);
+    }
+    assert_int_equal(n_nodes[0], n_nodes[1]);
+    assert_true(n_nodes[0] > 20);
+    int64_t rows = 0;
+    for (int32_t i = 0; i < n_nodes[0]; i++) {
+        assert_int_equal(nodes[0][i].split.feature, nodes[1][i].split.feature);
+        assert_int_equal(nodes[0][i].n, nodes[1][i].n);
+        if (nodes[0][i].split.feature >= 0)
+            continue;
+        rows += nodes[0][i].n;
+        for (int64_t r = 0; r < nodes[0][i].n; r++) {
+            uint32_t row = qn__grower_rows(grower[0])[nodes[0][i].begin + r];
+            assert_int_equal(qn__grown_leaf(nodes[0], &s.map, &s.bins, row), i);
+        }
+    }
+    assert_int_equal(rows, 3000);
+    qn__grower_free(&grower[0]);
+    qn__grower_free(&grower[1]);
+    parts_done(&s);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bins_keep_training_values_apart),
+        cmocka_unit_test(bins_of_many_values_are_even),
+        cmocka_unit_test(quantised_sums_are_unbiased),
+        cmocka_unit_test(histograms_equal_the_reference),
+        cmocka_unit_test(splits_equal_the_reference),
+        cmocka_unit_test(small_pool_gives_the_same_tree),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
