@@ -32,17 +32,32 @@ typedef struct qn_matrix_column {
     double *value;
 } qn_matrix_column;
 
+/* Memory shared by several columns. */
+typedef struct qn_matrix_slab {
+    void *data; /* owned */
+    size_t bytes;
+} qn_matrix_slab;
+
 typedef struct qn_matrix {
     int64_t n_rows;
     int32_t n_features;
     const qn_feature *features; /* n_features; borrowed from the pipeline (or the test) */
     qn_matrix_column *columns;  /* n_features; owned */
+    void *slab;                 /* owned; holds the dense columns that qn_matrix_new made */
+    size_t slab_bytes;
+    qn_matrix_slab *blocks;     /* owned; see qn_matrix_block */
+    int32_t n_blocks;
 } qn_matrix;
 
 /* Columns without arrays yet: num and code are allocated (NaN, -1), sparse columns are empty. */
 qn_status qn_matrix_new(int64_t n_rows, const qn_feature *features, int32_t n_features,
                         qn_matrix **ret_matrix, qn_error *err) QN_MUST_USE;
+/* Frees the matrix with every array its columns point to: those of qn_matrix_new and qn_matrix_block, and
+ * any that the user put there from qn_calloc and its kin. */
 void qn_matrix_free(qn_matrix **matrix);
+/* 64-byte aligned memory (not zeroed) that lives as long as the matrix and that any number of columns may
+ * point into. NULL when memory is short. */
+void *qn_matrix_block(qn_matrix *matrix, size_t n_items, size_t item_bytes) QN_MUST_USE;
 size_t qn_matrix_bytes(const qn_matrix *matrix);
 
 /* A matrix of the given rows (in that order). */

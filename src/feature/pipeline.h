@@ -16,6 +16,7 @@
 
 #include "base/json.h"
 #include "base/job.h"
+#include "base/param.h"
 #include "data/frame.h"
 #include "data/target.h"
 #include "feature/matrix.h"
@@ -67,10 +68,29 @@ const qn_feature *qn_pipeline_features(const qn_pipeline *pipeline, int32_t *ret
  * reference: {"name", "type", "missing_share", "low", "high", "categories": [...]}. */
 json_t *qn_pipeline_describe_input(const qn_pipeline *pipeline, int32_t i_input);
 
+/* Names of the columns that the automatic choice left out because the training rows held one value only,
+ * or none. New reference: ["name", ...]; NULL when memory is short. */
+json_t *qn_pipeline_dropped(const qn_pipeline *pipeline);
+
 /* The fitted pipeline as bytes (little-endian, versioned), and back from untrusted bytes. Saving what was
  * loaded gives the same bytes. */
 qn_status qn_pipeline_save(const qn_pipeline *pipeline, qn_buf *out, qn_error *err) QN_MUST_USE;
 qn_status qn_pipeline_load(const void *bytes, size_t n, qn_pipeline **ret_pipeline,
                            qn_error *err) QN_MUST_USE;
+
+/* The transforms a spec can name: for --help, the docs and the JSON schema. All text is static. */
+typedef struct qn_transform_info {
+    const char *name, *help;
+    const qn_param *params;
+    size_t n_params;
+    const char *main_param; /* what {"name": value} sets; NULL for none */
+    const char *list_param; /* a parameter that is a list of texts; NULL for none */
+    bool many;              /* takes all columns of its step together */
+    bool takes_number, takes_category, takes_text, takes_time;
+} qn_transform_info;
+
+size_t qn_transforms_count(void);
+qn_transform_info qn_transforms_info(size_t i); /* i < qn_transforms_count() */
+void qn_transforms_help(qn_buf *out);
 
 #endif
