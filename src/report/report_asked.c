@@ -4,6 +4,8 @@
 
 #include "report/page_int.h"
 
+enum { MAX_PAYOFFS = 30 };
+
 static void put_fact_open(qn__page *page, const char *name) {
     qn__html(page->out, "<div><dt>%s</dt><dd>", name);
 }
@@ -101,6 +103,29 @@ static void put_sample(qn__page *page) {
     put_fact_close(page);
 }
 
+/* {actual: {predicted: payoff}}; the rest is worth 0. */
+static void put_matrix(qn__page *page) {
+    const json_t *matrix = qn__doc_object(qn__doc_object(page->doc, "value"), "matrix");
+    if (!matrix)
+        return;
+    put_fact_open(page, "What answers are worth");
+    qn_buf_put_text(page->out, "<ul class=\"bare\">");
+    const char *actual, *predicted;
+    json_t *row, *payoff;
+    int n = 0;
+    json_object_foreach((json_t *)matrix, actual, row) {
+        json_object_foreach(row, predicted, payoff) {
+            if (n++ < MAX_PAYOFFS)
+                qn__html(page->out, "<li><q>%s</q> taken for <q>%s</q>: <code>%s</code></li>", actual, predicted,
+                         qn__doc_label(payoff).text);
+        }
+    }
+    if (n > MAX_PAYOFFS)
+        qn__html(page->out, "<li>and %d more</li>", n - MAX_PAYOFFS);
+    qn_buf_put_text(page->out, "</ul>");
+    put_fact_close(page);
+}
+
 static void put_payoffs(qn__page *page) {
     const json_t *payoffs = qn__doc_object(qn__doc_object(page->doc, "value"), "expressions");
     if (!payoffs)
@@ -108,7 +133,8 @@ static void put_payoffs(qn__page *page) {
     static const struct {
         const char *name, *words;
     } known[] = {{"true_positive", "acting rightly"}, {"false_positive", "acting for nothing"},
-                 {"false_negative", "missing one"}, {"true_negative", "rightly leaving it"}};
+                 {"false_negative", "missing one"}, {"true_negative", "rightly leaving it"},
+                 {"per_row", "each row"}};
     put_fact_open(page, "What outcomes are worth");
     qn_buf_put_text(page->out, "<ul class=\"bare\">");
     const char *key;
@@ -140,6 +166,7 @@ void qn__page_asked(qn__page *page) {
         put_fact_close(page);
     }
     put_payoffs(page);
+    put_matrix(page);
     qn_buf_put_text(page->out, "</dl>\n");
     qn__page_close(page);
 }

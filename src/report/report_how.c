@@ -38,6 +38,10 @@ static void put_identity(qn__page *page) {
     put_line(page, "Git commit", qn__doc_text(environment, "git_commit"));
     put_line(page, "Machine", qn__doc_text(environment, "host"));
     put_line(page, "System", qn__doc_text(environment, "os"));
+    put_line(page, "Processor", qn__doc_text(environment, "cpu"));
+    put_number_line(page, "Processors", qn__doc_number(environment, "processors"), qn__count);
+    put_number_line(page, "Memory", qn__doc_number(environment, "memory_bytes"), qn__size);
+    put_line(page, "Compiler", qn__doc_text(environment, "compiler"));
     put_number_line(page, "Threads", qn__doc_number(environment, "threads"), qn__count);
     qn_buf_put_text(page->out, "</dl></details>\n");
 }

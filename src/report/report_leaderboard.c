@@ -1,8 +1,11 @@
 /* The leaderboard: every model tried, baselines among them, and what the chosen one gains over each. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "report/page_int.h"
+
+enum { MAX_FACTS = 5 };
 
 typedef struct scale {
     double from, to;
@@ -22,19 +25,29 @@ static qn__range test_of(const json_t *entry) {
     return qn__range_of(json_object_get(entry, "test"));
 }
 
+/* "87 trees, 31 leaves": the facts of a family, each a number or text with its name. */
 static void put_facts(qn__page *page, const json_t *entry) {
     const char *key;
     json_t *value;
-    const char *before = "<span class=\"sub\">";
+    int n = 0;
     json_object_foreach((json_t *)qn__doc_object(entry, "facts"), key, value) {
-        if (!json_is_number(value) && !json_is_string(value))
+        if ((!json_is_number(value) && !json_is_string(value)) || n == MAX_FACTS)
             continue;
-        qn_buf_put_text(page->out, before);
-        qn__html(page->out, "%s %s", qn__doc_label(value).text, key);
-        before = ", ";
+        char name[40];
+        snprintf(name, sizeof name, "%s", strlen(key) < sizeof name ? key : "");
+        for (char *c = name; *c; c++)
+            *c = *c == '_' ? ' ' : *c;
+        qn_buf_put_text(page->out, n++ ? ", " : "<span class=\"sub\">");
+        if (json_is_number(value))
+            qn__html(page->out, "%s %s", qn__doc_label(value).text, name);
+        else
+            qn__html(page->out, "%s %s", name, qn__doc_label(value).text);
     }
-    if (*before == ',')
+    if (n)
         qn_buf_put_text(page->out, "</span>");
+    const char *refused = qn__doc_text(entry, "refused");
+    if (refused)
+        qn__html(page->out, "<span class=\"sub\"><span class=\"badge warn\">not eligible</span> %s</span>", refused);
 }
 
 static void put_entry(qn__page *page, const json_t *entry, scale all) {

@@ -80,6 +80,8 @@ qn__word qn__percent(double share) {
 static qn__word money_with_sign(const char *currency, double x, const char *sign) {
     const double size = fabs(x);
     const qn__word amount = qn__fixed(size, size >= 1000 ? 0 : size >= 0.1 || size == 0 ? 2 : 4);
+    if (currency && strlen(currency) > 8)
+        currency = NULL; /* too long to stand before every number, and cutting may split a character */
     qn__word word;
     snprintf(word.text, sizeof word.text, "%.4s%.8s%.3s%.24s", isfinite(x) ? sign : "", currency ? currency : "",
              currency ? "\xc2\xa0" : "", amount.text);
