@@ -366,7 +366,7 @@ static qn_status read_artifacts(const qn_workspace *workspace, int64_t i_run, js
 }
 
 qn_status qn_run_get(qn_workspace *workspace, const char *id, json_t **ret_run, qn_error *err) {
-    int64_t i_run;
+    int64_t i_run = 0;
     QN_TRY(resolve(workspace, id, &i_run, err));
     qn__process self;
     qn__process_self(&self);

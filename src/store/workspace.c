@@ -79,6 +79,10 @@ void qn_workspace_free(qn_workspace **workspace) {
     qn_freep(workspace);
 }
 
+void qn_workspace_set_patience(qn_workspace *workspace, int patience_ms) {
+    sqlite3_busy_timeout(workspace->db, patience_ms);
+}
+
 const char *qn_workspace_path(const qn_workspace *workspace) {
     return workspace->path;
 }

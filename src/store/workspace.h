@@ -19,6 +19,8 @@ typedef struct qn_workspace qn_workspace;
 qn_status qn_workspace_open(const char *folder, bool create, qn_workspace **ret_workspace,
                             qn_error *err) QN_MUST_USE;
 void qn_workspace_free(qn_workspace **workspace);
+/* How long a writer waits for another process before QN_ERR_BUSY; 10,000 ms unless changed. */
+void qn_workspace_set_patience(qn_workspace *workspace, int patience_ms);
 const char *qn_workspace_path(const qn_workspace *workspace);     /* ".../.quern"; borrowed */
 const char *qn_workspace_temporary(const qn_workspace *workspace); /* ".../.quern/tmp"; borrowed */
 
