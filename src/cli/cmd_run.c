@@ -113,6 +113,7 @@ static qn_status put_summary(const json_t *summary, qn_buf *out, qn_error *err) 
 qn_status qn__cmd_run(const qn_cli_args *args, qn_error *err) {
     qn_run_options options = {
         .folder = args->folder,
+        .config = qn__cli_value(args, "config"),
         .job = &args->job,
         .has_seed = args->has_seed,
         .seed = args->seed,

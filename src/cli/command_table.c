@@ -18,6 +18,7 @@ static const qn_cli_option new_options[] = {
 };
 
 static const qn_cli_option run_options[] = {
+    {"config", 'f', "FILE", NULL, "read FILE of the project folder instead of quern.yaml"},
     {"no-register", 0, NULL, NULL, "train, evaluate and report, but leave the registry as it is"},
     {"output", 'o', "FILE", NULL, "also write the model to FILE (.qn)"},
 };

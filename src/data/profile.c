@@ -52,7 +52,7 @@ static qn_status study_init(qn__study *study, qn_error *err) {
     for (int32_t c = 0; c < study->frame->n_columns; c++) {
         qn__field *field = &study->fields[c];
         *field = (qn__field){.column = &study->frame->columns[c], .partner = -1, .sentinel = NAN,
-                             .link = NAN, .link_skill = NAN, .missing_link = NAN, .correlation = NAN,
+                             .link = NAN, .missing_link = NAN, .correlation = NAN,
                              .without = NAN, .min = NAN, .max = NAN, .mean = NAN, .std = NAN};
         field->is_target = study->target && strcmp(field->column->name, study->target) == 0;
     }

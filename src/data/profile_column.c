@@ -289,6 +289,10 @@ static qn_status study_numbers(const qn__study *study, qn__field *field, qn_erro
     for (int64_t i = 0; i < n; i++)
         n_distinct += i == 0 || x[i] != x[i - 1];
     field->distinct_share = n ? (double)n_distinct / (double)n : 0;
+    if (study->n_sample == field->column->n_rows && field->n_infinite == 0) {
+        field->n_distinct = n_distinct;
+        field->distinct_exact = true;
+    }
     if (n == 0 || isnan(field->min))
         return QN_OK;
     for (int q = 0; q < QN__QUANTILES; q++)

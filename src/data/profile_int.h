@@ -47,7 +47,7 @@ typedef struct qn__field {
     int64_t n_sentinel;
     double date_share;              /* texts: share of the looked-at values that read as dates */
     uint64_t hash;                  /* of all values: equal columns have equal hashes */
-    double link, link_skill;        /* association with the target; NaN for none */
+    double link;                    /* association with the target; NaN for none */
     double missing_link;            /* the same measure of "is missing" alone */
     double correlation;             /* Pearson with the target; NaN when it has none */
     double without;                 /* skill of all other columns together; NaN when not tried */

@@ -31,15 +31,43 @@ static int compare_doubles(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Cuts between at most max_bins groups of about equal size; returns how many cuts. A value x belongs to
- * the bin of the number of cuts <= x. Sorts x. */
+/* The end of the run of equal values that begins at i. */
+static int64_t run_end(const double *x, int64_t n, int64_t i) {
+    int64_t end = i + 1;
+    while (end < n && x[end] == x[i])
+        end++;
+    return end;
+}
+
+/* Cuts into at most max_bins groups; returns how many cuts. A value belongs to the bin of the number of
+ * cuts <= it. Few distinct values get a bin each. Otherwise values that fill a bin of average size alone
+ * have one to themselves, and the others share the rest about evenly. Sorts x. */
 static int quantile_cuts(double *x, int64_t n, int max_bins, double *cuts) {
+    int64_t n_distinct = 0, n_heavy_rows = 0;
+    int n_heavy = 0, n_cuts = 0;
     qsort(x, (size_t)n, sizeof x[0], compare_doubles);
-    int n_cuts = 0;
-    for (int b = 1; b < max_bins && n > 0; b++) {
-        double cut = x[n * b / max_bins];
-        if (cut > x[0] && (n_cuts == 0 || cut > cuts[n_cuts - 1]))
-            cuts[n_cuts++] = cut;
+    for (int64_t i = 0, end; i < n; i = end) {
+        end = run_end(x, n, i);
+        n_distinct++;
+        if ((end - i) * max_bins >= n) {
+            n_heavy++;
+            n_heavy_rows += end - i;
+        }
+    }
+    double target = n_distinct <= max_bins ? 0
+                    : n_heavy < max_bins   ? (double)(n - n_heavy_rows) / (max_bins - n_heavy)
+                                           : (double)n;
+    double in_bin = 0;
+    bool last_heavy = false;
+    for (int64_t i = 0, end; i < n && n_cuts < max_bins - 1; i = end) {
+        end = run_end(x, n, i);
+        bool heavy = (end - i) * max_bins >= n;
+        if (i > 0 && (in_bin >= target || heavy || last_heavy)) {
+            cuts[n_cuts++] = x[i];
+            in_bin = 0;
+        }
+        in_bin += (double)(end - i);
+        last_heavy = heavy;
     }
     return n_cuts;
 }
@@ -140,7 +168,7 @@ static void cells_fit(cell *cells, int32_t n_bins, double mean, double weight) {
     }
 }
 
-/* Share of the squared error (R2, Brier skill) that the guesses remove. */
+/* Share of the squared error (R2) that the guesses remove. */
 static double cells_r2(const cell *cells, int64_t n, double total) {
     double error = 0;
     for (int64_t i = 0; i < n; i++)
@@ -149,8 +177,8 @@ static double cells_r2(const cell *cells, int64_t n, double total) {
     return total > 0 ? 1 - error / total : NAN;
 }
 
-static qn_status link_scalar(const qn__study *study, const int32_t *bin, int32_t n_bins, double *ret_link,
-                             double *ret_skill, qn_error *err) {
+static qn_status link_scalar(const qn__study *study, const int32_t *bin, int32_t n_bins,
+                             double *ret_link, qn_error *err) {
     int64_t n_cells = (int64_t)n_bins * QN__FOLDS;
     qn_cleanup(qn_freep) cell *cells = qn_new_array(cell, n_cells);
     if (!cells)
@@ -171,9 +199,7 @@ static qn_status link_scalar(const qn__study *study, const int32_t *bin, int32_t
         total += (y - mean) * (y - mean);
     }
     cells_fit(cells, n_bins, mean, is_binary ? 10 : 1);
-    double r2 = cells_r2(cells, n_cells, total);
-    *ret_skill = r2;
-    *ret_link = is_binary ? cells_auc(cells, n_cells) : r2;
+    *ret_link = is_binary ? cells_auc(cells, n_cells) : cells_r2(cells, n_cells, total);
     return QN_OK;
 }
 
@@ -217,13 +243,11 @@ static qn_status link_classes(const qn__study *study, const int32_t *bin, int32_
     return QN_OK;
 }
 
-static qn_status link_bins(const qn__study *study, const int32_t *bin, int32_t n_bins, double *ret_link,
-                           double *ret_skill, qn_error *err) {
-    if (study->info->task != QN_TASK_MULTICLASS)
-        return link_scalar(study, bin, n_bins, ret_link, ret_skill, err);
-    QN_TRY(link_classes(study, bin, n_bins, ret_link, err));
-    *ret_skill = *ret_link;
-    return QN_OK;
+static qn_status link_bins(const qn__study *study, const int32_t *bin, int32_t n_bins,
+                           double *ret_link, qn_error *err) {
+    if (study->info->task == QN_TASK_MULTICLASS)
+        return link_classes(study, bin, n_bins, ret_link, err);
+    return link_scalar(study, bin, n_bins, ret_link, err);
 }
 
 static double correlation_of(const qn__study *study, const qn_column *column) {
@@ -253,15 +277,14 @@ qn_status qn__profile_link(const qn__study *study, qn__field *field, qn_error *e
     int n_levels = is_scalar ? QN__LEVELS_MAX : NUMBER_BINS;
     QN_TRY(bins_make(field->column, study->labelled, study->n_labelled, NUMBER_BINS, n_levels, bin,
                      &n_bins, err));
-    QN_TRY(link_bins(study, bin, n_bins, &field->link, &field->link_skill, err));
+    QN_TRY(link_bins(study, bin, n_bins, &field->link, err));
     if (is_scalar && qn__is_number(field->column))
         field->correlation = correlation_of(study, field->column);
     if (field->column->n_null == 0)
         return QN_OK;
-    double skill;
     for (int64_t i = 0; i < study->n_labelled; i++)
         bin[i] = bin[i] > 0;
-    return link_bins(study, bin, 2, &field->missing_link, &skill, err);
+    return link_bins(study, bin, 2, &field->missing_link, err);
 }
 
 /* ---- pairs that make up the target ---- */
@@ -372,7 +395,13 @@ static double additive_skill(const additive *a, int32_t left_out, double *score)
     return prior_loss > 0 ? 1 - loss / prior_loss : NAN;
 }
 
-/* The columns used that have the most skill alone, best first; returns how many. */
+/* How far a column alone gets, 0 for not at all. */
+static double lone_skill(const qn__study *study, int32_t column) {
+    double link = study->fields[column].link;
+    return study->info->task == QN_TASK_BINARY ? 2 * link - 1 : link;
+}
+
+/* The columns used that get furthest alone, best first; returns how many. */
 static int candidates_find(const qn__study *study, const additive *a, int32_t *candidates) {
     int n = 0;
     for (int k = 0; k < JOINT_CANDIDATES; k++) {
@@ -382,8 +411,8 @@ static int candidates_find(const qn__study *study, const additive *a, int32_t *c
             bool taken = false;
             for (int j = 0; j < n; j++)
                 taken = taken || candidates[j] == c;
-            if (!taken && study->fields[c].link_skill > 0.02 &&
-                (best < 0 || study->fields[c].link_skill > study->fields[best].link_skill))
+            if (!taken && lone_skill(study, c) > 0.05 &&
+                (best < 0 || lone_skill(study, c) > lone_skill(study, best)))
                 best = c;
         }
         if (best < 0)

@@ -91,18 +91,22 @@ static void value_text(const json_t *value, char text[QN_DOUBLE_TEXT]) {
 
 /* ---- the columns of the table ---- */
 
-/* The histogram as a row of bars; the tallest is full, anything that is not empty shows. */
+/* The histogram, or the counts of the most frequent values, as a row of bars; the tallest is full, anything that is not empty shows. */
 static void put_bars(qn_buf *out, const json_t *field, int width) {
     static const char *const bars[] = {" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
     const json_t *counts = json_object_get(json_object_get(field, "histogram"), "counts");
-    size_t n = json_array_size(counts);
-    double largest = 0;
+    const json_t *top = json_object_get(field, "top");
+    size_t n_counts = json_array_size(counts), n = n_counts ? n_counts : json_array_size(top);
+    double count[BARS_MAX], largest = 0;
     int used = 0;
     n = n > (size_t)width ? (size_t)width : n;
-    for (size_t i = 0; i < n; i++)
-        largest = fmax(largest, json_number_value(json_array_get(counts, i)));
+    for (size_t i = 0; i < n; i++) {
+        count[i] = n_counts ? json_number_value(json_array_get(counts, i))
+                            : fmax(0, get_number(json_array_get(top, i), "count"));
+        largest = fmax(largest, count[i]);
+    }
     for (size_t i = 0; i < n && largest > 0; i++, used++) {
-        double share = json_number_value(json_array_get(counts, i)) / largest;
+        double share = count[i] / largest;
         int level = share > 0 ? 1 + (int)(share * 7.999) : 0;
         qn_buf_put_text(out, bars[level > 8 ? 8 : level < 0 ? 0 : level]);
     }
@@ -144,7 +148,7 @@ static void put_share(qn_buf *out, double share, int width) {
 
 typedef struct layout {
     int name, bars, value;
-    bool has_link;
+    const char *link; /* name of the measure; NULL: no target */
 } layout;
 
 static void put_header(qn_buf *out, const layout *l, int width) {
@@ -154,8 +158,8 @@ static void put_header(qn_buf *out, const layout *l, int width) {
     put_cell(out, "missing", 8, true);
     put_cell(out, "distinct", 10, true);
     qn_buf_put_text(out, "  ");
-    if (l->has_link) {
-        put_cell(out, "target", 6, true);
+    if (l->link) {
+        put_cell(out, strcmp(l->link, "accuracy_gain") == 0 ? "gain" : l->link, 6, true);
         qn_buf_put_text(out, "  ");
     }
     put_cell(out, "values", l->bars, false);
@@ -180,7 +184,7 @@ static void put_field(qn_buf *out, const json_t *field, const layout *l, double 
     snprintf(count, sizeof count, "%s%s", exact ? "" : "~", text);
     put_cell(out, count, 10, true);
     qn_buf_put_text(out, "  ");
-    if (l->has_link) {
+    if (l->link) {
         double link = get_number(json_object_get(field, "association"), "value");
         snprintf(text, sizeof text, isfinite(link) ? "%.3f" : "", link);
         put_cell(out, text, 6, true);
@@ -204,12 +208,13 @@ static layout layout_make(const json_t *fields, int width) {
         bool is_target = strcmp(get_text(field, "role", ""), "target") == 0;
         int cells = cells_of(name, strlen(name)) + 2 * is_target;
         l.name = cells > l.name ? cells : l.name;
-        l.has_link = l.has_link || json_object_get(field, "association");
+        const char *measure = get_text(json_object_get(field, "association"), "measure", NULL);
+        l.link = measure ? measure : l.link;
     }
     int name_max = width < 90 ? NAME_MAX / 2 : NAME_MAX;
     l.name = l.name > name_max ? name_max : l.name;
     l.bars = width < 90 ? BARS_MAX / 2 : BARS_MAX;
-    l.value = width - l.name - 2 - 8 - 8 - 10 - 2 - (l.has_link ? 8 : 0) - l.bars - 2;
+    l.value = width - l.name - 2 - 8 - 8 - 10 - 2 - (l.link ? 8 : 0) - l.bars - 2;
     l.value = l.value < 5 ? 5 : l.value;
     return l;
 }

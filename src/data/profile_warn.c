@@ -78,11 +78,11 @@ static void warn_pair(warnings *all, const qn__study *study, const qn__field *fi
          study->fields[field->partner].column->name);
 }
 
-/* The share of the joint skill that is lost without a column at which it is said to carry most of it. */
-#define DOMINATING_SHARE 0.45
-
+/* The share of the joint skill lost without a column from which on it is said to carry most of it. One
+ * strong cause of a number (the hour of the day, an area) is ordinary; of an outcome it is not. */
 static bool is_dominating(const qn__study *study, const qn__field *field) {
-    return study->joint >= 0.1 && study->joint - field->without >= DOMINATING_SHARE * study->joint;
+    double share = study->info->task == QN_TASK_REGRESSION ? 0.65 : 0.45;
+    return study->joint >= 0.1 && study->joint - field->without >= share * study->joint;
 }
 
 /* At most one per column, the one that explains most. */
@@ -208,7 +208,7 @@ static void warn_table(warnings *all, const qn__study *study) {
     double share = (double)study->n_duplicates / fmax(1, (double)study->frame->n_rows);
     if (study->n_duplicates > 0)
         warn(all, share > 0.01 ? WARNING : INFO, "duplicate_rows", NULL, NULL,
-             "%lld rows (%.2f%%) repeat another row; copies that fall into both train and test make results "
+             "repeated rows: %lld (%.2g%%); copies that fall into both train and test make results "
              "look better than they are: remove them with SELECT DISTINCT in data.query, or keep them "
              "together by a group split",
              (long long)study->n_duplicates, 100 * share);

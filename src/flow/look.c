@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "data/sample.h"
+#include "flow/expand.h"
 
 enum { MAX_ROWS = 2000000, CHUNK_ROWS = 65536 };
 
@@ -68,8 +69,11 @@ static qn_status read_frame(const qn_look_options *options, const qn_config *con
     qn_source_options source_options = {.path = options->source, .header = -1};
     if (!types)
         return qn_error_memory(err);
-    if (config)
-        qn_source_options_of(config, config->data.source, types, &source_options);
+    qn_cleanup(qn_freep) char *path = NULL;
+    if (config) {
+        QN_TRY(qn_expand_path("data.source", config->data.source, &path, err));
+        qn_source_options_of(config, path, types, &source_options);
+    }
     QN_TRY(qn_source_open(&source_options, options->job, &source, err));
     return read_rows(source, options->job, ret_frame, err);
 }

@@ -84,7 +84,8 @@ static void set_job(qn_run_state *run) {
 
 /* The config, the workspace and the document with what is known at the beginning. */
 static qn_status run_begin(qn_run_state *run, qn_error *err) {
-    qn_cleanup(qn_freep) char *path = qn_path_join(run->options->folder, "quern.yaml");
+    const char *name = run->options->config ? run->options->config : "quern.yaml";
+    qn_cleanup(qn_freep) char *path = qn_path_join(run->options->folder, name);
     if (!path)
         return qn_error_memory(err);
     QN_FAIL_IF(!qn_file_exists(path), err, QN_ERR_NOT_FOUND,

@@ -15,6 +15,7 @@
 
 typedef struct qn_run_options {
     const char *folder;    /* the project: holds quern.yaml */
+    const char *config;    /* file in it; NULL: quern.yaml */
     const qn_job *job;     /* threads, cancellation, progress; memory_bytes is taken from the config */
     bool has_seed;
     int64_t seed;          /* when has_seed: instead of the config's */

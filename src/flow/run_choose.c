@@ -21,7 +21,8 @@ static qn_status choose_candidate(qn_run_state *run, qn_error *err) {
         if (candidate->family->is_baseline || candidate->refused[0])
             continue;
         if (best < 0 ||
-            qn__run_loss(run, candidate->metric) < qn__run_loss(run, run->candidates[best].metric))
+            qn__run_loss(run, qn__run_merit(candidate)) <
+                qn__run_loss(run, qn__run_merit(&run->candidates[best])))
             best = i;
     }
     QN_FAIL_IF(best < 0, err, QN_ERR_LIMIT,

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "data/profile.h"
 #include "data/sample.h"
+#include "flow/expand.h"
 #include "flow/look.h"
 #include "flow/run_int.h"
 
@@ -71,8 +72,9 @@ static qn_status choose_rows(qn_run_state *run, const char *path, int64_t n_rows
     return QN_OK;
 }
 
-static qn_status read_frame(qn_run_state *run, const char *source_path, qn_frame **ret_frame,
-                            int64_t *ret_n_rows, qn_error *err) {
+static qn_status read_frame(qn_run_state *run, const char *key, const char *source_path,
+                            qn_frame **ret_frame, int64_t *ret_n_rows, qn_error *err) {
+    qn_cleanup(qn_freep) char *expanded = NULL;
     qn_cleanup(qn_freep) qn_source_column_type *types =
         qn_new_array(qn_source_column_type, run->config->data.types.n_columns);
     qn_cleanup(qn_source_free) qn_source *source = NULL;
@@ -82,7 +84,8 @@ static qn_status read_frame(qn_run_state *run, const char *source_path, qn_frame
     int64_t n;
     if (!types)
         return qn_error_memory(err);
-    qn_source_options_of(run->config, source_path, types, &options);
+    QN_TRY(qn_expand_path(key, source_path, &expanded, err));
+    qn_source_options_of(run->config, expanded, types, &options);
     QN_TRY(qn_source_open(&options, &run->job, &source, err));
     QN_TRY(snapshot(run, source, &path, ret_n_rows, err));
     qn_source_free(&source);
@@ -276,7 +279,7 @@ static qn_status read_test_file(qn_run_state *run, qn_error *err) {
     if (!run->config->data.test)
         return QN_OK;
     int64_t n;
-    QN_TRY(read_frame(run, run->config->data.test, &run->test.frame, &n, err));
+    QN_TRY(read_frame(run, "data.test", run->config->data.test, &run->test.frame, &n, err));
     run->test.n = run->test.frame->n_rows;
     QN_TRY(qn_target_values(run->test.frame, &run->target, &run->test.y, err));
     return read_weight(run, run->test.frame, &run->test.weight, err);
@@ -285,7 +288,7 @@ static qn_status read_test_file(qn_run_state *run, qn_error *err) {
 qn_status qn__run_import(qn_run_state *run, qn_error *err) {
     int64_t n_source;
     qn_job_progress(&run->job, "import", 0, 0, NULL);
-    QN_TRY(read_frame(run, run->config->data.source, &run->frame, &n_source, err));
+    QN_TRY(read_frame(run, "data.source", run->config->data.source, &run->frame, &n_source, err));
     QN_TRY(check_columns(run, err));
     QN_TRY(draw_weighted(run, err));
     QN_TRY(qn_frame_digest(run->frame, run->dataset_hash, err));

@@ -35,6 +35,7 @@ typedef struct qn_run_candidate {
     double *scores;         /* owned: on the validation rows, linked, sampling undone */
     double *test_scores;    /* owned: on the test rows */
     double metric;          /* on validation rows: the run's metric, or money per row */
+    double folds_mean, folds_sd; /* cross-validated metric; NaN when there are no folds */
     double train_s, row_us;
     int64_t bytes;          /* of a model file made from it */
     char refused[160];      /* "" or the limit it breaks */
@@ -86,12 +87,26 @@ typedef struct qn_run_state {
 /* The stages, in order. */
 qn_status qn__run_import(qn_run_state *run, qn_error *err) QN_MUST_USE;
 qn_status qn__run_split(qn_run_state *run, qn_error *err) QN_MUST_USE;
+qn_status qn__run_folds(qn_run_state *run, qn_error *err) QN_MUST_USE;
 qn_status qn__run_train(qn_run_state *run, qn_error *err) QN_MUST_USE;
 qn_status qn__run_choose(qn_run_state *run, qn_error *err) QN_MUST_USE;
 qn_status qn__run_judge(qn_run_state *run, qn_error *err) QN_MUST_USE;
 qn_status qn__run_explain(qn_run_state *run, qn_error *err) QN_MUST_USE;
 qn_status qn__run_seal(qn_run_state *run, qn_error *err) QN_MUST_USE;
 qn_status qn__run_register(qn_run_state *run, qn_error *err) QN_MUST_USE;
+
+/* The spec of `features` for what a learner takes, and the parameters that a candidate is fitted with. */
+qn_status qn__run_spec(const qn_run_state *run, unsigned takes, qn_pipeline_spec **ret_spec,
+                       qn_error *err) QN_MUST_USE;
+json_t *qn__run_params(const qn_run_candidate *candidate);
+/* The metric of scores on a part, or the money per row at the best threshold. */
+qn_status qn__run_measure(const qn_run_state *run, const qn_run_part *part, const double *scores,
+                          double *ret_metric, qn_error *err) QN_MUST_USE;
+/* The number candidates are chosen by: cross-validated when there are folds, else on validation rows. */
+double qn__run_merit(const qn_run_candidate *candidate);
+/* Rows of run->frame as a part of their own. */
+qn_status qn__run_take_part(const qn_run_state *run, const int64_t *rows, int64_t n, qn_run_part *part,
+                            qn_error *err) QN_MUST_USE;
 
 /* Seconds since the last call go into timings as `name`. */
 void qn__run_time(qn_run_state *run, const char *name);

@@ -127,6 +127,9 @@ static qn_status leaderboard_row(const qn_run_state *run, int i, json_t **ret_ro
         qn_json_number(candidate->train_s), "row_us", qn_json_number(candidate->row_us), "bytes",
         (json_int_t)candidate->bytes, "facts", family->describe(learner), "refused",
         candidate->refused[0] ? json_string(candidate->refused) : json_null());
+    if (row && !isnan(candidate->folds_mean))
+        json_object_set_new(row, "folds", json_pack("{s:o, s:o}", "mean", qn_json_number(candidate->folds_mean),
+                                                    "sd", qn_json_number(candidate->folds_sd)));
     if (!row)
         return qn_error_memory(err);
     *ret_row = row;
@@ -139,8 +142,8 @@ static qn_status judge_leaderboard(qn_run_state *run, qn_error *err) {
     for (int k = 0; rows && k < run->n_candidates; k++) {
         int best = -1;
         for (int i = 0; i < run->n_candidates; i++) /* best first; baselines in their place */
-            if (!done[i] && (best < 0 || qn__run_loss(run, run->candidates[i].metric) <
-                                             qn__run_loss(run, run->candidates[best].metric)))
+            if (!done[i] && (best < 0 || qn__run_loss(run, qn__run_merit(&run->candidates[i])) <
+                                             qn__run_loss(run, qn__run_merit(&run->candidates[best]))))
                 best = i;
         json_t *row = NULL;
         done[best] = true;

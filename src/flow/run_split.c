@@ -27,8 +27,8 @@ static qn_status gather(const double *from, const int64_t *rows, int64_t n, doub
     return QN_OK;
 }
 
-static qn_status take_part(const qn_run_state *run, const int64_t *rows, int64_t n, qn_run_part *part,
-                           qn_error *err) {
+qn_status qn__run_take_part(const qn_run_state *run, const int64_t *rows, int64_t n, qn_run_part *part,
+                            qn_error *err) {
     QN_TRY(qn_frame_take(run->frame, rows, n, &part->frame, err));
     QN_TRY(gather(run->y, rows, n, &part->y, err));
     QN_TRY(gather(run->weight, rows, n, &part->weight, err));
@@ -144,13 +144,13 @@ qn_status qn__run_split(qn_run_state *run, qn_error *err) {
     QN_TRY(make_split(run, err));
     QN_FAIL_IF(run->split.n_validate == 0, err, QN_ERR_CONFIG,
                "split.validate leaves no row to choose the model by: give it a share above 0");
-    QN_TRY(take_part(run, run->split.validate, run->split.n_validate, &run->validate, err));
+    QN_TRY(qn__run_take_part(run, run->split.validate, run->split.n_validate, &run->validate, err));
     if (run->test.frame) {
         QN_TRY(keep_labelled(&run->test, err));
     } else {
         QN_FAIL_IF(run->split.n_test == 0, err, QN_ERR_CONFIG,
                    "split.test leaves no row to judge the model by: give it a share above 0");
-        QN_TRY(take_part(run, run->split.test, run->split.n_test, &run->test, err));
+        QN_TRY(qn__run_take_part(run, run->split.test, run->split.n_test, &run->test, err));
     }
     QN_TRY(choose_training_rows(run, err));
     QN_TRY(note_split(run, err));

@@ -10,8 +10,8 @@
 /* Baselines look at the features of the first family that can use most: they take everything. */
 enum { TAKES_ALL = QN_TAKES_MISSING | QN_TAKES_CATEGORIES | QN_TAKES_SPARSE };
 
-static qn_status make_spec(const qn_run_state *run, unsigned takes, qn_pipeline_spec **ret_spec,
-                           qn_error *err) {
+qn_status qn__run_spec(const qn_run_state *run, unsigned takes, qn_pipeline_spec **ret_spec,
+                       qn_error *err) {
     if (!run->config->features)
         return qn_pipeline_spec_auto(run->frame, run->inputs, run->n_inputs, takes, ret_spec, err);
     qn_status status = qn_pipeline_spec_parse(run->config->features, run->frame, run->inputs, run->n_inputs,
@@ -31,7 +31,7 @@ static qn_status fit_features(qn_run_state *run, unsigned takes, qn_run_features
     qn_cleanup(qn_pipeline_spec_free) qn_pipeline_spec *spec = NULL;
     qn_run_features *features = &run->features[run->n_features];
     qn_job_progress(&run->job, "features", 0, 0, NULL);
-    QN_TRY(make_spec(run, takes, &spec, err));
+    QN_TRY(qn__run_spec(run, takes, &spec, err));
     QN_TRY(qn_pipeline_fit(spec, run->frame, run->train_rows, run->n_train, run->train_y, &run->target,
                            (uint64_t)run->config->seed, &run->job, &features->pipeline, &features->train,
                            err));
@@ -54,7 +54,7 @@ static qn_status add_candidate(qn_run_state *run, const qn_family *family, const
     QN_FAIL_IF(run->n_candidates == QN_RUN_CANDIDATES_MAX, err, QN_ERR_LIMIT,
                "more than %d families to train", QN_RUN_CANDIDATES_MAX);
     qn_run_candidate *candidate = &run->candidates[run->n_candidates++];
-    *candidate = (qn_run_candidate){.family = family, .params = params};
+    *candidate = (qn_run_candidate){.family = family, .params = params, .folds_mean = (double)NAN};
     return fit_features(run, family->is_baseline ? TAKES_ALL : family->takes, &candidate->features, err);
 }
 
@@ -72,10 +72,10 @@ static qn_status add_candidates(qn_run_state *run, qn_error *err) {
     return QN_OK;
 }
 
-/* With a validation part at hand, let boosting go on until it stops helping, unless the user said how long. */
-static json_t *with_early_stopping(const qn_family *family, const json_t *params) {
-    json_t *all = params ? json_deep_copy(params) : json_object();
-    if (!all || strcmp(family->name, "gbdt") != 0)
+/* With validation rows at hand, let boosting go on until it stops helping, unless the user said how long. */
+json_t *qn__run_params(const qn_run_candidate *candidate) {
+    json_t *all = candidate->params ? json_deep_copy(candidate->params) : json_object();
+    if (!all || strcmp(candidate->family->name, "gbdt") != 0)
         return all;
     static const char *const lengths[] = {"num_iterations", "n_estimators", "num_iteration", "num_trees",
                                           "num_round", "num_rounds", "num_boost_round", "max_iter",
@@ -124,19 +124,23 @@ static void check_limits(const qn_run_state *run, qn_run_candidate *candidate) {
                  "its %.2f us per row are above train.limits.row_us", candidate->row_us);
 }
 
-/* The metric on the validation rows, or the money per row at the best threshold. */
-static qn_status measure(qn_run_state *run, qn_run_candidate *candidate, qn_error *err) {
+qn_status qn__run_measure(const qn_run_state *run, const qn_run_part *part, const double *scores,
+                          double *ret_metric, qn_error *err) {
     if (!run->metric_is_value) {
-        qn_eval_input input = qn__run_eval_input(run, &run->validate, candidate->scores);
-        candidate->metric = run->metric->compute(&input);
+        qn_eval_input input = qn__run_eval_input(run, part, scores);
+        *ret_metric = run->metric->compute(&input);
         return QN_OK;
     }
     qn_cleanup(qn_freep) double *payoffs = NULL;
     qn_value_point best;
-    QN_TRY(qn_value_payoffs(run->value, run->validate.frame, NULL, run->validate.n, &payoffs, err));
-    QN_TRY(qn_value_best(payoffs, run->validate.y, candidate->scores, run->validate.n, &best, err));
-    candidate->metric = best.per_row;
+    QN_TRY(qn_value_payoffs(run->value, part->frame, NULL, part->n, &payoffs, err));
+    QN_TRY(qn_value_best(payoffs, part->y, scores, part->n, &best, err));
+    *ret_metric = best.per_row;
     return QN_OK;
+}
+
+double qn__run_merit(const qn_run_candidate *candidate) {
+    return isnan(candidate->folds_mean) ? candidate->metric : candidate->folds_mean;
 }
 
 static qn_status train_candidate(qn_run_state *run, qn_run_candidate *candidate, double budget_s,
@@ -149,7 +153,7 @@ static qn_status train_candidate(qn_run_state *run, qn_run_candidate *candidate,
         .n_classes = run->target.n_classes,
         .seed = (uint64_t)run->config->seed,
     };
-    qn_cleanup(qn_json_free) json_t *params = with_early_stopping(candidate->family, candidate->params);
+    qn_cleanup(qn_json_free) json_t *params = qn__run_params(candidate);
     if (!params)
         return qn_error_memory(err);
     qn_job job = run->job;
@@ -161,7 +165,7 @@ static qn_status train_candidate(qn_run_state *run, qn_run_candidate *candidate,
     QN_TRY(status);
     candidate->train_s = qn_now_s() - start;
     QN_TRY(score_validation(run, candidate, err));
-    QN_TRY(measure(run, candidate, err));
+    QN_TRY(qn__run_measure(run, &run->validate, candidate->scores, &candidate->metric, err));
     QN_TRY(measure_bytes(candidate, err));
     check_limits(run, candidate);
     char note[96], stage[64];
@@ -192,5 +196,5 @@ qn_status qn__run_train(qn_run_state *run, qn_error *err) {
         QN_TRY(train_candidate(run, candidate, share, err));
     }
     qn__run_time(run, "train_s");
-    return QN_OK;
+    return qn__run_folds(run, err);
 }

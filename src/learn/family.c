@@ -4,9 +4,10 @@
 
 #include "base/text.h"
 
-enum { N_FAMILIES = 3 };
+enum { N_FAMILIES = 4 };
 
 static const qn_family *const families[N_FAMILIES + 1] = {
+    &qn__family_gbdt,
     &qn__family_linear,
     &qn__family_stump,
     &qn__family_prior,
