@@ -56,15 +56,15 @@ int main(void) {
     status = qn_run_list_by(workspace, "roc_auc", true, 50, &runs, &err);
     report("best_50", start, &runs, status, &err);
     start = qn_now_s();
-    status = qn_run_list(workspace, 0, &runs, &err);
-    report("all", start, &runs, status, &err);
-    start = qn_now_s();
     status = qn_run_get(workspace, "20260101-0150", &runs, &err);
     printf("prefix_ms: %.2f (%s)\n", 1e3 * (qn_now_s() - start), qn_status_name(status));
     qn_json_free(&runs);
     start = qn_now_s();
     status = qn_run_get(workspace, "20260101-015000", &runs, &err);
-    report("one", start, &runs, status, &err);
+    report("one", start, &runs, status, &err); /* an object: no rows */
+    start = qn_now_s();
+    status = qn_run_list(workspace, 0, &runs, &err);
+    report("all", start, &runs, status, &err);
     qn_workspace_free(&workspace);
     snprintf(command, sizeof command, "rm -rf '%s'", folder);
     return system(command) != 0;

@@ -252,7 +252,7 @@ static qn_status read_all(reader *r) {
     return QN_OK;
 }
 
-/* libyaml recurses for nothing but keeps a stack per bracket: refuse absurd nesting before it starts. */
+/* The reader holds a level per allowed nesting, too much for the stack, so it lives in the tree's arena. */
 static qn_status parse_into(qn_yaml *yaml, const char *bytes, size_t n, const char *name, qn_error *err) {
     reader *r = qn_arena_alloc(yaml->arena, 1, sizeof *r);
     if (!r)
