@@ -140,8 +140,9 @@ static void find_delimiter(const char *text, const char *path, qn__dialect *dial
 }
 
 static void find_quote(const char *text, qn__dialect *dialect) {
-    const bool single = !strchr(text, '"') && (strstr(text, ",'") || strstr(text, ";'")) &&
-                        (strstr(text, "',") || strstr(text, "';"));
+    const bool single = !strchr(text, '"') &&
+                        (strstr(text, ",'") || strstr(text, ";'") || strstr(text, "\n'")) &&
+                        (strstr(text, "',") || strstr(text, "';") || strstr(text, "'\n"));
     snprintf(dialect->quote, sizeof dialect->quote, "%s", single ? "'" : "\"");
 }
 
@@ -298,6 +299,7 @@ static qn_status check_other_header(qn_source *source, const char *file, const q
 qn_status qn__csv_look(qn_source *source, const qn_source_options *options, const qn_job *job,
                        qn_error *err) {
     qn_cleanup(qn_buf_done) qn_buf text = {0};
+    source->dialect.header = options->header != 0; /* a guess, for the row in messages */
     const qn_status status =
         read_first_lines(source, source->files.items[0], LOOK_LINES, job, &text, err);
     if (status != QN_OK)
