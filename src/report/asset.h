@@ -1,4 +1,5 @@
-/* asset.h - the files of web/report and the Vega bundles, inside the program (web/embed.py makes the table). */
+/* asset.h - the files of web/report and the Vega bundles, inside the program (web/embed.py makes
+ * the table). */
 #ifndef QN_REPORT_ASSET_H
 #define QN_REPORT_ASSET_H
 
@@ -8,7 +9,7 @@ typedef struct qn__asset {
     const char *name;           /* base name of the file: "report.css" */
     const unsigned char *bytes; /* UTF-8, followed by a NUL that does not count */
     size_t n;
-    const char *csp;            /* "sha256-...", as Content-Security-Policy names it */
+    const char *csp; /* "sha256-...", as Content-Security-Policy names it */
 } qn__asset;
 
 extern const qn__asset qn__assets[];

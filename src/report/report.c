@@ -6,7 +6,8 @@
 #include "report/asset.h"
 #include "report/page_int.h"
 
-static const char *const scripts[] = {"vega.min.js", "vega-lite.min.js", "vega-embed.min.js", "report.js"};
+static const char *const scripts[] = {"vega.min.js", "vega-lite.min.js", "vega-embed.min.js",
+                                      "report.js"};
 enum { N_SCRIPTS = sizeof scripts / sizeof *scripts };
 
 const qn__asset *qn__asset_find(const char *name) {
@@ -17,7 +18,9 @@ const qn__asset *qn__asset_find(const char *name) {
 }
 
 void qn__page_open(qn__page *page, const char *id, const char *title, const char *lead) {
-    qn__html(page->out, "<section id=\"%s\" aria-labelledby=\"%s-title\"><h2 id=\"%s-title\">%s</h2>\n", id, id, id, title);
+    qn__html(page->out,
+             "<section id=\"%s\" aria-labelledby=\"%s-title\"><h2 id=\"%s-title\">%s</h2>\n", id,
+             id, id, title);
     if (lead)
         qn__html(page->out, "<p class=\"lead\">%s</p>\n", lead);
 }
@@ -35,11 +38,14 @@ void qn__page_chart(qn__page *page, const qn__chart *chart, json_t *fill) {
 }
 
 void qn__page_table_open(qn__page *page, const char *caption, const char *const *heads) {
-    qn__html(page->out, "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"%s\"><table>"
-             "<caption class=\"hidden\">%s</caption><thead><tr>", caption, caption);
+    qn__html(page->out,
+             "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"%s\"><table>"
+             "<caption class=\"hidden\">%s</caption><thead><tr>",
+             caption, caption);
     for (; *heads; heads++) {
         const bool right = **heads == '>';
-        qn__html(page->out, "<th scope=\"col\" class=\"%s\">%s</th>", right ? "num" : "", *heads + right);
+        qn__html(page->out, "<th scope=\"col\" class=\"%s\">%s</th>", right ? "num" : "",
+                 *heads + right);
     }
     qn_buf_put_text(page->out, "</tr></thead><tbody>\n");
 }
@@ -51,7 +57,8 @@ void qn__page_table_close(qn__page *page) {
 qn__range qn__range_of(const json_t *json) {
     if (json_is_number(json))
         return (qn__range){json_number_value(json), NAN, NAN};
-    return (qn__range){qn__doc_number(json, "value"), qn__doc_number(json, "low"), qn__doc_number(json, "high")};
+    return (qn__range){qn__doc_number(json, "value"), qn__doc_number(json, "low"),
+                       qn__doc_number(json, "high")};
 }
 
 void qn__page_range(qn__page *page, qn__range range, const char *currency) {
@@ -60,14 +67,14 @@ void qn__page_range(qn__page *page, qn__range range, const char *currency) {
     if (currency) {
         qn__html(page->out, "%s", qn__money(currency, range.value).text);
         if (has_interval)
-            qn__html(page->out, " <span class=\"iv\">(%s to %s)</span>", qn__money(NULL, range.low).text,
-                     qn__money(NULL, range.high).text);
+            qn__html(page->out, " <span class=\"iv\">(%s to %s)</span>",
+                     qn__money(NULL, range.low).text, qn__money(NULL, range.high).text);
         return;
     }
     qn__html(page->out, "%s", qn__fixed(range.value, decimals).text);
     if (has_interval)
-        qn__html(page->out, " <span class=\"iv\">(%s to %s)</span>", qn__fixed(range.low, decimals).text,
-                 qn__fixed(range.high, decimals).text);
+        qn__html(page->out, " <span class=\"iv\">(%s to %s)</span>",
+                 qn__fixed(range.low, decimals).text, qn__fixed(range.high, decimals).text);
 }
 
 static double percent_along(double x, double from, double to) {
@@ -83,7 +90,8 @@ void qn__page_bar(qn__page *page, qn__range range, double from, double to, doubl
     const double high = percent_along(has_interval ? range.high : range.value, from, to);
     qn_buf_put_text(page->out, "<span class=\"bar\" aria-hidden=\"true\">");
     if (isfinite(mark) && mark >= from && mark <= to)
-        qn__html(page->out, "<u style=\"left:%s%%\"></u>", qn__fixed(percent_along(mark, from, to), 1).text);
+        qn__html(page->out, "<u style=\"left:%s%%\"></u>",
+                 qn__fixed(percent_along(mark, from, to), 1).text);
     qn__html(page->out, "<i style=\"left:%s%%;width:%s%%\"></i><b style=\"left:%s%%\"></b></span>",
              qn__fixed(low, 1).text, qn__fixed(high - low, 1).text,
              qn__fixed(percent_along(range.value, from, to), 1).text);
@@ -102,12 +110,14 @@ static void put_asset(qn_buf *out, const char *name) {
         qn_buf_put(out, asset->bytes, asset->n);
 }
 
-/* Only the page's own scripts may run, nothing may be loaded, and no form or frame may go anywhere: even if
- * some text were not escaped, it could do nothing. Vega's expressions are run by its interpreter, so eval
- * stays forbidden. Styles must be inline: Vega sets them on its elements. */
+/* Only the page's own scripts may run, nothing may be loaded, and no form or frame may go anywhere:
+ * even if some text were not escaped, it could do nothing. Vega's expressions are run by its
+ * interpreter, so eval stays forbidden. Styles must be inline: Vega sets them on its elements. */
 static void put_policy(qn_buf *out) {
-    qn_buf_put_text(out, "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; "
-                         "style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; script-src");
+    qn_buf_put_text(
+        out,
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; "
+        "style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; script-src");
     for (size_t i = 0; i < N_SCRIPTS; i++) {
         const qn__asset *asset = qn__asset_find(scripts[i]);
         if (asset)
@@ -121,24 +131,32 @@ static void put_top(qn__page *page) {
     const char *project = qn__doc_text(page->doc, "project");
     qn_buf_put_text(out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
     put_policy(out);
-    qn_buf_put_text(out, "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-                         "<meta name=\"color-scheme\" content=\"light dark\">\n"
-                         "<meta name=\"generator\" content=\"Quern\">\n<meta name=\"referrer\" content=\"no-referrer\">\n");
+    qn_buf_put_text(out,
+                    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+                    "<meta name=\"color-scheme\" content=\"light dark\">\n"
+                    "<meta name=\"generator\" content=\"Quern\">\n<meta name=\"referrer\" "
+                    "content=\"no-referrer\">\n");
     qn__html(out, "<title>%s - Quern report</title>\n<style>\n", project ? project : "Model");
     put_asset(out, "report.css");
-    qn_buf_put_text(out, "</style>\n</head>\n<body>\n<a class=\"skip\" href=\"#main\">Skip to the report</a>\n"
-                         "<header class=\"top\"><span class=\"wordmark\">");
+    qn_buf_put_text(
+        out, "</style>\n</head>\n<body>\n<a class=\"skip\" href=\"#main\">Skip to the report</a>\n"
+             "<header class=\"top\"><span class=\"wordmark\">");
     put_asset(out, "mark.svg");
-    qn_buf_put_text(out, "Quern</span><button type=\"button\" id=\"theme\" hidden>Dark</button></header>\n"
-                         "<div class=\"page\">\n<nav id=\"contents\" aria-label=\"Contents\"></nav>\n<main id=\"main\">\n");
+    qn_buf_put_text(
+        out, "Quern</span><button type=\"button\" id=\"theme\" hidden>Dark</button></header>\n"
+             "<div class=\"page\">\n<nav id=\"contents\" aria-label=\"Contents\"></nav>\n<main "
+             "id=\"main\">\n");
 }
 
 static void put_bottom(qn__page *page) {
     qn_buf *out = page->out;
     const char *version = qn__doc_text(page->doc, "quern");
-    qn_buf_put_text(out, "</main>\n</div>\n<noscript><p class=\"noscript\">Charts need JavaScript. All figures that "
+    qn_buf_put_text(out, "</main>\n</div>\n<noscript><p class=\"noscript\">Charts need JavaScript. "
+                         "All figures that "
                          "matter are also in the tables.</p></noscript>\n");
-    qn__html(out, "<footer>Made by Quern%s%s. This file needs no network and holds everything it shows.</footer>\n",
+    qn__html(out,
+             "<footer>Made by Quern%s%s. This file needs no network and holds everything it "
+             "shows.</footer>\n",
              version ? " " : "", version ? version : "");
     for (size_t i = 0; i < N_SCRIPTS; i++) {
         qn_buf_put_text(out, "<script>");

@@ -1,4 +1,5 @@
-/* What was asked: task, source, split, sample, metric, value table - the frame in which all else is read. */
+/* What was asked: task, source, split, sample, metric, value table - the frame in which all else is
+ * read. */
 #include <math.h>
 #include <string.h>
 
@@ -21,7 +22,8 @@ static void put_classes(qn__page *page, const json_t *task) {
         return;
     put_fact_open(page, n == 2 ? "Classes" : "Classes to tell apart");
     for (size_t i = 0; i < n && i < 12; i++)
-        qn__html(page->out, "%s<q>%s</q>", i ? ", " : "", qn__doc_label(json_array_get(classes, i)).text);
+        qn__html(page->out, "%s<q>%s</q>", i ? ", " : "",
+                 qn__doc_label(json_array_get(classes, i)).text);
     if (n > 12)
         qn__html(page->out, " and %d more", (int)(n - 12));
     if (*page->positive.text)
@@ -34,11 +36,14 @@ static void put_task(qn__page *page) {
     if (page->target || page->kind) {
         put_fact_open(page, "Question");
         if (!page->kind || !strcmp(page->kind, "regression"))
-            qn__html(page->out, "What is the number in <q>%s</q>?", page->target ? page->target : "the target");
+            qn__html(page->out, "What is the number in <q>%s</q>?",
+                     page->target ? page->target : "the target");
         else if (!strcmp(page->kind, "binary"))
-            qn__html(page->out, "Which of two values does <q>%s</q> have?", page->target ? page->target : "the target");
+            qn__html(page->out, "Which of two values does <q>%s</q> have?",
+                     page->target ? page->target : "the target");
         else
-            qn__html(page->out, "Which class is <q>%s</q>?", page->target ? page->target : "the target");
+            qn__html(page->out, "Which class is <q>%s</q>?",
+                     page->target ? page->target : "the target");
         put_fact_close(page);
     }
     put_classes(page, task);
@@ -66,13 +71,15 @@ static void put_split(qn__page *page) {
                  {"random", "at random"},
                  {"time", "by time: trained on the past, judged on what came later"},
                  {"group", "by group: no group is in two parts"}};
-    const char *method = qn__doc_text(split, "method"), *words = method, *note = qn__doc_text(split, "note");
+    const char *method = qn__doc_text(split, "method"), *words = method,
+               *note = qn__doc_text(split, "note");
     for (size_t i = 0; method && i < sizeof known / sizeof *known; i++)
         if (!strcmp(method, known[i].method))
             words = known[i].words;
     put_fact_open(page, "Split");
     static const char *const parts[] = {"train", "validate", "test"};
-    static const char *const verbs[] = {"rows to learn from", "to choose with", "kept aside to judge"};
+    static const char *const verbs[] = {"rows to learn from", "to choose with",
+                                        "kept aside to judge"};
     const char *between = "";
     for (size_t i = 0; i < 3; i++) {
         const double n = qn__doc_number(split, parts[i]);
@@ -98,7 +105,8 @@ static void put_sample(qn__page *page) {
     if (isfinite(kept) && isfinite(of))
         qn__html(page->out, "%s of %s rows kept", qn__count(kept).text, qn__count(of).text);
     if (isfinite(negatives) && negatives < 1)
-        qn__html(page->out, "%s%s of the negatives; probabilities are put back on the scale of the full data",
+        qn__html(page->out,
+                 "%s%s of the negatives; probabilities are put back on the scale of the full data",
                  isfinite(kept) && isfinite(of) ? ": " : "", qn__percent(negatives).text);
     put_fact_close(page);
 }
@@ -116,8 +124,8 @@ static void put_matrix(qn__page *page) {
     json_object_foreach((json_t *)matrix, actual, row) {
         json_object_foreach(row, predicted, payoff) {
             if (n++ < MAX_PAYOFFS)
-                qn__html(page->out, "<li><q>%s</q> taken for <q>%s</q>: <code>%s</code></li>", actual, predicted,
-                         qn__doc_label(payoff).text);
+                qn__html(page->out, "<li><q>%s</q> taken for <q>%s</q>: <code>%s</code></li>",
+                         actual, predicted, qn__doc_label(payoff).text);
         }
     }
     if (n > MAX_PAYOFFS)
@@ -132,8 +140,10 @@ static void put_payoffs(qn__page *page) {
         return;
     static const struct {
         const char *name, *words;
-    } known[] = {{"true_positive", "acting rightly"}, {"false_positive", "acting for nothing"},
-                 {"false_negative", "missing one"}, {"true_negative", "rightly leaving it"},
+    } known[] = {{"true_positive", "acting rightly"},
+                 {"false_positive", "acting for nothing"},
+                 {"false_negative", "missing one"},
+                 {"true_negative", "rightly leaving it"},
                  {"per_row", "each row"}};
     put_fact_open(page, "What outcomes are worth");
     qn_buf_put_text(page->out, "<ul class=\"bare\">");

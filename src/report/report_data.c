@@ -23,7 +23,8 @@ static void put_warnings_of(qn__page *page, const json_t *warnings, const char *
     size_t i;
     json_t *warning;
     json_array_foreach(warnings, i, warning) {
-        const char *its = qn__doc_text(warning, "severity"), *message = qn__doc_text(warning, "message");
+        const char *its = qn__doc_text(warning, "severity"),
+                   *message = qn__doc_text(warning, "message");
         const char *column = qn__doc_text(warning, "column");
         if (!message || strcmp(word_of(its), severity) != 0)
             continue;
@@ -46,8 +47,9 @@ static void put_warnings(qn__page *page, const json_t *profile) {
 }
 
 static void put_meter(qn__page *page, double share, const char *class) {
-    qn__html(page->out, "<span class=\"meter %s\" aria-hidden=\"true\"><i style=\"width:%s%%\"></i></span>", class,
-             qn__fixed(100 * fmax(0, fmin(1, share)), 1).text);
+    qn__html(page->out,
+             "<span class=\"meter %s\" aria-hidden=\"true\"><i style=\"width:%s%%\"></i></span>",
+             class, qn__fixed(100 * fmax(0, fmin(1, share)), 1).text);
 }
 
 static void put_classes(qn__page *page, const json_t *profile) {
@@ -55,7 +57,8 @@ static void put_classes(qn__page *page, const json_t *profile) {
     if (!classes)
         return;
     static const char *const heads[] = {"Class", ">Rows", ">Share", "", NULL};
-    qn__html(page->out, "<h3>What <q>%s</q> looks like</h3>\n", page->target ? page->target : "the target");
+    qn__html(page->out, "<h3>What <q>%s</q> looks like</h3>\n",
+             page->target ? page->target : "the target");
     qn__page_table_open(page, "Classes of the target", heads);
     size_t i;
     json_t *class;
@@ -63,9 +66,11 @@ static void put_classes(qn__page *page, const json_t *profile) {
         const double share = qn__doc_number(class, "share");
         if (i >= MAX_CLASSES)
             break;
-        qn__html(page->out, "<tr><th scope=\"row\">%s</th><td class=\"num\">%s</td><td class=\"num\">%s</td><td>",
-                 qn__doc_label(json_object_get(class, "label")).text, qn__count(qn__doc_number(class, "count")).text,
-                 qn__percent(share).text);
+        qn__html(
+            page->out,
+            "<tr><th scope=\"row\">%s</th><td class=\"num\">%s</td><td class=\"num\">%s</td><td>",
+            qn__doc_label(json_object_get(class, "label")).text,
+            qn__count(qn__doc_number(class, "count")).text, qn__percent(share).text);
         put_meter(page, share, "long");
         qn_buf_put_text(page->out, "</td></tr>\n");
     }
@@ -85,7 +90,8 @@ static void put_spark(qn__page *page, const json_t *counts) {
     qn_buf_put_text(page->out, "<span class=\"spark\" aria-hidden=\"true\">");
     for (size_t i = 0; i < json_array_size(counts) && i < 64; i++) {
         const double n = qn__doc_item(counts, i);
-        qn__html(page->out, "<i style=\"height:%s%%\"></i>", qn__fixed(n > 0 ? fmax(4, 100 * n / most) : 0, 0).text);
+        qn__html(page->out, "<i style=\"height:%s%%\"></i>",
+                 qn__fixed(n > 0 ? fmax(4, 100 * n / most) : 0, 0).text);
     }
     qn_buf_put_text(page->out, "</span>");
 }
@@ -106,7 +112,8 @@ static void put_values(qn__page *page, const json_t *field) {
     const json_t *low = json_object_get(field, "min"), *high = json_object_get(field, "max");
     put_spark(page, qn__doc_array(histogram, "counts"));
     if (low && high && !json_is_null(low) && !json_is_null(high)) {
-        qn__html(page->out, "<span class=\"values\">%s to %s", qn__doc_label(low).text, qn__doc_label(high).text);
+        qn__html(page->out, "<span class=\"values\">%s to %s", qn__doc_label(low).text,
+                 qn__doc_label(high).text);
         if (isfinite(median))
             qn__html(page->out, ", median %s", qn__number(median).text);
         qn_buf_put_text(page->out, "</span>");
@@ -153,9 +160,14 @@ static void put_field(qn__page *page, const json_t *field) {
     qn__html(page->out, "<tr><th scope=\"row\">%s", name ? name : "?");
     if (role && !strcmp(role, "target"))
         qn_buf_put_text(page->out, " <span class=\"badge plain\">target</span>");
-    qn__html(page->out, "</th><td>%s</td><td class=\"num\">%s</td><td class=\"num\">%s</td><td class=\"dist\">",
-             type_word(type), missing > 0 ? qn__percent(missing).text : isfinite(missing) ? "none" : "",
-             qn__count(qn__doc_number(field, "distinct")).text);
+    qn__html(
+        page->out,
+        "</th><td>%s</td><td class=\"num\">%s</td><td class=\"num\">%s</td><td class=\"dist\">",
+        type_word(type),
+        missing > 0         ? qn__percent(missing).text
+        : isfinite(missing) ? "none"
+                            : "",
+        qn__count(qn__doc_number(field, "distinct")).text);
     put_values(page, field);
     qn_buf_put_text(page->out, "</td>");
     put_association(page, field);
@@ -167,17 +179,19 @@ static void put_fields(qn__page *page, const json_t *profile) {
     const size_t n = json_array_size(fields);
     if (!n)
         return;
-    static const char *const heads[] = {"Column", "Type", ">Missing", ">Distinct", "Values", "Alone, with the target",
-                                        NULL};
+    static const char *const heads[] = {
+        "Column", "Type", ">Missing", ">Distinct", "Values", "Alone, with the target", NULL};
     qn__html(page->out, "<h3>Columns</h3>\n");
     if (n > MAX_OPEN_FIELDS)
-        qn__html(page->out, "<details><summary>All %s columns</summary>\n", qn__count((double)n).text);
+        qn__html(page->out, "<details><summary>All %s columns</summary>\n",
+                 qn__count((double)n).text);
     qn__page_table_open(page, "Columns of the data", heads);
     for (size_t i = 0; i < n && i < MAX_FIELDS; i++)
         put_field(page, json_array_get(fields, i));
     qn__page_table_close(page);
     if (n > MAX_FIELDS)
-        qn__html(page->out, "<p class=\"more\">and %s more columns.</p>\n", qn__count((double)(n - MAX_FIELDS)).text);
+        qn__html(page->out, "<p class=\"more\">and %s more columns.</p>\n",
+                 qn__count((double)(n - MAX_FIELDS)).text);
     if (n > MAX_OPEN_FIELDS)
         qn_buf_put_text(page->out, "</details>\n");
 }
@@ -193,11 +207,13 @@ void qn__page_data(qn__page *page) {
     const double target_missing = qn__doc_number(dataset, "target_missing");
     const double duplicates = qn__doc_number(profile, "duplicate_rows");
     qn__page_open(page, "data", "The data", NULL);
-    qn__html(page->out, "<p class=\"lead\">%s rows of %s columns", qn__count(rows).text, qn__count(columns).text);
+    qn__html(page->out, "<p class=\"lead\">%s rows of %s columns", qn__count(rows).text,
+             qn__count(columns).text);
     if (isfinite(sampled_from) && sampled_from > rows)
         qn__html(page->out, ", a sample of %s", qn__count(sampled_from).text);
     if (target_missing > 0)
-        qn__html(page->out, "; %s more had no target and were left out", qn__count(target_missing).text);
+        qn__html(page->out, "; %s more had no target and were left out",
+                 qn__count(target_missing).text);
     if (duplicates > 0)
         qn__html(page->out, "; %s are copies of another row", qn__count(duplicates).text);
     qn_buf_put_text(page->out, ".</p>\n");

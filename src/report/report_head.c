@@ -16,11 +16,12 @@ static const char *headline_metric(const qn__page *page) {
 
 static void put_goal(qn__page *page) {
     if (page->target && page->kind && !strcmp(page->kind, "binary") && *page->positive.text)
-        qn__html(page->out, " tell whether <q>%s</q> is <q>%s</q>", page->target, page->positive.text);
+        qn__html(page->out, " can tell whether <q>%s</q> is <q>%s</q>", page->target,
+                 page->positive.text);
     else if (page->target)
-        qn__html(page->out, " predict <q>%s</q>", page->target);
+        qn__html(page->out, " can predict <q>%s</q>", page->target);
     else
-        qn__html(page->out, " predict the target");
+        qn__html(page->out, " can predict the target");
 }
 
 static void put_quality_sentence(qn__page *page) {
@@ -68,7 +69,8 @@ static void put_value_sentence(qn__page *page) {
     if (isfinite(gain.value)) {
         const char *best = title_of_baseline(value, qn__doc_text(gain_json, "against"));
         qn__html(page->out, ", %s %s than the best rule without a model",
-                 qn__money(page->currency, fabs(gain.value)).text, gain.value < 0 ? "worse" : "better");
+                 qn__money(page->currency, fabs(gain.value)).text,
+                 gain.value < 0 ? "worse" : "better");
         if (best)
             qn__html(page->out, " (<q>%s</q>)", best);
     }
@@ -84,8 +86,9 @@ static void put_registration_sentence(qn__page *page) {
     const char *alias = qn__doc_text(reg, "alias");
     const char *name = qn__doc_text(reg, "name");
     const double version = qn__doc_number(reg, "version");
-    qn__html(page->out, "<p class=\"outcome\"><span class=\"badge %s\">%s</span> %s", promoted ? "good" : "plain",
-             promoted ? "Promoted" : "Not promoted", name ? name : "the model");
+    qn__html(page->out, "<p class=\"outcome\"><span class=\"badge %s\">%s</span> %s",
+             promoted ? "good" : "plain", promoted ? "Promoted" : "Not promoted",
+             name ? name : "the model");
     if (isfinite(version))
         qn__html(page->out, " version %s", qn__count(version).text);
     if (promoted && alias)
@@ -129,12 +132,14 @@ static void put_value_tiles(qn__page *page) {
     put_tile(page, "Worth per row", qn__money(page->currency, per_row.value).text, below);
     const qn__range gain = qn__range_of(json_object_get(value, "gain_over_best_baseline"));
     if (isfinite(gain.value))
-        put_tile(page, "Gain over no model", qn__signed_money(page->currency, gain.value).text, "per row");
+        put_tile(page, "Gain over no model", qn__signed_money(page->currency, gain.value).text,
+                 "per row");
 }
 
 static void put_size_tiles(qn__page *page) {
     const json_t *dataset = qn__doc_object(page->doc, "dataset");
-    const double rows = qn__doc_number(dataset, "rows"), columns = qn__doc_number(dataset, "columns");
+    const double rows = qn__doc_number(dataset, "rows"),
+                 columns = qn__doc_number(dataset, "columns");
     char below[160] = "";
     if (isfinite(columns))
         snprintf(below, sizeof below, "%s columns", qn__count(columns).text);
@@ -146,7 +151,8 @@ static void put_size_tiles(qn__page *page) {
 }
 
 static void put_tiles(qn__page *page) {
-    static const char *const shown[] = {"roc_auc", "pr_auc", "accuracy", "roc_auc_ovr", "r2", "rmse", "mae"};
+    static const char *const shown[] = {"roc_auc", "pr_auc", "accuracy", "roc_auc_ovr",
+                                        "r2",      "rmse",   "mae"};
     qn_buf_put_text(page->out, "<dl class=\"tiles\">\n");
     int n_shown = 0;
     for (size_t i = 0; i < sizeof shown / sizeof *shown && n_shown < 2; i++)
@@ -167,8 +173,10 @@ static void put_warnings(qn__page *page) {
     size_t i;
     json_t *warning;
     json_array_foreach(warnings, i, warning)
-        qn__html(page->out, "<li class=\"warning\"><span class=\"badge warn\">Warning</span> %s</li>\n",
-                 json_is_object(warning) ? qn__doc_text(warning, "message") : json_string_value(warning));
+        qn__html(page->out,
+                 "<li class=\"warning\"><span class=\"badge warn\">Warning</span> %s</li>\n",
+                 json_is_object(warning) ? qn__doc_text(warning, "message")
+                                         : json_string_value(warning));
     qn_buf_put_text(page->out, "</ul>\n");
 }
 
@@ -186,11 +194,13 @@ void qn__page_head(qn__page *page) {
     const char *project = qn__doc_text(page->doc, "project");
     const char *started = qn__doc_text(page->doc, "started");
     const char *run = qn__doc_text(page->doc, "run");
-    qn__html(page->out, "<section id=\"verdict\" class=\"verdict\"><h1>%s</h1>\n", project ? project : "Model report");
+    qn__html(page->out, "<section id=\"verdict\" class=\"verdict\"><h1>%s</h1>\n",
+             project ? project : "Model report");
     if (started || run) {
         qn_buf_put_text(page->out, "<p class=\"byline\">");
         if (started)
-            qn__html(page->out, "<time datetime=\"%s\">%s</time>", started, readable_time(started).text);
+            qn__html(page->out, "<time datetime=\"%s\">%s</time>", started,
+                     readable_time(started).text);
         if (run)
             qn__html(page->out, "%s run <code>%s</code>", started ? " \xc2\xb7" : "", run);
         qn_buf_put_text(page->out, "</p>\n");

@@ -11,16 +11,20 @@ static void put_line(qn__page *page, const char *name, const char *value) {
         qn__html(page->out, "<div><dt>%s</dt><dd><code>%s</code></dd></div>\n", name, value);
 }
 
-static void put_number_line(qn__page *page, const char *name, double value, qn__word (*words)(double)) {
+static void put_number_line(qn__page *page, const char *name, double value,
+                            qn__word (*words)(double)) {
     if (isfinite(value))
         put_line(page, name, words(value).text);
 }
 
 static void put_identity(qn__page *page) {
-    const json_t *model = qn__doc_object(page->doc, "model"), *dataset = qn__doc_object(page->doc, "dataset");
-    const json_t *environment = qn__doc_object(page->doc, "environment"), *split = qn__doc_object(page->doc, "split");
+    const json_t *model = qn__doc_object(page->doc, "model"),
+                 *dataset = qn__doc_object(page->doc, "dataset");
+    const json_t *environment = qn__doc_object(page->doc, "environment"),
+                 *split = qn__doc_object(page->doc, "split");
     const char *version = qn__doc_text(environment, "quern");
-    qn_buf_put_text(page->out, "<details><summary>Identity: data, model, code, machine</summary>\n<dl class=\"facts\">\n");
+    qn_buf_put_text(page->out, "<details><summary>Identity: data, model, code, "
+                               "machine</summary>\n<dl class=\"facts\">\n");
     put_line(page, "Run", qn__doc_text(page->doc, "run"));
     put_line(page, "Started", qn__doc_text(page->doc, "started"));
     put_line(page, "Data hash", qn__doc_text(dataset, "hash"));
@@ -49,13 +53,17 @@ static void put_identity(qn__page *page) {
 static void put_json(qn__page *page, const char *title, const json_t *json) {
     if (!json || page->status)
         return;
-    qn_cleanup(qn_freep) char *text = qn_json_text(json, QN_JSON_PRETTY);
+    qn_cleanup(qn_freep)
+    char *text = qn_json_text(json, QN_JSON_PRETTY);
     if (!text) {
         page->status = qn_error_memory(page->err);
         return;
     }
-    qn__html(page->out, "<details><summary>%s</summary>\n<pre class=\"scroll\" tabindex=\"0\"><code>%s</code></pre>"
-             "</details>\n", title, text);
+    qn__html(
+        page->out,
+        "<details><summary>%s</summary>\n<pre class=\"scroll\" tabindex=\"0\"><code>%s</code></pre>"
+        "</details>\n",
+        title, text);
 }
 
 /* "train_s" as "train"; the total is the frame, not a step. */
@@ -72,7 +80,8 @@ static bool step_name(const char *key, char *name, size_t name_bytes) {
 
 static void put_timings(qn__page *page) {
     const json_t *timings = qn__doc_object(page->doc, "timings");
-    qn_cleanup(qn_json_free) json_t *rows = json_array();
+    qn_cleanup(qn_json_free)
+    json_t *rows = json_array();
     double at = 0;
     bool ok = rows != NULL;
     const char *key;
@@ -82,15 +91,17 @@ static void put_timings(qn__page *page) {
         const double seconds = json_is_number(value) ? json_number_value(value) : NAN;
         if (!ok || !(seconds >= 0) || !step_name(key, name, sizeof name))
             continue;
-        ok = !json_array_append_new(rows, json_pack("{s:s, s:f, s:f, s:s}", "step", name, "from", at, "to", at + seconds,
-                                                    "text", qn__duration(seconds).text));
+        ok = !json_array_append_new(rows, json_pack("{s:s, s:f, s:f, s:s}", "step", name, "from",
+                                                    at, "to", at + seconds, "text",
+                                                    qn__duration(seconds).text));
         at += seconds;
     }
     if (!ok)
         page->status = page->status ? page->status : qn_error_memory(page->err);
     else if (json_array_size(rows)) {
         char alt[120];
-        snprintf(alt, sizeof alt, "Steps of the run one after the other; %s in all.", qn__duration(at).text);
+        snprintf(alt, sizeof alt, "Steps of the run one after the other; %s in all.",
+                 qn__duration(at).text);
         const qn__chart chart = {"timings", "Where the time went", NULL, alt, true};
         qn_buf_put_text(page->out, "<div class=\"charts\">\n");
         qn__page_chart(page, &chart, json_pack("{s:O}", "table", rows));
@@ -99,10 +110,12 @@ static void put_timings(qn__page *page) {
 }
 
 void qn__page_how(qn__page *page) {
-    qn__page_open(page, "how", "How it was made", "The same data, config and seed give the same model again, byte for byte.");
+    qn__page_open(page, "how", "How it was made",
+                  "The same data, config and seed give the same model again, byte for byte.");
     put_timings(page);
     put_identity(page);
-    put_json(page, "Config (quern.yaml, with the defaults filled in)", qn__doc_object(page->doc, "config"));
+    put_json(page, "Config (quern.yaml, with the defaults filled in)",
+             qn__doc_object(page->doc, "config"));
     put_json(page, "Parameters of the chosen model", qn__doc_object(page->chosen, "params"));
     qn__page_close(page);
 }

@@ -72,7 +72,8 @@ qn__word qn__percent(double share) {
     qn__word word = qn__fixed(percent, size >= 99.95 && size < 100 ? 2 : size >= 1 ? 1 : 2);
     if (!isfinite(share))
         return word;
-    drop_trailing_zeros(word.text);
+    if (fabs(percent - round(percent)) < 1e-9) /* "10%", but "4.0%" where it was rounded */
+        drop_trailing_zeros(word.text);
     strcat(word.text, "%");
     return word;
 }
@@ -81,10 +82,11 @@ static qn__word money_with_sign(const char *currency, double x, const char *sign
     const double size = fabs(x);
     const qn__word amount = qn__fixed(size, size >= 1000 ? 0 : size >= 0.1 || size == 0 ? 2 : 4);
     if (currency && strlen(currency) > 8)
-        currency = NULL; /* too long to stand before every number, and cutting may split a character */
+        currency =
+            NULL; /* too long to stand before every number, and cutting may split a character */
     qn__word word;
-    snprintf(word.text, sizeof word.text, "%.4s%.8s%.3s%.24s", isfinite(x) ? sign : "", currency ? currency : "",
-             currency ? "\xc2\xa0" : "", amount.text);
+    snprintf(word.text, sizeof word.text, "%.4s%.8s%.3s%.24s", isfinite(x) ? sign : "",
+             currency ? currency : "", currency ? "\xc2\xa0" : "", amount.text);
     return word;
 }
 
@@ -101,9 +103,11 @@ qn__word qn__duration(double seconds) {
     if (!isfinite(seconds) || seconds < 0)
         return word;
     if (seconds < 0.0995)
-        snprintf(word.text, sizeof word.text, "%.32s ms", qn__fixed(seconds * 1e3, seconds < 0.00995).text);
+        snprintf(word.text, sizeof word.text, "%.32s ms",
+                 qn__fixed(seconds * 1e3, seconds < 0.00995).text);
     else if (seconds < 99.5)
-        snprintf(word.text, sizeof word.text, "%.32s s", qn__fixed(seconds, seconds < 9.95 ? 2 : 1).text);
+        snprintf(word.text, sizeof word.text, "%.32s s",
+                 qn__fixed(seconds, seconds < 9.95 ? 2 : 1).text);
     else if (seconds < 5400)
         snprintf(word.text, sizeof word.text, "%d min %d s", (int)seconds / 60, (int)seconds % 60);
     else
@@ -137,44 +141,63 @@ int qn__decimals(double value, double low, double high) {
 
 static const qn__metric_words all_metrics[] = {
     {"roc_auc", "ROC AUC",
-     "The chance that a random positive row gets a higher score than a random negative one. 0.5 is a coin, 1 is perfect.",
+     "The chance that a random positive row gets a higher score than a random negative one. 0.5 is "
+     "a coin, 1 is perfect.",
      true, 1, 0.5},
     {"roc_auc_ovr", "ROC AUC, one class against the rest",
-     "ROC AUC of each class against all others, averaged. 0.5 is a coin, 1 is perfect.", true, 1, 0.5},
+     "ROC AUC of each class against all others, averaged. 0.5 is a coin, 1 is perfect.", true, 1,
+     0.5},
     {"pr_auc", "Average precision (PR AUC)",
-     "How pure the top of the ranking is, averaged over all cut-offs. A coin gets the share of positives; 1 is perfect.",
+     "How pure the top of the ranking is, averaged over all cut-offs. A coin gets the share of "
+     "positives; 1 is perfect.",
      true, 1, 0},
     {"log_loss", "Log loss",
-     "How surprised the model is by what really happened, on average. 0 is perfect; confident mistakes cost most.",
+     "How surprised the model is by what really happened, on average. 0 is perfect; confident "
+     "mistakes cost most.",
      false, 0, NAN},
     {"normalized_entropy", "Normalised entropy",
-     "Log loss divided by that of always predicting the average. Below 1 the model knows something; 0 is perfect.",
+     "Log loss divided by that of always predicting the average. Below 1 the model knows "
+     "something; 0 is perfect.",
      false, 0, 1},
-    {"brier", "Brier score", "Mean squared distance between the probability given and what happened. 0 is perfect.",
-     false, 0, 0.25},
+    {"brier", "Brier score",
+     "Mean squared distance between the probability given and what happened. 0 is perfect.", false,
+     0, 0.25},
     {"accuracy", "Accuracy", "The share of rows whose predicted label is right.", true, 1, 0},
     {"balanced_accuracy", "Balanced accuracy",
-     "The share of each class that is found, averaged over the classes, so that rare classes count as much as common ones.",
+     "The share of each class that is found, averaged over the classes, so that rare classes count "
+     "as much as common ones.",
      true, 1, 0},
-    {"f1", "F1", "One number for precision and recall together (their harmonic mean). 1 is perfect.", true, 1, 0},
-    {"f1_macro", "F1, averaged over classes", "F1 of each class, averaged; every class counts the same.", true, 1, 0},
-    {"precision", "Precision", "Of the rows the model flags, the share that really is positive.", true, 1, 0},
-    {"recall", "Recall", "Of the rows that really are positive, the share the model flags.", true, 1, 0},
+    {"f1", "F1",
+     "One number for precision and recall together (their harmonic mean). 1 is perfect.", true, 1,
+     0},
+    {"f1_macro", "F1, averaged over classes",
+     "F1 of each class, averaged; every class counts the same.", true, 1, 0},
+    {"precision", "Precision", "Of the rows the model flags, the share that really is positive.",
+     true, 1, 0},
+    {"recall", "Recall", "Of the rows that really are positive, the share the model flags.", true,
+     1, 0},
     {"mcc", "Matthews correlation",
-     "Correlation between predicted and real labels; fair on rare classes. 0 is a coin, 1 is perfect.", true, 1, 0},
+     "Correlation between predicted and real labels; fair on rare classes. 0 is a coin, 1 is "
+     "perfect.",
+     true, 1, 0},
     {"ece", "Calibration error (ECE)",
-     "How far the probabilities are from the observed shares, on average: 0.01 means 70% is really 69 to 71%.", false,
-     0, NAN},
-    {"rmse", "Root mean squared error", "Typical size of an error, in units of the target; large errors count more.",
+     "How far the probabilities are from the observed shares, on average: 0.01 means 70% is really "
+     "69 to 71%.",
      false, 0, NAN},
-    {"mae", "Mean absolute error", "Average size of an error, in units of the target.", false, 0, NAN},
-    {"median_ae", "Median absolute error", "Half of the errors are smaller than this, in units of the target.", false,
-     0, NAN},
-    {"r2", "R squared",
-     "The share of the target's variation that the model explains. 0 is the plain average, 1 is perfect.", true, 1, 0},
-    {"mape", "Mean absolute percentage error", "Average error as a share of the real value.", false, 0, NAN},
-    {"value", "Value per row", "What decisions by this model earn or save per row, by your value table.", true, NAN,
+    {"rmse", "Root mean squared error",
+     "Typical size of an error, in units of the target; large errors count more.", false, 0, NAN},
+    {"mae", "Mean absolute error", "Average size of an error, in units of the target.", false, 0,
      NAN},
+    {"median_ae", "Median absolute error",
+     "Half of the errors are smaller than this, in units of the target.", false, 0, NAN},
+    {"r2", "R squared",
+     "The share of the target's variation that the model explains. 0 is the plain average, 1 is "
+     "perfect.",
+     true, 1, 0},
+    {"mape", "Mean absolute percentage error", "Average error as a share of the real value.", false,
+     0, NAN},
+    {"value", "Value per row",
+     "What decisions by this model earn or save per row, by your value table.", true, NAN, NAN},
 };
 
 qn__metric_words qn__metric_of(const char *name) {

@@ -6,9 +6,12 @@
 #include "report/report.h"
 
 static qn_status render(const char *from, const char *to, qn_error *err) {
-    qn_cleanup(qn_freep) char *bytes = NULL;
-    qn_cleanup(qn_json_free) json_t *document = NULL;
-    qn_cleanup(qn_buf_done) qn_buf page = {0};
+    qn_cleanup(qn_freep)
+    char *bytes = NULL;
+    qn_cleanup(qn_json_free)
+    json_t *document = NULL;
+    qn_cleanup(qn_buf_done)
+    qn_buf page = {0};
     size_t n = 0;
     QN_TRY(qn_file_read(from, (size_t)64 << 20, &bytes, &n, err));
     QN_TRY(qn_json_parse(bytes, n, from, &document, err));
