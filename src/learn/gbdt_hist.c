@@ -4,7 +4,7 @@
 
 #include "learn/gbdt_int.h"
 
-enum { PREFETCH_AHEAD = 24, PARALLEL_UPDATES = 1 << 14 };
+enum { PREFETCH_AHEAD = 24, PARALLEL_UPDATES = 1 << 15 };
 
 /* SplitMix64's finaliser: good bits per (seed, row) without a call. */
 static inline uint64_t mix(uint64_t z) {

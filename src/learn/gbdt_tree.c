@@ -30,7 +30,7 @@ struct qn__grower {
     void **slots;                 /* owned; allocated when first used */
     int32_t *slot_free;           /* owned; stack of free slots */
     int32_t n_free;
-    qn__split *found;             /* owned; per feature */
+    qn__split *found;             /* owned; per feature, of two leaves */
     double **search;              /* owned; per thread: scratch of the split search */
     bool *tile_used;              /* owned */
     const bool *feature_used;     /* borrowed for a run; NULL: all */
@@ -79,7 +79,7 @@ static qn_status allocate(qn__grower *gr, const qn_job *job, qn_error *err) {
     gr->heap = qn_new_array(open_leaf, leaves + 1);
     gr->slots = qn_new_array(void *, gr->n_slots);
     gr->slot_free = qn_new_array(int32_t, gr->n_slots);
-    gr->found = qn_new_array(qn__split, gr->map->n_features);
+    gr->found = qn_new_array(qn__split, 2 * (size_t)gr->map->n_features);
     gr->search = qn_new_array(double *, gr->n_threads);
     gr->tile_used = qn_new_array(bool, gr->map->n_tiles);
     if (!gr->rows || !gr->spare || !gr->goes_left || !gr->nodes || !gr->heap || !gr->slots
@@ -210,39 +210,54 @@ static bool may_split(const qn__grower *gr, const open_leaf *leaf) {
            && (p->max_depth <= 0 || leaf->depth < p->max_depth);
 }
 
-/* Searches all features of a leaf that has its histogram; ties go to the lower feature. */
-static void find_split(qn__grower *gr, const open_leaf *leaf) {
-    qn__grown_node *node = &gr->nodes[leaf->node];
-    qn__hist hist = hist_of(gr, leaf);
-    qn__split_input in = {.params = gr->params, .map = gr->map, .hist = &hist, .total = leaf->total,
-                          .n_rows = node->n, .g_unit = gr->q->g_unit, .h_unit = gr->q->h_unit};
+/* Searches all features of one or two leaves that have their histograms, in one parallel region: forking
+ * and joining costs as much as searching a small leaf. Ties go to the lower feature. */
+static void find_splits(qn__grower *gr, const open_leaf *leaves, int n_leaves) {
+    qn__split_input in[2];
+    qn__hist hist[2];
+    for (int k = 0; k < n_leaves; k++) {
+        hist[k] = hist_of(gr, &leaves[k]);
+        in[k] = (qn__split_input){.params = gr->params, .map = gr->map, .hist = &hist[k],
+                                  .total = leaves[k].total, .n_rows = gr->nodes[leaves[k].node].n,
+                                  .g_unit = gr->q->g_unit, .h_unit = gr->q->h_unit};
+    }
     int32_t n = gr->map->n_features;
-    bool parallel = gr->n_threads > 1 && gr->map->n_cells > 4000;
+    bool parallel = gr->n_threads > 1 && gr->map->n_cells * n_leaves > 8000;
 #pragma omp parallel for schedule(static) num_threads(gr->n_threads) if (parallel)
-    for (int32_t i = 0; i < n; i++) {
-        if (gr->feature_used && !gr->feature_used[i])
+    for (int32_t i = 0; i < n * n_leaves; i++) {
+        if (gr->feature_used && !gr->feature_used[i % n])
             gr->found[i].feature = -1;
         else
-            qn__split_find(&in, i, gr->search[omp_get_thread_num()], &gr->found[i]);
+            qn__split_find(&in[i / n], i % n, gr->search[omp_get_thread_num()], &gr->found[i]);
     }
-    int32_t best = -1;
-    for (int32_t i = 0; i < n; i++)
-        if (gr->found[i].feature >= 0 && (best < 0 || gr->found[i].gain > gr->found[best].gain))
-            best = i;
-    if (best >= 0)
-        node->split = gr->found[best];
+    for (int k = 0; k < n_leaves; k++) {
+        const qn__split *found = gr->found + (size_t)k * (size_t)n, *best = NULL;
+        for (int32_t i = 0; i < n; i++)
+            if (found[i].feature >= 0 && (!best || found[i].gain > best->gain))
+                best = &found[i];
+        if (best)
+            gr->nodes[leaves[k].node].split = *best;
+    }
 }
 
-/* Looks for the split of a leaf and puts it among the open ones, or closes it. */
-static void open_or_close(qn__grower *gr, open_leaf leaf) {
-    if (leaf.slot != NO_SLOT && may_split(gr, &leaf)) {
-        find_split(gr, &leaf);
-        if (gr->nodes[leaf.node].split.feature >= 0) {
-            heap_push(gr, leaf);
-            return;
-        }
+/* Looks for the splits of leaves (older node first) and puts them among the open ones, or closes them. */
+static void open_or_close(qn__grower *gr, const open_leaf *leaves, int n_leaves) {
+    open_leaf able[2];
+    int n = 0;
+    for (int k = 0; k < n_leaves; k++) {
+        if (leaves[k].slot != NO_SLOT && may_split(gr, &leaves[k]))
+            able[n++] = leaves[k];
+        else
+            slot_release(gr, leaves[k].slot);
     }
-    slot_release(gr, leaf.slot);
+    if (n > 0)
+        find_splits(gr, able, n);
+    for (int k = 0; k < n; k++) {
+        if (gr->nodes[able[k].node].split.feature >= 0)
+            heap_push(gr, able[k]);
+        else
+            slot_release(gr, able[k].slot);
+    }
 }
 
 /* Stable partition of one block: left rows to the front of `out`, right ones to `spill`. */
@@ -359,8 +374,9 @@ static qn_status split_leaf(qn__grower *gr, open_leaf leaf, qn_error *err) {
             slot_release(gr, leaf.slot);
         }
     }
-    open_or_close(gr, small.node < large.node ? small : large);
-    open_or_close(gr, small.node < large.node ? large : small);
+    bool small_first = small.node < large.node;
+    open_leaf children[2] = {small_first ? small : large, small_first ? large : small};
+    open_or_close(gr, children, 2);
     return QN_OK;
 }
 
@@ -400,7 +416,7 @@ qn_status qn__grower_run(qn__grower *gr, const qn__quantised *q, const uint32_t 
     if (!may_split(gr, &root) || gr->map->n_features == 0)
         return QN_OK;
     QN_TRY(build(gr, &root, rows == NULL, err));
-    open_or_close(gr, root);
+    open_or_close(gr, &root, 1);
     while (gr->n_open > 0 && gr->n_leaves < gr->max_leaves)
         QN_TRY(split_leaf(gr, heap_pop(gr), err));
     /* What is left open stays a leaf. */
