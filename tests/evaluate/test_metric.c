@@ -1,0 +1,193 @@
+/* The metrics against scikit-learn on random and edge inputs (recomputed by check_metrics.py when it is
+ * there), and against closed forms. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "evaluate/metric.h"
+
+enum { MAX_ROWS = 1500, MAX_CLASSES = 5 };
+
+typedef struct rows {
+    double y[MAX_ROWS], scores[MAX_ROWS * MAX_CLASSES], weight[MAX_ROWS];
+} rows;
+
+static void assert_near(double a, double b, double by) {
+    assert_true(fabs(a - b) <= by);
+}
+
+static double value_of(const char *name, const qn_eval_input *input) {
+    const qn_metric *metric = NULL;
+    assert_int_equal(qn_metric_find(name, input->task, &metric, NULL), QN_OK);
+    return metric->compute(input);
+}
+
+/* Appends a case with our values. */
+static void record(json_t *cases, const char *name, const qn_eval_input *in) {
+    int k = in->task == QN_TASK_MULTICLASS ? in->n_classes : 1;
+    json_t *values = json_object(), *c = json_object();
+    size_t n;
+    const qn_metric *all = qn_metrics(&n);
+    for (size_t i = 0; i < n; i++)
+        if (all[i].tasks >> in->task & 1)
+            json_object_set_new(values, all[i].name, qn_json_number(all[i].compute(in)));
+    json_object_set_new(c, "name", json_string(name));
+    json_object_set_new(c, "task", json_string(in->task == QN_TASK_BINARY       ? "binary"
+                                               : in->task == QN_TASK_MULTICLASS ? "multiclass"
+                                                                                : "regression"));
+    json_object_set_new(c, "n_classes", json_integer(in->n_classes));
+    json_object_set_new(c, "threshold", json_real(in->threshold));
+    json_object_set_new(c, "y", qn_json_numbers(in->y, (size_t)in->n));
+    json_object_set_new(c, "scores", qn_json_numbers(in->scores, (size_t)(in->n * k)));
+    json_object_set_new(c, "weight",
+                        in->weight ? qn_json_numbers(in->weight, (size_t)in->n) : json_null());
+    json_object_set_new(c, "values", values);
+    json_array_append_new(cases, c);
+}
+
+/* `ties` > 0 rounds scores to that many steps, so that 0 and 1 occur too. */
+static void fill(rows *r, qn_task task, int n, int k, int ties, qn_rng *rng) {
+    for (int i = 0; i < n; i++) {
+        r->weight[i] = 0.1 + 3 * qn_rng_uniform(rng);
+        if (task == QN_TASK_REGRESSION) {
+            r->y[i] = ties ? floor(5 * qn_rng_uniform(rng)) : 100 + 10 * qn_rng_normal(rng);
+            r->scores[i] = r->y[i] + (ties ? floor(3 * qn_rng_uniform(rng)) : qn_rng_normal(rng)) + 0.5;
+            continue;
+        }
+        r->y[i] = (double)qn_rng_below(rng, (uint64_t)k);
+        double sum = 0, *p = r->scores + (task == QN_TASK_BINARY ? i : i * k);
+        if (task == QN_TASK_BINARY) {
+            p[0] = 0.25 * r->y[i] + 0.75 * qn_rng_uniform(rng);
+            if (ties)
+                p[0] = round(p[0] * ties) / ties;
+            continue;
+        }
+        for (int j = 0; j < k; j++)
+            sum += p[j] = (ties ? (double)qn_rng_below(rng, (uint64_t)ties) : qn_rng_uniform(rng)) +
+                          (j == r->y[i] ? 0.3 : 0.001);
+        for (int j = 0; j < k; j++)
+            p[j] /= sum;
+    }
+}
+
+static void add_random(json_t *cases, rows *r) {
+    static const int sizes[] = {1, 2, 3, 7, 40, 333, MAX_ROWS};
+    qn_rng rng;
+    qn_rng_init(&rng, 11);
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
+        for (int ties = 0; ties <= 10; ties += 5)
+            for (int task = 0; task < 3; task++) {
+                int k = task == QN_TASK_BINARY ? 2 : task == QN_TASK_MULTICLASS ? 3 + ties / 5 : 0;
+                fill(r, (qn_task)task, sizes[s], k, ties, &rng);
+                qn_eval_input in = {.task = (qn_task)task, .n_classes = k, .n = sizes[s], .y = r->y,
+                                    .scores = r->scores, .threshold = ties ? 0.4 : 0.5};
+                record(cases, "plain", &in);
+                in.weight = r->weight;
+                record(cases, "weighted", &in);
+            }
+}
+
+static void add_edges(json_t *cases, rows *r) {
+    qn_eval_input in = {.task = QN_TASK_BINARY, .n_classes = 2, .n = 6, .y = r->y,
+                        .scores = r->scores, .threshold = 0.5};
+    for (int truth = 0; truth < 3; truth++)
+        for (int kind = 0; kind < 4; kind++) {
+            for (int i = 0; i < 6; i++) {
+                r->y[i] = truth < 2 ? truth : i % 2;
+                r->scores[i] = kind == 0 ? 0.5 : kind == 1 ? 0 : kind == 2 ? 1 : (double)(i % 3) / 2;
+            }
+            record(cases, "edge", &in);
+        }
+    in.task = QN_TASK_REGRESSION;
+    for (int kind = 0; kind < 3; kind++) {
+        for (int i = 0; i < 6; i++) {
+            r->y[i] = kind ? 0.1 : i - 3;
+            r->scores[i] = kind == 1 ? 0.1 : i;
+        }
+        record(cases, "edge", &in);
+    }
+    in.task = QN_TASK_MULTICLASS;
+    in.n_classes = 4; /* two classes absent, one predicted though absent */
+    for (int i = 0; i < 6; i++) {
+        r->y[i] = i % 2;
+        for (int j = 0; j < 4; j++)
+            r->scores[4 * i + j] = j == i % 3 ? 1 : 0;
+    }
+    record(cases, "edge", &in);
+}
+
+static void metrics_equal_scikit_learn(void **state) {
+    qn_cleanup(qn_freep) rows *r = qn_calloc(1, sizeof *r);
+    qn_cleanup(qn_json_free) json_t *cases = json_array();
+    assert_non_null(r);
+    add_random(cases, r);
+    add_edges(cases, r);
+    char path[] = "/tmp/quern-metrics-XXXXXX", command[1024];
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    FILE *file = fdopen(fd, "w");
+    qn_cleanup(qn_freep) char *text = qn_json_text(cases, QN_JSON_COMPACT);
+    assert_non_null(text);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    snprintf(command, sizeof command, "env -u LD_PRELOAD /usr/bin/python3 '%s' %s",
+             QN_SOURCE_ROOT "/tests/evaluate/check_metrics.py", path);
+    int status = system(command);
+    unlink(path);
+    if (WIFEXITED(status) && (WEXITSTATUS(status) == 77 || WEXITSTATUS(status) == 127)) {
+        print_message("# scikit-learn is not installed\n");
+        skip();
+    }
+    assert_int_equal(status, 0);
+}
+
+static void known_values(void **state) {
+    /* scikit-learn's own documentation: roc_auc 0.75, average precision 0.8333... */
+    const double y[] = {0, 0, 1, 1}, p[] = {0.1, 0.4, 0.35, 0.8};
+    qn_eval_input in = {.task = QN_TASK_BINARY, .n_classes = 2, .n = 4, .y = y, .scores = p, .threshold = 0.5};
+    assert_near(value_of("roc_auc", &in), 0.75, 1e-15);
+    assert_near(value_of("pr_auc", &in), 5.0 / 6, 1e-15);
+    assert_near(value_of("accuracy", &in), 0.75, 1e-15);
+    assert_near(value_of("recall", &in), 0.5, 1e-15);
+    assert_near(value_of("precision", &in), 1, 1e-15);
+    in.n = 0;
+    assert_true(isnan(value_of("roc_auc", &in)) && isnan(value_of("f1", &in)));
+    const double wrong[] = {0, 0, 2, 1};
+    in.n = 4;
+    in.y = wrong;
+    assert_true(isnan(value_of("log_loss", &in)));
+}
+
+static void finds_by_name_and_task(void **state) {
+    qn_error err = {0};
+    const qn_metric *metric = NULL;
+    assert_int_equal(qn_metric_find("roc_acu", QN_TASK_BINARY, &metric, &err), QN_ERR_CONFIG);
+    assert_non_null(strstr(err.message, "roc_auc"));
+    assert_int_equal(qn_metric_find("rmse", QN_TASK_BINARY, &metric, &err), QN_ERR_CONFIG);
+    assert_non_null(strstr(err.message, "regression"));
+    assert_int_equal(qn_metric_find("zzzzzzzzzz", QN_TASK_REGRESSION, &metric, &err), QN_ERR_CONFIG);
+    assert_non_null(strstr(err.message, "mape"));
+    assert_null(metric);
+    assert_string_equal(qn_metric_default(QN_TASK_BINARY)->name, "log_loss");
+    assert_string_equal(qn_metric_default(QN_TASK_MULTICLASS)->name, "log_loss");
+    assert_string_equal(qn_metric_default(QN_TASK_REGRESSION)->name, "rmse");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(metrics_equal_scikit_learn),
+        cmocka_unit_test(known_values),
+        cmocka_unit_test(finds_by_name_and_task),
+    };
+    return cmocka_run_group_tests_name("metric", tests, NULL, NULL);
+}

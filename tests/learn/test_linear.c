@@ -1,0 +1,178 @@
+/* Linear models against scikit-learn (recomputed by check_linear.py when it is there), sparse against
+ * dense, explanations, files, threads, failing memory. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "learn/learner.h"
+#include "matrix_for_test.h"
+
+enum { N = 300, P = 6 };
+
+typedef struct data {
+    qn_matrix x;
+    qn_feature features[P];
+    qn_matrix_column columns[P];
+    double y[N], weight[N];
+} data;
+
+static void data_init(data *d, qn_task task, bool sparse) {
+    qn_rng rng;
+    qn_rng_init(&rng, 77);
+    matrix_fill(&d->x, d->features, d->columns, N, P, sparse, 3);
+    for (int i = 0; i < N; i++) {
+        double s = d->x.columns[0].num[i] * 5 - d->x.columns[1].num[i] + 1.5 + qn_rng_normal(&rng);
+        d->weight[i] = 0.5 + qn_rng_uniform(&rng);
+        d->y[i] = task == QN_TASK_REGRESSION ? 50 + 20 * s
+                  : task == QN_TASK_BINARY   ? s > 0
+                                             : (s > 0.7) + (s > -0.7);
+    }
+}
+
+static qn_fit_input input_of(const data *d, qn_task task, bool weighted) {
+    return (qn_fit_input){.train = {&d->x, d->y, weighted ? d->weight : NULL}, .task = task, .seed = 1,
+                          .n_classes = task == QN_TASK_REGRESSION ? 0 : task == QN_TASK_BINARY ? 2 : 3};
+}
+
+static qn_learner *fit(const qn_fit_input *input, const char *params, const qn_job *job) {
+    const qn_family *family = NULL;
+    qn_learner *learner = NULL;
+    qn_error err = {0};
+    qn_cleanup(qn_json_free) json_t *json = json_loads(params, 0, NULL);
+    assert_int_equal(qn_family_find("linear", &family, NULL), QN_OK);
+    if (qn_learner_fit(family, json, input, job, &learner, &err) != QN_OK)
+        fail_msg("%s", err.message);
+    return learner;
+}
+
+static void record(json_t *cases, qn_task task, bool weighted, double lambda, double l1_ratio) {
+    qn_cleanup(qn_freep) data *d = qn_calloc(1, sizeof *d);
+    qn_cleanup(qn_freep) double *raw = qn_calloc(3 * N, sizeof *raw);
+    qn_cleanup(qn_freep) double *x = qn_calloc(N * P, sizeof *x);
+    static const char *const names[] = {"binary", "multiclass", "regression"};
+    char params[200];
+    snprintf(params, sizeof params, "{\"lambda\": %g, \"l1_ratio\": %g, \"tol\": 1e-10, \"max_iter\": 5000}",
+             lambda, l1_ratio);
+    data_init(d, task, false);
+    qn_fit_input in = input_of(d, task, weighted);
+    qn_cleanup(qn_learner_free) qn_learner *m = fit(&in, params, NULL);
+    qn_learner_predict(m, &d->x, false, NULL, raw);
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < P; j++)
+            x[i * P + j] = d->columns[j].num[i];
+    json_t *c = json_object();
+    json_object_set_new(c, "task", json_string(names[task]));
+    json_object_set_new(c, "lambda", json_real(lambda));
+    json_object_set_new(c, "l1_ratio", json_real(l1_ratio));
+    json_object_set_new(c, "x", qn_json_numbers(x, N * P));
+    json_object_set_new(c, "y", qn_json_numbers(d->y, N));
+    json_object_set_new(c, "weight", weighted ? qn_json_numbers(d->weight, N) : json_null());
+    json_object_set_new(c, "raw", qn_json_numbers(raw, (size_t)N * (size_t)m->n_outputs));
+    json_array_append_new(cases, c);
+    matrix_empty(&d->x, d->features);
+}
+
+static void equals_scikit_learn(void **state) {
+    qn_cleanup(qn_json_free) json_t *cases = json_array();
+    for (int task = 0; task < 3; task++)
+        for (int weighted = 0; weighted < 2; weighted++)
+            for (int part = 0; part < 3; part++)
+                record(cases, (qn_task)task, weighted, task == QN_TASK_REGRESSION ? 0.5 : 0.01, part / 2.0);
+    char path[] = "/tmp/quern-linear-XXXXXX", command[1024];
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    FILE *file = fdopen(fd, "w");
+    qn_cleanup(qn_freep) char *text = qn_json_text(cases, QN_JSON_COMPACT);
+    assert_true(text && fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    snprintf(command, sizeof command, "env -u LD_PRELOAD /usr/bin/python3 '%s' %s",
+             QN_SOURCE_ROOT "/tests/learn/check_linear.py", path);
+    int status = system(command);
+    unlink(path);
+    if (WIFEXITED(status) && (WEXITSTATUS(status) == 77 || WEXITSTATUS(status) == 127)) {
+        print_message("# scikit-learn is not installed\n");
+        skip();
+    }
+    assert_int_equal(status, 0);
+}
+
+static void explains_saves_and_ignores_threads(void **state) {
+    for (int task = 0; task < 3; task++)
+        for (int l1 = 0; l1 < 2; l1++) {
+            qn_cleanup(qn_freep) data *d = qn_calloc(1, sizeof *d);
+            double raw[3 * N], again[3 * N], contrib[3 * N * (P + 1)], one[3];
+            qn_cleanup(qn_buf_done) qn_buf a = {0}, b = {0};
+            qn_job job = {.n_threads = 3};
+            data_init(d, (qn_task)task, true);
+            d->columns[2].num[5] = NAN;
+            qn_fit_input in = input_of(d, (qn_task)task, true);
+            const char *params = l1 ? "{\"l1_ratio\": 0.5}" : "{}";
+            qn_cleanup(qn_learner_free) qn_learner *m = fit(&in, params, NULL), *t = fit(&in, params, &job),
+                                                   *back = NULL;
+            assert_int_equal(m->family->save(m, &a, NULL), QN_OK);
+            assert_int_equal(t->family->save(t, &b, NULL), QN_OK);
+            assert_int_equal(a.len, b.len);
+            assert_memory_equal(a.data, b.data, a.len);
+            assert_int_equal(m->family->load(a.data, a.len, d->features, P, &back, NULL), QN_OK);
+            qn_learner_predict(m, &d->x, false, NULL, raw);
+            qn_learner_predict(back, &d->x, false, &job, again);
+            assert_memory_equal(raw, again, (size_t)m->n_outputs * N * sizeof(double));
+            assert_int_equal(m->family->explain(m, &d->x, 0, N, contrib, NULL), QN_OK);
+            for (int i = 0; i < N; i++) {
+                m->family->predict(m, &d->x, i, 1, one);
+                assert_memory_equal(one, raw + i * m->n_outputs, (size_t)m->n_outputs * sizeof(double));
+                for (int k = 0; k < m->n_outputs; k++) {
+                    double sum = 0;
+                    for (int j = 0; j <= P; j++)
+                        sum += contrib[(i * m->n_outputs + k) * (P + 1) + j];
+                    assert_true(fabs(sum - one[k]) <= 1e-9 * fmax(1, fabs(one[k])));
+                }
+            }
+            for (size_t n = 0; n < a.len; n++) {
+                qn_learner *cut = NULL;
+                assert_int_equal(m->family->load(a.data, n, d->features, P, &cut, NULL), QN_ERR_FORMAT);
+            }
+            double importance[P], sum = 0;
+            m->family->importance(m, importance);
+            for (int j = 0; j < P; j++)
+                sum += importance[j];
+            assert_true(fabs(sum - 1) < 1e-12);
+            matrix_empty(&d->x, d->features);
+        }
+}
+
+static void memory_failures(void **state) {
+    qn_cleanup(qn_freep) data *d = qn_calloc(1, sizeof *d);
+    const qn_family *family = NULL;
+    data_init(d, QN_TASK_MULTICLASS, true);
+    qn_fit_input in = input_of(d, QN_TASK_MULTICLASS, true);
+    assert_int_equal(qn_family_find("linear", &family, NULL), QN_OK);
+    for (int i = 0;; i++) {
+        qn_cleanup(qn_learner_free) qn_learner *m = NULL;
+        qn_mem_fail_after(i);
+        qn_status status = qn_learner_fit(family, NULL, &in, NULL, &m, NULL);
+        qn_mem_fail_after(-1);
+        if (status == QN_OK)
+            break;
+        assert_int_equal(status, QN_ERR_MEMORY);
+    }
+    matrix_empty(&d->x, d->features);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(equals_scikit_learn),
+        cmocka_unit_test(explains_saves_and_ignores_threads),
+        cmocka_unit_test(memory_failures),
+    };
+    return cmocka_run_group_tests_name("linear", tests, NULL, NULL);
+}
