@@ -198,7 +198,7 @@ static bool put_top(json_t *object, const qn__field *field) {
         if (n > 200) /* keep whole characters */
             for (n = 200; n > 0 && ((unsigned char)text.data[n] & 0xc0) == 0x80;)
                 n--;
-        good = text.status == QN_OK && json_array_append_new(list, entry) == 0 &&
+        good = json_array_append_new(list, entry) == 0 && text.status == QN_OK &&
                put(entry, "value", json_stringn(qn_buf_text(&text), n)) &&
                put(entry, "count", json_integer(field->top[i].count));
     }

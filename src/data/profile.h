@@ -12,13 +12,13 @@
  *           "histogram": {"edges": [<= 21 numbers], "counts": [...]},
  *        "top": [{"value": text, "count"}, <= 10] (numbers: only when few distinct values),
  *        text: "mean_length","mean_words",
- *        with a target: "association": {"measure": "auc|r2|accuracy_gain", "value"}}],
+ *        with a target: "association": {"measure": "auc|r2|accuracy_gain", "value", "pearson"}}],
  *    "classes": [{"label","count","share"}],
  *    "warnings": [{"kind","column": name or null,"severity": "info|warning|error","message"}]}
  *
- * Warning kinds: constant, all_missing, mostly_missing, id_like, duplicate_rows, leak_suspect, dominating,
- * missingness_leak, sum_leak, imbalance, date_as_text, target_missing, sentinel, duplicate_column,
- * high_cardinality. See README.md for how each is decided.
+ * Warning kinds: constant, all_missing, mostly_missing, id_like, duplicate_rows, imbalance, date_as_text,
+ * target_missing, sentinel, infinite, duplicate_column, high_cardinality, and leak_suspect, which also has
+ * "reason": copy, made_of, missingness, near_perfect or dominating. README.md says how each is decided.
  *
  * Counts, missing shares, min, max, mean and std are exact; quantiles, histograms and associations come
  * from a seeded sample when the table has more than max_rows rows. The same input gives the same JSON
