@@ -168,7 +168,7 @@ int32_t qn__bin_of(const qn__bin_feature *feature, double x) {
         return 0;
     while (n > 1) {
         int32_t half = n / 2;
-        at = at[half - 1] < x ? at + half : at;
+        at += half & -(int32_t)(at[half - 1] < x); /* no branch: half of them would be mispredicted */
         n -= half;
     }
     return (int32_t)(at - feature->upper) + (at[0] < x);
