@@ -77,7 +77,8 @@ static void put_entry(qn__page *page, const json_t *entry, scale all) {
     qn__html(
         page->out,
         "</td><td class=\"num\">%s</td><td class=\"num\">%s%s</td><td class=\"num\">%s</td></tr>\n",
-        qn__duration(qn__doc_number(entry, "train_s")).text, qn__number(row_us).text,
+        qn__duration(qn__doc_number(entry, "train_s")).text,
+        row_us < 0.05 ? "<0.1" : qn__fixed(row_us, row_us < 10).text,
         isfinite(row_us) ? " \xc2\xb5s" : "", qn__size(qn__doc_number(entry, "bytes")).text);
 }
 

@@ -172,7 +172,7 @@ static void put_dependence(qn__page *page, const json_t *item) {
     qn__page_chart(page, &chart,
                    rows ? json_pack("{s:o, s:s, s:s}", "table", rows, "y_title",
                                     is_share ? "probability" : "prediction", "y_format",
-                                    is_share ? ".0%" : "~s")
+                                    is_share ? ".2~%" : "~s")
                         : NULL);
 }
 
