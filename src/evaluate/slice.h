@@ -10,12 +10,13 @@
  *     "q": x, "flag": true}, ..]                    at most 50, by how much worse they are at least (the near
  *                                                    end of the interval), so wild small groups do not lead
  *
- * Intervals are value +- 1.96 standard errors, the errors from a bootstrap of the group (of at most 2000 of its
- * rows, scaled), for the 100 groups with the largest difference x root of n. Looking at many groups finds bad ones by chance: "q" is the p-value of "not worse than the
- * rest" adjusted for the number of groups looked at (Benjamini, Hochberg 1995); "flag" needs q < 0.05, an
- * interval of the difference that excludes 0 in the bad direction, and a group of at least 30 rows and 1 % of
- * all. Groups smaller than 30 rows are not listed; groups on which the metric is not defined (one class only)
- * neither. Of a column's groups the largest 64 are looked at. */
+ * Intervals are value +- 1.96 standard errors, from a bootstrap of the group (of at most 2000 of its
+ * rows, scaled), for the 100 groups with the largest difference x root of n. Looking at many groups
+ * finds bad ones by chance: "q" is the p-value of "not worse than the rest" adjusted for the number of
+ * groups looked at (Benjamini, Hochberg 1995); "flag" needs q < 0.05, an interval of the difference that
+ * excludes 0 in the bad direction, and a group of at least 30 rows and 1 % of all. Groups smaller than
+ * 30 rows are not listed; groups on which the metric is not defined (one class only) neither. Of a
+ * column's groups the largest 64 are looked at. */
 #ifndef QN_EVALUATE_SLICE_H
 #define QN_EVALUATE_SLICE_H
 
