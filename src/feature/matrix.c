@@ -26,7 +26,7 @@ static qn_status slab_new(qn_matrix *matrix, qn_error *err) {
     if (!slab)
         return qn_error_memory(err);
     matrix->slab = slab;
-    matrix->slab_bytes = total;
+    matrix->slab_bytes = total ? total : 1; /* no rows: columns still point here */
     for (int32_t i = 0; i < matrix->n_features; i++) {
         qn_matrix_column *column = &matrix->columns[i];
         if (matrix->features[i].kind == QN_FEATURE_NUMERIC) {
@@ -127,7 +127,7 @@ void *qn_matrix_block(qn_matrix *matrix, size_t n_items, size_t item_bytes) {
     void *data = qn_malloc_aligned(n_items, item_bytes);
     if (!data)
         return NULL;
-    blocks[matrix->n_blocks++] = (qn_matrix_slab){.data = data, .bytes = bytes};
+    blocks[matrix->n_blocks++] = (qn_matrix_slab){.data = data, .bytes = bytes ? bytes : 1};
     return data;
 }
 

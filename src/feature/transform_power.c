@@ -15,7 +15,7 @@ static const char *const forms[] = {"signed", "log1p", NULL};
 static const qn_param log_table[] = {
     {.name = "form", .kind = QN_PARAM_CHOICE, .offset = offsetof(log_params, form), .choices = forms,
      .preset = 0,
-     .help = "signed: sign(x) log(1 + |x|); log1p: log(1 + x), missing at -1 and below"},
+     .help = "signed: sign(x) log(1 + |x|); log1p: log(1 + x), about -36.7 at -1 and below"},
 };
 
 static qn_status log_fit(qn__state *state, const qn__values *in, int32_t n_in, const qn__fit *fit,
@@ -28,12 +28,13 @@ static qn_status log_apply(const qn__state *state, const qn__values *in, int32_t
                            qn_error *err) {
     const log_params *p = state->params;
     bool is_signed = strcmp(p->form, "signed") == 0;
+    const double above = nextafter(-1, 0);
     double *to = qn__out_numbers(out);
     if (!to)
         return qn_error_memory(err);
     for (int64_t i = 0; i < in->n_rows; i++) {
         double x = in->num[i];
-        to[i] = isnan(x) ? NAN : is_signed ? copysign(log1p(fabs(x)), x) : x > -1 ? log1p(x) : NAN;
+        to[i] = isnan(x) ? NAN : is_signed ? copysign(log1p(fabs(x)), x) : log1p(fmax(x, above));
     }
     return QN_OK;
 }
@@ -44,7 +45,7 @@ static qn_status log_load(qn__state *state, qn_reader *reader, qn_error *err) {
 }
 
 const qn__transform qn__transform_log = {
-    .name = "log", .aliases = "log1p", .help = "logarithm of 1 + x, for long tails",
+    .keeps = true, .name = "log", .aliases = "log1p", .help = "logarithm of 1 + x, for long tails",
     .accepts = QN__NUMBER, .gives = QN__NUMBER,
     .params = log_table, .n_params = sizeof log_table / sizeof log_table[0],
     .params_bytes = sizeof(log_params), .main_param = "form", .state_bytes = sizeof(qn__state),
