@@ -111,8 +111,8 @@ static void add_edges(json_t *cases, rows *r) {
     in.task = QN_TASK_REGRESSION;
     for (int kind = 0; kind < 3; kind++) {
         for (int i = 0; i < 6; i++) {
-            r->y[i] = kind ? 0.1 : i - 3;
-            r->scores[i] = kind == 1 ? 0.1 : i;
+            r->y[i] = kind ? 0.5 : i - 3;
+            r->scores[i] = kind == 1 ? 0.5 : i;
         }
         record(cases, "edge", &in);
     }
