@@ -1,4 +1,4 @@
-/* quern data profile. */
+/* quern data profile, quern data split. */
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "cli/command.h"
 #include "flow/look.h"
+#include "flow/run.h"
 
 static int terminal_width(void) {
     struct winsize size;
@@ -24,4 +25,14 @@ qn_status qn__cmd_data_profile(const qn_cli_args *args, qn_error *err) {
     qn_cleanup(qn_buf_done) qn_buf out = {0};
     qn_profile_text(look.profile, terminal_width(), &out);
     return qn__cli_print(&out, err);
+}
+
+qn_status qn__cmd_data_split(const qn_cli_args *args, qn_error *err) {
+    qn_run_options options = {.folder = args->folder, .config = qn__cli_value(args, "config"),
+                              .job = &args->job, .has_seed = args->has_seed, .seed = args->seed};
+    QN_TRY(qn_run_split_files(&options, args->arguments[0], err));
+    if (!args->json)
+        return QN_OK;
+    qn_cleanup(qn_json_free) json_t *json = json_pack("{s:s}", "folder", args->arguments[0]);
+    return json ? qn__cli_print_json(json, err) : qn_error_memory(err);
 }

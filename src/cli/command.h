@@ -72,6 +72,7 @@ qn_status qn__cli_print_json(const json_t *json, qn_error *err) QN_MUST_USE;
 qn_status qn__cmd_new(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_run(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_data_profile(const qn_cli_args *args, qn_error *err);
+qn_status qn__cmd_data_split(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_evaluate(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_predict(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_report(const qn_cli_args *args, qn_error *err);

@@ -28,6 +28,10 @@ static const qn_cli_option profile_options[] = {
     {"target", 'y', "COLUMN", NULL, "also measure every column against this one"},
 };
 
+static const qn_cli_option split_options[] = {
+    {"config", 'f', "FILE", NULL, "read FILE of the project folder instead of quern.yaml"},
+};
+
 static const qn_cli_option predict_options[] = {
     {"input", 'i', "FILE", NULL, "the rows to predict: any kind of file that a source can be"},
     {"output", 'o', "FILE", NULL, "where the predictions go, kind by its ending; - is standard output"},
@@ -79,6 +83,11 @@ static const qn_cli_command commands[] = {
                 "know the target too well, rare classes, dates kept as text.",
      .example = "quern data profile\nquern data profile customers.csv --target churned",
      .options = profile_options, .n_options = COUNT(profile_options), .run = qn__cmd_data_profile},
+    {.name = "data split", .arguments = "DIR", .min_arguments = 1, .max_arguments = 1,
+     .summary = "write the rows that a run trains, chooses and judges with as files",
+     .details = "Makes DIR with train.csv, validate.csv and test.csv, split as quern.yaml says: a benchmark set "
+                "on which other programs can be compared.",
+     .options = split_options, .n_options = COUNT(split_options), .run = qn__cmd_data_split},
     {.name = "evaluate", .arguments = "MODEL", .min_arguments = 1, .max_arguments = 1,
      .summary = "judge a model on labelled rows",
      .details = "MODEL is a .qn file, or NAME, NAME@ALIAS or NAME:VERSION of the project's registry. Gives "

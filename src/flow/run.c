@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "data/source.h"
 #include "flow/environment.h"
 #include "flow/run_int.h"
 #include "report/report.h"
@@ -82,8 +83,8 @@ static void set_job(qn_run_state *run) {
     run->job.memory_bytes = limit > 0 ? (size_t)limit : qn_mem_available_bytes() / 5 * 4;
 }
 
-/* The config, the workspace and the document with what is known at the beginning. */
-static qn_status run_begin(qn_run_state *run, qn_error *err) {
+/* The config and the workspace. */
+static qn_status open_project(qn_run_state *run, qn_error *err) {
     const char *name = run->options->config ? run->options->config : "quern.yaml";
     qn_cleanup(qn_freep) char *path = qn_path_join(run->options->folder, name);
     if (!path)
@@ -97,15 +98,13 @@ static qn_status run_begin(qn_run_state *run, qn_error *err) {
         QN_TRY(qn_config_set(run->config, "seed", text, err));
     }
     set_job(run);
-    QN_TRY(qn_workspace_open(run->options->folder, true, &run->workspace, err));
-    qn_cleanup(qn_json_free) json_t *config = qn_config_to_json(run->config);
-    qn_cleanup(qn_json_free) json_t *environment = qn_environment_json(run->options->folder);
-    if (!config || !environment)
-        return qn_error_memory(err);
-    json_object_set_new(environment, "threads", json_integer(qn_job_threads(&run->job)));
-    QN_TRY(qn_run_begin(run->workspace, run->config->project, config, environment, run->run_id, err));
+    return qn_workspace_open(run->options->folder, true, &run->workspace, err);
+}
+
+static qn_status new_document(qn_run_state *run, const json_t *config, const json_t *environment,
+                              qn_error *err) {
     run->document = json_pack(
-        "{s:s, s:s, s:s, s:s, s:{s:s, s:s?}, s:O, s:O, s:[], s:{}}", "run", run->run_id, "project",
+        "{s:s, s:s, s:s, s:s, s:{s:s, s:s?}, s:O*, s:O*, s:[], s:{}}", "run", run->run_id, "project",
         run->config->project, "started", run->started, "quern", QN_VERSION, "source", "path",
         run->config->data.source, "query", run->config->data.query, "config", config, "environment",
         environment, "warnings", "timings");
@@ -114,6 +113,17 @@ static qn_status run_begin(qn_run_state *run, qn_error *err) {
     run->warnings = json_object_get(run->document, "warnings");
     run->timings = json_object_get(run->document, "timings");
     return QN_OK;
+}
+
+/* The run's place in the books, and the document with what is known at the beginning. */
+static qn_status begin_books(qn_run_state *run, qn_error *err) {
+    qn_cleanup(qn_json_free) json_t *config = qn_config_to_json(run->config);
+    qn_cleanup(qn_json_free) json_t *environment = qn_environment_json(run->options->folder);
+    if (!config || !environment)
+        return qn_error_memory(err);
+    json_object_set_new(environment, "threads", json_integer(qn_job_threads(&run->job)));
+    QN_TRY(qn_run_begin(run->workspace, run->config->project, config, environment, run->run_id, err));
+    return new_document(run, config, environment, err);
 }
 
 /* The report and the document as objects, and the report where people find it. */
@@ -202,7 +212,9 @@ qn_status qn_run(const qn_run_options *options, json_t **ret_summary, qn_error *
     run->options = options;
     run->negatives_rate = 1;
     set_started(run);
-    qn_status status = run_begin(run, err);
+    qn_status status = open_project(run, err);
+    if (status == QN_OK)
+        status = begin_books(run, err);
     if (status == QN_OK)
         status = run_stages(run, ret_summary, err);
     if (status != QN_OK && run->run_id[0]) {
@@ -210,6 +222,45 @@ qn_status qn_run(const qn_run_options *options, json_t **ret_summary, qn_error *
         (void)!qn_run_end(run->workspace, run->run_id, status == QN_ERR_CANCELLED ? "cancelled" : "failed",
                           NULL, err->message, &ignored);
     }
+    run_done(run);
+    qn_freep(&run);
+    return status;
+}
+
+/* --- the parts as files ------------------------------------------------------------------------------- */
+
+static qn_status write_part(const qn_run_state *run, const qn_frame *frame, const char *folder,
+                            const char *name, qn_error *err) {
+    qn_cleanup(qn_freep) char *path = qn_path_join(folder, name);
+    qn_cleanup(qn_sink_free) qn_sink *sink = NULL;
+    if (!path)
+        return qn_error_memory(err);
+    QN_TRY(qn_sink_open(path, false, &sink, err));
+    QN_TRY(qn_sink_write(sink, frame, &run->job, err));
+    return qn_sink_finish(sink, err);
+}
+
+static qn_status split_files(qn_run_state *run, const char *folder, qn_error *err) {
+    qn_cleanup(qn_frame_free) qn_frame *train = NULL;
+    QN_TRY(open_project(run, err));
+    QN_TRY(new_document(run, NULL, NULL, err));
+    QN_TRY(qn__run_import(run, err));
+    QN_TRY(qn__run_split(run, err));
+    QN_TRY(qn_folder_make(folder, err));
+    QN_TRY(qn_frame_take(run->frame, run->split.train, run->split.n_train, &train, err));
+    QN_TRY(write_part(run, train, folder, "train.csv", err));
+    QN_TRY(write_part(run, run->validate.frame, folder, "validate.csv", err));
+    return write_part(run, run->test.frame, folder, "test.csv", err);
+}
+
+qn_status qn_run_split_files(const qn_run_options *options, const char *folder, qn_error *err) {
+    qn_run_state *run = qn_new(qn_run_state);
+    if (!run)
+        return qn_error_memory(err);
+    run->options = options;
+    run->negatives_rate = 1;
+    set_started(run);
+    qn_status status = split_files(run, folder, err);
     run_done(run);
     qn_freep(&run);
     return status;

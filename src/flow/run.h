@@ -27,4 +27,8 @@ typedef struct qn_run_options {
  * reference. A failed or cancelled run is in the workspace too, with its reason. Errors: all of them. */
 qn_status qn_run(const qn_run_options *options, json_t **ret_summary, qn_error *err) QN_MUST_USE;
 
+/* The rows that a run would train, choose and judge with, as train.csv, validate.csv and test.csv in `folder`:
+ * a benchmark set for other programs. */
+qn_status qn_run_split_files(const qn_run_options *options, const char *folder, qn_error *err) QN_MUST_USE;
+
 #endif

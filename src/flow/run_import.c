@@ -24,6 +24,8 @@ static qn_status snapshot(qn_run_state *run, qn_source *source, char **ret_path,
     QN_TRY(qn_object_adopt(run->workspace, temporary, hash, err));
     QN_TRY(qn_object_path(run->workspace, hash, ret_path, err));
     QN_TRY(qn_file_size(*ret_path, &bytes, err));
+    if (!run->run_id[0])
+        return QN_OK;
     return qn_run_add_artifact(run->workspace, run->run_id, "snapshot", hash, bytes, err);
 }
 

@@ -276,6 +276,16 @@ static qn_status judge_comparison(qn_run_state *run, qn_error *err) {
     return qn__run_note(run, "comparison", qn_steal(&list), err);
 }
 
+/* Groups are compared by a metric that does not move with a group's share of positives, as those of the
+ * precision family do. */
+static const qn_metric *slice_metric(const qn_run_state *run) {
+    static const char *const fine[] = {"log_loss", "brier", "roc_auc", "accuracy", "rmse", "mae", NULL};
+    for (int i = 0; fine[i]; i++)
+        if (strcmp(run->metric->name, fine[i]) == 0)
+            return run->metric;
+    return qn_metric_default(run->target.task);
+}
+
 static qn_status judge_slices(qn_run_state *run, qn_error *err) {
     if (!run->config->evaluate.slices)
         return QN_OK;
@@ -290,12 +300,13 @@ static qn_status judge_slices(qn_run_state *run, qn_error *err) {
         .columns = run->inputs,
         .n_columns = run->n_inputs,
         .eval = qn__run_eval_input(run, &run->test, run->test.scores),
-        .metric = run->metric,
+        .metric = slice_metric(run),
         .money = money,
         .n_rounds = 100,
         .seed = seed(run),
     };
     QN_TRY(qn_slices_find(&input, &run->job, &slices, err));
+    QN_TRY(qn__run_note(run, "slices_metric", json_string(input.metric->name), err));
     return qn__run_note(run, "slices", slices, err);
 }
 
