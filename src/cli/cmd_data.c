@@ -14,6 +14,21 @@ static int terminal_width(void) {
     return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 110;
 }
 
+static const char *text_of(const json_t *object, const char *key) {
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
+
+void qn__cli_put_data_warnings(const json_t *warnings, qn_buf *out) {
+    size_t i;
+    const json_t *warning;
+    json_array_foreach(warnings, i, warning) {
+        const char *column = text_of(warning, "column");
+        qn_buf_printf(out, "%s: %s%s%s\n", text_of(warning, "severity"), column, *column ? ": " : "",
+                      text_of(warning, "message"));
+    }
+}
+
 qn_status qn__cmd_data_profile(const qn_cli_args *args, qn_error *err) {
     const char *file = args->n_arguments ? args->arguments[0] : qn__cli_value(args, "source");
     qn_look_options options = {.folder = args->folder, .source = file,
@@ -21,10 +36,10 @@ qn_status qn__cmd_data_profile(const qn_cli_args *args, qn_error *err) {
     qn_cleanup(qn_look_done) qn_look look = {0};
     QN_TRY(qn_look_at(&options, &look, err));
     if (args->json)
-        return qn__cli_print_json(look.profile, err);
+        return qn__cli_print_json(args, look.profile, err);
     qn_cleanup(qn_buf_done) qn_buf out = {0};
     qn_profile_text(look.profile, terminal_width(), &out);
-    return qn__cli_print(&out, err);
+    return qn__cli_print(args, &out, err);
 }
 
 qn_status qn__cmd_data_split(const qn_cli_args *args, qn_error *err) {
@@ -34,5 +49,5 @@ qn_status qn__cmd_data_split(const qn_cli_args *args, qn_error *err) {
     if (!args->json)
         return QN_OK;
     qn_cleanup(qn_json_free) json_t *json = json_pack("{s:s}", "folder", args->arguments[0]);
-    return json ? qn__cli_print_json(json, err) : qn_error_memory(err);
+    return json ? qn__cli_print_json(args, json, err) : qn_error_memory(err);
 }

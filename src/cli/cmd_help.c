@@ -96,5 +96,5 @@ qn_status qn__cmd_help(const qn_cli_args *args, qn_error *err) {
         QN_FAIL_IF(!known || second, err, QN_ERR_USAGE, "no help on '%s%s%s': 'quern help' lists the commands",
                    first, second ? " " : "", second ? second : "");
     }
-    return qn__cli_print(&out, err);
+    return qn__cli_print(args, &out, err);
 }

@@ -58,7 +58,7 @@ qn_status qn__cmd_models_list(const qn_cli_args *args, qn_error *err) {
     QN_TRY(qn_registry_list(workspace, args->n_arguments ? args->arguments[0] : NULL, &models, err));
     if (args->json) {
         qn_cleanup(qn_json_free) json_t *json = json_pack("{s:O}", "models", models);
-        return json ? qn__cli_print_json(json, err) : qn_error_memory(err);
+        return json ? qn__cli_print_json(args, json, err) : qn_error_memory(err);
     }
     qn_cleanup(qn_buf_done) qn_buf out = {0};
     qn_cleanup(qn__table_done) qn_table table = {0};
@@ -71,7 +71,7 @@ qn_status qn__cmd_models_list(const qn_cli_args *args, qn_error *err) {
         qn__table_write(&table, &out);
     else
         qn_buf_put_text(&out, "No models yet: 'quern run' registers one.\n");
-    return qn__cli_print(&out, err);
+    return qn__cli_print(args, &out, err);
 }
 
 /* --- show -------------------------------------------------------------------------------------------- */
@@ -161,7 +161,7 @@ qn_status qn__cmd_models_show(const qn_cli_args *args, qn_error *err) {
     if (args->json) {
         qn_cleanup(qn_json_free) json_t *json = json_pack("{s:O, s:O*, s:s}", "manifest", manifest,
                                                           "registry", entry, "file", path);
-        return json ? qn__cli_print_json(json, err) : qn_error_memory(err);
+        return json ? qn__cli_print_json(args, json, err) : qn_error_memory(err);
     }
     qn_cleanup(qn_buf_done) qn_buf out = {0};
     put_lineage(entry, manifest, &out);
@@ -169,7 +169,7 @@ qn_status qn__cmd_models_show(const qn_cli_args *args, qn_error *err) {
     QN_TRY(put_metrics(json_object_get(json_object_get(manifest, "about"), "metrics"), &out, err));
     qn_buf_put_char(&out, '\n');
     QN_TRY(put_inputs(manifest, &out, err));
-    return qn__cli_print(&out, err);
+    return qn__cli_print(args, &out, err);
 }
 
 /* --- promote, rollback ------------------------------------------------------------------------------- */
@@ -183,11 +183,11 @@ static qn_status say_moved(const qn_cli_args *args, const char *name, int64_t ve
     if (args->json) {
         qn_cleanup(qn_json_free) json_t *json = json_pack("{s:s, s:I, s:s}", "name", name, "version",
                                                           (json_int_t)version, "alias", alias_of(args));
-        return json ? qn__cli_print_json(json, err) : qn_error_memory(err);
+        return json ? qn__cli_print_json(args, json, err) : qn_error_memory(err);
     }
     qn_cleanup(qn_buf_done) qn_buf out = {0};
     qn_buf_printf(&out, "%s@%s is version %lld\n", name, alias_of(args), (long long)version);
-    return qn__cli_print(&out, err);
+    return qn__cli_print(args, &out, err);
 }
 
 qn_status qn__cmd_models_promote(const qn_cli_args *args, qn_error *err) {
@@ -221,7 +221,7 @@ qn_status qn__cmd_models_diff(const qn_cli_args *args, qn_error *err) {
     QN_TRY(open_workspace(args, &workspace, err));
     QN_TRY(qn_registry_diff(workspace, args->arguments[0], args->arguments[1], &diff, err));
     if (args->json)
-        return qn__cli_print_json(diff, err);
+        return qn__cli_print_json(args, diff, err);
     qn_cleanup(qn_buf_done) qn_buf out = {0};
     qn_cleanup(qn__table_done) qn_table table = {0};
     char header[256];
@@ -240,7 +240,7 @@ qn_status qn__cmd_models_diff(const qn_cli_args *args, qn_error *err) {
         qn_buf_put_text(&out, "The two are the same file, byte for byte.\n");
     else
         qn__table_write(&table, &out);
-    return qn__cli_print(&out, err);
+    return qn__cli_print(args, &out, err);
 }
 
 qn_status qn__cmd_models_history(const qn_cli_args *args, qn_error *err) {
@@ -250,7 +250,7 @@ qn_status qn__cmd_models_history(const qn_cli_args *args, qn_error *err) {
     QN_TRY(qn_ledger_list(workspace, args->n_arguments ? args->arguments[0] : NULL, &events, err));
     if (args->json) {
         qn_cleanup(qn_json_free) json_t *json = json_pack("{s:O}", "events", events);
-        return json ? qn__cli_print_json(json, err) : qn_error_memory(err);
+        return json ? qn__cli_print_json(args, json, err) : qn_error_memory(err);
     }
     qn_cleanup(qn_buf_done) qn_buf out = {0};
     qn_cleanup(qn__table_done) qn_table table = {0};
@@ -270,5 +270,5 @@ qn_status qn__cmd_models_history(const qn_cli_args *args, qn_error *err) {
         qn__table_cell(&table, "%.300s", text ? text : "");
     }
     qn__table_write(&table, &out);
-    return qn__cli_print(&out, err);
+    return qn__cli_print(args, &out, err);
 }

@@ -107,16 +107,13 @@ static qn_status say_made(const qn_cli_args *args, const char *folder, const cha
             json_pack("{s:s, s:s, s:s, s:I, s:O}", "config", path, "target", look->target.name, "kind",
                       qn_task_name(look->target.task), "rows", (json_int_t)look->frame->n_rows, "warnings",
                       json_object_get(look->profile, "warnings"));
-        return json ? qn__cli_print_json(json, err) : qn_error_memory(err);
+        return json ? qn__cli_print_json(args, json, err) : qn_error_memory(err);
     }
     qn_cleanup(qn_buf_done) qn_buf out = {0};
-    size_t i;
-    const json_t *warning;
-    json_array_foreach(json_object_get(look->profile, "warnings"), i, warning)
-        qn_buf_printf(&out, "%s: %s\n", text_of(warning, "severity"), text_of(warning, "message"));
+    qn__cli_put_data_warnings(json_object_get(look->profile, "warnings"), &out);
     qn_buf_printf(&out, "\nWrote %s: read it, change what you know better, then\n    cd %s && quern run\n",
                   path, folder);
-    return qn__cli_print(&out, err);
+    return qn__cli_print(args, &out, err);
 }
 
 qn_status qn__cmd_new(const qn_cli_args *args, qn_error *err) {

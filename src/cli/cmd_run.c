@@ -104,8 +104,9 @@ static qn_status put_summary(const json_t *summary, qn_buf *out, qn_error *err) 
     put_quality(summary, out);
     put_value(summary, out);
     put_registration(summary, out);
+    qn__cli_put_data_warnings(json_object_get(summary, "data_warnings"), out);
     json_array_foreach(json_object_get(summary, "warnings"), i, warning)
-        qn_buf_printf(out, "Warning: %s\n", json_string_value(warning));
+        qn_buf_printf(out, "warning: %s\n", json_string_value(warning));
     qn_buf_printf(out, "Report: %s\n", json_string_value(json_object_get(summary, "report")));
     return QN_OK;
 }
@@ -123,11 +124,11 @@ qn_status qn__cmd_run(const qn_cli_args *args, qn_error *err) {
     qn_cleanup(qn_json_free) json_t *summary = NULL;
     QN_TRY(qn_run(&options, &summary, err));
     if (args->json)
-        return qn__cli_print_json(summary, err);
+        return qn__cli_print_json(args, summary, err);
     qn_cleanup(qn_buf_done) qn_buf out = {0};
     QN_TRY(chosen_row(summary) ? put_summary(summary, &out, err)
                                : qn_error_set(err, QN_ERR_INTERNAL, "the run chose no model"));
-    return qn__cli_print(&out, err);
+    return qn__cli_print(args, &out, err);
 }
 
 /* The report of a run: beside the objects where people find it, written again from its object if it is gone. */
@@ -181,10 +182,10 @@ qn_status qn__cmd_report(const qn_cli_args *args, qn_error *err) {
     QN_TRY(find_report(workspace, args->n_arguments ? args->arguments[0] : "last", &path, err));
     if (args->json) {
         qn_cleanup(qn_json_free) json_t *json = json_pack("{s:s}", "report", path);
-        return json ? qn__cli_print_json(json, err) : qn_error_memory(err);
+        return json ? qn__cli_print_json(args, json, err) : qn_error_memory(err);
     }
     qn_cleanup(qn_buf_done) qn_buf out = {0};
     qn_buf_printf(&out, "%s\n", path);
-    QN_TRY(qn__cli_print(&out, err));
+    QN_TRY(qn__cli_print(args, &out, err));
     return qn__cli_value(args, "open") ? open_in_browser(path, err) : QN_OK;
 }

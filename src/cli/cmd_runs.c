@@ -45,7 +45,7 @@ qn_status qn__cmd_runs_list(const qn_cli_args *args, qn_error *err) {
     QN_TRY(qn_run_list(workspace, limit, &runs, err));
     if (args->json) {
         qn_cleanup(qn_json_free) json_t *json = json_pack("{s:O}", "runs", runs);
-        return json ? qn__cli_print_json(json, err) : qn_error_memory(err);
+        return json ? qn__cli_print_json(args, json, err) : qn_error_memory(err);
     }
     qn_cleanup(qn_buf_done) qn_buf out = {0};
     qn_cleanup(qn__table_done) qn_table table = {0};
@@ -58,7 +58,7 @@ qn_status qn__cmd_runs_list(const qn_cli_args *args, qn_error *err) {
         qn__table_write(&table, &out);
     else
         qn_buf_put_text(&out, "No runs yet: 'quern run' makes one.\n");
-    return qn__cli_print(&out, err);
+    return qn__cli_print(args, &out, err);
 }
 
 qn_status qn__cmd_runs_show(const qn_cli_args *args, qn_error *err) {
@@ -67,11 +67,11 @@ qn_status qn__cmd_runs_show(const qn_cli_args *args, qn_error *err) {
     QN_TRY(open_workspace(args, &workspace, err));
     QN_TRY(qn_run_get(workspace, args->arguments[0], &run, err));
     if (args->json)
-        return qn__cli_print_json(run, err);
+        return qn__cli_print_json(args, run, err);
     qn_cleanup(qn_buf_done) qn_buf out = {0};
     qn_json_write(run, QN_JSON_PRETTY, &out);
     qn_buf_put_char(&out, '\n');
-    return qn__cli_print(&out, err);
+    return qn__cli_print(args, &out, err);
 }
 
 /* --- compare ----------------------------------------------------------------------------------------- */
@@ -140,7 +140,7 @@ qn_status qn__cmd_runs_compare(const qn_cli_args *args, qn_error *err) {
     if (!result)
         return qn_error_memory(err);
     if (args->json)
-        return qn__cli_print_json(result, err);
+        return qn__cli_print_json(args, result, err);
     qn_cleanup(qn_buf_done) qn_buf out = {0};
     qn_cleanup(qn__table_done) qn_table table = {0};
     char header[256];
@@ -157,7 +157,7 @@ qn_status qn__cmd_runs_compare(const qn_cli_args *args, qn_error *err) {
         qn__table_json(&table, json_object_get(item, "change"), 3);
     }
     qn__table_write(&table, &out);
-    return qn__cli_print(&out, err);
+    return qn__cli_print(args, &out, err);
 }
 
 /* --- check ------------------------------------------------------------------------------------------- */
@@ -170,7 +170,7 @@ qn_status qn__cmd_check(const qn_cli_args *args, qn_error *err) {
     const json_t *problems = json_object_get(report, "problems"), *item;
     size_t i, n = json_array_size(problems);
     if (args->json) {
-        QN_TRY(qn__cli_print_json(report, err));
+        QN_TRY(qn__cli_print_json(args, report, err));
     } else {
         qn_cleanup(qn_buf_done) qn_buf out = {0};
         char bytes[QN_DOUBLE_TEXT];
@@ -184,7 +184,7 @@ qn_status qn__cmd_check(const qn_cli_args *args, qn_error *err) {
                       (long long)json_integer_value(json_object_get(report, "runs")),
                       (long long)json_integer_value(json_object_get(report, "models")),
                       n ? "NOT sound" : "all sound");
-        QN_TRY(qn__cli_print(&out, err));
+        QN_TRY(qn__cli_print(args, &out, err));
     }
     QN_FAIL_IF(n > 0, err, QN_ERR_FORMAT, "the workspace has %zu problem%s", n, n > 1 ? "s" : "");
     return QN_OK;

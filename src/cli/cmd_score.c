@@ -1,5 +1,6 @@
 /* quern predict, quern evaluate. */
 #include <math.h>
+#include <signal.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -55,6 +56,8 @@ qn_status qn__cmd_predict(const qn_cli_args *args, qn_error *err) {
         options.output = "-";
     bool to_screen = strcmp(options.output, "-") == 0;
     options.json = args->json && to_screen;
+    if (to_screen)
+        signal(SIGPIPE, SIG_DFL); /* `| head` is enough of it: end without a word, as other programs do */
     if (qn__cli_value(args, "columns")) {
         list = qn_strdup(qn__cli_value(args, "columns"));
         if (!list)
@@ -70,7 +73,7 @@ qn_status qn__cmd_predict(const qn_cli_args *args, qn_error *err) {
         return QN_OK;
     qn_cleanup(qn_json_free) json_t *json =
         json_pack("{s:I, s:s}", "rows", (json_int_t)n_rows, "output", options.output);
-    return json ? qn__cli_print_json(json, err) : qn_error_memory(err);
+    return json ? qn__cli_print_json(args, json, err) : qn_error_memory(err);
 }
 
 static qn_status put_judgement(const json_t *result, qn_buf *out, qn_error *err) {
@@ -118,9 +121,9 @@ qn_status qn__cmd_evaluate(const qn_cli_args *args, qn_error *err) {
         const char *task = qn_task_name(qn_model_target(model)->task);
         json_object_set_new(result, "task", json_string(task));
         json_object_set_new(result, "model", json_pack("{s:s}", "file", path));
-        return qn__cli_print_json(result, err);
+        return qn__cli_print_json(args, result, err);
     }
     qn_cleanup(qn_buf_done) qn_buf out = {0};
     QN_TRY(put_judgement(result, &out, err));
-    return qn__cli_print(&out, err);
+    return qn__cli_print(args, &out, err);
 }

@@ -49,24 +49,27 @@ static void say_error(const qn_cli_args *args, const qn_error *err) {
             json_object_set_new(json_object_get(json, "error"), "row", json_integer(err->row));
         if (json && err->column[0])
             json_object_set_new(json_object_get(json, "error"), "column", json_string(err->column));
-        if (json && qn__cli_print_json(json, NULL) == QN_OK)
+        if (json && qn__cli_print_json(args, json, NULL) == QN_OK)
             return;
     }
     fprintf(stderr, "quern: %s\n", err->message);
 }
 
-qn_status qn__cli_print(const qn_buf *text, qn_error *err) {
+qn_status qn__cli_print(const qn_cli_args *args, const qn_buf *text, qn_error *err) {
     QN_TRY(qn_buf_status(text, err));
+    if (args->job.user)
+        qn__display_end_stage(args->job.user);
+    signal(SIGPIPE, SIG_DFL); /* the work is done: nothing is lost */
     if (fwrite(text->data ? text->data : "", 1, text->len, stdout) != text->len || fflush(stdout) != 0)
         return qn_error_errno(err, "write", "standard output");
     return QN_OK;
 }
 
-qn_status qn__cli_print_json(const json_t *json, qn_error *err) {
+qn_status qn__cli_print_json(const qn_cli_args *args, const json_t *json, qn_error *err) {
     qn_cleanup(qn_buf_done) qn_buf out = {0};
     qn_json_write(json, isatty(STDOUT_FILENO) ? QN_JSON_PRETTY : QN_JSON_COMPACT, &out);
     qn_buf_put_char(&out, '\n');
-    return qn__cli_print(&out, err);
+    return qn__cli_print(args, &out, err);
 }
 
 static qn_status show_help(const qn_cli_args *args, qn_error *err) {
@@ -75,7 +78,7 @@ static qn_status show_help(const qn_cli_args *args, qn_error *err) {
         qn__cli_group_help(args->arguments[0], &out);
     else
         qn__cli_help(args->command, &out);
-    return qn__cli_print(&out, err);
+    return qn__cli_print(args, &out, err);
 }
 
 static qn_status run_command(qn_cli_args *args, qn_error *err) {
@@ -86,7 +89,8 @@ static qn_status run_command(qn_cli_args *args, qn_error *err) {
                          .on_progress = qn__display_progress,
                          .user = &display};
     qn_status status = args->command->run(args, err);
-    qn__display_done(&display);
+    qn__display_done(&display, status == QN_OK);
+    args->job = (qn_job){0};
     return status;
 }
 

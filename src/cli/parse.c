@@ -200,10 +200,10 @@ static qn_status check_arguments(const qn_cli_args *args, qn_error *err) {
         return QN_OK;
     const char *usage = command->arguments ? command->arguments : "";
     QN_FAIL_IF(args->n_arguments < command->min_arguments, err, QN_ERR_USAGE,
-               "'quern %s' needs %s: usage: quern %s %s", command->name, usage, command->name, usage);
+               "'quern %s' needs %s: quern %s %s", command->name, usage, command->name, usage);
     QN_FAIL_IF(args->n_arguments > command->max_arguments, err, QN_ERR_USAGE,
-               "'quern %s' takes no argument '%s': usage: quern %s %s", command->name,
-               args->arguments[command->max_arguments], command->name, usage);
+               "'quern %s' takes no argument '%s': quern %s%s%s", command->name,
+               args->arguments[command->max_arguments], command->name, *usage ? " " : "", usage);
     return QN_OK;
 }
 

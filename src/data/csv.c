@@ -411,7 +411,7 @@ qn_status qn__source_explain(const qn_source *source, qn_status status, qn_error
                                "a quote (%s) begins and does not end with the field",
                                source->dialect.quote);
     if (strstr(why, "Maximum line size") || strstr(why, "maximum_object_size"))
-        return qn_error_set_at(err, QN_ERR_LIMIT, where, row, NULL,
+        return qn_error_set_at(err, QN_ERR_DATA, where, row, NULL,
                                "it is longer than the limit of %zu MiB for one row (or a quote does not end)",
                                QN_LIMIT_FIELD_BYTES >> 20);
     text_between(why, "converting column \"", "\". Could not", column, sizeof column);

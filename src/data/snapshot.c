@@ -41,7 +41,7 @@ qn_status qn_source_snapshot(qn_source *source, const char *folder, const qn_job
     qn__sql_text(&sql, types);
     qn_buf_put_text(&sql, "})");
     QN_TRY(qn_buf_status(&sql, err));
-    qn_job_progress(job, "snapshot", 0, 0, NULL);
+    qn_job_progress(job, "import", 0, 0, NULL);
     QN_TRY(qn__db_run(&source->db, "SET threads = 1", NULL, err)); /* one order of row groups */
     int64_t n_rows = 0;
     const qn_status status = qn__db_numbers(&source->db, sql.data, job, &n_rows, 1, err);

@@ -137,7 +137,7 @@ static qn_status run_made(qn_source *source, const char *before, qn_buf *call, c
 }
 
 /* Columns that look whole in the first rows are loaded as DOUBLE, because DuckDB would silently round
- * a 1.5 that comes later; *ret_types then has them and the texts that the user states. */
+ * a 1.5 that comes later, truth values as text; *ret_stated then has them and the texts that the user states. */
 static qn_status plan_load(qn_source *source, const qn__stated *stated, const qn_job *job,
                            qn__stated *ret_stated, qn_source_column_type *types, qn__names *ret_whole,
                            qn_error *err) {
@@ -153,6 +153,8 @@ static qn_status plan_load(qn_source *source, const qn__stated *stated, const qn
     QN_TRY(qn_buf_status(&call, err));
     QN_TRY(qn__describe(&source->db, call.data, job, &names, &found, err));
     for (size_t j = 0; j < names.n && j < source->names.n; j++) {
+        if (strcmp(found.items[j], "BOOLEAN") == 0) /* DuckDB takes yes, no, t and f too: the words would be lost */
+            types[n++] = (qn_source_column_type){source->names.items[j], QN_TYPE_CATEGORY};
         if (strcmp(found.items[j], "BIGINT") != 0)
             continue;
         types[n++] = (qn_source_column_type){source->names.items[j], QN_TYPE_F64};

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -28,6 +29,36 @@ void qn_source_options_of(const qn_config *config, const char *path, qn_source_c
         .types = types,
         .n_types = n,
     };
+}
+
+static bool is_truth(const qn_schema *schema, const char *name) {
+    for (int32_t i = 0; name && i < schema->n_columns; i++)
+        if (strcmp(schema->columns[i].name, name) == 0)
+            return schema->columns[i].type == QN_TYPE_BOOL;
+    return false;
+}
+
+qn_status qn_source_open_labelled(const qn_source_options *options, const char *target, const qn_job *job,
+                                  qn_source **ret_source, qn_error *err) {
+    qn_cleanup(qn_source_free) qn_source *source = NULL;
+    QN_TRY(qn_source_open(options, job, &source, err));
+    if (is_truth(qn_source_schema(source), target)) {
+        qn_cleanup(qn_freep) qn_source_column_type *types =
+            qn_new_array(qn_source_column_type, options->n_types + 1);
+        if (!types)
+            return qn_error_memory(err);
+        qn_source_options as_text = *options;
+        types[as_text.n_types = 0] = (qn_source_column_type){target, QN_TYPE_CATEGORY};
+        for (size_t i = 0; i < options->n_types; i++)
+            if (strcmp(options->types[i].name, target) != 0)
+                types[++as_text.n_types] = options->types[i];
+        as_text.n_types++;
+        as_text.types = types;
+        qn_source_free(&source);
+        QN_TRY(qn_source_open(&as_text, job, &source, err));
+    }
+    *ret_source = qn_steal(&source);
+    return QN_OK;
 }
 
 void qn_look_done(qn_look *look) {
@@ -74,7 +105,8 @@ static qn_status read_frame(const qn_look_options *options, const qn_config *con
         QN_TRY(qn_expand_path("data.source", config->data.source, &path, err));
         qn_source_options_of(config, path, types, &source_options);
     }
-    QN_TRY(qn_source_open(&source_options, options->job, &source, err));
+    const char *target = options->target || !config ? options->target : config->task.target;
+    QN_TRY(qn_source_open_labelled(&source_options, target, options->job, &source, err));
     return read_rows(source, options->job, ret_frame, err);
 }
 
@@ -82,7 +114,7 @@ qn_status qn_look_at(const qn_look_options *options, qn_look *ret_look, qn_error
     qn_cleanup(qn_config_free) qn_config *config = NULL;
     qn_cleanup(qn_look_done) qn_look look = {0};
     qn_cleanup(qn_freep) double *y = NULL;
-    qn_job_progress(options->job, "look", 0, 0, NULL);
+    qn_job_progress(options->job, "import", 0, 0, NULL);
     if (!options->source)
         QN_TRY(read_config(options->folder, &config, err));
     QN_TRY(read_frame(options, config, &look.frame, err));

@@ -28,4 +28,9 @@ void qn_look_done(qn_look *look);
 void qn_source_options_of(const qn_config *config, const char *path, qn_source_column_type *types,
                           qn_source_options *ret_options);
 
+/* Opens a source whose target keeps its words: a target that reads as truth values is taken as text, so that
+ * classes, predictions and labelled files say True and False when the data does. `target` may be NULL. */
+qn_status qn_source_open_labelled(const qn_source_options *options, const char *target, const qn_job *job,
+                                  qn_source **ret_source, qn_error *err) QN_MUST_USE;
+
 #endif

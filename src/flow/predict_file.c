@@ -209,13 +209,16 @@ static qn_status grow(judged_rows *rows, int64_t more, bool with_value, qn_error
     return QN_OK;
 }
 
-static qn_status add_chunk(const qn_model *model, const qn_value_spec *value, const qn_frame *frame,
-                           const qn_job *job, judged_rows *rows, qn_error *err) {
+static qn_status add_chunk(const qn_model *model, const char *input, const qn_value_spec *value,
+                           const qn_frame *frame, const qn_job *job, judged_rows *rows, qn_error *err) {
     qn_cleanup(qn_freep) double *y = NULL;
     qn_cleanup(qn_freep) double *scores = NULL;
     qn_cleanup(qn_freep) double *payoffs = NULL;
     size_t k = (size_t)rows->n_outputs;
-    QN_TRY(qn_target_values(frame, qn_model_target(model), &y, err));
+    qn_status status = qn_target_values(frame, qn_model_target(model), &y, err);
+    if (status == QN_ERR_DATA)
+        qn_error_prefix(err, "%s", input);
+    QN_TRY(status);
     QN_TRY(score_frame(model, frame, job, &scores, err));
     if (value)
         QN_TRY(qn_value_payoffs(value, frame, NULL, frame->n_rows, &payoffs, err));
@@ -322,7 +325,7 @@ qn_status qn_judge_file(const qn_model *model, const qn_judge_options *options, 
         QN_TRY(qn_source_next(source, CHUNK_ROWS, job, &frame, err));
         if (!frame)
             break;
-        QN_TRY(add_chunk(model, value, frame, job, &rows, err));
+        QN_TRY(add_chunk(model, options->input, value, frame, job, &rows, err));
         qn_job_progress(job, "score", (double)rows.n, 0, NULL);
     }
     QN_FAIL_IF(rows.n == 0, err, QN_ERR_DATA, "%s has no row with a %s", options->input,

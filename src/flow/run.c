@@ -164,6 +164,9 @@ static json_t *summary_of(const qn_run_state *run, const char *report) {
         if (!part || json_object_set(summary, parts[i], part) != 0)
             continue;
     }
+    json_t *found = json_object_get(json_object_get(d, "profile"), "warnings");
+    if (summary && found)
+        json_object_set(summary, "data_warnings", found);
     json_t *value = json_object_get(d, "value");
     if (summary && value) { /* the summary's short form: the curve stays in the document */
         const json_t *test = json_object_get(value, "test");

@@ -14,6 +14,21 @@ double qn__run_loss(const qn_run_state *run, double metric) {
     return greater ? -metric : metric;
 }
 
+/* Says so when there is nothing to be proud of. */
+static void warn_when_no_better(qn_run_state *run) {
+    const qn_run_candidate *chosen = &run->candidates[run->chosen];
+    for (int i = 0; i < run->n_candidates; i++) {
+        const qn_run_candidate *other = &run->candidates[i];
+        if (other->family->is_baseline &&
+            qn__run_loss(run, other->metric) <= qn__run_loss(run, chosen->metric)) {
+            qn__run_warn(run, "%s does no better than the baseline %s on the %lld validation rows: the columns may "
+                         "hold too little about %s", chosen->family->name, other->family->name,
+                         (long long)run->validate.n, run->target.name);
+            return;
+        }
+    }
+}
+
 static qn_status choose_candidate(qn_run_state *run, qn_error *err) {
     int best = -1;
     for (int i = 0; i < run->n_candidates; i++) {
@@ -29,6 +44,7 @@ static qn_status choose_candidate(qn_run_state *run, qn_error *err) {
                "no family keeps the limits: %s %s; loosen train.limits, or make the models smaller",
                run->candidates[0].family->name, run->candidates[0].refused);
     run->chosen = best;
+    warn_when_no_better(run);
     return QN_OK;
 }
 

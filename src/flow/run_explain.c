@@ -77,7 +77,6 @@ qn_status qn__run_explain(qn_run_state *run, qn_error *err) {
         QN_TRY(qn_dependence_make(&input, top, n, output_to_show(run), &run->job, &dependence, err));
         QN_TRY(qn__run_note(run, "dependence", dependence, err));
     }
-    qn_job_progress(&run->job, "importance", 1, 1, NULL);
     qn__run_time(run, "explain_s");
     return QN_OK;
 }

@@ -88,7 +88,7 @@ static qn_status read_frame(qn_run_state *run, const char *key, const char *sour
         return qn_error_memory(err);
     QN_TRY(qn_expand_path(key, source_path, &expanded, err));
     qn_source_options_of(run->config, expanded, types, &options);
-    QN_TRY(qn_source_open(&options, &run->job, &source, err));
+    QN_TRY(qn_source_open_labelled(&options, run->config->task.target, &run->job, &source, err));
     QN_TRY(snapshot(run, source, &path, ret_n_rows, err));
     qn_source_free(&source);
     QN_TRY(choose_rows(run, path, *ret_n_rows, &rows, &n, err));

@@ -78,14 +78,29 @@ static bool beats_champion(const qn_run_state *run, const json_t *comparison, ch
     return better;
 }
 
+/* The version that holds the alias, 0 when none does. */
+static int64_t holder_of_alias(const qn_run_state *run) {
+    qn_cleanup(qn_freep) char *reference =
+        qn_format("%s@%s", run->config->registry.name, run->config->registry.alias);
+    qn_cleanup(qn_json_free) json_t *entry = NULL;
+    if (!reference || qn_registry_get(run->workspace, reference, &entry, NULL) != QN_OK)
+        return 0;
+    return json_integer_value(json_object_get(entry, "version"));
+}
+
 static void decide(const qn_run_state *run, bool *ret_promote, char *why, size_t size) {
     const char *when = run->config->registry.when;
     const json_t *comparison = champion_comparison(run);
+    int64_t holder = holder_of_alias(run);
     if (strcmp(when, "always") == 0) {
         *ret_promote = true;
         snprintf(why, size, "register.when is always");
     } else if (comparison) {
         *ret_promote = beats_champion(run, comparison, why, size);
+    } else if (holder) {
+        *ret_promote = false;
+        snprintf(why, size, "version %lld, the %s, cannot be judged on these rows (see the warnings): to put the "
+                 "new one in its place, quern models promote", (long long)holder, run->config->registry.alias);
     } else {
         *ret_promote = true;
         snprintf(why, size, "there is no %s to compare with yet", run->config->registry.alias);
@@ -151,6 +166,8 @@ qn_status qn__run_register(qn_run_state *run, qn_error *err) {
     int64_t version = same_bytes_version(run);
     if (version) {
         snprintf(why, sizeof why, "the same model, byte for byte, as version %lld", (long long)version);
+        json_object_set_new(json_object_get(run->document, "model"), "name", json_string(name));
+        json_object_set_new(json_object_get(run->document, "model"), "version", json_integer(version));
         return note_registration(run, version, false, why, err);
     }
     decide(run, &promote, why, sizeof why);

@@ -427,20 +427,22 @@ static double valid_loss(fit *f) {
 
 /* Measures the round and tells of it; true when it is time to stop. */
 static bool end_round(fit *f, int64_t round) {
-    char note[64] = "";
+    char note[96] = "";
     bool stop = false;
+    int64_t patience = f->params->early_stopping_round;
     if (f->valid_score) {
         double loss = valid_loss(f);
         if (f->best_round == 0 || loss < f->best_loss - f->params->early_stopping_min_delta) {
             f->best_loss = loss;
             f->best_round = (int32_t)round + 1;
         }
-        snprintf(note, sizeof note, "validation loss %.6g", loss);
-        int64_t patience = f->params->early_stopping_round;
+        snprintf(note, sizeof note, "round %d: best loss %.6g in round %d", (int)round + 1, f->best_loss,
+                 (int)f->best_round);
         stop = patience > 0 && round + 1 - f->best_round >= patience;
     }
-    qn_job_progress(f->job, "train gbdt", (double)(round + 1), (double)f->params->num_iterations,
-                    note[0] ? note : NULL);
+    /* Early stopping makes the end unknown: no share of the rounds is claimed then. */
+    double total = patience > 0 && f->valid_score ? 0 : (double)f->params->num_iterations;
+    qn_job_progress(f->job, "train gbdt", (double)(round + 1), total, note[0] ? note : NULL);
     return stop;
 }
 

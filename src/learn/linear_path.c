@@ -1,6 +1,7 @@
 #include "learn/linear_path_int.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -152,7 +153,10 @@ static qn_status walk(trial *trials, int n_trials, const qn__linear_path *path, 
             *ret_lambda = lambda;
             memcpy(best_theta, trials[0].theta, theta_bytes);
         }
-        qn_job_progress(whole->job, "train linear", step + 1, path->n_steps, NULL);
+        /* The walk mostly stops before its last step: no share of it is claimed. */
+        char note[64];
+        snprintf(note, sizeof note, "penalty %d of at most %d", step + 1, path->n_steps);
+        qn_job_progress(whole->job, "train linear", step + 1, 0, note);
         if (budget > 0 && qn_now_s() - began > budget)
             break;
         lambda *= path->ratio;
