@@ -95,6 +95,7 @@ typedef struct qn_config {
         double budget_s;            /* 0: none */
         const char *calibrate;      /* "auto" (default), "none", "platt", "isotonic" */
         const char *class_weight;   /* "none" (default), "balanced" */
+        bool refit;                 /* true: the chosen family learns from validation rows too, at the end */
         struct {
             int64_t memory_bytes; /* 0: no limit */
             int64_t model_bytes;  /* 0: no limit */

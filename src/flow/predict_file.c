@@ -12,24 +12,40 @@ enum { CHUNK_ROWS = 16384 };
 
 /* --- the frame that is written ----------------------------------------------------------------------- */
 
-static bool is_carried(const qn_predict_options *options, const char *name) {
-    if (!options->columns)
-        return true;
-    for (size_t i = 0; i < options->n_columns; i++)
-        if (strcmp(options->columns[i], name) == 0)
-            return true;
-    return false;
+/* Which columns of the rows are written before the prediction, in the order of the output. */
+typedef struct carried_columns {
+    int32_t *items; /* owned */
+    int32_t n;
+} carried_columns;
+
+static void carried_done(carried_columns *carried) {
+    qn_freep(&carried->items);
 }
 
-/* Every column asked for must be there: checked before the first row is read. */
-static qn_status check_carried(const qn_predict_options *options, const qn_schema *schema, qn_error *err) {
-    for (size_t i = 0; options->columns && i < options->n_columns; i++) {
-        bool found = false;
-        for (int32_t c = 0; c < schema->n_columns && !found; c++)
-            found = strcmp(schema->columns[c].name, options->columns[i]) == 0;
-        QN_FAIL_IF(!found, err, QN_ERR_USAGE, "--columns: %s has no column '%s'", options->input,
-                   options->columns[i]);
+/* All, in the order of the file, or those asked for, in the order asked. One that is not there is an error
+ * before the first row is read. */
+static qn_status choose_carried(const qn_predict_options *options, const qn_source *source,
+                                carried_columns *ret_carried, qn_error *err) {
+    const qn_schema *schema = qn_source_schema(source);
+    int32_t n = options->columns ? (int32_t)options->n_columns : schema->n_columns;
+    qn_cleanup(qn_freep) int32_t *items = qn_new_array(int32_t, n);
+    if (!items)
+        return qn_error_memory(err);
+    for (int32_t c = 0; !options->columns && c < n; c++) {
+        QN_FAIL_IF(strcmp(schema->columns[c].name, "prediction") == 0, err, QN_ERR_USAGE,
+                   "%s has a column 'prediction' already: name the columns to carry along with --columns",
+                   options->input);
+        items[qn_source_position(source, c)] = c;
     }
+    for (int32_t i = 0; options->columns && i < n; i++) {
+        int32_t c = 0;
+        while (c < schema->n_columns && strcmp(schema->columns[c].name, options->columns[i]) != 0)
+            c++;
+        QN_FAIL_IF(c == schema->n_columns, err, QN_ERR_USAGE, "--columns: %s has no column '%s'",
+                   options->input, options->columns[i]);
+        items[i] = c;
+    }
+    *ret_carried = (carried_columns){qn_steal(&items), n};
     return QN_OK;
 }
 
@@ -89,17 +105,13 @@ static qn_status put_scores(const qn_model *model, const double *scores, int64_t
     return QN_OK;
 }
 
-static qn_status declare_columns(const qn_model *model, const qn_predict_options *options,
-                                 const qn_frame *rows, qn_frame_builder *builder, int32_t *ret_n_carried,
-                                 qn_error *err) {
+static qn_status declare_columns(const qn_model *model, const carried_columns *carried,
+                                 const qn_schema *schema, qn_frame_builder *builder, qn_error *err) {
     const qn_target_info *target = qn_model_target(model);
     bool regression = target->task == QN_TASK_REGRESSION;
-    int32_t n = 0;
-    for (int32_t c = 0; c < rows->n_columns; c++) {
-        if (!is_carried(options, rows->columns[c].name))
-            continue;
-        QN_TRY(qn_frame_builder_add_column(builder, rows->columns[c].name, rows->columns[c].type, err));
-        n++;
+    for (int32_t i = 0; i < carried->n; i++) {
+        const qn_schema_column *column = &schema->columns[carried->items[i]];
+        QN_TRY(qn_frame_builder_add_column(builder, column->name, column->type, err));
     }
     QN_TRY(qn_frame_builder_add_column(builder, "prediction",
                                        regression ? QN_TYPE_F64 : QN_TYPE_CATEGORY, err));
@@ -109,21 +121,22 @@ static qn_status declare_columns(const qn_model *model, const qn_predict_options
             return qn_error_memory(err);
         QN_TRY(qn_frame_builder_add_column(builder, name, QN_TYPE_F64, err));
     }
-    *ret_n_carried = n;
     return QN_OK;
 }
 
-static qn_status result_frame(const qn_model *model, const qn_predict_options *options, const qn_frame *rows,
-                              const double *scores, qn_frame **ret_frame, qn_error *err) {
+/* `rows` NULL: a table without rows, for the header of one. */
+static qn_status result_frame(const qn_model *model, const qn_schema *schema, const carried_columns *carried,
+                              double threshold, const qn_frame *rows, const double *scores,
+                              qn_frame **ret_frame, qn_error *err) {
     qn_cleanup(qn_frame_builder_free) qn_frame_builder *builder = NULL;
-    int32_t n_carried = 0, i_to = 0;
     QN_TRY(qn_frame_builder_new(&builder, err));
-    QN_TRY(declare_columns(model, options, rows, builder, &n_carried, err));
-    for (int32_t c = 0; c < rows->n_columns; c++)
-        if (is_carried(options, rows->columns[c].name))
-            QN_TRY(copy_column(&rows->columns[c], builder, i_to++, err));
-    QN_TRY(put_prediction(model, scores, rows->n_rows, options->threshold, builder, n_carried, err));
-    QN_TRY(put_scores(model, scores, rows->n_rows, builder, n_carried + 1, err));
+    QN_TRY(declare_columns(model, carried, schema, builder, err));
+    for (int32_t i = 0; rows && i < carried->n; i++)
+        QN_TRY(copy_column(&rows->columns[carried->items[i]], builder, i, err));
+    if (rows) {
+        QN_TRY(put_prediction(model, scores, rows->n_rows, threshold, builder, carried->n, err));
+        QN_TRY(put_scores(model, scores, rows->n_rows, builder, carried->n + 1, err));
+    }
     return qn_frame_builder_finish(builder, ret_frame, err);
 }
 
@@ -140,12 +153,15 @@ static qn_status score_frame(const qn_model *model, const qn_frame *frame, const
     return QN_OK;
 }
 
-static qn_status predict_chunk(const qn_model *model, const qn_predict_options *options,
-                               const qn_frame *rows, const qn_job *job, qn_sink *sink, qn_error *err) {
+/* `rows` NULL: the file had none, and its header is written. */
+static qn_status predict_chunk(const qn_model *model, const qn_schema *schema, const carried_columns *carried,
+                               double threshold, const qn_frame *rows, const qn_job *job, qn_sink *sink,
+                               qn_error *err) {
     qn_cleanup(qn_freep) double *scores = NULL;
     qn_cleanup(qn_frame_free) qn_frame *result = NULL;
-    QN_TRY(score_frame(model, rows, job, &scores, err));
-    QN_TRY(result_frame(model, options, rows, scores, &result, err));
+    if (rows)
+        QN_TRY(score_frame(model, rows, job, &scores, err));
+    QN_TRY(result_frame(model, schema, carried, threshold, rows, scores, &result, err));
     return qn_sink_write(sink, result, job, err);
 }
 
@@ -153,18 +169,22 @@ qn_status qn_predict_file(const qn_model *model, const qn_predict_options *optio
                           int64_t *ret_n_rows, qn_error *err) {
     qn_cleanup(qn_source_free) qn_source *source = NULL;
     qn_cleanup(qn_sink_free) qn_sink *sink = NULL;
+    qn_cleanup(carried_done) carried_columns carried = {0};
     qn_source_options source_options = {.path = options->input, .header = -1};
     int64_t n = 0;
     QN_TRY(qn_source_open_as(&source_options, qn_model_inputs(model), job, &source, err));
-    QN_TRY(check_carried(options, qn_source_schema(source), err));
+    QN_TRY(choose_carried(options, source, &carried, err));
+    const qn_schema *schema = qn_source_schema(source);
     QN_TRY(qn_sink_open(options->output, options->json, &sink, err));
     for (;;) {
         qn_cleanup(qn_frame_free) qn_frame *rows = NULL;
         QN_TRY(qn_job_check(job, err));
         QN_TRY(qn_source_next(source, CHUNK_ROWS, job, &rows, err));
+        if (!rows && n > 0)
+            break;
+        QN_TRY(predict_chunk(model, schema, &carried, options->threshold, rows, job, sink, err));
         if (!rows)
             break;
-        QN_TRY(predict_chunk(model, options, rows, job, sink, err));
         n += rows->n_rows;
         qn_job_progress(job, "predict", (double)n, 0, NULL);
     }

@@ -190,12 +190,14 @@ static json_t *monitoring_baseline(const qn_run_state *run) {
     return json_pack("{s:o, s:o}", "inputs", inputs, "scores", qn_json_numbers(counts, BINS));
 }
 
-static qn_status build_model(qn_run_state *run, qn_calibrator *map, qn_error *err) {
-    qn_run_candidate *chosen = &run->candidates[run->chosen];
+static qn_status build_model(qn_run_state *run, qn_calibrator **map, qn_error *err) {
+    qn_pipeline *pipeline = NULL;
+    qn_learner *learner = NULL;
+    QN_TRY(qn__run_refit(run, &pipeline, &learner, err));
     qn_model_parts parts = {
-        .pipeline = qn_steal(&chosen->features->pipeline),
-        .learner = qn_steal(&chosen->learner),
-        .calibrator = map,
+        .pipeline = pipeline,
+        .learner = learner,
+        .calibrator = qn_steal(map),
         .target = &run->target,
         .negatives_rate = run->negatives_rate,
         .threshold = run->threshold,
@@ -212,9 +214,8 @@ qn_status qn__run_choose(qn_run_state *run, qn_error *err) {
     qn_status status = calibrate(run, &map, err);
     if (status == QN_OK)
         status = choose_threshold(run, err);
-    if (status != QN_OK) {
-        qn_calibrator_free(&map);
-        return status;
-    }
-    return build_model(run, map, err);
+    if (status == QN_OK)
+        status = build_model(run, &map, err);
+    qn_calibrator_free(&map);
+    return status;
 }

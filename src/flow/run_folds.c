@@ -46,19 +46,19 @@ static qn_status make_folds(const qn_run_state *run, int32_t **ret_fold, qn_erro
  * inside it judge. */
 static qn_status take_fold(const qn_run_state *run, const int32_t *fold_of, int32_t fold, fold_rows *rows,
                            qn_error *err) {
-    rows->train = qn_new_array(int64_t, run->n_train);
+    rows->train = qn_new_array(int64_t, run->training.n);
     rows->held = qn_new_array(int64_t, run->split.n_train);
-    rows->y = qn_new_array(double, run->n_train);
-    rows->weight = run->train_weight ? qn_new_array(double, run->n_train) : NULL;
-    if (!rows->train || !rows->held || !rows->y || (run->train_weight && !rows->weight))
+    rows->y = qn_new_array(double, run->training.n);
+    rows->weight = run->training.weight ? qn_new_array(double, run->training.n) : NULL;
+    if (!rows->train || !rows->held || !rows->y || (run->training.weight && !rows->weight))
         return qn_error_memory(err);
-    for (int64_t i = 0; i < run->n_train; i++) {
-        int64_t row = run->train_rows[i];
+    for (int64_t i = 0; i < run->training.n; i++) {
+        int64_t row = run->training.rows[i];
         if (!qn_fold_trains(run->split.method, fold_of[row], fold))
             continue;
-        rows->y[rows->n_train] = run->train_y[i];
+        rows->y[rows->n_train] = run->training.y[i];
         if (rows->weight)
-            rows->weight[rows->n_train] = run->train_weight[i];
+            rows->weight[rows->n_train] = run->training.weight[i];
         rows->train[rows->n_train++] = row;
     }
     for (int64_t i = 0; i < run->split.n_train; i++)

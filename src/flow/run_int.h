@@ -19,6 +19,14 @@ typedef struct qn_run_part {
     int64_t n;
 } qn_run_part;
 
+/* Rows of run->frame to fit on: negatives sampled down, classes balanced, as the config says. */
+typedef struct qn_run_training {
+    int64_t *rows;  /* owned, n */
+    double *y;      /* owned, n */
+    double *weight; /* owned, n; NULL: all 1 */
+    int64_t n;
+} qn_run_training;
+
 /* A pipeline and the matrices it made, shared by the families that take the same things. */
 typedef struct qn_run_features {
     unsigned takes;
@@ -67,9 +75,7 @@ typedef struct qn_run_state {
     qn_frame *frame;         /* owned: all rows that are not in a separate test file */
     double *y, *weight;      /* owned; weight NULL when all are 1 */
     qn_split split;
-    int64_t *train_rows;     /* owned: split.train after negative sampling */
-    int64_t n_train;
-    double *train_y, *train_weight; /* owned, n_train */
+    qn_run_training training; /* of the train part */
     double negatives_rate;
     qn_run_part validate, test;
 
@@ -104,6 +110,14 @@ qn_status qn__run_measure(const qn_run_state *run, const qn_run_part *part, cons
                           double *ret_metric, qn_error *err) QN_MUST_USE;
 /* The number candidates are chosen by: cross-validated when there are folds, else on validation rows. */
 double qn__run_merit(const qn_run_candidate *candidate);
+/* The training set made of the given rows (ascending). */
+qn_status qn__run_training_make(const qn_run_state *run, const int64_t *rows, int64_t n,
+                                qn_run_training *ret_training, qn_error *err) QN_MUST_USE;
+void qn__run_training_done(qn_run_training *training);
+/* The chosen family fitted once more on train and validation rows together, with what early stopping found
+ * (train.refit); or what was fitted already. Both outputs are the caller's. */
+qn_status qn__run_refit(qn_run_state *run, qn_pipeline **ret_pipeline, qn_learner **ret_learner,
+                        qn_error *err) QN_MUST_USE;
 /* Rows of run->frame as a part of their own. */
 qn_status qn__run_take_part(const qn_run_state *run, const int64_t *rows, int64_t n, qn_run_part *part,
                             qn_error *err) QN_MUST_USE;

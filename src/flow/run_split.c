@@ -87,44 +87,65 @@ static qn_status make_split(qn_run_state *run, qn_error *err) {
 }
 
 /* weight of class k = n / (K n_k), as scikit-learn's class_weight="balanced". */
-static qn_status balance_classes(qn_run_state *run, qn_error *err) {
+static qn_status balance_classes(const qn_run_state *run, qn_run_training *set, qn_error *err) {
     if (strcmp(run->config->train.class_weight, "balanced") != 0 || run->target.n_classes < 2)
         return QN_OK;
     qn_cleanup(qn_freep) double *count = qn_new_array(double, run->target.n_classes);
-    if (!run->train_weight)
-        run->train_weight = qn_malloc_aligned((size_t)run->n_train, sizeof(double));
-    if (!count || !run->train_weight)
+    if (!set->weight)
+        set->weight = qn_malloc_aligned((size_t)set->n, sizeof(double));
+    if (!count || !set->weight)
         return qn_error_memory(err);
-    for (int64_t i = 0; i < run->n_train; i++)
-        count[(int32_t)run->train_y[i]] += 1;
-    for (int64_t i = 0; i < run->n_train; i++) {
-        double factor = (double)run->n_train / (run->target.n_classes * count[(int32_t)run->train_y[i]]);
-        run->train_weight[i] = (run->weight ? run->train_weight[i] : 1) * factor;
+    for (int64_t i = 0; i < set->n; i++)
+        count[(int32_t)set->y[i]] += 1;
+    for (int64_t i = 0; i < set->n; i++) {
+        double factor = (double)set->n / (run->target.n_classes * count[(int32_t)set->y[i]]);
+        set->weight[i] = (run->weight ? set->weight[i] : 1) * factor;
     }
     return QN_OK;
 }
 
-static qn_status choose_training_rows(qn_run_state *run, qn_error *err) {
-    double rate = run->config->sample.negatives;
-    run->negatives_rate = 1;
-    if (run->target.task == QN_TASK_BINARY && rate < 1) {
-        run->negatives_rate = rate;
-        QN_TRY(qn_sample_negatives(run->split.train, run->split.n_train, run->y, rate,
-                                   (uint64_t)run->config->sample.seed, &run->train_rows, &run->n_train, err));
-        QN_TRY(qn__run_note(run, "sample",
-                            json_pack("{s:f, s:I, s:I}", "negatives", rate, "kept", (json_int_t)run->n_train,
-                                      "of", (json_int_t)run->split.n_train),
-                            err));
+void qn__run_training_done(qn_run_training *training) {
+    qn_freep(&training->rows);
+    qn_freep(&training->y);
+    qn_freep(&training->weight);
+}
+
+static qn_status fill_training(const qn_run_state *run, const int64_t *rows, int64_t n, qn_run_training *set,
+                               qn_error *err) {
+    if (run->negatives_rate < 1) {
+        QN_TRY(qn_sample_negatives(rows, n, run->y, run->negatives_rate, (uint64_t)run->config->sample.seed,
+                                   &set->rows, &set->n, err));
     } else {
-        run->n_train = run->split.n_train;
-        run->train_rows = qn_new_array(int64_t, run->n_train);
-        if (!run->train_rows)
+        set->n = n;
+        set->rows = qn_new_array(int64_t, n);
+        if (!set->rows)
             return qn_error_memory(err);
-        memcpy(run->train_rows, run->split.train, (size_t)run->n_train * sizeof(int64_t));
+        memcpy(set->rows, rows, (size_t)n * sizeof(int64_t));
     }
-    QN_TRY(gather(run->y, run->train_rows, run->n_train, &run->train_y, err));
-    QN_TRY(gather(run->weight, run->train_rows, run->n_train, &run->train_weight, err));
-    return balance_classes(run, err);
+    QN_TRY(gather(run->y, set->rows, set->n, &set->y, err));
+    QN_TRY(gather(run->weight, set->rows, set->n, &set->weight, err));
+    return balance_classes(run, set, err);
+}
+
+qn_status qn__run_training_make(const qn_run_state *run, const int64_t *rows, int64_t n,
+                                qn_run_training *ret_training, qn_error *err) {
+    qn_cleanup(qn__run_training_done) qn_run_training set = {0};
+    QN_TRY(fill_training(run, rows, n, &set, err));
+    *ret_training = set;
+    set = (qn_run_training){0};
+    return QN_OK;
+}
+
+static qn_status choose_training_rows(qn_run_state *run, qn_error *err) {
+    bool binary = run->target.task == QN_TASK_BINARY;
+    run->negatives_rate = binary ? run->config->sample.negatives : 1;
+    QN_TRY(qn__run_training_make(run, run->split.train, run->split.n_train, &run->training, err));
+    if (run->negatives_rate == 1)
+        return QN_OK;
+    return qn__run_note(run, "sample",
+                        json_pack("{s:f, s:I, s:I}", "negatives", run->negatives_rate, "kept",
+                                  (json_int_t)run->training.n, "of", (json_int_t)run->split.n_train),
+                        err);
 }
 
 static qn_status note_split(qn_run_state *run, qn_error *err) {
@@ -155,7 +176,7 @@ qn_status qn__run_split(qn_run_state *run, qn_error *err) {
     QN_TRY(choose_training_rows(run, err));
     QN_TRY(note_split(run, err));
     char train[QN_DOUBLE_TEXT], validate[QN_DOUBLE_TEXT], test[QN_DOUBLE_TEXT], note[128];
-    qn_text_count(run->n_train, train);
+    qn_text_count(run->training.n, train);
     qn_text_count(run->validate.n, validate);
     qn_text_count(run->test.n, test);
     snprintf(note, sizeof note, "%s train, %s validate, %s test", train, validate, test);

@@ -32,7 +32,7 @@ static qn_status fit_features(qn_run_state *run, unsigned takes, qn_run_features
     qn_run_features *features = &run->features[run->n_features];
     qn_job_progress(&run->job, "features", 0, 0, NULL);
     QN_TRY(qn__run_spec(run, takes, &spec, err));
-    QN_TRY(qn_pipeline_fit(spec, run->frame, run->train_rows, run->n_train, run->train_y, &run->target,
+    QN_TRY(qn_pipeline_fit(spec, run->frame, run->training.rows, run->training.n, run->training.y, &run->target,
                            (uint64_t)run->config->seed, &run->job, &features->pipeline, &features->train,
                            err));
     features->takes = takes;
@@ -143,19 +143,51 @@ double qn__run_merit(const qn_run_candidate *candidate) {
     return isnan(candidate->folds_mean) ? candidate->metric : candidate->folds_mean;
 }
 
+/* Early stopping by the run's metric, for those that order rows: the training loss may get worse on later rows
+ * while the order still gets better. */
+typedef struct stop_by_metric {
+    const qn_run_state *run;
+    double *scores; /* owned: validation rows x outputs */
+    qn_link link;
+} stop_by_metric;
+
+static double loss_by_metric(void *user, const double *raw) {
+    const stop_by_metric *stop = user;
+    const qn_run_state *run = stop->run;
+    memcpy(stop->scores, raw, (size_t)(run->validate.n * run->n_outputs) * sizeof *raw);
+    qn_link_apply(stop->link, stop->scores, run->validate.n, run->n_outputs);
+    qn_eval_input input = qn__run_eval_input(run, &run->validate, stop->scores);
+    return qn__run_loss(run, run->metric->compute(&input));
+}
+
+static bool stops_by_metric(const qn_run_state *run) {
+    static const char *const ordering[] = {"roc_auc", "pr_auc", "roc_auc_ovr"};
+    for (size_t i = 0; i < sizeof ordering / sizeof ordering[0]; i++)
+        if (!run->metric_is_value && strcmp(run->metric->name, ordering[i]) == 0)
+            return true;
+    return false;
+}
+
 static qn_status train_candidate(qn_run_state *run, qn_run_candidate *candidate, double budget_s,
                                  qn_error *err) {
     const qn_run_features *features = candidate->features;
     qn_fit_input input = {
-        .train = {.x = features->train, .y = run->train_y, .weight = run->train_weight},
+        .train = {.x = features->train, .y = run->training.y, .weight = run->training.weight},
         .valid = {.x = features->validate, .y = run->validate.y, .weight = run->validate.weight},
         .task = run->target.task,
         .n_classes = run->target.n_classes,
         .seed = (uint64_t)run->config->seed,
     };
     qn_cleanup(qn_json_free) json_t *params = qn__run_params(candidate);
-    if (!params)
+    qn_cleanup(qn_freep) double *scores = qn_new_array(double, run->validate.n *run->n_outputs);
+    if (!params || !scores)
         return qn_error_memory(err);
+    bool multiclass = run->target.task == QN_TASK_MULTICLASS;
+    stop_by_metric stop = {run, scores, multiclass ? QN_LINK_SOFTMAX : QN_LINK_LOGIT};
+    if (stops_by_metric(run)) {
+        input.loss = loss_by_metric;
+        input.user = &stop;
+    }
     qn_job job = run->job;
     job.budget_s = budget_s;
     double start = qn_now_s();
