@@ -165,7 +165,7 @@ void qn_folder_sweep(const char *folder) {
 }
 
 char *qn_path_join(const char *folder, const char *name) {
-    if (name[0] == '/' || !folder[0])
+    if (name[0] == '/' || !folder[0] || strcmp(folder, ".") == 0)
         return qn_strdup(name);
     size_t n = strlen(folder);
     return qn_format("%s%s%s", folder, folder[n - 1] == '/' ? "" : "/", name);

@@ -98,6 +98,8 @@ int main(int argc, char **argv) {
     qn_error err = {0};
     qn_cli_args args = {.folder = "."};
     catch_signals();
+    for (int i = 1; i < argc; i++) /* an error in the command line itself is told in JSON too */
+        args.json |= strcmp(argv[i], "--json") == 0;
     if (argc == 2 && strcmp(argv[1], "--version") == 0)
         return printf("quern " QN_VERSION "\n") < 0;
     qn_status status = qn__cli_parse(argc, argv, &args, &err);

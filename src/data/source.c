@@ -19,6 +19,10 @@ const qn_schema *qn_source_schema(const qn_source *source) {
     return &source->schema;
 }
 
+int32_t qn_source_position(const qn_source *source, int32_t i) {
+    return source->positions ? source->positions[i] : i;
+}
+
 void qn_source_free(qn_source **source) {
     if (!source || !*source)
         return;
@@ -34,6 +38,7 @@ void qn_source_free(qn_source **source) {
     qn__names_done(&s->missing);
     qn_freep(&s->select);
     qn_schema_done(&s->schema);
+    qn_freep(&(*source)->positions);
     qn_freep(source);
 }
 
@@ -405,7 +410,8 @@ static qn_status reorder(qn_source *source, const qn_schema *wanted, qn_error *e
     qn_cleanup(qn_schema_done) qn_schema schema = {0};
     const int32_t n = source->schema.n_columns;
     schema.columns = qn_new_array(qn_schema_column, n + wanted->n_columns);
-    if (!schema.columns)
+    source->positions = qn_new_array(int32_t, n + wanted->n_columns);
+    if (!schema.columns || !source->positions)
         return qn_error_memory(err);
     qn_buf_put_text(&sql, "SELECT ");
     for (int32_t i = 0; i < wanted->n_columns + n; i++) {
@@ -419,6 +425,7 @@ static qn_status reorder(qn_source *source, const qn_schema *wanted, qn_error *e
             continue;
         qn_buf_put_text(&sql, schema.n_columns ? ", " : "");
         qn__sql_name(&sql, source->schema.columns[j].name);
+        source->positions[schema.n_columns] = j;
         qn_schema_column *column = &schema.columns[schema.n_columns++];
         column->type = source->schema.columns[j].type;
         column->name = qn_strdup(name);

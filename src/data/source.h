@@ -42,6 +42,8 @@ qn_status qn_source_open_as(const qn_source_options *options, const qn_schema *s
 void qn_source_free(qn_source **source);
 /* Borrowed from the source. */
 const qn_schema *qn_source_schema(const qn_source *source);
+/* Where column i of the schema stands in the file, from 0: open_as puts the wanted ones first. */
+int32_t qn_source_position(const qn_source *source, int32_t i);
 
 /* The next rows, at most max_rows; *ret_frame is NULL at the end. Memory stays bounded. */
 qn_status qn_source_next(qn_source *source, int64_t max_rows, const qn_job *job,

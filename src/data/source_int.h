@@ -41,6 +41,7 @@ struct qn_source {
     bool streams_csv;    /* conversion happens while rows are read */
     char *select;        /* owned: the final statement */
     qn_schema schema;
+    int32_t *positions;  /* owned: of the schema's columns in the file; NULL: as they are */
     qn__rows rows;
     bool is_running, is_done;
     int64_t n_read;

@@ -7,7 +7,8 @@
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 : "${QUERN:?set QUERN to the path of the program}"
 QUERN="$(realpath "$QUERN")"
-export QUERN OMP_NUM_THREADS=2 LC_ALL=C.UTF-8
+export QUERN LC_ALL=C.UTF-8
+export OMP_WAIT_POLICY=passive # tests share the machine: threads that spin while they wait slow all of them
 unset DATA
 
 setup() {
@@ -38,7 +39,7 @@ table() {
             age = u[4] < 0.1 ? "" : int(18 + u[4] * 60)
             note = words[1 + int(u[5] * 5)] " " words[1 + int(u[6] * 5)] " order"
             z = (c == "red" ? 1.2 : -0.4) + (size - 25) / 12 + (note ~ /broken/ ? 1 : -0.3)
-            noise = better ? 0.15 : 0.5
+            noise = better ? 0.05 : 0.3
             churned = 1 / (1 + exp(-2 * z)) * (1 - 2 * noise * 0.5) + noise * 0.5 > u[7] ? "yes" : "no"
             worth = int((50 + 10 * z + price / 5 + (u[8] - 0.5) * 10) * 100) / 100
             kind = z > 1 ? "gold" : z > -1 ? "silver" : "tin"
