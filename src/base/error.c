@@ -4,11 +4,31 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
+
+/* Messages quote bytes of strangers, and are cut at their end: what is not UTF-8, and what a terminal would
+ * take for a command, becomes '?'; a character cut at the end goes. */
+static void make_utf8(char *text) {
+    for (size_t n = strlen(text), at = 0; at < n;) {
+        unsigned char lead = (unsigned char)text[at];
+        size_t want = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
+        size_t have = 1;
+        while (have < want && at + have < n && ((unsigned char)text[at + have] & 0xC0) == 0x80)
+            have++;
+        if (have < want && at + have == n) {
+            text[at] = '\0';
+            return;
+        }
+        bool command = (lead < 0x20 && lead != '\n' && lead != '\t') || lead == 0x7F;
+        if (command || !qn_text_is_utf8(text + at, have))
+            text[at] = '?', have = 1;
+        at += have;
+    }
+}
+
 static void set_text(char *to, size_t size, const char *from) {
-    if (from)
-        snprintf(to, size, "%s", from);
-    else
-        to[0] = '\0';
+    snprintf(to, size, "%s", from ? from : "");
+    make_utf8(to);
 }
 
 static void set_place(qn_error *err, qn_status code, const char *file, int64_t row,
@@ -19,19 +39,6 @@ static void set_place(qn_error *err, qn_status code, const char *file, int64_t r
     set_text(err->column, sizeof err->column, column);
 }
 
-/* A message cut in the middle of a UTF-8 character would be refused by JSON readers. */
-static void trim_utf8(char *text) {
-    size_t n = strlen(text), i = n;
-    while (i > 0 && n - i < 4 && ((unsigned char)text[i - 1] & 0xC0) == 0x80)
-        i--;
-    if (i == 0)
-        return;
-    unsigned char lead = (unsigned char)text[i - 1];
-    size_t want = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
-    if (want > 1 && n - i + 1 < want)
-        text[i - 1] = '\0';
-}
-
 qn_status qn_error_set(qn_error *err, qn_status code, const char *format, ...) {
     if (!err)
         return code;
@@ -40,7 +47,7 @@ qn_status qn_error_set(qn_error *err, qn_status code, const char *format, ...) {
     va_start(args, format);
     vsnprintf(err->message, sizeof err->message, format, args);
     va_end(args);
-    trim_utf8(err->message);
+    make_utf8(err->message);
     return code;
 }
 
@@ -69,7 +76,7 @@ qn_status qn_error_set_at(qn_error *err, qn_status code, const char *file, int64
     va_start(args, format);
     vsnprintf(err->message + n, size - n, format, args);
     va_end(args);
-    trim_utf8(err->message);
+    make_utf8(err->message);
     return code;
 }
 
@@ -84,7 +91,7 @@ void qn_error_prefix(qn_error *err, const char *format, ...) {
     va_end(args);
     snprintf(err->message, sizeof err->message, "%.500s: %.*s", text,
              (int)(sizeof err->message - strlen(text) - 3), old);
-    trim_utf8(err->message);
+    make_utf8(err->message);
 }
 
 qn_status qn_error_memory(qn_error *err) {

@@ -42,6 +42,16 @@ static void error_keeps_utf8_whole(void **state) {
     }
 }
 
+static void error_shows_foreign_bytes_as_text(void **state) {
+    qn_error err = {0};
+    qn_error_set(&err, QN_ERR_DATA, "%s", "caf\xe9 \xf0\x9f\x98\x80 \x1b[2J\xc0\x80 \xed\xa0\x80.");
+    assert_string_equal(err.message, "caf? \xf0\x9f\x98\x80 ?[2J?? ???.");
+    qn_error_set_at(&err, QN_ERR_DATA, "\xff.csv", 1, "a\xe9", "cut \xe2\x82");
+    assert_string_equal(err.file, "?.csv");
+    assert_string_equal(err.column, "a"); /* a character cut at the end goes */
+    assert_string_equal(err.message, "?.csv row 1, column a?: cut ");
+}
+
 static void allocation_checks_sizes(void **state) {
     assert_null(qn_calloc(SIZE_MAX / 2, 3));
     assert_null(qn_malloc_aligned(PTRDIFF_MAX, 1));
@@ -220,6 +230,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(error_says_where),
         cmocka_unit_test(error_keeps_utf8_whole),
+        cmocka_unit_test(error_shows_foreign_bytes_as_text),
         cmocka_unit_test(allocation_checks_sizes),
         cmocka_unit_test(arena_gives_and_takes_back),
         cmocka_unit_test(buffer_has_a_ceiling),
