@@ -1,0 +1,106 @@
+/* Learners from untrusted bytes. The input is: u8 family, u8 n_features, for each feature u8 kind in the low
+ * two bits and categories in the others, then the learner's own bytes. */
+#include <math.h>
+#include <string.h>
+
+#include "fuzz.h"
+#include "learn/learner.h"
+
+enum { MAX_FEATURES = 255 };
+
+static char feature_name[] = "feature";
+
+static qn_matrix *small_matrix(const qn_feature *features, int32_t n_features) {
+    static const double values[FUZZ_ROWS] = {NAN, 0, -1.5, 1e300, -1e300, 0.25};
+    qn_matrix *x = NULL;
+    fuzz_require(qn_matrix_new(FUZZ_ROWS, features, n_features, &x, NULL) == QN_OK, "a small matrix");
+    for (int32_t f = 0; f < n_features; f++) {
+        qn_matrix_column *column = &x->columns[f];
+        if (features[f].kind == QN_FEATURE_SPARSE) {
+            column->n_set = FUZZ_ROWS / 2;
+            column->row = qn_new_array(int64_t, column->n_set);
+            column->value = qn_new_array(double, column->n_set);
+            fuzz_require(column->row && column->value, "memory for a sparse column");
+        }
+        for (int64_t k = 0; k < column->n_set; k++) {
+            column->row[k] = 2 * k + f % 2;
+            column->value[k] = (double)k - 0.5;
+        }
+        for (int64_t i = 0; column->num && i < FUZZ_ROWS; i++)
+            column->num[i] = values[(i + f) % FUZZ_ROWS];
+        for (int64_t i = 0; column->code && i < FUZZ_ROWS; i++)
+            column->code[i] = (int32_t)((i + f) % (features[f].n_categories + 1)) - 1;
+    }
+    return x;
+}
+
+static void check_saving(const qn_learner *learner, const qn_feature *features, const qn_matrix *x,
+                         const double *raw, size_t n_raw) {
+    const qn_family *family = learner->family;
+    qn_cleanup(qn_buf_done) qn_buf first = {0};
+    qn_cleanup(qn_buf_done) qn_buf second = {0};
+    qn_cleanup(qn_learner_free) qn_learner *copy = NULL;
+    fuzz_require(family->save(learner, &first, NULL) == QN_OK, "a loaded learner can be saved");
+    fuzz_require(family->load(first.data, first.len, features, x->n_features, &copy, NULL) == QN_OK,
+                 "a saved learner loads");
+    fuzz_require(family->save(copy, &second, NULL) == QN_OK && first.len == second.len &&
+                     memcmp(first.data, second.data, first.len) == 0,
+                 "a learner is saved as the same bytes again");
+    qn_cleanup(qn_freep) double *again = qn_new_array(double, n_raw);
+    fuzz_require(again != NULL, "memory for scores");
+    family->predict(copy, x, 0, x->n_rows, again);
+    fuzz_require(fuzz_same_numbers(raw, again, n_raw), "a saved learner says the same");
+}
+
+static void check_answers(const qn_learner *learner, const qn_feature *features, const qn_matrix *x) {
+    const qn_family *family = learner->family;
+    size_t outputs = (size_t)learner->n_outputs, n = (size_t)x->n_rows * outputs;
+    size_t width = (size_t)x->n_features + 1;
+    qn_cleanup(qn_freep) double *raw = qn_new_array(double, n + outputs);
+    qn_cleanup(qn_freep) double *linked = qn_new_array(double, n);
+    qn_cleanup(qn_freep) double *contrib = qn_calloc(n, width * sizeof *contrib);
+    qn_cleanup(qn_freep) double *importance = qn_new_array(double, width);
+    fuzz_require(raw && linked && contrib && importance, "memory for answers");
+    family->predict(learner, x, 0, x->n_rows, raw);
+    for (int64_t i = 0; i < x->n_rows; i++) {
+        family->predict(learner, x, i, 1, raw + n);
+        fuzz_require(fuzz_same_numbers(raw + n, raw + (size_t)i * outputs, outputs),
+                     "a row alone gets the bits of the batch");
+    }
+    qn_learner_predict(learner, x, true, NULL, linked);
+    fuzz_require(family->explain(learner, x, 0, x->n_rows, contrib, NULL) == QN_OK,
+                 "a loaded learner explains itself");
+    family->importance(learner, importance);
+    for (int32_t f = 0; f < x->n_features; f++)
+        fuzz_require(importance[f] >= 0 && importance[f] <= 1 + 1e-9, "an importance is a share");
+    qn_cleanup(qn_json_free) json_t *facts = family->describe(learner);
+    fuzz_require(json_is_object(facts), "a learner describes itself");
+    check_saving(learner, features, x, raw, n);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    const qn_family *const *families = qn_families();
+    qn_feature features[MAX_FEATURES] = {0};
+    size_t n_families = 0;
+    while (families[n_families])
+        n_families++;
+    const qn_family *family = families[fuzz_take(&data, &size, 1) % n_families];
+    int32_t n_features = (int32_t)fuzz_take(&data, &size, 1);
+    for (int32_t f = 0; f < n_features; f++) {
+        unsigned byte = (unsigned)fuzz_take(&data, &size, 1);
+        features[f].name = feature_name;
+        features[f].kind = (qn_feature_kind)(byte % 4 % 3);
+        features[f].n_categories = features[f].kind == QN_FEATURE_CATEGORY ? (int32_t)(byte / 4) : 0;
+    }
+    qn_error err = {0};
+    qn_cleanup(qn_learner_free) qn_learner *learner = NULL;
+    qn_status status = family->load(data, size, features, n_features, &learner, &err);
+    if (status != QN_OK) {
+        fuzz_require_told(status, &err);
+        return 0;
+    }
+    fuzz_require(learner->n_outputs >= 1 && learner->n_features == n_features, "a learner fits its features");
+    qn_cleanup(qn_matrix_free) qn_matrix *x = small_matrix(features, n_features);
+    check_answers(learner, features, x);
+    return 0;
+}
