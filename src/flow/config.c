@@ -127,10 +127,10 @@ static qn_status unknown_key(const qn_config *config, const char *section, const
     const char *names[QN_CONFIG_KEYS_MAX];
     size_t n = names_under(section, names, QN_CONFIG_KEYS_MAX);
     const char *near = qn_text_nearest(node->key, names, n), *under = section[0] ? " under " : "";
-    if (near)
+    const qn__key *elsewhere = key_elsewhere(node->key);
+    if (near && !elsewhere)
         return qn_yaml_error(err, config->file, node->key_line, "unknown key '%.80s'%s%s: did you mean '%s'?",
                              node->key, under, section, near);
-    const qn__key *elsewhere = key_elsewhere(node->key);
     if (elsewhere)
         return qn_yaml_error(err, config->file, node->key_line, "unknown key '%.80s'%s%s: it belongs under %.*s",
                              node->key, under, section, (int)(strrchr(elsewhere->path, '.') - elsewhere->path),

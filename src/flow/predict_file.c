@@ -7,6 +7,7 @@
 #include "data/source.h"
 #include "evaluate/confusion.h"
 #include "evaluate/value.h"
+#include "flow/run_int.h"
 
 enum { CHUNK_ROWS = 16384 };
 
@@ -237,7 +238,7 @@ static qn_status add_chunk(const qn_model *model, const char *input, const qn_va
     size_t k = (size_t)rows->n_outputs;
     qn_status status = qn_target_values(frame, qn_model_target(model), &y, err);
     if (status == QN_ERR_DATA)
-        qn_error_prefix(err, "%s", input);
+        qn__run_name_file(input, err);
     QN_TRY(status);
     QN_TRY(score_frame(model, frame, job, &scores, err));
     if (value)

@@ -18,6 +18,25 @@ void qn__run_time(qn_run_state *run, const char *name) {
     run->stage_s = now;
 }
 
+void qn__run_place(const qn_run_state *run, const char *key, qn_error *err) {
+    if (!err)
+        return;
+    char text[sizeof err->message];
+    size_t n = strlen(key);
+    bool named = strncmp(err->message, key, n) == 0;
+    size_t skip = named && err->message[n] == ':' ? n + 2 : named && err->message[n] == ' ' ? n + 1 : 0;
+    snprintf(text, sizeof text, "%s", err->message + skip);
+    (void)!qn_config_error(run->config, key, err, "%s", text);
+}
+
+void qn__run_name_file(const char *file, qn_error *err) {
+    if (!err || err->code != QN_ERR_DATA || err->row <= 0 || err->file[0])
+        return;
+    char text[sizeof err->message];
+    snprintf(text, sizeof text, "%s", err->message);
+    snprintf(err->message, sizeof err->message, "%.300s %.700s", file, text); /* FILE row 3, column x: ... */
+}
+
 void qn__run_warn(qn_run_state *run, const char *format, ...) {
     va_list args;
     char text[1024];

@@ -41,7 +41,7 @@ static qn_status choose_candidate(qn_run_state *run, qn_error *err) {
             best = i;
     }
     QN_FAIL_IF(best < 0, err, QN_ERR_LIMIT,
-               "no family keeps the limits: %s %s; loosen train.limits, or make the models smaller",
+               "no family keeps the limits: %s: %s; loosen train.limits, or make the models smaller",
                run->candidates[0].family->name, run->candidates[0].refused);
     run->chosen = best;
     warn_when_no_better(run);

@@ -74,11 +74,14 @@ static qn_status choose_rows(qn_run_state *run, const char *path, int64_t n_rows
     return QN_OK;
 }
 
-static qn_status read_frame(qn_run_state *run, const char *key, const char *source_path,
+/* `wanted`: the columns that must be there, with the types that they and the others have in the source; NULL
+ * for the source itself. */
+static qn_status read_frame(qn_run_state *run, const char *key, const char *source_path, const qn_schema *wanted,
                             qn_frame **ret_frame, int64_t *ret_n_rows, qn_error *err) {
     qn_cleanup(qn_freep) char *expanded = NULL;
+    int32_t n_others = wanted ? run->frame->n_columns : 0;
     qn_cleanup(qn_freep) qn_source_column_type *types =
-        qn_new_array(qn_source_column_type, run->config->data.types.n_columns);
+        qn_new_array(qn_source_column_type, run->config->data.types.n_columns + n_others);
     qn_cleanup(qn_source_free) qn_source *source = NULL;
     qn_cleanup(qn_freep) char *path = NULL;
     qn_cleanup(qn_freep) int64_t *rows = NULL;
@@ -88,7 +91,13 @@ static qn_status read_frame(qn_run_state *run, const char *key, const char *sour
         return qn_error_memory(err);
     QN_TRY(qn_expand_path(key, source_path, &expanded, err));
     qn_source_options_of(run->config, expanded, types, &options);
-    QN_TRY(qn_source_open_labelled(&options, run->config->task.target, &run->job, &source, err));
+    for (int32_t i = 0; i < n_others; i++)
+        types[options.n_types++] =
+            (qn_source_column_type){run->frame->columns[i].name, run->frame->columns[i].type};
+    if (wanted)
+        QN_TRY(qn_source_open_as(&options, wanted, &run->job, &source, err));
+    else
+        QN_TRY(qn_source_open_labelled(&options, run->config->task.target, &run->job, &source, err));
     QN_TRY(snapshot(run, source, &path, ret_n_rows, err));
     qn_source_free(&source);
     QN_TRY(choose_rows(run, path, *ret_n_rows, &rows, &n, err));
@@ -128,15 +137,15 @@ static qn_status read_weight(const qn_run_state *run, const qn_frame *frame, dou
     const qn_column *column;
     if (qn_frame_get(frame, name, &column, err) != QN_OK)
         return qn_config_error(run->config, "sample.weight", err, "there is no column '%s'", name);
-    QN_FAIL_IF(column->type != QN_TYPE_F64 && column->type != QN_TYPE_I64 && column->type != QN_TYPE_BOOL,
-               err, QN_ERR_CONFIG, "sample.weight: column %s is not a number", name);
+    if (column->type != QN_TYPE_F64 && column->type != QN_TYPE_I64 && column->type != QN_TYPE_BOOL)
+        return qn_config_error(run->config, "sample.weight", err, "column %s holds no numbers", name);
     qn_cleanup(qn_freep) double *weight = qn_new_array(double, frame->n_rows);
     if (!weight)
         return qn_error_memory(err);
     for (int64_t i = 0; i < frame->n_rows; i++) {
         weight[i] = qn_column_number(column, i);
         if (!(weight[i] > 0 && isfinite(weight[i])))
-            return qn_error_set_at(err, QN_ERR_DATA, run->config->data.source, i + 1, name,
+            return qn_error_set_at(err, QN_ERR_DATA, NULL, i + 1, name,
                                    "a weight must be a number above 0");
     }
     *ret_weight = qn_steal(&weight);
@@ -197,16 +206,25 @@ static qn_status find_target(qn_run_state *run, qn_error *err) {
     const qn_config *config = run->config;
     qn_target_options options = {.column = config->task.target, .kind = config->task.kind,
                                  .positive = config->task.positive};
-    QN_TRY(qn_target_infer(run->frame, &options, &run->target, err));
-    QN_TRY(qn_config_check_task(config, run->target.task, err));
-    QN_TRY(qn_target_values(run->frame, &run->target, &run->y, err));
+    qn_status status = qn_target_infer(run->frame, &options, &run->target, err);
+    if (status == QN_ERR_CONFIG)
+        qn__run_place(run, err && strncmp(err->message, "task.positive", 13) == 0 ? "task.positive" : "task.target",
+                      err);
+    if (status == QN_OK)
+        status = qn_config_check_task(config, run->target.task, err);
+    if (status == QN_OK)
+        status = qn_target_values(run->frame, &run->target, &run->y, err);
+    qn__run_name_file(config->data.source, err);
+    QN_TRY(status);
     run->n_outputs = run->target.task == QN_TASK_MULTICLASS ? run->target.n_classes : 1;
     const char *metric = config->train.metric;
     run->metric_is_value = is_same(metric, "value");
     run->metric = qn_metric_default(run->target.task);
     if (metric && !run->metric_is_value)
-        QN_TRY(qn_metric_find(metric, run->target.task, &run->metric, err));
-    return QN_OK;
+        status = qn_metric_find(metric, run->target.task, &run->metric, err);
+    if (status != QN_OK)
+        qn__run_place(run, "train.metric", err);
+    return status;
 }
 
 static json_t *value_json(const qn_config *config) {
@@ -227,7 +245,19 @@ static qn_status read_value(qn_run_state *run, qn_error *err) {
         return qn_error_memory(err);
     for (int32_t i = 0; i < run->frame->n_columns; i++)
         columns[i] = run->frame->columns[i].name;
-    return qn_value_spec_parse(json, &run->target, columns, (size_t)run->frame->n_columns, &run->value, err);
+    qn_status status =
+        qn_value_spec_parse(json, &run->target, columns, (size_t)run->frame->n_columns, &run->value, err);
+    if (status == QN_ERR_CONFIG && err) { /* "value: true_positive: ...": the line of that key */
+        char key[64] = "value.";
+        const char *name = strncmp(err->message, "value: ", 7) == 0 ? err->message + 7 : "";
+        size_t n = strcspn(name, ":");
+        if (n > 0 && n < sizeof key - 7) {
+            memcpy(key + 6, name, n);
+            memmove(err->message, name + n + 2, strlen(name + n + 2) + 1);
+        }
+        qn__run_place(run, key, err);
+    }
+    return status;
 }
 
 static qn_status note_task(qn_run_state *run, int64_t n_source, qn_error *err) {
@@ -277,27 +307,55 @@ static qn_status profile(qn_run_state *run, qn_error *err) {
     return qn__run_note(run, "profile", json, err);
 }
 
+/* What a test file must have: the inputs, the target and the weight, of the types of the source. */
+static qn_status test_schema(const qn_run_state *run, qn_schema *ret_schema, qn_error *err) {
+    qn_cleanup(qn_schema_done) qn_schema schema = {0};
+    schema.columns = qn_new_array(qn_schema_column, run->frame->n_columns);
+    if (!schema.columns)
+        return qn_error_memory(err);
+    for (int32_t i = 0; i < run->frame->n_columns; i++) {
+        const qn_column *column = &run->frame->columns[i];
+        if (!is_input(run, column) && strcmp(column->name, run->target.name) != 0 &&
+            !is_same(run->config->sample.weight, column->name))
+            continue;
+        char *name = qn_strdup(column->name);
+        if (!name)
+            return qn_error_memory(err);
+        schema.columns[schema.n_columns++] = (qn_schema_column){.name = name, .type = column->type};
+    }
+    *ret_schema = schema;
+    schema = (qn_schema){0};
+    return QN_OK;
+}
+
 static qn_status read_test_file(qn_run_state *run, qn_error *err) {
     if (!run->config->data.test)
         return QN_OK;
+    qn_cleanup(qn_schema_done) qn_schema schema = {0};
     int64_t n;
-    QN_TRY(read_frame(run, "data.test", run->config->data.test, &run->test.frame, &n, err));
+    QN_TRY(test_schema(run, &schema, err));
+    QN_TRY(read_frame(run, "data.test", run->config->data.test, &schema, &run->test.frame, &n, err));
     run->test.n = run->test.frame->n_rows;
-    QN_TRY(qn_target_values(run->test.frame, &run->target, &run->test.y, err));
-    return read_weight(run, run->test.frame, &run->test.weight, err);
+    qn_status status = qn_target_values(run->test.frame, &run->target, &run->test.y, err);
+    if (status == QN_OK)
+        status = read_weight(run, run->test.frame, &run->test.weight, err);
+    qn__run_name_file(run->config->data.test, err);
+    return status;
 }
 
 qn_status qn__run_import(qn_run_state *run, qn_error *err) {
     int64_t n_source;
     qn_job_progress(&run->job, "import", 0, 0, NULL);
-    QN_TRY(read_frame(run, "data.source", run->config->data.source, &run->frame, &n_source, err));
+    QN_TRY(read_frame(run, "data.source", run->config->data.source, NULL, &run->frame, &n_source, err));
     QN_TRY(check_columns(run, err));
     QN_TRY(draw_weighted(run, err));
     QN_TRY(qn_frame_digest(run->frame, run->dataset_hash, err));
     QN_TRY(find_target(run, err));
     QN_TRY(list_inputs(run, err));
     QN_TRY(read_value(run, err));
-    QN_TRY(read_weight(run, run->frame, &run->weight, err));
+    qn_status status = read_weight(run, run->frame, &run->weight, err);
+    qn__run_name_file(run->config->data.source, err);
+    QN_TRY(status);
     QN_TRY(read_test_file(run, err));
     QN_TRY(note_task(run, n_source, err));
     char rows[QN_DOUBLE_TEXT], note[80];

@@ -124,6 +124,11 @@ qn_status qn__run_take_part(const qn_run_state *run, const int64_t *rows, int64_
 
 /* Seconds since the last call go into timings as `name`. */
 void qn__run_time(qn_run_state *run, const char *name);
+/* Adds to an error of the config where the key stands: "quern.yaml line 7: train.families: ...". The key is
+ * left out when the message begins with it. */
+void qn__run_place(const qn_run_state *run, const char *key, qn_error *err);
+/* Adds the file to an error of the data that names a row but no file. */
+void qn__run_name_file(const char *file, qn_error *err);
 void qn__run_warn(qn_run_state *run, const char *format, ...) QN_PRINTF(2, 3);
 /* document[key] = value (stolen, also on failure). */
 qn_status qn__run_note(qn_run_state *run, const char *key, json_t *value, qn_error *err) QN_MUST_USE;

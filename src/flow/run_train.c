@@ -17,7 +17,7 @@ qn_status qn__run_spec(const qn_run_state *run, unsigned takes, qn_pipeline_spec
     qn_status status = qn_pipeline_spec_parse(run->config->features, run->frame, run->inputs, run->n_inputs,
                                               takes, ret_spec, err);
     if (status == QN_ERR_CONFIG)
-        qn_error_prefix(err, "features");
+        qn__run_place(run, "features", err);
     return status;
 }
 
@@ -193,7 +193,7 @@ static qn_status train_candidate(qn_run_state *run, qn_run_candidate *candidate,
     double start = qn_now_s();
     qn_status status = qn_learner_fit(candidate->family, params, &input, &job, &candidate->learner, err);
     if (status == QN_ERR_CONFIG)
-        qn_error_prefix(err, "train.families.%s", candidate->family->name);
+        qn__run_place(run, "train.families", err);
     QN_TRY(status);
     candidate->train_s = qn_now_s() - start;
     QN_TRY(score_validation(run, candidate, err));
