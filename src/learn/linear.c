@@ -388,8 +388,10 @@ static qn_status linear_load(const void *bytes, size_t n, const qn_feature *feat
     good = get_doubles(&in, m->intercept, (int64_t)n_outputs) && good;
     good = get_doubles(&in, m->mean, n_features) && good;
     good = get_doubles(&in, m->std, n_features) && good;
+    for (int32_t j = 0; j < n_features; j++)
+        good = good && m->std[j] >= 0;
     good = get_doubles(&in, m->weight, (int64_t)n_outputs * n_features) && good;
-    QN_FAIL_IF(!good || in.failed, err, QN_ERR_FORMAT, "linear model with numbers that are not finite");
+    QN_FAIL_IF(!good || in.failed, err, QN_ERR_FORMAT, "linear model with impossible numbers");
     *ret_learner = &m->base;
     m = NULL;
     return QN_OK;
