@@ -175,3 +175,42 @@ qn_status qn__growing_finish(qn__growing *growing, int32_t n, qn_frame **ret_fra
     *ret_frame = qn_steal(&frame);
     return QN_OK;
 }
+
+size_t qn__growing_bytes(const qn__growing *growing) {
+    return (size_t)growing->cap_rows * qn__type_bytes(growing->column.type) + growing->cap_bytes +
+           qn__dict_bytes(growing->column.dict);
+}
+
+static qn_status slice_column(const qn_column *from, int64_t first, int64_t n, qn__growing *to, qn_error *err) {
+    QN_TRY(qn__growing_init(to, from->name, from->type, err));
+    QN_TRY(qn__growing_reserve(to, n, err));
+    for (int64_t i = first; i < first + n; i++) {
+        size_t n_bytes = 0;
+        const char *text;
+        if (!qn_column_is_valid(from, i))
+            qn__growing_null(to);
+        else if (from->type == QN_TYPE_F64)
+            qn__growing_number(to, from->f64[i]);
+        else if (from->type == QN_TYPE_BOOL)
+            qn__growing_i64(to, from->b[i]);
+        else if (from->type == QN_TYPE_I64 || from->type == QN_TYPE_TIME)
+            qn__growing_i64(to, from->i64[i]);
+        else if ((text = qn_column_text(from, i, &n_bytes)))
+            QN_TRY(qn__growing_text(to, text, n_bytes, err));
+    }
+    return QN_OK;
+}
+
+qn_status qn__frame_slice(const qn_frame *frame, int64_t from, int64_t n, qn_frame **ret_frame, qn_error *err) {
+    qn_cleanup(qn_freep) qn__growing *columns = qn_new_array(qn__growing, frame->n_columns);
+    if (!columns)
+        return qn_error_memory(err);
+    qn_status status = QN_OK;
+    for (int32_t j = 0; j < frame->n_columns && status == QN_OK; j++)
+        status = slice_column(&frame->columns[j], from, n, &columns[j], err);
+    if (status == QN_OK)
+        status = qn__growing_finish(columns, frame->n_columns, ret_frame, err);
+    for (int32_t j = 0; j < frame->n_columns; j++)
+        qn__growing_done(&columns[j]);
+    return status;
+}

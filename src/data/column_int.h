@@ -27,6 +27,12 @@ qn_status qn__growing_text(qn__growing *growing, const char *bytes, size_t n, qn
 qn_status qn__growing_finish(qn__growing *growing, int32_t n, qn_frame **ret_frame, qn_error *err) QN_MUST_USE;
 
 size_t qn__type_bytes(qn_type type);
+/* Bytes held, room included; quick. */
+size_t qn__dict_bytes(const qn_dict *dict);
+size_t qn__growing_bytes(const qn__growing *growing);
+/* A new frame of rows [from, from + n). */
+qn_status qn__frame_slice(const qn_frame *frame, int64_t from, int64_t n, qn_frame **ret_frame,
+                          qn_error *err) QN_MUST_USE;
 void qn__column_done(qn_column *column);
 
 /* ISO 8601 date or date and time, "2020-01-31", "2020-01-31T12:30:00.5Z", "2020-01-31 12:30+02:00". */

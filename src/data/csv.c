@@ -9,55 +9,49 @@
 #include "base/text.h"
 #include "data/source_int.h"
 
-enum { LOOK_LINES = 1000, LOOK_BYTES = 1 << 20 };
+enum { LOOK_BYTES = 1 << 18, READ_BYTES = 1 << 16 };
 
-void qn__names_done(qn__names *names) {
-    for (size_t i = 0; names->items && i < names->n; i++)
-        qn_freep(&names->items[i]);
-    qn_freep(&names->items);
-    names->n = 0;
-}
-
-qn_status qn__names_add(qn__names *names, const char *text, size_t n, qn_error *err) {
-    if ((names->n & (names->n - 1)) == 0) { /* room for the next power of two */
-        char **items = qn_realloc(names->items, names->n ? 2 * names->n : 1, sizeof *items);
-        if (!items)
-            return qn_error_memory(err);
-        names->items = items;
-    }
-    names->items[names->n] = qn_strndup(text, n);
-    if (!names->items[names->n])
+/* The beginning of one file, decompressed, cut behind a line's end when there is one. */
+static qn_status read_beginning(const char *file, qn_buf *ret_text, qn_error *err) {
+    qn_cleanup(qn__input_free) qn__input *input = NULL;
+    qn_cleanup(qn_freep) char *bytes = qn_calloc(READ_BYTES, 1);
+    size_t n = 1, limit = LOOK_BYTES;
+    if (!bytes)
         return qn_error_memory(err);
-    names->n++;
-    return QN_OK;
+    QN_TRY(qn__input_open(file, &input, err));
+    while (n && ret_text->len < limit) {
+        QN_TRY(qn__input_read(input, bytes, READ_BYTES, &n, err));
+        qn_buf_put(ret_text, bytes, n);
+        QN_TRY(qn_buf_status(ret_text, err));
+        if (limit == LOOK_BYTES && ret_text->len >= limit && !memchr(ret_text->data, '\n', ret_text->len))
+            limit = QN_LIMIT_FIELD_BYTES;
+    }
+    if (!ret_text->len)
+        return QN_OK;
+    char *last = n ? memrchr(ret_text->data, '\n', ret_text->len) : NULL;
+    if (last)
+        ret_text->len = (size_t)(last - ret_text->data) + 1;
+    else if (ret_text->data[ret_text->len - 1] != '\n')
+        qn_buf_put_char(ret_text, '\n');
+    ret_text->data[ret_text->len] = '\0';
+    return qn_buf_status(ret_text, err);
 }
 
-/* The first lines of one file, decompressed, joined by newlines. */
-static qn_status read_first_lines(qn_source *source, const char *file, int n_lines, const qn_job *job,
-                                  qn_buf *ret_text, qn_error *err) {
-    qn_cleanup(qn_buf_done) qn_buf sql = {0};
-    qn_buf_put_text(&sql, "SELECT line FROM read_csv(");
-    qn__sql_text(&sql, file);
-    qn_buf_printf(&sql,
-                  ", columns = {'line': 'VARCHAR'}, auto_detect = false, header = false, delim = chr(1), "
-                  "quote = '', escape = '', max_line_size = %zu, buffer_size = %zu) LIMIT %d",
-                  QN_LIMIT_FIELD_BYTES, 2 * QN_LIMIT_FIELD_BYTES, n_lines);
-    QN_TRY(qn_buf_status(&sql, err));
-    qn_cleanup(qn__rows_done) qn__rows rows = {0};
-    QN_TRY(qn__db_query(&source->db, sql.data, true, job, &rows, err));
-    for (;;) {
-        QN_TRY(qn__rows_fetch(&rows, err));
-        for (int64_t i = 0; i < rows.n_chunk && ret_text->len < LOOK_BYTES; i++) {
-            size_t n = 0;
-            const char *line = qn__rows_text(&rows, 0, i, &n);
-            if (line && !ret_text->len && n >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0)
-                line += 3, n -= 3;
-            qn_buf_put(ret_text, line ? line : "", n);
-            qn_buf_put_char(ret_text, '\n');
-        }
-        if (!rows.chunk || ret_text->len >= LOOK_BYTES)
-            return qn_buf_status(ret_text, err);
-    }
+/* Where the first record begins: after a byte order mark and blank lines. Old line ends become new. */
+static char *prepare_text(qn_buf *text, char *ret_line_end) {
+    char *at = text->data;
+    if (!at)
+        return NULL;
+    if (strncmp(at, "\xef\xbb\xbf", 3) == 0)
+        at += 3;
+    *ret_line_end = strchr(at, '\r') && strchr(at, '\n') == at + strlen(at) - 1 &&
+                            strchr(at, '\r') + 1 < strchr(at, '\n')
+                        ? '\r'
+                        : '\n';
+    for (char *p = at; *ret_line_end == '\r' && *p; p++)
+        if (*p == '\r')
+            *p = '\n';
+    return at + strspn(at, " \r\n\t") == at + strlen(at) ? NULL : at + strspn(at, "\r\n");
 }
 
 /* Reads one record's fields from *at on; false when the text ends inside it. `fields` may be NULL when
@@ -277,12 +271,13 @@ static qn_status find_dialect(qn_source *source, const qn_source_options *option
 }
 
 /* Files of one glob must have the header of the first. */
-static qn_status check_other_header(qn_source *source, const char *file, const qn_job *job,
-                                    qn_error *err) {
+static qn_status check_other_header(qn_source *source, const char *file, qn_error *err) {
     qn_cleanup(qn_buf_done) qn_buf text = {0};
-    QN_TRY(read_first_lines(source, file, 1, job, &text, err));
+    char line_end;
+    QN_TRY(read_beginning(file, &text, err));
+    const char *rest = prepare_text(&text, &line_end);
+    QN_FAIL_IF(!rest, err, QN_ERR_DATA, "%s is empty", file);
     qn_cleanup(qn__names_done) qn__names first = {0};
-    const char *rest = qn_buf_text(&text);
     size_t n = 0;
     bool memory = false;
     const bool whole = read_record(&rest, &source->dialect, &first, &n, &memory);
@@ -296,80 +291,25 @@ static qn_status check_other_header(qn_source *source, const char *file, const q
     return QN_OK;
 }
 
-qn_status qn__csv_look(qn_source *source, const qn_source_options *options, const qn_job *job,
-                       qn_error *err) {
+/* Twice the bytes per character, and half of them NUL. */
+static bool is_utf16(const qn_buf *text) {
+    return text->len >= 2 && (memcmp(text->data, "\xff\xfe", 2) == 0 || memcmp(text->data, "\xfe\xff", 2) == 0);
+}
+
+qn_status qn__csv_look(qn_source *source, const qn_source_options *options, qn_error *err) {
     qn_cleanup(qn_buf_done) qn_buf text = {0};
-    source->dialect.header = options->header != 0; /* a guess, for the row in messages */
-    const qn_status status =
-        read_first_lines(source, source->files.items[0], LOOK_LINES, job, &text, err);
-    if (status != QN_OK)
-        return qn__source_explain(source, status, err);
-    const char *at = qn_buf_text(&text);
-    QN_FAIL_IF(!at[strspn(at, " \r\n\t")], err, QN_ERR_DATA, "%s is empty", source->label);
+    QN_TRY(read_beginning(source->files.items[0], &text, err));
+    QN_FAIL_IF(is_utf16(&text), err, QN_ERR_DATA, "%s is UTF-16; save the file in the encoding UTF-8",
+               source->label);
+    char *at = prepare_text(&text, &source->dialect.line_end);
+    QN_FAIL_IF(!at, err, QN_ERR_DATA, "%s is empty", source->label);
     QN_TRY(find_dialect(source, options, at, err));
     for (size_t i = 1; i < source->files.n; i++)
-        QN_TRY(check_other_header(source, source->files.items[i], job, err));
+        QN_TRY(check_other_header(source, source->files.items[i], err));
     return QN_OK;
 }
 
-static void put_missing(const qn_source *source, qn_buf *out) {
-    qn_buf_put_text(out, ", nullstr = [");
-    for (size_t i = 0; i < source->missing.n; i++) {
-        qn_cleanup(qn_freep) char *spaced = qn_format(" %s", source->missing.items[i]);
-        qn_buf_put_text(out, i ? ", " : "");
-        qn__sql_text(out, source->missing.items[i]);
-        qn_buf_put_text(out, ", ");
-        if (spaced)
-            qn__sql_text(out, spaced);
-        else
-            out->status = QN_ERR_MEMORY;
-    }
-    qn_buf_put_text(out, "]");
-}
-
-void qn__csv_call(const qn_source *source, bool as_text, const qn__stated *stated, qn_buf *out) {
-    qn_buf_put_text(out, "read_csv([");
-    for (size_t i = 0; i < source->files.n; i++) {
-        qn_buf_put_text(out, i ? ", " : "");
-        qn__sql_text(out, source->files.items[i]);
-    }
-    qn_buf_put_text(out, "], delim = ");
-    qn__sql_text(out, source->dialect.delimiter);
-    qn_buf_put_text(out, ", quote = ");
-    qn__sql_text(out, source->dialect.quote);
-    qn_buf_put_text(out, ", escape = ");
-    qn__sql_text(out, source->dialect.escape);
-    qn_buf_printf(out, ", header = %s, skip = 0, comment = '', max_line_size = %zu, buffer_size = %zu",
-                  source->dialect.header ? "true" : "false", QN_LIMIT_FIELD_BYTES,
-                  2 * QN_LIMIT_FIELD_BYTES);
-    put_missing(source, out);
-    qn_buf_put_text(out, as_text ? ", auto_detect = false, columns = {" : ", names = [");
-    for (size_t j = 0; j < source->names.n; j++) {
-        qn_buf_put_text(out, j ? ", " : "");
-        qn__sql_text(out, source->names.items[j]);
-        qn_buf_put_text(out, as_text ? ": 'VARCHAR'" : "");
-    }
-    qn_buf_put_text(out, as_text ? "}" : "]");
-    bool any = false;
-    for (size_t j = 0; !as_text && j < source->names.n; j++) {
-        qn_type type;
-        /* Times keep the format that is found by looking. */
-        if (!qn__stated_find(stated, source->names.items[j], &type) || type == QN_TYPE_TIME)
-            continue;
-        qn_buf_put_text(out, any ? ", " : ", types = {");
-        any = true;
-        qn__sql_text(out, source->names.items[j]);
-        qn_buf_printf(out, ": '%s'", qn__sql_type(type));
-    }
-    qn_buf_put_text(out, any ? "})" : ")");
-}
-
-/* The number after `label` in DuckDB's message; 0 when it is not there. */
-static int64_t number_after(const char *message, const char *label) {
-    const char *at = strstr(message, label);
-    return at ? strtoll(at + strlen(label), NULL, 10) : 0;
-}
-
+/* The text between two others; "" when they are not there. */
 static void text_between(const char *message, const char *before, const char *after, char *out, size_t cap) {
     const char *at = strstr(message, before), *end = at ? strstr(at + strlen(before), after) : NULL;
     out[0] = '\0';
@@ -377,52 +317,26 @@ static void text_between(const char *message, const char *before, const char *af
         snprintf(out, cap, "%.*s", (int)(end - at - (ptrdiff_t)strlen(before)), at + strlen(before));
 }
 
-static const char *name_of_sql_type(const char *sql_type) {
-    return strcmp(sql_type, "BIGINT") == 0    ? "whole number"
-           : strcmp(sql_type, "BOOLEAN") == 0 ? "truth value (true or false)"
-           : strcmp(sql_type, "DOUBLE") == 0  ? "number"
-                                              : "time";
-}
-
 qn_status qn__source_explain(const qn_source *source, qn_status status, qn_error *err) {
+    if (source->inner.code != QN_OK) { /* DuckDB only repeated what we said */
+        if (err)
+            *err = source->inner;
+        return source->inner.code;
+    }
     if (!err || (status != QN_ERR_DATA && status != QN_ERR_IO))
         return status;
-    char why[sizeof err->message], file[256], value[200], column[128], type[32];
+    char why[sizeof err->message], file[256], line[24];
     memcpy(why, err->message, sizeof why);
-    text_between(why, "\n  file = ", "\n", file, sizeof file);
-    if (!*file)
-        text_between(why, "\nfile = ", "\n", file, sizeof file);
+    text_between(why, " in file \"", "\"", file, sizeof file);
+    text_between(why, " in line ", ":", line, sizeof line);
+    if (!*line)
+        text_between(why, "in record/value ", ":", line, sizeof line);
     const char *where = source->files.n > 1 && *file ? file : source->label;
-    /* DuckDB counts records, the header being the first. */
-    const int64_t line = number_after(why, "CSV Error on Line: ");
-    const int64_t row = line > source->dialect.header ? line - source->dialect.header : line;
-    if (strstr(why, "Expected Number of Columns: "))
-        return qn_error_set_at(err, QN_ERR_DATA, where, row, NULL,
-                               "%lld fields where the header has %lld; check for a missing or extra '%s', "
-                               "or for text that needs quotes",
-                               (long long)number_after(why, "Found: "),
-                               (long long)number_after(why, "Expected Number of Columns: "),
-                               source->dialect.delimiter);
-    if (strstr(why, "Invalid unicode"))
-        return qn_error_set_at(err, QN_ERR_DATA, where, row, NULL,
-                               "the text is not UTF-8; save the file in the encoding UTF-8");
-    if (strstr(why, "unterminated quote"))
-        return qn_error_set_at(err, QN_ERR_DATA, where, row, NULL,
-                               "a quote (%s) begins and does not end with the field",
-                               source->dialect.quote);
-    if (strstr(why, "Maximum line size") || strstr(why, "maximum_object_size"))
-        return qn_error_set_at(err, QN_ERR_DATA, where, row, NULL,
-                               "it is longer than the limit of %zu MiB for one row (or a quote does not end)",
+    const int64_t row = strtoll(line, NULL, 10);
+    if (strstr(why, "maximum_object_size"))
+        return qn_error_set_at(err, QN_ERR_LIMIT, where, row, NULL,
+                               "it is longer than the limit of %zu MiB for one row",
                                QN_LIMIT_FIELD_BYTES >> 20);
-    text_between(why, "converting column \"", "\". Could not", column, sizeof column);
-    if (*column) {
-        text_between(why, "convert string \"", "\" to '", value, sizeof value);
-        text_between(why, "\" to '", "'", type, sizeof type);
-        return qn_error_set_at(err, QN_ERR_DATA, where, row, column,
-                               "'%s' is not a %s; list it under data.missing, or declare the column's "
-                               "type under data.types",
-                               value, name_of_sql_type(type));
-    }
     why[strcspn(why, "\n")] = '\0';
     const char *kind = strstr(why, " Error: "); /* "Invalid Input Error: ", which says nothing */
     if (kind)

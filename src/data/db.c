@@ -281,3 +281,35 @@ qn_status qn__fill_chunk(const qn__rows *rows, int64_t from, int64_t n, qn__grow
     }
     return QN_OK;
 }
+
+/* ---- columns into chunks ---- */
+
+duckdb_type qn__duckdb_type(qn_type type) {
+    static const duckdb_type types[] = {DUCKDB_TYPE_BOOLEAN, DUCKDB_TYPE_BIGINT,  DUCKDB_TYPE_DOUBLE,
+                                        DUCKDB_TYPE_VARCHAR, DUCKDB_TYPE_VARCHAR, DUCKDB_TYPE_TIMESTAMP};
+    return types[type];
+}
+
+void qn__fill_vector(const qn_duckdb *api, duckdb_vector vector, const qn_column *column, int64_t from,
+                     int64_t n) {
+    char *values = api->duckdb_vector_get_data(vector);
+    const size_t size = qn__type_bytes(column->type);
+    const bool is_text = column->type == QN_TYPE_CATEGORY || column->type == QN_TYPE_TEXT;
+    if (!is_text)
+        memcpy(values, column->b + (size_t)from * size, (size_t)n * size);
+    uint64_t *valid = NULL;
+    if (column->n_null) {
+        api->duckdb_vector_ensure_validity_writable(vector);
+        valid = api->duckdb_vector_get_validity(vector);
+    }
+    for (int64_t i = 0; (is_text || valid) && i < n; i++) {
+        const bool is_valid = qn_column_is_valid(column, from + i);
+        size_t n_bytes = 0;
+        if (valid)
+            api->duckdb_validity_set_row_validity(valid, (idx_t)i, is_valid);
+        if (is_text && is_valid) {
+            const char *text = qn_column_text(column, from + i, &n_bytes);
+            api->duckdb_vector_assign_string_element_len(vector, (idx_t)i, text, n_bytes);
+        }
+    }
+}

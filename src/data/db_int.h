@@ -52,4 +52,9 @@ void qn__sql_name(qn_buf *out, const char *name);
 qn_status qn__fill_chunk(const qn__rows *rows, int64_t from, int64_t n, qn__growing *columns,
                          int32_t n_columns, qn_error *err) QN_MUST_USE;
 
+duckdb_type qn__duckdb_type(qn_type type);
+/* Rows [from, from + n) of a column into a vector of its type. */
+void qn__fill_vector(const qn_duckdb *api, duckdb_vector vector, const qn_column *column, int64_t from,
+                     int64_t n);
+
 #endif

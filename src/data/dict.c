@@ -2,7 +2,7 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
-#include "data/frame.h"
+#include "data/column_int.h"
 
 /* Texts lie one behind the other in `bytes`, each followed by a NUL; text i begins at start[i] and
  * ends before the NUL at start[i + 1] - 1. `slots` is open addressing over code + 1. */
@@ -134,4 +134,10 @@ int32_t qn_dict_add(qn_dict *dict, const char *bytes, size_t n) {
     dict->hashes[dict->size] = (uint32_t)(hash >> 32);
     dict->slots[slot] = (uint32_t)dict->size + 1;
     return dict->size++;
+}
+
+size_t qn__dict_bytes(const qn_dict *dict) {
+    return dict ? dict->cap_bytes + dict->cap_items * (sizeof *dict->start + sizeof *dict->hashes) +
+                      dict->n_slots * sizeof *dict->slots
+                : 0;
 }

@@ -21,6 +21,9 @@
     X(duckdb_appender_destroy)              \
     X(duckdb_appender_error)                \
     X(duckdb_appender_flush)                \
+    X(duckdb_bind_add_result_column)        \
+    X(duckdb_bind_get_extra_info)           \
+    X(duckdb_bind_set_cardinality)          \
     X(duckdb_close)                         \
     X(duckdb_column_count)                  \
     X(duckdb_column_name)                   \
@@ -30,6 +33,8 @@
     X(duckdb_create_config)                 \
     X(duckdb_create_data_chunk)             \
     X(duckdb_create_logical_type)           \
+    X(duckdb_create_table_function)         \
+    X(duckdb_data_chunk_get_column_count)   \
     X(duckdb_data_chunk_get_size)           \
     X(duckdb_data_chunk_get_vector)         \
     X(duckdb_data_chunk_reset)              \
@@ -42,10 +47,19 @@
     X(duckdb_destroy_prepare)               \
     X(duckdb_destroy_result)                \
     X(duckdb_disconnect)                    \
+    X(duckdb_destroy_table_function)        \
     X(duckdb_execute_pending)               \
     X(duckdb_extract_statements)            \
     X(duckdb_extract_statements_error)      \
     X(duckdb_fetch_chunk)                   \
+    X(duckdb_function_get_init_data)        \
+    X(duckdb_function_set_error)            \
+    X(duckdb_init_get_column_count)         \
+    X(duckdb_init_get_column_index)         \
+    X(duckdb_init_get_extra_info)           \
+    X(duckdb_init_set_error)                \
+    X(duckdb_init_set_init_data)            \
+    X(duckdb_init_set_max_threads)          \
     X(duckdb_interrupt)                     \
     X(duckdb_library_version)               \
     X(duckdb_open_ext)                      \
@@ -59,8 +73,15 @@
     X(duckdb_prepare_extracted_statement)   \
     X(duckdb_prepared_statement_type)       \
     X(duckdb_query_progress)                \
+    X(duckdb_register_table_function)       \
     X(duckdb_result_error)                  \
     X(duckdb_set_config)                    \
+    X(duckdb_table_function_set_bind)       \
+    X(duckdb_table_function_set_extra_info) \
+    X(duckdb_table_function_set_function)   \
+    X(duckdb_table_function_set_init)       \
+    X(duckdb_table_function_set_name)       \
+    X(duckdb_table_function_supports_projection_pushdown) \
     X(duckdb_validity_set_row_validity)     \
     X(duckdb_vector_assign_string_element_len) \
     X(duckdb_vector_ensure_validity_writable) \

@@ -43,15 +43,6 @@ static void plans_done(plan_list *plans) {
     qn_freep(&plans->items);
 }
 
-bool qn__stated_find(const qn__stated *stated, const char *name, qn_type *ret_type) {
-    for (size_t i = 0; i < stated->n; i++)
-        if (strcasecmp(stated->types[i].name, name) == 0) {
-            *ret_type = stated->types[i].type;
-            return true;
-        }
-    return false;
-}
-
 const char *qn__sql_type(qn_type type) {
     switch (type) {
     case QN_TYPE_BOOL: return "BOOLEAN";
@@ -212,15 +203,14 @@ static qn_type type_of_text(const int64_t *counts) {
     return looks_like_free_text(counts) ? QN_TYPE_TEXT : QN_TYPE_CATEGORY;
 }
 
-static void put_converted(const char *value, qn_type type, bool strict, qn_buf *out) {
-    const char *cast = strict ? "CAST" : "TRY_CAST";
+static void put_converted(const char *value, qn_type type, qn_buf *out) {
     if (type == QN_TYPE_I64) /* a cast alone would round */
         qn_buf_printf(out,
-                      "CASE WHEN TRY_CAST(%s AS BIGINT) = TRY_CAST(%s AS DOUBLE) THEN CAST(%s AS BIGINT) "
-                      "ELSE %s('not whole: ' || CAST(%s AS VARCHAR) AS BIGINT) END",
-                      value, value, value, cast, value);
+                      "CASE WHEN TRY_CAST(%s AS BIGINT) = TRY_CAST(%s AS DOUBLE) THEN TRY_CAST(%s AS BIGINT) "
+                      "ELSE NULL END",
+                      value, value, value);
     else
-        qn_buf_printf(out, "%s(%s AS %s)", cast, value, qn__sql_type(type));
+        qn_buf_printf(out, "TRY_CAST(%s AS %s)", value, qn__sql_type(type));
 }
 
 /* The file and row of the n-th row of all files. */
@@ -230,18 +220,12 @@ static qn_status place_of_row(qn_source *source, int64_t row, const char **ret_f
     *ret_row = row;
     for (size_t i = 0; source->files.n > 1 && !source->is_query && i < source->files.n; i++) {
         qn_cleanup(qn_buf_done) qn_buf sql = {0};
-        qn__names all = source->files;
         int64_t n = 0;
         qn_buf_put_text(&sql, "SELECT count(*) FROM ");
-        source->files = (qn__names){&all.items[i], 1};
-        if (source->kind == QN__KIND_CSV)
-            qn__csv_call(source, true, &(qn__stated){0}, &sql);
-        else
-            qn__sql_name(&sql, all.items[i]);
-        source->files = all;
+        qn__sql_name(&sql, source->files.items[i]);
         QN_TRY(qn_buf_status(&sql, err));
         QN_TRY(qn__db_numbers(&source->db, sql.data, job, &n, 1, err));
-        *ret_file = all.items[i];
+        *ret_file = source->files.items[i];
         if (*ret_row <= n)
             break;
         *ret_row -= n;
@@ -256,7 +240,7 @@ static qn_status find_misfit(qn_source *source, const char *relation, const char
                   "SELECT CAST(i AS VARCHAR), CAST(v AS VARCHAR) FROM (SELECT row_number() OVER () AS i, "
                   "%s AS v FROM %s) WHERE v IS NOT NULL AND (",
                   value, relation);
-    put_converted("v", type, false, &sql);
+    put_converted("v", type, &sql);
     qn_buf_put_text(&sql, ") IS NULL ORDER BY i LIMIT 1");
     QN_TRY(qn_buf_status(&sql, err));
     qn_cleanup(qn__rows_done) qn__rows rows = {0};
@@ -271,22 +255,10 @@ static qn_status find_misfit(qn_source *source, const char *relation, const char
     const char *text = qn__rows_text(&rows, 1, 0, &n), *file = NULL;
     int64_t row = 0;
     QN_TRY(place_of_row(source, strtoll(digits, NULL, 10), &file, &row, job, err));
-    const char *wanted = type == QN_TYPE_I64    ? "whole number"
-                         : type == QN_TYPE_BOOL ? "truth value (true or false)"
-                         : type == QN_TYPE_TIME ? "time"
-                                                : "number";
     return qn_error_set_at(err, QN_ERR_DATA, file, row, name,
                            "'%.*s' is not a %s; list it under data.missing, or declare the column's type "
                            "under data.types",
-                           n > 100 ? 100 : (int)n, text ? text : "", wanted);
-}
-
-qn_status qn__find_misfit(qn_source *source, const char *relation, const char *name, qn_type type,
-                          const qn_job *job, qn_error *err) {
-    qn_cleanup(qn_buf_done) qn_buf value = {0};
-    put_text_value(source, name, "OTHER", &value);
-    QN_TRY(qn_buf_status(&value, err));
-    return find_misfit(source, relation, name, value.data, type, job, err);
+                           n > 100 ? 100 : (int)n, text ? text : "", qn__type_wanted(type));
 }
 
 /* A column that is almost all numbers must not become a category because of one typing error. */
@@ -307,7 +279,7 @@ static qn_status decide(qn_source *source, const char *name, column_plan *plan, 
 }
 
 static qn_status write_select(qn_source *source, const qn__names *names, const plan_list *plans,
-                              bool strict, qn_error *err) {
+                              qn_error *err) {
     qn_cleanup(qn_buf_done) qn_buf sql = {0};
     qn_cleanup(qn_schema_done) qn_schema schema = {0};
     schema.columns = qn_new_array(qn_schema_column, plans->n);
@@ -318,7 +290,7 @@ static qn_status write_select(qn_source *source, const qn__names *names, const p
         const column_plan *plan = &plans->items[j];
         qn_buf_put_text(&sql, j ? ", " : "");
         if (plan->convert)
-            put_converted(plan->value, plan->type, strict, &sql);
+            put_converted(plan->value, plan->type, &sql);
         else
             qn_buf_printf(&sql, "CAST(%s AS %s)", plan->value, qn__sql_type(plan->type));
         qn_buf_put_text(&sql, " AS ");
@@ -341,8 +313,7 @@ static qn_status write_select(qn_source *source, const qn__names *names, const p
     return QN_OK;
 }
 
-qn_status qn__infer(qn_source *source, const qn__stated *stated, bool checked, const qn_job *job,
-                    qn_error *err) {
+qn_status qn__infer(qn_source *source, const qn__stated *stated, const qn_job *job, qn_error *err) {
     qn_cleanup(qn__names_done) qn__names names = {0};
     qn_cleanup(qn__names_done) qn__names types = {0};
     qn_cleanup(plans_done) plan_list plans = {0};
@@ -355,10 +326,8 @@ qn_status qn__infer(qn_source *source, const qn__stated *stated, bool checked, c
     plans.n = names.n;
     for (size_t j = 0; j < names.n; j++)
         QN_TRY(plan_column(source, names.items[j], types.items[j], stated, &plans.items[j], err));
-    if (checked) {
-        QN_TRY(count_values(source, &plans, job, err));
-        for (size_t j = 0; j < names.n; j++)
-            QN_TRY(decide(source, names.items[j], &plans.items[j], job, err));
-    }
-    return write_select(source, &names, &plans, !checked, err);
+    QN_TRY(count_values(source, &plans, job, err));
+    for (size_t j = 0; j < names.n; j++)
+        QN_TRY(decide(source, names.items[j], &plans.items[j], job, err));
+    return write_select(source, &names, &plans, err);
 }

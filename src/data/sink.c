@@ -217,12 +217,6 @@ static const char *sql_type(qn_type type) {
     return names[type];
 }
 
-static duckdb_type duckdb_type_of(qn_type type) {
-    static const duckdb_type types[] = {DUCKDB_TYPE_BOOLEAN, DUCKDB_TYPE_BIGINT,  DUCKDB_TYPE_DOUBLE,
-                                        DUCKDB_TYPE_VARCHAR, DUCKDB_TYPE_VARCHAR, DUCKDB_TYPE_TIMESTAMP};
-    return types[type];
-}
-
 static qn_status begin_table(qn_sink *sink, const qn_frame *frame, const qn_job *job, qn_error *err) {
     qn_cleanup(qn_buf_done) qn_buf sql = {0};
     QN_TRY(qn__db_open(sink->spill, job, false, &sink->db, err));
@@ -240,30 +234,6 @@ static qn_status begin_table(qn_sink *sink, const qn_frame *frame, const qn_job 
     return QN_OK;
 }
 
-static void fill_vector(const qn_duckdb *api, duckdb_vector vector, const qn_column *column, int64_t from,
-                        int64_t n) {
-    char *values = api->duckdb_vector_get_data(vector);
-    const size_t size = qn__type_bytes(column->type);
-    const bool is_text = is_text_type(column->type);
-    if (!is_text)
-        memcpy(values, column->b + (size_t)from * size, (size_t)n * size);
-    uint64_t *valid = NULL;
-    if (column->n_null) {
-        api->duckdb_vector_ensure_validity_writable(vector);
-        valid = api->duckdb_vector_get_validity(vector);
-    }
-    for (int64_t i = 0; (is_text || valid) && i < n; i++) {
-        const bool is_valid = qn_column_is_valid(column, from + i);
-        size_t n_bytes = 0;
-        if (valid)
-            api->duckdb_validity_set_row_validity(valid, (idx_t)i, is_valid);
-        if (is_text && is_valid) {
-            const char *text = qn_column_text(column, from + i, &n_bytes);
-            api->duckdb_vector_assign_string_element_len(vector, (idx_t)i, text, n_bytes);
-        }
-    }
-}
-
 static qn_status append_chunks(qn_sink *sink, duckdb_data_chunk chunk, const qn_frame *frame,
                                const qn_job *job, qn_error *err) {
     const qn_duckdb *api = sink->db.api;
@@ -273,7 +243,7 @@ static qn_status append_chunks(qn_sink *sink, duckdb_data_chunk chunk, const qn_
         const int64_t n = frame->n_rows - from < most ? frame->n_rows - from : most;
         api->duckdb_data_chunk_reset(chunk);
         for (int32_t j = 0; j < frame->n_columns; j++)
-            fill_vector(api, api->duckdb_data_chunk_get_vector(chunk, (idx_t)j), &frame->columns[j], from,
+            qn__fill_vector(api, api->duckdb_data_chunk_get_vector(chunk, (idx_t)j), &frame->columns[j], from,
                         n);
         api->duckdb_data_chunk_set_size(chunk, (idx_t)n);
         if (api->duckdb_append_data_chunk(sink->appender, chunk) != DuckDBSuccess) {
@@ -290,7 +260,7 @@ static qn_status append_frame(qn_sink *sink, const qn_frame *frame, const qn_job
     if (!types)
         return qn_error_memory(err);
     for (int32_t j = 0; j < frame->n_columns; j++)
-        types[j] = api->duckdb_create_logical_type(duckdb_type_of(frame->columns[j].type));
+        types[j] = api->duckdb_create_logical_type(qn__duckdb_type(frame->columns[j].type));
     duckdb_data_chunk chunk = api->duckdb_create_data_chunk(types, (idx_t)frame->n_columns);
     const qn_status status = chunk ? append_chunks(sink, chunk, frame, job, err) : qn_error_memory(err);
     api->duckdb_destroy_data_chunk(&chunk);

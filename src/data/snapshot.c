@@ -27,6 +27,12 @@ static qn_status types_as_json(const qn_schema *schema, char **ret_text, qn_erro
     return *ret_text ? QN_OK : qn_error_memory(err);
 }
 
+/* A row group is held in memory until it is full: wide tables have lower ones. */
+static int group_rows(int32_t n_columns) {
+    const int rows = (1 << 24) / (n_columns + 1) / 2048 * 2048;
+    return rows > 122880 ? 122880 : rows < 2048 ? 2048 : rows;
+}
+
 qn_status qn_source_snapshot(qn_source *source, const char *folder, const qn_job *job, char **ret_path,
                              int64_t *ret_n_rows, qn_error *err) {
     qn_cleanup(qn_buf_done) qn_buf sql = {0};
@@ -35,9 +41,13 @@ qn_status qn_source_snapshot(qn_source *source, const char *folder, const qn_job
     if (!path)
         return qn_error_memory(err);
     QN_TRY(types_as_json(&source->schema, &types, err));
-    qn_buf_printf(&sql, "COPY (%s) TO ", source->select);
+    source->job = job ? *job : (qn_job){.n_threads = 1};
+    if (source->reads_csv && !source->is_offered)
+        QN_TRY(qn__source_offer(source, job, err));
+    qn_buf_printf(&sql, "COPY (%s) TO ", source->reads_csv ? "SELECT * FROM source" : source->select);
     qn__sql_text(&sql, path);
-    qn_buf_put_text(&sql, " (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880, KV_METADATA {quern: ");
+    qn_buf_printf(&sql, " (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE %d, KV_METADATA {quern: ",
+                  group_rows(source->schema.n_columns));
     qn__sql_text(&sql, types);
     qn_buf_put_text(&sql, "})");
     QN_TRY(qn_buf_status(&sql, err));

@@ -1,6 +1,8 @@
 #include "data/source.h"
 
+#include <glob.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
@@ -36,9 +38,13 @@ void qn_source_free(qn_source **source) {
     qn__names_done(&s->files);
     qn__names_done(&s->names);
     qn__names_done(&s->missing);
+    qn__csv_cursor_free(&s->cursor);
+    qn_frame_free(&s->cached);
+    qn_freep(&s->cells);
+    qn_freep(&s->verbatim);
     qn_freep(&s->select);
     qn_schema_done(&s->schema);
-    qn_freep(&(*source)->positions);
+    qn_freep(&s->positions);
     qn_freep(source);
 }
 
@@ -70,15 +76,39 @@ static qn_status add_missing(qn_source *source, const qn_source_options *options
             n--;
         QN_TRY(qn__names_add(&source->missing, text, n, err));
     }
+    qn__missing_init(&source->is_missing, &source->missing);
     return QN_OK;
 }
 
-static qn_status expand_glob(qn_source *source, const char *path, const qn_job *job, qn_error *err) {
+qn_status qn__source_need_db(qn_source *source, const qn_job *job, qn_error *err) {
+    return source->db.connection ? QN_OK : qn__db_open(source->temp_folder, job, false, &source->db, err);
+}
+
+static int compare_files(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static qn_status expand_glob(qn_source *source, const char *path, qn_error *err) {
+    glob_t found = {0};
+    const int code = glob(path, GLOB_NOSORT, NULL, &found);
+    qn_status status = code == GLOB_NOSPACE ? qn_error_memory(err) : QN_OK;
+    for (size_t i = 0; status == QN_OK && code == 0 && i < found.gl_pathc; i++)
+        if (!qn_folder_exists(found.gl_pathv[i]))
+            status = qn__names_add(&source->files, found.gl_pathv[i], strlen(found.gl_pathv[i]), err);
+    globfree(&found);
+    if (source->files.n)
+        qsort(source->files.items, source->files.n, sizeof *source->files.items, compare_files);
+    return status;
+}
+
+/* Folders of any depth ("**") are what glob(3) does not know. */
+static qn_status expand_deep_glob(qn_source *source, const char *path, const qn_job *job, qn_error *err) {
     qn_cleanup(qn_buf_done) qn_buf sql = {0};
     qn_buf_put_text(&sql, "SELECT file FROM glob(");
     qn__sql_text(&sql, path);
     qn_buf_put_text(&sql, ") ORDER BY file");
     QN_TRY(qn_buf_status(&sql, err));
+    QN_TRY(qn__source_need_db(source, job, err));
     qn_cleanup(qn__rows_done) qn__rows rows = {0};
     QN_TRY(qn__db_query(&source->db, sql.data, false, job, &rows, err));
     for (;;) {
@@ -114,7 +144,7 @@ static qn_status find_files(qn_source *source, const qn_source_options *options,
     }
     const bool is_pattern = strpbrk(path, "*?[") != NULL;
     QN_FAIL_IF(!is_pattern, err, QN_ERR_NOT_FOUND, "there is no file '%s'", path);
-    QN_TRY(expand_glob(source, path, job, err));
+    QN_TRY(strstr(path, "**") ? expand_deep_glob(source, path, job, err) : expand_glob(source, path, err));
     QN_FAIL_IF(!source->files.n, err, QN_ERR_NOT_FOUND, "no file matches '%s'", path);
     return QN_OK;
 }
@@ -139,127 +169,6 @@ static qn_status run_made(qn_source *source, const char *before, qn_buf *call, c
     if (!sql)
         return qn_error_memory(err);
     return qn__db_run(&source->db, sql, job, err);
-}
-
-/* Columns that look whole in the first rows are loaded as DOUBLE, because DuckDB would silently round
- * a 1.5 that comes later, truth values as text; *ret_stated then has them and the texts that the user states. */
-static qn_status plan_load(qn_source *source, const qn__stated *stated, const qn_job *job,
-                           qn__stated *ret_stated, qn_source_column_type *types, qn__names *ret_whole,
-                           qn_error *err) {
-    qn_cleanup(qn_buf_done) qn_buf call = {0};
-    qn_cleanup(qn__names_done) qn__names names = {0};
-    qn_cleanup(qn__names_done) qn__names found = {0};
-    size_t n = 0;
-    for (size_t i = 0; i < stated->n; i++)
-        if (stated->types[i].type == QN_TYPE_CATEGORY || stated->types[i].type == QN_TYPE_TEXT)
-            types[n++] = stated->types[i];
-    *ret_stated = (qn__stated){types, n};
-    qn__csv_call(source, false, ret_stated, &call);
-    QN_TRY(qn_buf_status(&call, err));
-    QN_TRY(qn__describe(&source->db, call.data, job, &names, &found, err));
-    for (size_t j = 0; j < names.n && j < source->names.n; j++) {
-        if (strcmp(found.items[j], "BOOLEAN") == 0) /* DuckDB takes yes, no, t and f too: the words would be lost */
-            types[n++] = (qn_source_column_type){source->names.items[j], QN_TYPE_CATEGORY};
-        if (strcmp(found.items[j], "BIGINT") != 0)
-            continue;
-        types[n++] = (qn_source_column_type){source->names.items[j], QN_TYPE_F64};
-        QN_TRY(qn__names_add(ret_whole, source->names.items[j], strlen(source->names.items[j]), err));
-    }
-    ret_stated->n = n;
-    return QN_OK;
-}
-
-/* The view `source` over the table `loaded`, in which columns without a fraction are whole again.
- * *ret_is_exact is false when a number is too large for a double to hold all its digits. */
-static qn_status make_whole(qn_source *source, const qn__names *whole, const qn_job *job,
-                            bool *ret_is_exact, qn_error *err) {
-    qn_cleanup(qn_buf_done) qn_buf view = {0};
-    int n_replaced = 0;
-    *ret_is_exact = true;
-    qn_buf_put_text(&view, "CREATE VIEW source AS SELECT * ");
-    for (size_t j = 0; j < whole->n && *ret_is_exact;) {
-        enum { PER_LOOK = 200 };
-        int64_t counts[2 * PER_LOOK];
-        qn_cleanup(qn_buf_done) qn_buf sql = {0};
-        const size_t first = j;
-        for (; j < whole->n && j < first + PER_LOOK; j++) {
-            qn_buf_put_text(&sql, j > first ? ", count(*) FILTER (NOT isfinite(" : "SELECT count(*) FILTER (NOT isfinite(");
-            qn__sql_name(&sql, whole->items[j]);
-            qn_buf_put_text(&sql, ") OR trunc(");
-            qn__sql_name(&sql, whole->items[j]);
-            qn_buf_put_text(&sql, ") <> ");
-            qn__sql_name(&sql, whole->items[j]);
-            qn_buf_put_text(&sql, "), count(*) FILTER (abs(");
-            qn__sql_name(&sql, whole->items[j]);
-            qn_buf_put_text(&sql, ") >= 9007199254740992)");
-        }
-        qn_buf_put_text(&sql, " FROM loaded");
-        QN_TRY(qn_buf_status(&sql, err));
-        QN_TRY(qn__db_numbers(&source->db, sql.data, job, counts, (int)(2 * (j - first)), err));
-        for (size_t i = first; i < j; i++) {
-            *ret_is_exact &= counts[2 * (i - first) + 1] == 0 || counts[2 * (i - first)] != 0;
-            if (counts[2 * (i - first)])
-                continue;
-            qn_buf_put_text(&view, n_replaced++ ? ", CAST(" : "REPLACE (CAST(");
-            qn__sql_name(&view, whole->items[i]);
-            qn_buf_put_text(&view, " AS BIGINT) AS ");
-            qn__sql_name(&view, whole->items[i]);
-        }
-    }
-    if (!*ret_is_exact)
-        return qn__db_run(&source->db, "DROP TABLE loaded", job, err);
-    qn_buf_put_text(&view, n_replaced ? ") FROM loaded" : "FROM loaded");
-    QN_TRY(qn_buf_status(&view, err));
-    return qn__db_run(&source->db, view.data, job, err);
-}
-
-/* Types by a look at the first rows; *ret_done is false when later rows do not fit them. */
-static qn_status load_typed_csv(qn_source *source, const qn__stated *stated, const qn_job *job,
-                                bool *ret_done, qn_error *err) {
-    qn_cleanup(qn_buf_done) qn_buf call = {0};
-    qn_cleanup(qn__names_done) qn__names whole = {0};
-    qn_cleanup(qn_freep) qn_source_column_type *types =
-        qn_new_array(qn_source_column_type, stated->n + source->names.n);
-    qn__stated all = {0};
-    if (!types)
-        return qn_error_memory(err);
-    qn_status status = plan_load(source, stated, job, &all, types, &whole, err);
-    if (status == QN_OK) {
-        qn__csv_call(source, false, &all, &call);
-        status = run_made(source, "CREATE TABLE loaded AS SELECT * FROM ", &call, job, err);
-    }
-    *ret_done = false;
-    if (status == QN_ERR_DATA)
-        return QN_OK;
-    QN_TRY(status);
-    return make_whole(source, &whole, job, ret_done, err);
-}
-
-/* Loads CSV as the relation `source`, typed by its first rows; when a later row does not fit, as text,
- * and types are then decided by all rows. */
-static qn_status load_csv(qn_source *source, const qn__stated *stated, bool has_query, const qn_job *job,
-                          qn_error *err) {
-    qn_cleanup(qn_buf_done) qn_buf text = {0};
-    bool is_done = false;
-    QN_TRY(load_typed_csv(source, stated, job, &is_done, err));
-    if (is_done)
-        return QN_OK;
-    qn__csv_call(source, true, &(qn__stated){0}, &text);
-    const qn_status status = run_made(source,
-                                      has_query ? "CREATE TABLE source_text AS SELECT * FROM "
-                                                : "CREATE TABLE source AS SELECT * FROM ",
-                                      &text, job, err);
-    if (status != QN_OK)
-        return qn__source_explain(source, status, err);
-    if (!has_query)
-        return QN_OK;
-    source->base = "source_text";
-    QN_TRY(qn__infer(source, stated, true, job, err));
-    source->base = "source";
-    qn_cleanup(qn_freep) char *view = qn_format("CREATE VIEW source AS %s", source->select);
-    if (!view)
-        return qn_error_memory(err);
-    return qn__db_run(&source->db, view, job, err);
 }
 
 /* The user's SQL is first prepared in a second, sealed DuckDB that has an empty `source` of the same
@@ -332,7 +241,15 @@ static qn_status check_stated(const qn_source *source, const qn__stated *stated,
     return QN_OK;
 }
 
-/* Where DuckDB spills; made only when it does. */
+static void sum_sizes(qn_source *source) {
+    for (size_t i = 0; i < source->files.n; i++) {
+        int64_t bytes = 0;
+        if (qn_file_size(source->files.items[i], &bytes, NULL) == QN_OK)
+            source->n_bytes += (double)bytes;
+    }
+}
+
+/* The folder where DuckDB spills is made only when it does. */
 static qn_status make_source(const qn_source_options *options, const qn_job *job, qn_source **ret_source,
                              qn_error *err) {
     qn_cleanup(qn_source_free) qn_source *source = qn_new(qn_source);
@@ -341,45 +258,65 @@ static qn_status make_source(const qn_source_options *options, const qn_job *job
     source->temp_folder = qn_file_temporary(options->folder ? options->folder : ".");
     if (!source->temp_folder)
         return qn_error_memory(err);
+    source->n_rows = -1;
     source->base = "source";
-    QN_TRY(qn__db_open(source->temp_folder, job, false, &source->db, err));
     QN_TRY(add_missing(source, options, err));
     QN_TRY(find_files(source, options, job, err));
+    sum_sizes(source);
     source->kind = kind_of_path(source->files.items[0]);
     if (source->kind == QN__KIND_CSV)
-        QN_TRY(qn__csv_look(source, options, job, err));
+        QN_TRY(qn__csv_look(source, options, err));
     *ret_source = qn_steal(&source);
     return QN_OK;
 }
 
+static void note_job(qn_source *source, const qn_job *job) {
+    source->job = job ? *job : (qn_job){.n_threads = 1};
+}
+
+static qn_status load_by_duckdb(qn_source *source, const qn_job *job, qn_error *err) {
+    qn_cleanup(qn_buf_done) qn_buf call = {0};
+    QN_TRY(qn__source_need_db(source, job, err));
+    put_reader_call(source, &call);
+    const qn_status status = run_made(source,
+                                      source->kind == QN__KIND_JSON
+                                          ? "CREATE TABLE source AS SELECT * FROM "
+                                          : "CREATE VIEW source AS SELECT * FROM ",
+                                      &call, job, err);
+    return status == QN_OK ? QN_OK : qn__source_explain(source, status, err);
+}
+
+/* Columns of the query's result have the names of the result: those of the files are done with. */
 static qn_status load(qn_source *source, const qn_source_options *options, const qn__stated *stated,
                       const qn_job *job, qn_error *err) {
+    note_job(source, job);
     if (source->kind == QN__KIND_CSV) {
-        QN_TRY(load_csv(source, stated, options->query != NULL, job, err));
+        QN_TRY(qn__csv_learn(source, stated, job, err));
+        if (!options->query)
+            return QN_OK;
+        QN_TRY(qn__source_offer(source, job, err));
     } else {
-        qn_cleanup(qn_buf_done) qn_buf call = {0};
-        put_reader_call(source, &call);
-        const qn_status status = run_made(source,
-                                          source->kind == QN__KIND_JSON
-                                              ? "CREATE TABLE source AS SELECT * FROM "
-                                              : "CREATE VIEW source AS SELECT * FROM ",
-                                          &call, job, err);
+        QN_TRY(load_by_duckdb(source, job, err));
+    }
+    if (options->query) {
+        const qn_status status = run_query(source, options->query, job, err);
         if (status != QN_OK)
             return qn__source_explain(source, status, err);
+        source->reads_csv = false;
+        qn_frame_free(&source->cached);
     }
-    if (options->query)
-        QN_TRY(run_query(source, options->query, job, err));
-    return qn__infer(source, stated, true, job, err);
+    return qn__infer(source, stated, job, err);
 }
 
 /* Nothing can be learned from a header alone. */
 static qn_status check_rows(qn_source *source, const qn_job *job, qn_error *err) {
-    qn_cleanup(qn_freep) char *sql = qn_format("SELECT count(*) FROM %s", source->base);
-    int64_t n_rows = 0;
-    if (!sql)
-        return qn_error_memory(err);
-    QN_TRY(qn__db_numbers(&source->db, sql, job, &n_rows, 1, err));
-    QN_FAIL_IF(!n_rows, err, QN_ERR_DATA, "%s has no rows",
+    if (!source->reads_csv) {
+        qn_cleanup(qn_freep) char *sql = qn_format("SELECT count(*) FROM %s", source->base);
+        if (!sql)
+            return qn_error_memory(err);
+        QN_TRY(qn__db_numbers(&source->db, sql, job, &source->n_rows, 1, err));
+    }
+    QN_FAIL_IF(!source->n_rows, err, QN_ERR_DATA, "%s has no rows",
                source->is_query ? "the result of data.query" : source->label);
     return QN_OK;
 }
@@ -387,7 +324,8 @@ static qn_status check_rows(qn_source *source, const qn_job *job, qn_error *err)
 qn_status qn_source_open(const qn_source_options *options, const qn_job *job, qn_source **ret_source,
                          qn_error *err) {
     qn_cleanup(qn_source_free) qn_source *source = NULL;
-    const qn__stated stated = {options->types, options->n_types};
+    qn_cleanup(qn__stated_done) qn__stated stated = {0};
+    QN_TRY(qn__stated_init(&stated, options->types, options->n_types, err));
     QN_TRY(make_source(options, job, &source, err));
     QN_TRY(load(source, options, &stated, job, err));
     QN_TRY(check_stated(source, &stated, err));
@@ -396,87 +334,77 @@ qn_status qn_source_open(const qn_source_options *options, const qn_job *job, qn
     return QN_OK;
 }
 
-static int32_t schema_find(const qn_schema *schema, const char *name) {
-    for (int32_t j = 0; j < schema->n_columns; j++)
-        if (strcasecmp(schema->columns[j].name, name) == 0)
-            return j;
-    return -1;
+/* Which columns of the source, and in which order: the wanted ones first. */
+static qn_status find_order(const qn_source *source, const qn_schema *wanted, int32_t *order, qn_error *err) {
+    qn_cleanup(qn__index_done) qn__index index = {0};
+    qn_cleanup(qn_buf_done) qn_buf absent = {0};
+    const int32_t n = source->schema.n_columns;
+    qn_cleanup(qn_freep) bool *taken = qn_new_array(bool, n);
+    int32_t n_order = 0;
+    if (!taken)
+        return qn_error_memory(err);
+    for (int32_t j = 0; j < n; j++)
+        QN_TRY(qn__index_add(&index, source->schema.columns[j].name, j, err));
+    for (int32_t i = 0; i < wanted->n_columns; i++) {
+        const int32_t j = qn__index_find(&index, wanted->columns[i].name);
+        if (j < 0 || taken[j]) {
+            qn_buf_printf(&absent, "%s'%s'", absent.len ? ", " : "", wanted->columns[i].name);
+            continue;
+        }
+        taken[j] = true;
+        order[n_order++] = j;
+    }
+    QN_TRY(qn_buf_status(&absent, err));
+    QN_FAIL_IF(absent.len, err, QN_ERR_DATA, "%s lacks columns that the model needs: %s", source->label,
+               absent.data);
+    for (int32_t j = 0; j < n; j++)
+        if (!taken[j])
+            order[n_order++] = j;
+    return QN_OK;
 }
 
 /* Puts the wanted columns first, in the wanted order and under the wanted names. */
 static qn_status reorder(qn_source *source, const qn_schema *wanted, qn_error *err) {
-    qn_cleanup(qn_buf_done) qn_buf sql = {0};
-    qn_cleanup(qn_buf_done) qn_buf absent = {0};
-    qn_cleanup(qn_schema_done) qn_schema schema = {0};
     const int32_t n = source->schema.n_columns;
-    schema.columns = qn_new_array(qn_schema_column, n + wanted->n_columns);
-    source->positions = qn_new_array(int32_t, n + wanted->n_columns);
-    if (!schema.columns || !source->positions)
+    qn_cleanup(qn_buf_done) qn_buf sql = {0};
+    qn_cleanup(qn_schema_done) qn_schema schema = {0};
+    qn_cleanup(qn_freep) int32_t *order = qn_new_array(int32_t, n);
+    qn_cleanup(qn_freep) int32_t *cells = qn_new_array(int32_t, n);
+    qn_cleanup(qn_freep) bool *verbatim = qn_new_array(bool, n);
+    schema.columns = qn_new_array(qn_schema_column, n);
+    if (!schema.columns || !order || !cells || !verbatim)
         return qn_error_memory(err);
-    qn_buf_put_text(&sql, "SELECT ");
-    for (int32_t i = 0; i < wanted->n_columns + n; i++) {
-        const bool is_wanted = i < wanted->n_columns;
-        const char *name = is_wanted ? wanted->columns[i].name
-                                     : source->schema.columns[i - wanted->n_columns].name;
-        const int32_t j = schema_find(&source->schema, name);
-        if (is_wanted && j < 0)
-            qn_buf_printf(&absent, "%s'%s'", absent.len ? ", " : "", name);
-        if (j < 0 || (!is_wanted && schema_find(wanted, name) >= 0))
-            continue;
-        qn_buf_put_text(&sql, schema.n_columns ? ", " : "");
-        qn__sql_name(&sql, source->schema.columns[j].name);
-        source->positions[schema.n_columns] = j;
-        qn_schema_column *column = &schema.columns[schema.n_columns++];
-        column->type = source->schema.columns[j].type;
-        column->name = qn_strdup(name);
-        if (!column->name)
+    QN_TRY(find_order(source, wanted, order, err));
+    for (int32_t i = 0; i < n; i++) {
+        const qn_schema_column *column = &source->schema.columns[order[i]];
+        const char *name = i < wanted->n_columns ? wanted->columns[i].name : column->name;
+        schema.columns[i] = (qn_schema_column){.name = qn_strdup(name), .type = column->type};
+        schema.n_columns++;
+        if (!schema.columns[i].name)
+            return qn_error_memory(err);
+        qn_buf_put_text(&sql, i ? ", " : "SELECT ");
+        qn__sql_name(&sql, column->name);
+        if (source->reads_csv) {
+            cells[i] = source->cells[order[i]];
+            verbatim[i] = source->verbatim[order[i]];
+        }
+    }
+    if (source->reads_csv) {
+        memcpy(source->cells, cells, (size_t)n * sizeof *cells);
+        memcpy(source->verbatim, verbatim, (size_t)n * sizeof *verbatim);
+    } else {
+        qn_buf_printf(&sql, " FROM (%s)", source->select);
+        QN_TRY(qn_buf_status(&sql, err));
+        qn_freep(&source->select);
+        source->select = qn_buf_steal(&sql);
+        if (!source->select)
             return qn_error_memory(err);
     }
-    QN_FAIL_IF(absent.len, err, QN_ERR_DATA, "%s lacks columns that the model needs: %s", source->label,
-               absent.data);
-    qn_buf_printf(&sql, " FROM (%s)", source->select);
-    QN_TRY(qn_buf_status(&sql, err));
-    qn_freep(&source->select);
-    source->select = qn_buf_steal(&sql);
     qn_schema_done(&source->schema);
     source->schema = schema;
     schema = (qn_schema){0};
-    return source->select ? QN_OK : qn_error_memory(err);
-}
-
-/* CSV with known types is not loaded but read as it comes; columns nobody asked for stay text. */
-static qn_status open_streaming(qn_source *source, const qn__stated *stated, const qn_job *job,
-                                qn_error *err) {
-    qn_cleanup(qn_buf_done) qn_buf call = {0};
-    qn_cleanup(qn_freep) qn_source_column_type *all = qn_new_array(qn_source_column_type, source->names.n);
-    if (!all)
-        return qn_error_memory(err);
-    for (size_t j = 0; j < source->names.n; j++) {
-        all[j] = (qn_source_column_type){source->names.items[j], QN_TYPE_TEXT};
-        if (!qn__stated_find(stated, source->names.items[j], &all[j].type))
-            all[j].type = QN_TYPE_TEXT;
-    }
-    qn_cleanup(qn_freep) qn_source_column_type *read = qn_new_array(qn_source_column_type, source->names.n);
-    if (!read)
-        return qn_error_memory(err);
-    for (size_t j = 0; j < source->names.n; j++) { /* as BIGINT, 1.5 would be rounded */
-        read[j] = all[j];
-        if (read[j].type == QN_TYPE_I64)
-            read[j].type = QN_TYPE_F64;
-    }
-    const qn__stated complete = {all, source->names.n};
-    qn__csv_call(source, false, &(qn__stated){read, source->names.n}, &call);
-    qn_status status = run_made(source, "CREATE VIEW source AS SELECT * FROM ", &call, job, err);
-    if (status == QN_ERR_DATA) {
-        /* The first rows confuse the look at them; as text they are read up to the faulty one. */
-        qn_cleanup(qn_buf_done) qn_buf text = {0};
-        qn__csv_call(source, true, &complete, &text);
-        status = run_made(source, "CREATE VIEW source AS SELECT * FROM ", &text, job, err);
-    }
-    if (status != QN_OK)
-        return qn__source_explain(source, status, err);
-    source->streams_csv = true;
-    return qn__infer(source, &complete, false, job, err);
+    source->positions = qn_steal(&order);
+    return QN_OK;
 }
 
 qn_status qn_source_open_as(const qn_source_options *options, const qn_schema *schema, const qn_job *job,
@@ -484,16 +412,17 @@ qn_status qn_source_open_as(const qn_source_options *options, const qn_schema *s
     qn_cleanup(qn_source_free) qn_source *source = NULL;
     const size_t n = (size_t)schema->n_columns + options->n_types;
     qn_cleanup(qn_freep) qn_source_column_type *types = qn_new_array(qn_source_column_type, n);
+    qn_cleanup(qn__stated_done) qn__stated stated = {0};
     if (!types)
         return qn_error_memory(err);
     for (int32_t j = 0; j < schema->n_columns; j++)
         types[j] = (qn_source_column_type){schema->columns[j].name, schema->columns[j].type};
     for (size_t i = 0; i < options->n_types; i++)
         types[(size_t)schema->n_columns + i] = options->types[i];
-    const qn__stated stated = {types, n};
+    QN_TRY(qn__stated_init(&stated, types, n, err));
     QN_TRY(make_source(options, job, &source, err));
     if (source->kind == QN__KIND_CSV && !options->query)
-        QN_TRY(open_streaming(source, &stated, job, err));
+        QN_TRY(qn__csv_take_types(source, &stated, err));
     else
         QN_TRY(load(source, options, &stated, job, err));
     QN_TRY(reorder(source, schema, err));
@@ -524,41 +453,20 @@ static qn_status fill_rows(qn_source *source, int64_t max_rows, const qn_job *jo
             take = max_rows - n;
         QN_TRY(qn__fill_chunk(rows, rows->at, take, columns, source->schema.n_columns, err));
         rows->at += take;
-        source->n_read += take;
         n += take;
     }
     return QN_OK;
 }
 
-/* A misfit met while streaming: DuckDB names it when CSV does; else it is looked for. */
-static qn_status explain_row(qn_source *source, qn_status status, const qn_job *job, qn_error *err) {
-    if (status != QN_ERR_DATA || !err || !source->streams_csv || strstr(err->message, "CSV Error"))
-        return qn__source_explain(source, status, err);
-    const qn_error original = *err;
-    for (int32_t j = 0; j < source->schema.n_columns; j++) {
-        const qn_schema_column *column = &source->schema.columns[j];
-        if (column->type == QN_TYPE_CATEGORY || column->type == QN_TYPE_TEXT)
-            continue;
-        QN_TRY(qn__find_misfit(source, "source", column->name, column->type, job, err));
-    }
-    *err = original;
-    return qn__source_explain(source, status, err);
-}
-
-qn_status qn_source_next(qn_source *source, int64_t max_rows, const qn_job *job, qn_frame **ret_frame,
-                         qn_error *err) {
-    QN_FAIL_IF(max_rows < 1, err, QN_ERR_USAGE, "at least one row must be asked for");
+static qn_status next_by_duckdb(qn_source *source, int64_t max_rows, const qn_job *job, qn_frame **ret_frame,
+                                qn_error *err) {
     const int32_t n = source->schema.n_columns;
     if (!source->is_running) {
         const qn_status status =
             qn__db_query(&source->db, source->select, true, job, &source->rows, err);
         if (status != QN_OK)
-            return explain_row(source, status, job, err);
+            return qn__source_explain(source, status, err);
         source->is_running = true;
-    }
-    if (source->is_done) {
-        *ret_frame = NULL;
-        return QN_OK;
     }
     qn_cleanup(qn_freep) qn__growing *columns = qn_new_array(qn__growing, n);
     if (!columns)
@@ -570,15 +478,55 @@ qn_status qn_source_next(qn_source *source, int64_t max_rows, const qn_job *job,
     if (status == QN_OK && (status = fill_rows(source, max_rows, job, columns, err)) == QN_ERR_DATA) {
         qn__rows_done(&source->rows);
         source->is_done = true;
-        status = explain_row(source, status, job, err);
+        status = qn__source_explain(source, status, err);
     }
-    qn_frame *frame = NULL;
     if (status == QN_OK)
-        status = qn__growing_finish(columns, n, &frame, err);
+        status = qn__growing_finish(columns, n, ret_frame, err);
     growing_done_all(columns, n);
-    QN_TRY(status);
-    if (!frame->n_rows)
+    return status;
+}
+
+/* Rows kept in memory are handed over whole, or copied piece by piece. */
+static qn_status next_of_cached(qn_source *source, int64_t max_rows, qn_frame **ret_frame, qn_error *err) {
+    int64_t n = source->cached->n_rows - source->at_cached;
+    if (n > max_rows)
+        n = max_rows;
+    if (n == source->cached->n_rows)
+        *ret_frame = qn_steal(&source->cached);
+    else
+        QN_TRY(qn__frame_slice(source->cached, source->at_cached, n, ret_frame, err));
+    source->at_cached += n;
+    source->is_done = source->at_cached == source->n_rows;
+    if (source->is_done)
+        qn_frame_free(&source->cached);
+    return QN_OK;
+}
+
+/* A wide table comes in lower pieces, so that memory stays bounded. */
+static qn_status next_of_csv(qn_source *source, int64_t max_rows, const qn_job *job, qn_frame **ret_frame,
+                             qn_error *err) {
+    enum { MOST_PIECE_CELLS = 1 << 23, LEAST_PIECE_ROWS = 64 };
+    int64_t most = MOST_PIECE_CELLS / (source->schema.n_columns + 1);
+    if (most < LEAST_PIECE_ROWS)
+        most = LEAST_PIECE_ROWS;
+    if (!source->cursor)
+        QN_TRY(qn__csv_cursor_new(source, NULL, source->schema.n_columns, &source->cursor, err));
+    return qn__csv_cursor_next(source->cursor, max_rows < most ? max_rows : most, job, ret_frame, err);
+}
+
+qn_status qn_source_next(qn_source *source, int64_t max_rows, const qn_job *job, qn_frame **ret_frame,
+                         qn_error *err) {
+    QN_FAIL_IF(max_rows < 1, err, QN_ERR_USAGE, "at least one row must be asked for");
+    qn_cleanup(qn_frame_free) qn_frame *frame = NULL;
+    note_job(source, job);
+    if (!source->is_done && source->cached)
+        QN_TRY(next_of_cached(source, max_rows, &frame, err));
+    else if (!source->is_done && source->reads_csv)
+        QN_TRY(next_of_csv(source, max_rows, job, &frame, err));
+    else if (!source->is_done)
+        QN_TRY(next_by_duckdb(source, max_rows, job, &frame, err));
+    if (frame && !frame->n_rows)
         qn_frame_free(&frame);
-    *ret_frame = frame;
+    *ret_frame = qn_steal(&frame);
     return QN_OK;
 }
