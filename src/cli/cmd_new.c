@@ -1,4 +1,5 @@
 /* quern new: a project folder with a quern.yaml that says what was found in the data. */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,9 +15,15 @@ static bool is_good_name(const char *name) {
     return n > 0 && n <= 200 && name[0] != '.' && name[0] != '-' && !strpbrk(name, "/\\\"'\n\t:@");
 }
 
-/* The path of `source` as seen from inside `folder`: absolute ones stay, others get ../ in front. */
-static char *path_from(const char *source) {
-    return source[0] == '/' ? qn_strdup(source) : qn_format("../%s", source);
+/* The path of `source` as seen from inside the project: absolute ones stay; others get ../ in front, or are made
+ * absolute when the project is not made here. */
+static char *path_from(const char *folder, const char *source) {
+    char here[PATH_MAX];
+    if (source[0] == '/')
+        return qn_strdup(source);
+    if (strcmp(folder, ".") == 0 || !getcwd(here, sizeof here))
+        return qn_format("../%s", source);
+    return qn_path_join(here, source);
 }
 
 static const char *text_of(const json_t *object, const char *key) {
@@ -126,12 +133,11 @@ qn_status qn__cmd_new(const qn_cli_args *args, qn_error *err) {
                "'%s' is no good project name: it becomes a folder here; leave out / \\ : @ and quotes", name);
     qn_cleanup(qn_freep) char *folder = qn_path_join(args->folder, name);
     qn_cleanup(qn_freep) char *path = folder ? qn_path_join(folder, "quern.yaml") : NULL;
-    qn_cleanup(qn_freep) char *full = qn_path_join(args->folder, source);
-    qn_cleanup(qn_freep) char *seen = path_from(source);
-    if (!path || !full || !seen)
+    qn_cleanup(qn_freep) char *seen = path_from(args->folder, source);
+    if (!path || !seen)
         return qn_error_memory(err);
     QN_FAIL_IF(qn_file_exists(path), err, QN_ERR_EXISTS, "%s is there already: nothing was changed", path);
-    qn_look_options options = {.folder = args->folder, .source = full, .target = target,
+    qn_look_options options = {.folder = args->folder, .source = source, .target = target,
                                .kind = qn__cli_value(args, "kind"), .job = &args->job};
     qn_cleanup(qn_look_done) qn_look look = {0};
     QN_TRY(qn_look_at(&options, &look, err));

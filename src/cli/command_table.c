@@ -3,7 +3,7 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static const qn_cli_option common_options[] = {
-    {"directory", 'C', "DIR", NULL, "work in the project folder DIR instead of the current one"},
+    {"directory", 'C', "DIR", NULL, "the project is in DIR (default: the current folder)"},
     {"json", 0, NULL, NULL, "print one JSON object on standard output and nothing else there"},
     {"threads", 't', "N", NULL, "use N threads; results do not depend on it (default: all processors)"},
     {"seed", 0, "N", NULL, "use N instead of the seeds of quern.yaml"},
