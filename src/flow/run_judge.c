@@ -103,8 +103,51 @@ static qn_status score_candidates(qn_run_state *run, qn_error *err) {
     return QN_OK;
 }
 
+/* The mean of n values with its bootstrap interval. */
+static qn_status mean_interval(const qn_run_state *run, const double *values, int64_t n, qn_interval *ret,
+                               qn_error *err) {
+    qn_cleanup(qn_freep) double *draws = qn_new_array(double, rounds(run) + 1);
+    qn_cleanup(qn_freep) unsigned char *counts = qn_new_array(unsigned char, n);
+    if (!draws || !counts)
+        return qn_error_memory(err);
+    double point = 0;
+    for (int64_t i = 0; i < n; i++)
+        point += values[i];
+    for (int round = 0; round < rounds(run); round++) {
+        double sum = 0, size = 0;
+        qn_bootstrap_counts(seed(run), round, n, counts);
+        for (int64_t i = 0; i < n; i++) {
+            sum += counts[i] * values[i];
+            size += counts[i];
+        }
+        draws[round] = sum / size;
+    }
+    *ret = qn_bootstrap_interval(point / (double)n, draws, rounds(run));
+    return QN_OK;
+}
+
+/* Money per test row of a candidate, at the threshold that is best on its own validation scores. */
+static qn_status money_interval(const qn_run_state *run, const qn_run_candidate *candidate, json_t **ret,
+                                qn_error *err) {
+    qn_cleanup(qn_freep) double *payoffs = NULL;
+    qn_cleanup(qn_freep) double *money = NULL;
+    qn_value_point best;
+    qn_interval interval;
+    QN_TRY(qn_value_payoffs(run->value, run->validate.frame, NULL, run->validate.n, &payoffs, err));
+    QN_TRY(qn_value_best(payoffs, run->validate.y, candidate->scores, run->validate.n, &best, err));
+    qn_value_rows rows = value_rows(&run->test);
+    rows.scores = candidate->test_scores;
+    QN_TRY(qn_value_money(run->value, &rows, best.threshold, &money, err));
+    QN_TRY(mean_interval(run, money, run->test.n, &interval, err));
+    *ret = qn_interval_to_json(interval);
+    return QN_OK;
+}
+
+/* What decides, on the test rows. */
 static qn_status test_interval(const qn_run_state *run, const qn_run_candidate *candidate, json_t **ret,
                                qn_error *err) {
+    if (run->metric_is_value)
+        return money_interval(run, candidate, ret, err);
     qn_cleanup(qn_json_free) json_t *all = NULL;
     qn_eval_input input = qn__run_eval_input(run, &run->test, candidate->test_scores);
     QN_TRY(qn_evaluate_metrics(&input, rounds(run), seed(run), &run->job, &all, err));
@@ -205,28 +248,13 @@ static qn_status compare_money(qn_run_state *run, const double *scores, double t
                                qn_interval *ret_difference, qn_error *err) {
     qn_cleanup(qn_freep) double *ours = NULL;
     qn_cleanup(qn_freep) double *theirs = NULL;
-    qn_cleanup(qn_freep) double *draws = qn_new_array(double, rounds(run) + 1);
-    qn_cleanup(qn_freep) unsigned char *counts = qn_new_array(unsigned char, run->test.n);
     qn_value_rows rows = value_rows(&run->test);
-    if (!draws || !counts)
-        return qn_error_memory(err);
     QN_TRY(qn_value_money(run->value, &rows, run->threshold, &ours, err));
     rows.scores = scores;
     QN_TRY(qn_value_money(run->value, &rows, threshold, &theirs, err));
-    double point = 0;
     for (int64_t i = 0; i < run->test.n; i++)
-        point += ours[i] - theirs[i];
-    for (int round = 0; round < rounds(run); round++) {
-        double sum = 0, n = 0;
-        qn_bootstrap_counts(seed(run), round, run->test.n, counts);
-        for (int64_t i = 0; i < run->test.n; i++) {
-            sum += counts[i] * (ours[i] - theirs[i]);
-            n += counts[i];
-        }
-        draws[round] = sum / n;
-    }
-    *ret_difference = qn_bootstrap_interval(point / (double)run->test.n, draws, rounds(run));
-    return QN_OK;
+        ours[i] -= theirs[i];
+    return mean_interval(run, ours, run->test.n, ret_difference, err);
 }
 
 static qn_status compare_champion(qn_run_state *run, const qn_model *champion, int64_t version, json_t *list,

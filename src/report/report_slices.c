@@ -6,8 +6,14 @@
 
 enum { MAX_SLICES = 12 };
 
+/* Groups may be compared by another metric than the one that decides: not every metric fits groups. */
+static const char *slice_metric(const qn__page *page) {
+    const char *own = qn__doc_text(page->doc, "slices_metric");
+    return own ? own : page->metric ? page->metric : "the metric";
+}
+
 static double overall_of(const qn__page *page) {
-    return page->metric ? qn__range_of(json_object_get(page->test, page->metric)).value : NAN;
+    return qn__range_of(json_object_get(page->test, slice_metric(page))).value;
 }
 
 static void put_slice(qn__page *page, const json_t *slice, double from, double to, bool has_money) {
@@ -67,8 +73,8 @@ void qn__page_slices(qn__page *page) {
                                         "",      NULL};
     static const char *const money[] = {
         "Group", ">Rows", ">In the group", "", ">Against the rest", ">Worth per row", "", NULL};
-    const qn__metric_words words = qn__metric_of(page->metric);
-    const char *metric = page->metric ? page->metric : "the metric";
+    const char *metric = slice_metric(page);
+    const qn__metric_words words = qn__metric_of(metric);
     const qn__word phrase_word = qn__metric_phrase(metric);
     const char *phrase = phrase_word.text;
     double from = NAN, to = NAN;
