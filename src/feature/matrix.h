@@ -9,7 +9,7 @@
 #ifndef QN_FEATURE_MATRIX_H
 #define QN_FEATURE_MATRIX_H
 
-#include "base/error.h"
+#include "data/frame.h"
 
 typedef enum qn_feature_kind {
     QN_FEATURE_NUMERIC,
@@ -21,6 +21,7 @@ typedef struct qn_feature {
     char *name;              /* "age", "city=Paris", "message#412"; owned by the pipeline */
     qn_feature_kind kind;
     int32_t n_categories;    /* CATEGORY only */
+    const qn_dict *categories; /* CATEGORY: the texts of the codes; owned by the pipeline; may be NULL */
     int32_t i_input;         /* the pipeline input column it comes from (the first of a cross) */
 } qn_feature;
 

@@ -210,6 +210,7 @@ static qn_status describe_value(qn_pipeline *p, const qn__chain *chain, int32_t 
                                                               : QN_FEATURE_NUMERIC;
         if (feature->kind == QN_FEATURE_CATEGORY) {
             const qn_dict *dict = maker->state->transform->dict(maker->state);
+            feature->categories = dict;
             feature->n_categories = dict ? qn_dict_size(dict) : 0;
         }
     }

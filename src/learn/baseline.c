@@ -5,7 +5,6 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
-#include "base/text.h"
 #include "feature/pipeline.h"
 #include "learn/baseline_int.h"
 #include "learn/family_int.h"
@@ -18,6 +17,7 @@ static void baseline_free(qn_learner *learner) {
     qn_freep(&m->weight);
     qn_freep(&m->in_first);
     qn_freep(&m->name);
+    qn_freep(&m->rule);
     qn_freep(&m);
 }
 
@@ -295,6 +295,7 @@ static qn_status load(const qn_family *family, int n_leaves, const void *bytes, 
         if (!m->name)
             return qn_error_memory(err);
         m->kind = features[m->feature].kind;
+        QN_TRY(qn__baseline_write_rule(m, &features[m->feature], err));
     }
     *ret_learner = &m->base;
     m = NULL;
@@ -330,45 +331,12 @@ static json_t *prior_describe(const qn_learner *learner) {
     return json;
 }
 
-static void write_rule(const qn__baseline *m, qn_buf *out) {
-    enum { SHOWN = 8 };
-    char text[QN_DOUBLE_TEXT];
-    if (m->feature < 0) {
-        qn_buf_put_text(out, "no split helps");
-        return;
-    }
-    if (m->kind != QN_FEATURE_CATEGORY) {
-        qn_double_to_text(m->threshold, text);
-        if (isinf(m->threshold))
-            qn_buf_printf(out, "%s is known", m->name);
-        else
-            qn_buf_printf(out, "%s <= %s", m->name, text);
-    } else {
-        int32_t n = 0;
-        for (int32_t c = 0; c < m->n_categories; c++)
-            n += m->in_first[c];
-        qn_buf_printf(out, "%s is one of %d categories (numbers", m->name, (int)n);
-        for (int32_t c = 0, shown = 0; c < m->n_categories && shown <= SHOWN; c++) {
-            if (!m->in_first[c])
-                continue;
-            if (shown++ == SHOWN)
-                qn_buf_put_text(out, ", ...");
-            else
-                qn_buf_printf(out, "%s %d", shown > 1 ? "," : "", (int)c);
-        }
-        qn_buf_put_char(out, ')');
-    }
-    if (m->missing_first)
-        qn_buf_put_text(out, " or missing");
-}
-
 static json_t *stump_describe(const qn_learner *learner) {
     const qn__baseline *m = (const qn__baseline *)learner;
-    qn_cleanup(qn_buf_done) qn_buf rule = {0};
-    write_rule(m, &rule);
+    const char *rule = m->rule ? m->rule : "no split helps";
     double total = m->weight[0] + m->weight[1];
     json_t *json = json_object();
-    if (!json || json_object_set_new(json, "rule", json_string(qn_buf_text(&rule))) ||
+    if (!json || json_object_set_new(json, "rule", json_string(rule)) ||
         json_object_set_new(json, "feature", m->name ? json_string(m->name) : json_null()) ||
         json_object_set_new(json, "share", qn_json_number(m->weight[0] / total)) ||
         json_object_set_new(json, "if_true", leaf_json(m, 0)) ||

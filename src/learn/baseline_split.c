@@ -318,5 +318,5 @@ qn_status qn__stump_split(const qn__stump_params *params, const qn_fit_input *in
         return QN_OK;
     QN_TRY(adopt(&f, &best, m, err));
     place_missing(&f, m);
-    return QN_OK;
+    return qn__baseline_write_rule(m, &input->train.x->features[m->feature], err);
 }

@@ -363,7 +363,7 @@ static qn_status set_values(fit *f, int32_t k, qn__grown_node *nodes, int32_t n_
     qn_cleanup(qn_freep) weighted *items = renew ? qn_malloc_aligned((size_t)n, sizeof *items) : NULL;
     if (renew && !items)
         return qn_error_memory(err);
-#pragma omp parallel for schedule(dynamic, 8) num_threads(f->data.n_threads) if (n > 20000)
+#pragma omp parallel for schedule(dynamic, 8) num_threads(f->data.n_threads) if (8 * n > QN__WORTH_THREADS)
     for (int32_t i = 0; i < n_nodes; i++) {
         qn__grown_node *leaf = &nodes[i];
         if (leaf->split.feature >= 0)
@@ -382,7 +382,7 @@ static qn_status set_values(fit *f, int32_t k, qn__grown_node *nodes, int32_t n_
 
 static void score_others(const fit *f, const qn__grown_node *nodes, const qn__bins *bins,
                          const uint32_t *rows, int64_t n, double *score) {
-#pragma omp parallel for schedule(static) num_threads(f->data.n_threads) if (n > 5000)
+#pragma omp parallel for schedule(static) num_threads(f->data.n_threads) if (16 * n > QN__WORTH_THREADS)
     for (int64_t i = 0; i < n; i++) {
         int64_t row = rows ? rows[i] : i;
         score[row] += nodes[qn__grown_leaf(nodes, &f->map, bins, row)].value;
@@ -493,18 +493,14 @@ static void importance_gbdt(const qn_learner *learner, double *importance) {
 
 static json_t *describe_gbdt(const qn_learner *learner) {
     const qn__gbdt *m = (const qn__gbdt *)learner;
-    int64_t leaves = 0, bins = 0;
+    int64_t leaves = 0;
     int32_t depth = 0;
     for (int32_t t = 0; t < m->n_trees; t++) {
         leaves += (m->start[t + 1] - m->start[t] + 1) / 2;
         depth = m->depth[t] > depth ? m->depth[t] : depth;
     }
-    for (int32_t s = 0; s < m->n_slots; s++)
-        bins += (int64_t)m->slot_bins[s];
-    return json_pack("{s:s, s:i, s:I, s:i, s:i, s:i, s:I}", "objective",
-                     qn__objective_names[m->objective], "trees", m->n_trees, "leaves",
-                     (json_int_t)leaves, "depth_max", depth, "best_iteration", m->best_iteration,
-                     "features_used", m->n_slots, "bins", (json_int_t)bins);
+    return json_pack("{s:i, s:I, s:i, s:i}", "trees", m->n_trees, "leaves", (json_int_t)leaves,
+                     "max_depth", depth, "best_iteration", m->best_iteration);
 }
 
 const qn_family qn__family_gbdt = {

@@ -4,7 +4,7 @@
 
 #include "learn/gbdt_int.h"
 
-enum { PREFETCH_AHEAD = 24, PARALLEL_UPDATES = 1 << 15 };
+enum { PREFETCH_AHEAD = 24 };
 
 /* SplitMix64's finaliser: good bits per (seed, row) without a call. */
 static inline uint64_t mix(uint64_t z) {
@@ -20,7 +20,7 @@ static inline int64_t round_up_or_down(double x, uint64_t random16) {
 void qn__quantise(const float *g, const float *h, int64_t n, uint64_t seed, int n_threads,
                   qn__quantised *q) {
     float g_max = 0, h_max = 0;
-#pragma omp parallel for num_threads(n_threads) reduction(max : g_max, h_max) if (n > 20000)
+#pragma omp parallel for num_threads(n_threads) reduction(max : g_max, h_max) if (n > QN__WORTH_THREADS)
     for (int64_t i = 0; i < n; i++) {
         g_max = fmaxf(g_max, fabsf(g[i]));
         h_max = fmaxf(h_max, h[i]);
@@ -35,7 +35,7 @@ void qn__quantise(const float *g, const float *h, int64_t n, uint64_t seed, int 
     q->h_unit = h_max > 0 ? (double)h_max / top : 1;
     double g_scale = 1 / q->g_unit, h_scale = 1 / q->h_unit;
     int64_t *gh = q->gh;
-#pragma omp parallel for num_threads(n_threads) if (n > 20000)
+#pragma omp parallel for num_threads(n_threads) if (8 * n > QN__WORTH_THREADS)
     for (int64_t i = 0; i < n; i++) {
         uint64_t r = mix(seed + 0x9e3779b97f4a7c15u * (uint64_t)(i + 1));
         int64_t gi = round_up_or_down((double)g[i] * g_scale, r & 0xffff);
@@ -228,7 +228,10 @@ void qn__hist_build(const qn__bin_map *map, const qn__bins *bins, const qn__quan
                     const uint32_t *rows, int64_t n, qn__sum total, const bool *tile_used,
                     qn__hist_scratch *scratch, qn__hist *hist) {
     int32_t n_groups = map->n_tiles + (map->n_dense < map->n_features);
-    int threads = n * map->n_features < PARALLEL_UPDATES ? 1 : scratch->n_threads;
+    int64_t updates = n * map->n_dense;
+    if (bins->start)
+        updates += n * (bins->start[bins->n_rows] / (bins->n_rows + 1));
+    int threads = updates < QN__WORTH_THREADS ? 1 : scratch->n_threads;
     int parts = n_groups > 0 && n_groups < threads ? (threads + n_groups - 1) / n_groups : 1;
     if (parts > 1 && n < 4096)
         parts = 1;

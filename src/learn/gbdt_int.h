@@ -11,6 +11,10 @@
 #include "base/mem.h"
 #include "learn/gbdt.h"
 
+/* Below so many steps of about a nanosecond a loop stays on one thread: waking the others, and waiting for
+ * one that has to wait for a processor itself, costs more than it brings. */
+enum { QN__WORTH_THREADS = 1 << 18 };
+
 /* ---- bins ---------------------------------------------------------------------------------------- */
 
 enum {

@@ -16,7 +16,7 @@ static double mean_loss(const qn__objective_data *d, const double *score,
     double sum = 0, weights = 0;
     for (int64_t first = 0; first < d->n; first += 64 * SUM_BLOCK) {
         double part[64] = {0}, part_w[64] = {0};
-#pragma omp parallel for num_threads(d->n_threads) if (d->n > SUM_BLOCK)
+#pragma omp parallel for num_threads(d->n_threads) if (16 * d->n > QN__WORTH_THREADS)
         for (int64_t b = 0; b < 64; b++) {
             int64_t from = first + b * SUM_BLOCK;
             int64_t to = from + SUM_BLOCK < d->n ? from + SUM_BLOCK : d->n;
@@ -54,7 +54,7 @@ static void binary_init(const qn__objective_data *d, double *base) {
 }
 
 static void binary_gradients(const qn__objective_data *d, const double *score, float *g, float *h) {
-#pragma omp parallel for num_threads(d->n_threads) if (d->n > 2000)
+#pragma omp parallel for num_threads(d->n_threads) if (16 * d->n > QN__WORTH_THREADS)
     for (int64_t i = 0; i < d->n; i++) {
         double p = 1 / (1 + exp(-score[i])), w = weight(d, i);
         g[i] = (float)(w * (p - d->y[i]));
@@ -88,7 +88,7 @@ static void softmax_init(const qn__objective_data *d, double *base) {
 static void softmax_gradients(const qn__objective_data *d, const double *score, float *g, float *h) {
     int32_t n_k = d->n_outputs;
     double factor = (double)n_k / (double)(n_k - 1);
-#pragma omp parallel for num_threads(d->n_threads) if (d->n > 500)
+#pragma omp parallel for num_threads(d->n_threads) if (16 * n_k * d->n > QN__WORTH_THREADS)
     for (int64_t i = 0; i < d->n; i++) {
         double top = score[i], sum = 0, w = weight(d, i);
         for (int32_t k = 1; k < n_k; k++)
@@ -130,7 +130,7 @@ static void log_mean_init(const qn__objective_data *d, double *base) {
 }
 
 static void l2_gradients(const qn__objective_data *d, const double *score, float *g, float *h) {
-#pragma omp parallel for num_threads(d->n_threads) if (d->n > 20000)
+#pragma omp parallel for num_threads(d->n_threads) if (4 * d->n > QN__WORTH_THREADS)
     for (int64_t i = 0; i < d->n; i++) {
         g[i] = (float)(weight(d, i) * (score[i] - d->y[i]));
         h[i] = (float)weight(d, i);

@@ -222,7 +222,7 @@ static void find_splits(qn__grower *gr, const open_leaf *leaves, int n_leaves) {
                                   .g_unit = gr->q->g_unit, .h_unit = gr->q->h_unit};
     }
     int32_t n = gr->map->n_features;
-    bool parallel = gr->n_threads > 1 && gr->map->n_cells * n_leaves > 8000;
+    bool parallel = gr->n_threads > 1 && 8 * gr->map->n_cells * n_leaves > QN__WORTH_THREADS;
 #pragma omp parallel for schedule(static) num_threads(gr->n_threads) if (parallel)
     for (int32_t i = 0; i < n * n_leaves; i++) {
         if (gr->feature_used && !gr->feature_used[i % n])
@@ -312,7 +312,7 @@ static int64_t partition(qn__grower *gr, const qn__grown_node *node) {
         int64_t in_window = n_blocks - w < WINDOW ? n_blocks - w : WINDOW;
         uint32_t *at = rows + w * PARTITION_BLOCK, *out = spare + w * PARTITION_BLOCK;
         int64_t n_here = node->n - w * PARTITION_BLOCK;
-#pragma omp parallel for schedule(dynamic) num_threads(gr->n_threads) if (in_window > 1)
+#pragma omp parallel for schedule(dynamic) num_threads(gr->n_threads) if (4 * node->n > QN__WORTH_THREADS)
         for (int64_t b = 0; b < in_window; b++) {
             int64_t first = b * PARTITION_BLOCK;
             int64_t n = n_here - first < PARTITION_BLOCK ? n_here - first : PARTITION_BLOCK;
@@ -382,7 +382,7 @@ static qn_status split_leaf(qn__grower *gr, open_leaf leaf, qn_error *err) {
 
 static qn__sum sum_rows(const qn__grower *gr, int64_t n) {
     int64_t g = 0, h = 0;
-#pragma omp parallel for num_threads(gr->n_threads) reduction(+ : g, h) if (n > 20000)
+#pragma omp parallel for num_threads(gr->n_threads) reduction(+ : g, h) if (n > QN__WORTH_THREADS)
     for (int64_t i = 0; i < n; i++) {
         qn__sum s = qn__unpack(gr->q->gh[gr->rows[i]]);
         g += s.g;

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "feature/pipeline.h"
 #include "learn/family_int.h"
+#include "learn/linear_newton_int.h"
 #include "learn/linear_path_int.h"
 
 enum { VERSION = 1, N_STEPS = 15, BLOCK_ROWS = 1024 };
@@ -76,6 +77,7 @@ typedef struct fit_state {
     const qn_linear_params *params;
     const qn_fit_input *input;
     qn__linear_design design, valid;
+    qn__linear_curvature curvature;
     double *y, *a, *valid_y, *valid_a, *theta; /* owned */
     double shift, unit;
 } fit_state;
@@ -83,6 +85,7 @@ typedef struct fit_state {
 static void fit_done(fit_state *s) {
     qn__linear_design_done(&s->design);
     qn__linear_design_done(&s->valid);
+    qn__linear_curvature_done(&s->curvature);
     qn_freep(&s->y);
     qn_freep(&s->a);
     qn_freep(&s->valid_y);
@@ -167,6 +170,10 @@ static qn_status solve_model(fit_state *s, qn_linear *m, const qn_job *job, qn_e
         .design = &s->design, .link = m->base.link, .n_outputs = m->base.n_outputs, .y = s->y,
         .a = s->a, .fit_intercept = params->fit_intercept, .tol = params->tol,
         .max_iter = params->max_iter, .job = job};
+    if (params->l1_ratio == 0 && qn__linear_curvature_fits(&problem)) {
+        QN_TRY(qn__linear_curvature_init(&s->curvature, &problem, err));
+        problem.curvature = &s->curvature;
+    }
     m->l1_ratio = params->l1_ratio;
     m->lambda = params->lambda;
     if (params->lambda < 0) {

@@ -4,6 +4,9 @@
 #include "base/mem.h"
 #include "learn/linear_int.h"
 
+/* Fewer numbers than this are faster on one thread than waking the others. */
+enum { WORTH_THREADS = 1 << 18 };
+
 /* Fixed blocks make every sum independent of the number of threads. */
 enum { BLOCK_ROWS = 1024, BLOCK_COLUMNS = 8 };
 
@@ -14,7 +17,7 @@ typedef double lanes __attribute__((vector_size(32), aligned(8), may_alias));
 #if defined(__x86_64__)
 WIDE
 #endif
-static double dot(const double *a, const double *b, int64_t n) {
+double qn__linear_dot(const double *a, const double *b, int64_t n) {
     lanes s = {0}, t = {0};
     int64_t i = 0;
     for (; i + 8 <= n; i += 8) {
@@ -114,6 +117,7 @@ static qn_status init_column(qn__linear_design *design, const qn_matrix *x, int3
             dense_moments(c, weight, x->n_rows, &has_nan);
         set_scale(c, sparse, standardize);
     }
+    design->n_numbers += sparse ? c->n_set : x->n_rows;
     return has_nan ? fill_missing(c, x->n_rows, err) : QN_OK;
 }
 
@@ -185,6 +189,10 @@ void qn__linear_design_done(qn__linear_design *design) {
     qn_freep(&design->row_value);
 }
 
+static int threads_for(const qn__linear_design *design, int32_t n_outputs) {
+    return design->n_numbers * n_outputs < WORTH_THREADS ? 1 : design->n_threads;
+}
+
 static void scores_block(const qn__linear_design *design, int32_t n_outputs, const double *theta,
                          const double *base, int64_t first, int64_t n, double *scores) {
     int32_t p = design->p;
@@ -217,6 +225,7 @@ void qn__linear_scores(const qn__linear_design *design, int32_t n_outputs, const
                        double *scores) {
     int32_t p = design->p;
     int64_t n_blocks = (design->n + BLOCK_ROWS - 1) / BLOCK_ROWS;
+    int threads = threads_for(design, n_outputs);
     /* The centring is one constant per output; a few outputs at a time fit on the stack. */
     enum { CHUNK = 64 };
     for (int32_t k0 = 0; k0 < n_outputs; k0 += CHUNK) {
@@ -229,7 +238,7 @@ void qn__linear_scores(const qn__linear_design *design, int32_t n_outputs, const
                 base[k] -= part[(int64_t)k * p + j] * design->columns[j].scale *
                            design->columns[j].centre;
         }
-#pragma omp parallel for schedule(static) num_threads(design->n_threads) if (design->n_threads > 1)
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
         for (int64_t b = 0; b < n_blocks; b++) {
             int64_t first = b * BLOCK_ROWS, n = design->n - first;
             scores_block(design, m, part, base, first, n < BLOCK_ROWS ? n : BLOCK_ROWS,
@@ -261,20 +270,21 @@ static void gradient_columns(const qn__linear_design *design, int32_t n_outputs,
             for (int32_t j = j0; j < j1; j++)
                 if (design->columns[j].num)
                     gradient[(int64_t)k * p + j] +=
-                        dot(design->columns[j].num + first, r + k * n + first, m);
+                        qn__linear_dot(design->columns[j].num + first, r + k * n + first, m);
     }
 }
 
 void qn__linear_gradient(const qn__linear_design *design, int32_t n_outputs, const double *residual,
                          double *gradient) {
     int32_t p = design->p, n_blocks = (p + BLOCK_COLUMNS - 1) / BLOCK_COLUMNS;
+    int threads = threads_for(design, n_outputs);
     double *sum = gradient + (int64_t)n_outputs * p;
     for (int32_t k = 0; k < n_outputs; k++) {
         sum[k] = 0;
         for (int64_t i = 0; i < design->n; i++)
             sum[k] += residual[k * design->n + i];
     }
-#pragma omp parallel for schedule(static) num_threads(design->n_threads) if (design->n_threads > 1)
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
     for (int32_t b = 0; b < n_blocks; b++) {
         int32_t j0 = b * BLOCK_COLUMNS, j1 = j0 + BLOCK_COLUMNS < p ? j0 + BLOCK_COLUMNS : p;
         gradient_columns(design, n_outputs, residual, j0, j1, gradient);

@@ -24,6 +24,7 @@ typedef struct qn__linear_design {
     int64_t n;
     int32_t p;
     int n_threads;
+    int64_t n_numbers;   /* stored: what one pass reads */
     qn__linear_column *columns; /* p; owned */
     /* The sparse columns once more, by rows, for scores; NULL when there are none. */
     int64_t *row_start; /* n + 1 */
@@ -38,6 +39,8 @@ qn_status qn__linear_design_init(qn__linear_design *design, const qn_matrix *x, 
                                  qn_error *err) QN_MUST_USE;
 void qn__linear_design_done(qn__linear_design *design);
 
+/* sum_i a_i b_i, in an order that depends on n only. */
+double qn__linear_dot(const double *a, const double *b, int64_t n);
 /* scores[k][i] = theta's intercept k + sum_j theta[k][j] x_ij. */
 void qn__linear_scores(const qn__linear_design *design, int32_t n_outputs, const double *theta,
                        double *scores);
@@ -56,6 +59,7 @@ typedef struct qn__linear_problem {
     double tol;          /* largest absolute component of the (sub)gradient */
     int64_t max_iter;
     const qn_job *job;
+    struct qn__linear_curvature *curvature; /* borrowed; NULL: L-BFGS does without */
 } qn__linear_problem;
 
 /* The weighted loss of scores[k][i], and, unless NULL, its derivatives residual[k][i]. `weight` as a. */

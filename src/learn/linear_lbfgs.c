@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "learn/linear_int.h"
+#include "learn/linear_newton_int.h"
 
-enum { HISTORY = 10, BLOCK_ROWS = 4096, MAX_STEPS = 40 };
+enum { HISTORY = 10, BLOCK_ROWS = 8192, MAX_STEPS = 40, PATIENCE = 12 };
 
 static double loss_identity(double y, double s, double *ret_slope) {
     *ret_slope = s - y;
@@ -56,7 +56,7 @@ double qn__linear_loss(const qn__linear_problem *problem, int64_t n, const doubl
                        const double *weight, const double *scores, double *residual) {
     enum { STRIPES = 64 };
     double part[STRIPES], total = 0;
-    int n_threads = n > BLOCK_ROWS ? problem->design->n_threads : 1;
+    int n_threads = n * problem->n_outputs > BLOCK_ROWS ? problem->design->n_threads : 1;
 #pragma omp parallel for schedule(static) num_threads(n_threads) if (n_threads > 1)
     for (int s = 0; s < STRIPES; s++)
         part[s] = loss_rows(problem, n, y, weight, scores, n * s / STRIPES, n * (s + 1) / STRIPES,
@@ -78,17 +78,8 @@ typedef struct run {
     int n_stored, newest;
     double *scores, *slope, *trial, *residual;
     double value;
+    bool steered;                   /* the direction came from the curvature */
 } run;
-
-static double dot(const double *a, const double *b, int64_t n) {
-    double even = 0, odd = 0;
-    int64_t i = 0;
-    for (; i + 2 <= n; i += 2) {
-        even += a[i] * b[i];
-        odd += a[i + 1] * b[i + 1];
-    }
-    return even + odd + (i < n ? a[i] * b[i] : 0);
-}
 
 static qn_status run_init(run *r, const qn__linear_problem *problem, double *theta, qn_error *err) {
     int64_t k = problem->n_outputs, p = problem->design->p;
@@ -138,19 +129,21 @@ static void choose_direction(run *r) {
         d[i] = -r->gradient[i];
     for (int back = 0; back < r->n_stored; back++) {
         int h = (r->newest - back + HISTORY) % HISTORY;
-        alpha[h] = r->rho[h] * dot(r->s[h], d, r->dim);
+        alpha[h] = r->rho[h] * qn__linear_dot(r->s[h], d, r->dim);
         for (int64_t i = 0; i < r->dim; i++)
             d[i] -= alpha[h] * r->y[h][i];
     }
-    if (r->n_stored) {
+    qn__linear_curvature *curvature = r->problem->curvature;
+    r->steered = curvature && qn__linear_curvature_solve(curvature, r->problem, d);
+    if (r->n_stored && !r->steered) {
         const double *y = r->y[r->newest];
-        double gamma = 1 / (r->rho[r->newest] * dot(y, y, r->dim));
+        double gamma = 1 / (r->rho[r->newest] * qn__linear_dot(y, y, r->dim));
         for (int64_t i = 0; i < r->dim; i++)
             d[i] *= gamma;
     }
     for (int back = r->n_stored - 1; back >= 0; back--) {
         int h = (r->newest - back + HISTORY) % HISTORY;
-        double beta = r->rho[h] * dot(r->y[h], d, r->dim);
+        double beta = r->rho[h] * qn__linear_dot(r->y[h], d, r->dim);
         for (int64_t i = 0; i < r->dim; i++)
             d[i] += (alpha[h] - beta) * r->s[h][i];
     }
@@ -159,16 +152,16 @@ static void choose_direction(run *r) {
 /* A step that satisfies the weak Wolfe conditions, by bisection; 0 when rounding forbids progress. */
 static double search(run *r, double start, double slope0) {
     const qn__linear_problem *problem = r->problem;
-    double square = dot(r->direction, r->direction, r->n_penalised);
-    double cross = dot(r->theta, r->direction, r->n_penalised);
-    double norm = dot(r->theta, r->theta, r->n_penalised), low = 0, high = INFINITY, t = start;
+    double square = qn__linear_dot(r->direction, r->direction, r->n_penalised);
+    double cross = qn__linear_dot(r->theta, r->direction, r->n_penalised);
+    double norm = qn__linear_dot(r->theta, r->theta, r->n_penalised), low = 0, high = INFINITY, t = start;
     for (int step = 0; step < MAX_STEPS; step++) {
         for (int64_t i = 0; i < r->n_scores; i++)
             r->trial[i] = r->scores[i] + t * r->slope[i];
         double value = qn__linear_loss(problem, problem->design->n, problem->y, problem->a, r->trial,
                                        r->residual);
         value += 0.5 * problem->l2 * (norm + 2 * t * cross + t * t * square);
-        double slope = dot(r->residual, r->slope, r->n_scores) +
+        double slope = qn__linear_dot(r->residual, r->slope, r->n_scores) +
                        problem->l2 * (cross + t * square);
         /* Near the optimum the value cannot tell any more; the slope still can. */
         double slack = 1e-14 * fabs(r->value);
@@ -191,7 +184,7 @@ static void remember(run *r, double t) {
         r->s[h][i] = t * r->direction[i];
         r->y[h][i] = r->gradient[i] - r->previous[i];
     }
-    double sy = dot(r->s[h], r->y[h], r->dim);
+    double sy = qn__linear_dot(r->s[h], r->y[h], r->dim);
     if (!(sy > 1e-300))
         return;
     r->rho[h] = 1 / sy;
@@ -199,18 +192,26 @@ static void remember(run *r, double t) {
     r->n_stored += r->n_stored < HISTORY;
 }
 
+/* The curvature of where the search is now, at the start of a path and when steps by an older one are many. */
+static qn_status refresh_curvature(const run *r, int64_t n_iterations, qn_error *err) {
+    qn__linear_curvature *c = r->problem->curvature;
+    if (!c || (c->measured && (n_iterations == 0 || n_iterations % PATIENCE != 0)))
+        return QN_OK;
+    return qn__linear_curvature_measure(c, r->problem, r->scores, err);
+}
+
 /* One iteration; false when nothing more can be gained. */
 static bool iterate(run *r) {
     const qn__linear_problem *problem = r->problem;
     choose_direction(r);
-    double slope = dot(r->gradient, r->direction, r->dim);
+    double slope = qn__linear_dot(r->gradient, r->direction, r->dim);
     if (!(slope < 0)) {
         r->n_stored = 0;
         choose_direction(r);
-        slope = dot(r->gradient, r->direction, r->dim);
+        slope = qn__linear_dot(r->gradient, r->direction, r->dim);
     }
     qn__linear_scores(problem->design, problem->n_outputs, r->direction, r->slope);
-    double t = search(r, r->n_stored ? 1 : 1 / fmax(1, sqrt(-slope)), slope);
+    double t = search(r, r->n_stored || r->steered ? 1 : 1 / fmax(1, sqrt(-slope)), slope);
     if (t == 0)
         return false;
     for (int64_t i = 0; i < r->dim; i++)
@@ -229,11 +230,12 @@ static qn_status solve(run *r, int64_t *ret_iterations, qn_error *err) {
     qn__linear_scores(problem->design, problem->n_outputs, r->theta, r->scores);
     r->value = qn__linear_loss(problem, problem->design->n, problem->y, problem->a, r->scores,
                                r->residual) +
-               0.5 * problem->l2 * dot(r->theta, r->theta, r->n_penalised);
+               0.5 * problem->l2 * qn__linear_dot(r->theta, r->theta, r->n_penalised);
     refresh_gradient(r);
     int64_t n = 0;
     while (n < problem->max_iter && largest(r->gradient, r->dim) > problem->tol) {
         QN_TRY(qn_job_check(problem->job, err));
+        QN_TRY(refresh_curvature(r, n, err));
         n++;
         if (iterate(r))
             continue;

@@ -1,7 +1,6 @@
 #include "learn/linear_path_int.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
