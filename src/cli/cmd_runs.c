@@ -16,15 +16,20 @@ static const char *text_of(const json_t *object, const char *key) {
     return text ? text : "-";
 }
 
-static void put_run(const json_t *run, qn_table *table) {
-    const char *name;
-    json_t *value;
-    qn_cleanup(qn_buf_done) qn_buf metrics = {0};
+/* The few metrics that people look for first. */
+static void put_main_metrics(const json_t *metrics, qn_buf *out) {
+    static const char *const first[] = {"log_loss", "roc_auc", "pr_auc", "accuracy", "rmse", "mae", "r2"};
     int n = 0;
-    json_object_foreach((json_t *)json_object_get(run, "metrics"), name, value) {
-        if (n++ < 3)
-            qn_buf_printf(&metrics, "%s%s %.4g", n > 1 ? ", " : "", name, json_number_value(value));
+    for (size_t i = 0; i < sizeof first / sizeof first[0] && n < 3; i++) {
+        const json_t *value = json_object_get(metrics, first[i]);
+        if (json_is_number(value))
+            qn_buf_printf(out, "%s%s %.4g", n++ ? ", " : "", first[i], json_number_value(value));
     }
+}
+
+static void put_run(const json_t *run, qn_table *table) {
+    qn_cleanup(qn_buf_done) qn_buf metrics = {0};
+    put_main_metrics(json_object_get(run, "metrics"), &metrics);
     qn__table_row(table);
     qn__table_cell(table, "%s", text_of(run, "run"));
     qn__table_cell(table, "%s", text_of(run, "status"));
