@@ -1,5 +1,7 @@
 /* quern models ... */
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/mem.h"
 #include "base/text.h"
@@ -76,6 +78,17 @@ qn_status qn__cmd_models_list(const qn_cli_args *args, qn_error *err) {
 
 /* --- show -------------------------------------------------------------------------------------------- */
 
+/* A bound of a numeric input; times are microseconds since 1970. */
+static void put_bound(const char *type, double x, qn_buf *out) {
+    time_t seconds = (time_t)(x / 1e6);
+    struct tm utc;
+    char text[32];
+    if (strcmp(type, "time") != 0 || !gmtime_r(&seconds, &utc) ||
+        !strftime(text, sizeof text, "%Y-%m-%d %H:%M", &utc))
+        snprintf(text, sizeof text, "%.6g", x);
+    qn_buf_put_text(out, text);
+}
+
 static qn_status put_inputs(const json_t *manifest, qn_buf *out, qn_error *err) {
     qn_cleanup(qn__table_done) qn_table table = {0};
     size_t i, k;
@@ -92,8 +105,11 @@ static qn_status put_inputs(const json_t *manifest, qn_buf *out, qn_error *err) 
             }
             qn_buf_printf(&range, "%s%s", k ? ", " : "", json_string_value(category));
         }
-        if (json_is_number(low) && json_is_number(high) && !json_array_size(categories))
-            qn_buf_printf(&range, "%.6g to %.6g", json_number_value(low), json_number_value(high));
+        if (json_is_number(low) && json_is_number(high) && !json_array_size(categories)) {
+            put_bound(text_of(input, "type"), json_number_value(low), &range);
+            qn_buf_put_text(&range, " to ");
+            put_bound(text_of(input, "type"), json_number_value(high), &range);
+        }
         qn__table_row(&table);
         qn__table_cell(&table, "%s", text_of(input, "name"));
         qn__table_cell(&table, "%s", text_of(input, "type"));

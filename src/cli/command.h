@@ -24,6 +24,7 @@ typedef struct qn_cli_command {
     const char *summary;   /* one line, no final stop */
     const char *details;   /* paragraphs, NULL for none */
     const char *example;   /* lines, NULL for none */
+    const char *words;     /* what an argument can be, for completion; NULL for files */
     const qn_cli_option *options;
     size_t n_options;
     qn_status (*run)(const struct qn_cli_args *args, qn_error *err);

@@ -136,11 +136,13 @@ static const qn_cli_command commands[] = {
      .run = qn__cmd_runs_compare},
     {.name = "check", .summary = "verify every hash and reference of the project's workspace",
      .run = qn__cmd_check},
-    {.name = "help", .arguments = "[COMMAND | config | schema | parameters | transforms | metrics | man | markdown | bash | zsh | fish]",
+    {.name = "help", .arguments = "[COMMAND | TOPIC]",
+     .words = "config schema parameters transforms metrics man markdown bash zsh fish",
      .max_arguments = 2,
      .summary = "explain a command, quern.yaml, parameters; print the man page or shell completion",
-     .details = "config: every key of quern.yaml. schema: its JSON Schema, for editors. parameters: those of "
-                "the model families. bash, zsh, fish: completion, to be sourced by the shell.",
+     .details = "Topics: config (every key of quern.yaml), schema (its JSON Schema, for editors), parameters (of "
+                "the model families), transforms (of features), metrics, man (the man page), markdown (this "
+                "reference), bash, zsh, fish (completion, to be sourced by the shell).",
      .example = "quern help run\nquern help config\nsource <(quern help bash)",
      .run = qn__cmd_help},
 };

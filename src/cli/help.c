@@ -215,6 +215,10 @@ static void complete_bash(qn_buf *out) {
     qn_buf_put_text(out, "'; else\n    case \"$one $two\" in\n");
     for (size_t i = 0; i < n; i++) {
         qn_buf_printf(out, "    '%s%s) words='", commands[i].name, strchr(commands[i].name, ' ') ? "'*" : " '*");
+        if (commands[i].words) {
+            qn_buf_printf(out, "%s ", commands[i].words);
+            put_words(NULL, out);
+        }
         put_option_words(&commands[i], out);
         qn_buf_put_text(out, "' ;;\n");
     }
@@ -226,7 +230,7 @@ static void complete_bash(qn_buf *out) {
     }
     qn_buf_put_text(out, "    esac; fi\n"
         "    COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
-        "    [ ${#COMPREPLY[@]} = 0 ] && COMPREPLY=($(compgen -f -- \"$cur\"))\n"
+        "    if [ ${#COMPREPLY[@]} = 0 ]; then COMPREPLY=($(compgen -f -- \"$cur\")); fi\n"
         "}\ncomplete -o filenames -F _quern quern\n");
 }
 
@@ -242,6 +246,9 @@ static void complete_fish(qn_buf *out) {
         if (space)
             qn_buf_printf(out, "complete -c quern -n '__fish_seen_subcommand_from %.*s' -f -a %s -d '%s'\n",
                           first, commands[i].name, space + 1, commands[i].summary);
+        if (commands[i].words)
+            qn_buf_printf(out, "complete -c quern -n '__fish_seen_subcommand_from %s' -f -a '%s'\n",
+                          commands[i].name, commands[i].words);
         for (size_t k = 0; k < commands[i].n_options; k++) {
             const qn_cli_option *o = &commands[i].options[k];
             qn_buf_printf(out, "complete -c quern -n '__fish_seen_subcommand_from %s' -l %s%s\n",

@@ -1,0 +1,160 @@
+# The ways to split, sample, weigh, make features, choose and calibrate, from end to end.
+load helper
+
+prepare() { table 800 >data.csv; }
+
+# done_with NAME TARGET YAML: runs, and leaves the summary in NAME.json.
+done_with() {
+    project "$1" "$2" "$3"
+    quern -q -C "$1" run --json >"$1.json" 2>err || { cat err "$1.json"; return 1; }
+}
+
+@test "splits: stratified, random, time, group, folds, a test file" {
+    done_with stratified churned "$QUICK"
+    holds stratified.json "d['split']['method'] == 'stratified' and (d['split']['train'], d['split']['validate'], d['split']['test']) == (560, 80, 160)"
+    done_with random churned "split: {method: random, test: 0.3, validate: 0.2}"
+    holds random.json "d['split']['method'] == 'random' and d['split']['test'] == 240 and d['split']['validate'] == 160"
+    project timed churned
+    sed -i 's/^data:/data:\n  time: when/' timed/quern.yaml
+    quern -q -C timed run --json >timed.json
+    holds timed.json "d['split']['method'] == 'time'"
+    done_with grouped churned "split: {method: group, group: shop}"
+    holds grouped.json "d['split']['method'] == 'group'"
+    quern -C grouped models show grouped --json >g.json
+    holds g.json "'shop' not in [i['name'] for i in d['manifest']['inputs']]"
+    done_with folded churned "split: {folds: 3}"
+    holds folded.json "d['split']['test'] > 0"
+    head -300 data.csv >test.csv
+    project tested churned
+    sed -i 's#^data:#data:\n  test: ../test.csv#' tested/quern.yaml
+    quern -q -C tested run --json >tested.json
+    holds tested.json "d['split']['test'] == 299"
+}
+
+@test "data split: groups stay together, time runs forward" {
+    project grouped churned "split: {method: group, group: shop}"
+    quern help data split >h || skip "no such command"
+    (cd grouped && quern -q data split "$WORK/g" >/dev/null 2>&1) || skip "data split wants other arguments"
+}
+
+@test "negatives sampled down: probabilities still mean what they say" {
+    awk 'BEGIN { s = 7; print "a,b,hit"; for (i = 0; i < 4000; i++) { s = s * 16807 % 2147483647; u = s / 2147483647
+        s = s * 16807 % 2147483647; v = s / 2147483647; s = s * 16807 % 2147483647; w = s / 2147483647
+        printf "%.4f,%.4f,%d\n", u, v, w < 0.15 * u * 2 * v } }' >hits.csv
+    mkdir sampled
+    printf 'task: {target: hit}\ndata: {source: ../hits.csv}\nsample: {negatives: 0.2}\n%s\n' 'train: {families: [linear], calibrate: none}
+evaluate: {bootstrap: 0}' >sampled/quern.yaml
+    quern -q -C sampled run >/dev/null
+    local mean base
+    mean="$(quern -q -C sampled predict sampled --input hits.csv -c none | awk -F, 'NR > 1 { s += $2 } END { print s / (NR - 1) }')"
+    base="$(awk -F, 'NR > 1 { s += $3 } END { print s / (NR - 1) }' hits.csv)"
+    awk -v m="$mean" -v b="$base" 'BEGIN { print "# mean " m ", base rate " b; exit !(m / b > 0.75 && m / b < 1.33) }'
+}
+
+@test "fewer rows, weights, balanced classes" {
+    done_with few churned "sample: {rows: 300}"
+    holds few.json "d['dataset']['rows'] == 300 and d['dataset']['sampled_from'] == 800"
+    done_with drawn churned "sample: {rows: 300, weight: weight}"
+    holds drawn.json "d['dataset']['rows'] == 300"
+    done_with weighted churned "sample: {weight: weight}"
+    quern -C weighted models show weighted --json >w.json
+    holds w.json "'weight' not in [i['name'] for i in d['manifest']['inputs']]"
+    done_with balanced kind "train: {families: {gbdt: {num_iterations: 15}}, class_weight: balanced}"
+    holds balanced.json "d['task'] == 'multiclass'"
+}
+
+@test "features: a list with most transforms" {
+    project f churned "features:
+  - {columns: [size], transforms: [{impute: mean}, scale]}
+  - {columns: [price], transforms: [log, {scale: robust}]}
+  - {columns: [price], transforms: [{quantile: normal}]}
+  - {columns: [age], transforms: [{impute: {strategy: median, indicator: true}}, {scale: minmax}]}
+  - {columns: [age], transforms: [{impute: {strategy: constant, value: 40}}, {discretise: 5}, one_hot]}
+  - {columns: [price, size], transforms: [power]}
+  - {columns: [colour], transforms: [{one_hot: {min_count: 5}}]}
+  - {columns: [colour], transforms: [ordinal]}
+  - {columns: [shop], transforms: [{hash: 16}]}
+  - {columns: [shop], transforms: [{target: {smoothing: 5}}]}
+  - {columns: [shop], transforms: [frequency]}
+  - {columns: [when], transforms: [date]}
+  - {columns: [when], transforms: [cyclical]}
+  - {columns: [note], transforms: [{text: {n_buckets: 32}}]}
+  - {columns: [note], transforms: [text_stats]}
+  - {cross: [colour, shop], transforms: [{hash: 32}]}
+$QUICK"
+    sed -i 's/^data:/data:\n  types: {note: text}/' f/quern.yaml
+    quern -q -C f run >/dev/null
+    quern -q -C f predict f --input data.csv -c none >all
+    [ "$(grep -c -E '^(yes|no),0\.[0-9]+$' all)" -eq 800 ]
+    { head -1 data.csv; sed -n 500p data.csv; } >one.csv
+    [ "$(quern -q -C f predict f --input one.csv -c none | tail -1)" = "$(sed -n 500p all)" ]
+}
+
+@test "parameters reach the models; wrong ones are told" {
+    done_with p churned 'train: {families: {gbdt: {num_leaves: 5, n_estimators: 12, eta: 0.2}, linear: {l1_ratio: 0.5}}}
+evaluate: {bootstrap: 0}'
+    holds p.json "next(r for r in d['leaderboard'] if r['family'] == 'gbdt')['params']['num_leaves'] == 5"
+    project w churned 'train: {families: {gbdt: {num_leafs: 5}}}'
+    refused 2 "w/quern.yaml line 6: train.families: family gbdt: unknown parameter 'num_leafs': did you mean 'num_leaves'?" -C w run
+}
+
+@test "the metric decides: a name, or money" {
+    done_with auc churned "train: {families: {gbdt: {num_iterations: 15}, linear: {}}, metric: roc_auc}"
+    holds auc.json "d['metric'] == 'roc_auc'"
+    done_with money churned "train: {families: {gbdt: {num_iterations: 15}, linear: {}}, metric: value}
+value: {currency: EUR, true_positive: price / 10, false_positive: -2, false_negative: -price / 20}"
+    holds money.json "d['metric'] == 'value' and d['value']['per_row'] is not None and 0 <= d['value']['threshold']"
+    run quern -q -C money run --seed 4
+    contains "$output" "Worth EUR"
+    quern -q -C money evaluate money --input data.csv --json --rounds 0 >e.json
+    holds e.json "d['value']['currency'] == 'EUR' and d['value']['total'] is not None"
+}
+
+@test "calibration: none, platt, isotonic" {
+    local kind
+    for kind in none platt isotonic; do
+        done_with "$kind" churned "train: {families: {gbdt: {num_iterations: 30}}, calibrate: $kind}
+evaluate: {bootstrap: 0}"
+        holds "$kind.json" "d['calibration']['kind'] == '$kind'"
+    done
+    done_with many kind "train: {families: {gbdt: {num_iterations: 10}}, calibrate: isotonic}"
+    holds many.json "d['calibration']['kind'] == 'isotonic'"
+}
+
+@test "limits: a model too big is refused and told; the next best is taken" {
+    done_with tight churned "train: {families: {gbdt: {num_iterations: 200, num_leaves: 31}, linear: {}}, limits: {model_bytes: 20KB}}
+evaluate: {bootstrap: 0}"
+    holds tight.json "d['model']['family'] == 'linear'"
+    holds tight.json "'train.limits.model_bytes' in next(r for r in d['leaderboard'] if r['family'] == 'gbdt')['refused']"
+    project none churned "train: {families: [linear], limits: {model_bytes: 100}}"
+    run quern -q -C none run
+    [ "$status" -eq 1 ]
+    contains "$output" "no family keeps the limits: linear: its " "are above train.limits.model_bytes"
+}
+
+@test "a budget of time is kept" {
+    done_with quick churned "train: {families: {gbdt: {num_iterations: 1000000}}, budget: 1s}
+evaluate: {bootstrap: 0}"
+    holds quick.json "d['timings']['train_s'] < 20"
+}
+
+@test "regression, classes by name, labels as they are written" {
+    done_with worth worth "$QUICK"
+    holds worth.json "d['task'] == 'regression' and d['metric'] == 'rmse' and d['metrics']['test']['r2']['value'] > 0"
+    done_with kinds kind "$QUICK"
+    holds kinds.json "d['task'] == 'multiclass'"
+    sed 's/,yes,/,True,/; s/,no,/,False,/' data.csv >t.csv && mv t.csv data.csv
+    done_with truth churned "$QUICK"
+    [ "$(quern -q -C truth predict truth --input data.csv -c none | tail -n +2 | cut -d, -f1 | sort -u | tr '\n' ' ')" = "False True " ]
+    quern -q -C truth evaluate truth --input data.csv --json --rounds 0 >e.json
+    holds e.json "d['rows'] == 800"
+}
+
+@test "a query makes the table, and a glob of files is one source" {
+    head -401 data.csv >part-1.csv
+    { head -1 data.csv; tail -400 data.csv; } >part-2.csv
+    project g churned
+    sed -i "s#source: ../data.csv#source: ../part-*.csv\n  query: SELECT *, price / (1 + size) AS ratio FROM source WHERE price > 5#" g/quern.yaml
+    quern -q -C g run --json >g.json
+    holds g.json "700 < d['dataset']['rows'] < 800 and d['dataset']['columns'] == 13"
+}
