@@ -23,12 +23,13 @@ void qn__column_done(qn_column *column) {
 }
 
 void qn__growing_done(qn__growing *growing) {
+    qn_freep(&growing->recent);
     qn__column_done(&growing->column);
     *growing = (qn__growing){0};
 }
 
 qn_status qn__growing_init(qn__growing *growing, const char *name, qn_type type, qn_error *err) {
-    qn__growing made = {.column.type = type, .last_code = -1};
+    qn__growing made = {.column.type = type};
     made.column.name = qn_strdup(name);
     made.column.dict = type == QN_TYPE_CATEGORY ? qn_dict_new() : NULL;
     if (!made.column.name || (type == QN_TYPE_CATEGORY && !made.column.dict)) {
@@ -67,7 +68,8 @@ qn_status qn__growing_reserve(qn__growing *growing, int64_t n_rows, qn_error *er
         memcpy(values, column->b, used);
     if (used_words && column->valid)
         memcpy(valid, column->valid, used_words * sizeof *valid);
-    memset((char *)values + used, 0, slots_for(column->type, cap) * item_bytes - used);
+    if (!used && column->type == QN_TYPE_TEXT)
+        *(int64_t *)values = 0;
     memset(valid + used_words, 0, ((size_t)cap / 64 - used_words) * sizeof *valid);
     qn_freep(&column->b);
     qn_freep(&column->valid);
@@ -87,10 +89,12 @@ void qn__growing_null(qn__growing *growing) {
     qn_column *column = &growing->column;
     const int64_t i = column->n_rows++;
     column->n_null++;
-    if (column->type == QN_TYPE_CATEGORY)
-        column->code[i] = -1;
-    else if (column->type == QN_TYPE_TEXT)
-        column->offset[i + 1] = column->offset[i];
+    switch (column->type) {
+    case QN_TYPE_BOOL: column->b[i] = 0; break;
+    case QN_TYPE_CATEGORY: column->code[i] = -1; break;
+    case QN_TYPE_TEXT: column->offset[i + 1] = column->offset[i]; break;
+    default: column->i64[i] = 0;
+    }
 }
 
 void qn__growing_number(qn__growing *growing, double value) {
@@ -129,18 +133,45 @@ static qn_status reserve_bytes(qn__growing *growing, size_t used, size_t n, qn_e
     return QN_OK;
 }
 
-/* Tables are often sorted or clustered: the text of the row before is tried first. */
+/* Texts of up to 15 bytes as two words (the length in the last byte), where a hash of them says. Most
+ * columns of names have few, and comparing two words is quicker than hashing. */
+enum { RECENT_TEXTS = 64, RECENT_BYTES = 15 };
+
+struct qn__recent {
+    uint64_t words[RECENT_TEXTS][2];
+    int32_t codes[RECENT_TEXTS];
+};
+
+static size_t pack(const char *bytes, size_t n, uint64_t words[2]) {
+    unsigned char text[16] = {0};
+    memcpy(text, bytes, n);
+    text[RECENT_BYTES] = (unsigned char)(n + 1);
+    memcpy(words, text, sizeof text);
+    return (size_t)(((words[0] ^ words[1] * 31) * UINT64_C(0x9e3779b97f4a7c15)) >> 58);
+}
+
 static qn_status add_category(qn__growing *growing, const char *bytes, size_t n, qn_error *err) {
     qn_column *column = &growing->column;
-    size_t last_bytes = 0;
-    const char *last = qn_dict_text(column->dict, growing->last_code, &last_bytes);
-    if (!last || last_bytes != n || memcmp(last, bytes, n) != 0) {
-        const int32_t code = qn_dict_add(column->dict, bytes, n);
-        if (code < 0)
+    uint64_t words[2];
+    size_t i = RECENT_TEXTS;
+    if (n <= RECENT_BYTES) {
+        if (!growing->recent && !(growing->recent = qn_new(qn__recent)))
             return qn_error_memory(err);
-        growing->last_code = code;
+        i = pack(bytes, n, words);
+        const uint64_t *found = growing->recent->words[i];
+        if (found[0] == words[0] && found[1] == words[1]) {
+            column->code[next_row(column)] = growing->recent->codes[i];
+            return QN_OK;
+        }
     }
-    column->code[next_row(column)] = growing->last_code;
+    const int32_t code = qn_dict_add(column->dict, bytes, n);
+    if (code < 0)
+        return qn_error_memory(err);
+    if (i < RECENT_TEXTS) {
+        memcpy(growing->recent->words[i], words, sizeof words);
+        growing->recent->codes[i] = code;
+    }
+    column->code[next_row(column)] = code;
     return QN_OK;
 }
 
@@ -169,6 +200,7 @@ qn_status qn__growing_finish(qn__growing *growing, int32_t n, qn_frame **ret_fra
     for (int32_t j = 0; j < n; j++) {
         if (!growing[j].column.n_null)
             qn_freep(&growing[j].column.valid);
+        qn_freep(&growing[j].recent);
         frame->columns[j] = growing[j].column;
         growing[j] = (qn__growing){0};
     }
@@ -178,6 +210,7 @@ qn_status qn__growing_finish(qn__growing *growing, int32_t n, qn_frame **ret_fra
 
 size_t qn__growing_bytes(const qn__growing *growing) {
     return (size_t)growing->cap_rows * qn__type_bytes(growing->column.type) + growing->cap_bytes +
+           (growing->recent ? sizeof *growing->recent : 0) +
            qn__dict_bytes(growing->column.dict);
 }
 

@@ -4,18 +4,20 @@
 
 #include "data/frame.h"
 
+typedef struct qn__recent qn__recent;
+
 /* The bitmap is always there while a column grows; finishing drops it when nothing is missing. Rows
  * beyond n_rows are zero in the bitmap. */
 typedef struct qn__growing {
     qn_column column;  /* owned */
     int64_t cap_rows;
     size_t cap_bytes;  /* TEXT */
-    int32_t last_code; /* CATEGORY: code of the last text added, -1 for none */
+    qn__recent *recent; /* owned; CATEGORY: short texts added lately, quicker to find than in the dictionary */
 } qn__growing;
 
 qn_status qn__growing_init(qn__growing *growing, const char *name, qn_type type, qn_error *err) QN_MUST_USE;
 void qn__growing_done(qn__growing *growing);
-/* Room for n_rows more rows; their values and bits are zero. */
+/* Room for n_rows more rows; their bits are zero. */
 qn_status qn__growing_reserve(qn__growing *growing, int64_t n_rows, qn_error *err) QN_MUST_USE;
 /* These need room to have been reserved. */
 void qn__growing_null(qn__growing *growing);

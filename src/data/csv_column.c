@@ -135,6 +135,13 @@ static void need_sketch(qn__csv_column *column) {
         column->status = QN_ERR_MEMORY;
 }
 
+/* Room for all the rows expected is made at once. */
+static int64_t more(const qn__csv_column *column, int64_t n) {
+    return column->n_expected - column->values.column.n_rows > n
+               ? column->n_expected - column->values.column.n_rows
+               : n;
+}
+
 /* The first value tells the type; the rows before it are missing. */
 static void begin_type(const taking *t, qn_type type, int64_t n_more) {
     qn__csv_column *column = t->column;
@@ -146,7 +153,7 @@ static void begin_type(const taking *t, qn_type type, int64_t n_more) {
         return;
     column->status = qn__growing_init(&column->values, t->name, type, NULL);
     if (column->status == QN_OK)
-        column->status = qn__growing_reserve(&column->values, column->n_rows + n_more, NULL);
+        column->status = qn__growing_reserve(&column->values, more(column, column->n_rows + n_more), NULL);
     for (int64_t i = 0; column->status == QN_OK && i < column->n_rows; i++)
         qn__growing_null(&column->values);
 }
@@ -357,7 +364,7 @@ void qn__csv_column_take(qn__csv_column *column, const char *name, const qn__mis
                       .cells = block->cells + (size_t)i_cell * (size_t)csv->cap_rows,
                       .quote = csv->dialect->quote[0], .escape = csv->dialect->escape[0]};
     if (column->status == QN_OK && column->kept && column->known)
-        column->status = qn__growing_reserve(&column->values, to - from, NULL);
+        column->status = qn__growing_reserve(&column->values, more(column, to - from), NULL);
     while (from < to && column->status == QN_OK) {
         if (!column->known)
             from = take_unknown(&t, from, to);

@@ -119,6 +119,7 @@ typedef struct qn__csv_column {
     bool known;           /* a value was seen, or the type is fixed */
     bool kept;            /* values are stored */
     bool incomplete;      /* taken for another type once: values must be read again */
+    int64_t n_expected;   /* about how many rows will come; 0 when unknown */
     int64_t n_rows, n_values, n_numbers, n_zero_led;
     int64_t n_text_bytes, n_spaces; /* of texts */
     uint8_t *sketch;      /* owned; counts distinct texts when they are not kept */

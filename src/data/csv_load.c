@@ -100,6 +100,15 @@ static qn_status forget_if_large(csv_pass *pass, const qn_job *job, bool *kept, 
     return QN_OK;
 }
 
+/* Plain files tell by their size how many rows will come. */
+static void expect_rows(csv_pass *pass, const qn_source *source, const qn_job *job) {
+    const double allowed = (double)(job && job->memory_bytes ? job->memory_bytes : qn_mem_available_bytes());
+    const double n = source->n_bytes / pass->csv.row_bytes * 1.01 + 64;
+    if (!source->is_packed && n * 8 * pass->n < allowed / 4)
+        for (int32_t j = 0; j < pass->n; j++)
+            pass->columns[j].n_expected = (int64_t)n;
+}
+
 static qn_status pass_all(csv_pass *pass, const qn_source *source, bool *kept, const qn_job *job,
                           int64_t *ret_n_rows, qn_error *err) {
     for (;;) {
@@ -108,6 +117,8 @@ static qn_status pass_all(csv_pass *pass, const qn_source *source, bool *kept, c
         QN_TRY(pass_advance(pass, &n, err));
         if (!n)
             return QN_OK;
+        if (!*ret_n_rows)
+            expect_rows(pass, source, job);
         QN_TRY(pass_take(pass, &source->is_missing, 0, n, job, err));
         QN_TRY(forget_if_large(pass, job, kept, err));
         *ret_n_rows += n;

@@ -5,12 +5,12 @@
 #include "data/column_int.h"
 
 /* Texts lie one behind the other in `bytes`, each followed by a NUL; text i begins at start[i] and
- * ends before the NUL at start[i + 1] - 1. `slots` is open addressing over code + 1. */
+ * ends before the NUL at start[i + 1] - 1. `slots` is open addressing: the upper half of the text's hash
+ * above code + 1, so that a look at another text's slot goes no further. */
 struct qn_dict {
     char *bytes;      /* owned */
     size_t *start;    /* owned; size + 1 items when size > 0 */
-    uint32_t *hashes; /* owned; the upper half of each text's hash */
-    uint32_t *slots;  /* owned; n_slots items, a power of two */
+    uint64_t *slots;  /* owned; n_slots items, a power of two */
     size_t cap_bytes, cap_items, n_slots;
     int32_t size;
 };
@@ -24,7 +24,6 @@ void qn_dict_free(qn_dict **dict) {
         return;
     qn_freep(&(*dict)->bytes);
     qn_freep(&(*dict)->start);
-    qn_freep(&(*dict)->hashes);
     qn_freep(&(*dict)->slots);
     qn_freep(dict);
 }
@@ -41,16 +40,25 @@ const char *qn_dict_text(const qn_dict *dict, int32_t code, size_t *ret_bytes) {
     return dict->bytes + dict->start[code];
 }
 
+static uint64_t slot_of(uint64_t hash, int32_t code) {
+    return (hash & ~(uint64_t)UINT32_MAX) | ((uint32_t)code + 1);
+}
+
+static int32_t code_of(uint64_t slot) {
+    return (int32_t)(uint32_t)slot - 1;
+}
+
 /* The slot of the text, or the empty slot where it would go. */
 static size_t find_slot(const qn_dict *dict, uint64_t hash, const char *bytes, size_t n) {
     const size_t mask = dict->n_slots - 1;
-    const uint32_t upper = (uint32_t)(hash >> 32);
     for (size_t i = hash & mask;; i = (i + 1) & mask) {
-        const uint32_t slot = dict->slots[i];
+        const uint64_t slot = dict->slots[i];
         if (!slot)
             return i;
-        const size_t code = slot - 1;
-        if (dict->hashes[code] == upper && dict->start[code + 1] - dict->start[code] - 1 == n &&
+        if ((slot ^ hash) >> 32)
+            continue;
+        const size_t code = (size_t)code_of(slot);
+        if (dict->start[code + 1] - dict->start[code] - 1 == n &&
             memcmp(dict->bytes + dict->start[code], bytes, n) == 0)
             return i;
     }
@@ -59,13 +67,13 @@ static size_t find_slot(const qn_dict *dict, uint64_t hash, const char *bytes, s
 int32_t qn_dict_find(const qn_dict *dict, const char *bytes, size_t n) {
     if (!dict || !dict->n_slots)
         return -1;
-    return (int32_t)dict->slots[find_slot(dict, qn_hash64(bytes, n, 0), bytes, n)] - 1;
+    return code_of(dict->slots[find_slot(dict, qn_hash64(bytes, n, 0), bytes, n)]);
 }
 
-/* Slots are found again from the texts: only half of each hash is kept. */
+/* Hashes are made again from the texts: only half of each is kept. */
 static bool grow_slots(qn_dict *dict) {
     const size_t n_slots = dict->n_slots ? 2 * dict->n_slots : 64;
-    uint32_t *slots = qn_new_array(uint32_t, n_slots);
+    uint64_t *slots = qn_new_array(uint64_t, n_slots);
     if (!slots)
         return false;
     qn_freep(&dict->slots);
@@ -74,10 +82,11 @@ static bool grow_slots(qn_dict *dict) {
     for (int32_t code = 0; code < dict->size; code++) {
         size_t n = 0;
         const char *text = qn_dict_text(dict, code, &n);
-        size_t i = qn_hash64(text, n, 0) & (n_slots - 1);
+        const uint64_t hash = qn_hash64(text, n, 0);
+        size_t i = hash & (n_slots - 1);
         while (slots[i])
             i = (i + 1) & (n_slots - 1);
-        slots[i] = (uint32_t)code + 1;
+        slots[i] = slot_of(hash, code);
     }
     return true;
 }
@@ -88,10 +97,6 @@ static bool grow_items(qn_dict *dict) {
     if (!start)
         return false;
     dict->start = start;
-    uint32_t *hashes = qn_realloc(dict->hashes, cap, sizeof *hashes);
-    if (!hashes)
-        return false;
-    dict->hashes = hashes;
     dict->cap_items = cap;
     return true;
 }
@@ -119,7 +124,7 @@ int32_t qn_dict_add(qn_dict *dict, const char *bytes, size_t n) {
     const uint64_t hash = qn_hash64(bytes, n, 0);
     const size_t slot = find_slot(dict, hash, bytes, n);
     if (dict->slots[slot])
-        return (int32_t)dict->slots[slot] - 1;
+        return code_of(dict->slots[slot]);
     if (dict->size == INT32_MAX)
         return -1;
     if ((size_t)dict->size == dict->cap_items && !grow_items(dict))
@@ -131,13 +136,11 @@ int32_t qn_dict_add(qn_dict *dict, const char *bytes, size_t n) {
     dict->bytes[used + n] = '\0';
     dict->start[dict->size] = used;
     dict->start[dict->size + 1] = used + n + 1;
-    dict->hashes[dict->size] = (uint32_t)(hash >> 32);
-    dict->slots[slot] = (uint32_t)dict->size + 1;
+    dict->slots[slot] = slot_of(hash, dict->size);
     return dict->size++;
 }
 
 size_t qn__dict_bytes(const qn_dict *dict) {
-    return dict ? dict->cap_bytes + dict->cap_items * (sizeof *dict->start + sizeof *dict->hashes) +
-                      dict->n_slots * sizeof *dict->slots
+    return dict ? dict->cap_bytes + dict->cap_items * sizeof *dict->start + dict->n_slots * sizeof *dict->slots
                 : 0;
 }

@@ -246,6 +246,9 @@ static void sum_sizes(qn_source *source) {
         int64_t bytes = 0;
         if (qn_file_size(source->files.items[i], &bytes, NULL) == QN_OK)
             source->n_bytes += (double)bytes;
+        const size_t n = strlen(source->files.items[i]);
+        source->is_packed |= ends_with(source->files.items[i], n, ".gz") ||
+                             ends_with(source->files.items[i], n, ".zst");
     }
 }
 

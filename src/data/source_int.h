@@ -45,7 +45,8 @@ struct qn_source {
     char *temp_folder;   /* owned; where DuckDB spills; NULL unless we made it */
     char *label;         /* owned: the file's name for messages */
     qn__names files;
-    double n_bytes;      /* of all files, packed */
+    double n_bytes;      /* of all files, as they lie on the disk */
+    bool is_packed;      /* some are compressed */
     qn__names names;     /* CSV: columns of the files */
     qn__names missing;   /* all texts that mean missing */
     qn__missing is_missing;
