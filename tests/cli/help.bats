@@ -89,8 +89,13 @@ commands="new run|data profile|data split|evaluate|predict|report|models list|mo
 @test "data split writes the rows of a run" {
     table 300 >data.csv
     project p churned
-    quern -q -C p data split --json "$WORK/parts" >s.json 2>/dev/null || quern help data split >s.txt
-    [ -s s.json ] || grep -q "data split" s.txt
+    quern -q -C p data split "$WORK/parts" --json >s.json
+    [ "$(ls parts | tr '\n' ' ')" = "test.csv train.csv validate.csv " ]
+    [ "$(cat parts/*.csv | wc -l)" -eq 303 ]
+    python3 -m json.tool s.json >/dev/null
+    quern -q -C p run --json >r.json
+    holds r.json "d['split']['test'] == $(($(wc -l <parts/test.csv) - 1))"
+    refused 2 "'quern data split' needs DIR: quern data split DIR" -C p data split
 }
 
 @test "-q is silent, progress goes to standard error only" {

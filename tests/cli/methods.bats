@@ -33,8 +33,19 @@ done_with() {
 
 @test "data split: groups stay together, time runs forward" {
     project grouped churned "split: {method: group, group: shop}"
-    quern help data split >h || skip "no such command"
-    (cd grouped && quern -q data split "$WORK/g" >/dev/null 2>&1) || skip "data split wants other arguments"
+    quern -q -C grouped data split "$WORK/g" >/dev/null
+    [ "$(cat g/*.csv | grep -vc '^id,')" -eq 800 ]
+    local a b
+    for a in train validate test; do
+        awk -F, 'NR > 1 { print $3 }' g/$a.csv | sort -u >$a.shops
+    done
+    for b in train validate; do [ -z "$(comm -12 $b.shops test.shops)" ]; done
+    [ -z "$(comm -12 train.shops validate.shops)" ]
+    project timed churned
+    sed -i 's/^data:/data:\n  time: when/' timed/quern.yaml
+    quern -q -C timed data split "$WORK/t" >/dev/null
+    [[ "$(awk -F, 'NR > 1 { print $2 }' t/train.csv | sort | tail -1)" < "$(awk -F, 'NR > 1 { print $2 }' t/validate.csv | sort | head -1)" ]]
+    [[ "$(awk -F, 'NR > 1 { print $2 }' t/validate.csv | sort | tail -1)" < "$(awk -F, 'NR > 1 { print $2 }' t/test.csv | sort | head -1)" ]]
 }
 
 @test "negatives sampled down: probabilities still mean what they say" {
