@@ -19,13 +19,37 @@ static const char *text_of(const json_t *object, const char *key) {
     return text ? text : "";
 }
 
+void qn__cli_put_wrapped(const char *text, qn_buf *out) {
+    struct winsize size;
+    bool fits = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col < 40;
+    int width = fits ? 0 : size.ws_col - 1, column = 0;
+    while (*text) {
+        size_t n = strcspn(text, " ");
+        int shown = 0;
+        for (size_t i = 0; i < n; i++)
+            shown += ((unsigned char)text[i] & 0xC0) != 0x80;
+        if (column > 0 && !fits && column + 1 + shown > width) {
+            qn_buf_put_text(out, "\n    ");
+            column = 4;
+        } else if (column > 0) {
+            qn_buf_put_char(out, ' ');
+            column++;
+        }
+        qn_buf_put(out, text, n);
+        column += shown;
+        text += n + (text[n] == ' ');
+    }
+    qn_buf_put_char(out, '\n');
+}
+
 void qn__cli_put_data_warnings(const json_t *warnings, qn_buf *out) {
     size_t i;
     const json_t *warning;
     json_array_foreach(warnings, i, warning) {
         const char *column = text_of(warning, "column");
-        qn_buf_printf(out, "%s: %s%s%s\n", text_of(warning, "severity"), column, *column ? ": " : "",
-                      text_of(warning, "message"));
+        qn_cleanup(qn_freep) char *line = qn_format("%s: %s%s%s", text_of(warning, "severity"), column,
+                                                    *column ? ": " : "", text_of(warning, "message"));
+        qn__cli_put_wrapped(line ? line : "", out);
     }
 }
 

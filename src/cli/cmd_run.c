@@ -54,14 +54,15 @@ static void put_quality(const json_t *summary, qn_buf *out) {
     const char *name;
     json_t *interval;
     int n = 0;
-    qn_buf_put_text(out, "\nOn the test rows: ");
+    qn_buf_put_text(out, "\nOn the test rows\n");
     json_object_foreach((json_t *)(uintptr_t)test, name, interval) {
-        if (!json_is_object(interval) || n == 4)
-            continue;
-        qn_buf_printf(out, "%s%s ", n++ ? ", " : "", name);
+        if (!json_is_object(interval) || n++ == 4)
+            break;
+        qn_buf_printf(out, "  %-20s", name);
         qn__interval_text(interval, out);
+        qn_buf_put_char(out, '\n');
     }
-    qn_buf_put_text(out, "\n");
+    qn_buf_put_char(out, '\n');
 }
 
 static void put_value(const json_t *summary, qn_buf *out) {
@@ -75,8 +76,8 @@ static void put_value(const json_t *summary, qn_buf *out) {
                   json_number_value(json_object_get(value, "per_row")));
     if (json_is_number(threshold))
         qn_buf_printf(out, " at threshold %.3g", json_number_value(threshold));
-    qn_buf_printf(out, " (%.6g in total; ", json_number_value(json_object_get(value, "total")));
-    qn_buf_printf(out, "%.4g a row more than the best rule without a model)\n",
+    qn_buf_printf(out, ", %.6g in total: ", json_number_value(json_object_get(value, "total")));
+    qn_buf_printf(out, "%+.4g a row over the best rule without a model\n",
                   json_number_value(json_object_get(gain, "value")));
 }
 
@@ -105,8 +106,10 @@ static qn_status put_summary(const json_t *summary, qn_buf *out, qn_error *err) 
     put_value(summary, out);
     put_registration(summary, out);
     qn__cli_put_data_warnings(json_object_get(summary, "data_warnings"), out);
-    json_array_foreach(json_object_get(summary, "warnings"), i, warning)
-        qn_buf_printf(out, "warning: %s\n", json_string_value(warning));
+    json_array_foreach(json_object_get(summary, "warnings"), i, warning) {
+        qn_cleanup(qn_freep) char *line = qn_format("warning: %s", json_string_value(warning));
+        qn__cli_put_wrapped(line ? line : "", out);
+    }
     qn_buf_printf(out, "Report: %s\n", json_string_value(json_object_get(summary, "report")));
     return QN_OK;
 }

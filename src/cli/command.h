@@ -70,6 +70,8 @@ qn_status qn__cli_print(const qn_cli_args *args, const qn_buf *text, qn_error *e
 /* One JSON object and a newline. */
 qn_status qn__cli_print_json(const qn_cli_args *args, const json_t *json, qn_error *err) QN_MUST_USE;
 
+/* A line of text, on a terminal broken between words to its width. */
+void qn__cli_put_wrapped(const char *text, qn_buf *out);
 /* A line for each warning of a profile: "warning: id: nearly every row has a value of its own". */
 void qn__cli_put_data_warnings(const json_t *warnings, qn_buf *out);
 

@@ -163,7 +163,7 @@ static void put_header(qn_buf *out, const layout *l, int width) {
         qn_buf_put_text(out, "  ");
     }
     put_cell(out, "values", l->bars, false);
-    qn_buf_put_text(out, "  min … median … max, or the most frequent\n");
+    qn_buf_put_text(out, "  min … median … max, or top\n");
     for (int i = 0; i < width; i++)
         qn_buf_put_text(out, "─");
     qn_buf_put_char(out, '\n');

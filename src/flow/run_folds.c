@@ -82,7 +82,9 @@ static qn_status fit_fold(const qn_run_state *run, const qn_run_candidate *candi
     };
     if (!params || !scores)
         return qn_error_memory(err);
-    QN_TRY(qn_learner_fit(candidate->family, params, &input, &run->job, &learner, err));
+    qn_job quiet = run->job; /* the folds are what is counted */
+    quiet.on_progress = NULL;
+    QN_TRY(qn_learner_fit(candidate->family, params, &input, &quiet, &learner, err));
     qn_learner_predict(learner, held, true, &run->job, scores);
     if (run->target.task == QN_TASK_BINARY && run->negatives_rate < 1)
         qn_undo_negative_sampling(scores, rows->n_held, run->negatives_rate);

@@ -51,6 +51,12 @@ static json_t *found_params(const qn_run_candidate *candidate) {
     return params;
 }
 
+/* The progress of a fit within this stage is the stage's own. */
+static void pass_on(void *user, const qn_progress *progress) {
+    const qn_job *outer = user;
+    qn_job_progress(outer, "refit", progress->done, progress->total, NULL);
+}
+
 static qn_status fit_again(qn_run_state *run, const qn_run_candidate *candidate,
                            const qn_run_training *training, qn_pipeline **ret_pipeline,
                            qn_learner **ret_learner, qn_error *err) {
@@ -58,18 +64,21 @@ static qn_status fit_again(qn_run_state *run, const qn_run_candidate *candidate,
     qn_cleanup(qn_pipeline_free) qn_pipeline *pipeline = NULL;
     qn_cleanup(qn_matrix_free) qn_matrix *x = NULL;
     qn_cleanup(qn_json_free) json_t *params = found_params(candidate);
+    qn_job job = run->job;
     if (!params)
         return qn_error_memory(err);
+    job.on_progress = pass_on;
+    job.user = &run->job;
     QN_TRY(qn__run_spec(run, candidate->features->takes, &spec, err));
     QN_TRY(qn_pipeline_fit(spec, run->frame, training->rows, training->n, training->y, &run->target,
-                           (uint64_t)run->config->seed, &run->job, &pipeline, &x, err));
+                           (uint64_t)run->config->seed, &job, &pipeline, &x, err));
     qn_fit_input input = {
         .train = {.x = x, .y = training->y, .weight = training->weight},
         .task = run->target.task,
         .n_classes = run->target.n_classes,
         .seed = (uint64_t)run->config->seed,
     };
-    QN_TRY(qn_learner_fit(candidate->family, params, &input, &run->job, ret_learner, err));
+    QN_TRY(qn_learner_fit(candidate->family, params, &input, &job, ret_learner, err));
     *ret_pipeline = qn_steal(&pipeline);
     return QN_OK;
 }
