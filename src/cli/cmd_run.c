@@ -22,13 +22,24 @@ static const json_t *chosen_row(const json_t *summary) {
     return NULL;
 }
 
+/* The number that candidates are chosen by: over the folds with its spread, or on the validation rows. */
+static void put_merit(const json_t *row, qn_table *table) {
+    const json_t *folds = json_object_get(row, "folds");
+    if (folds)
+        qn__table_cell(table, "%.5g ± %.2g", json_number_value(json_object_get(folds, "mean")),
+                       json_number_value(json_object_get(folds, "sd")));
+    else
+        qn__table_json(table, json_object_get(row, "metric"), 5);
+}
+
 static qn_status put_leaderboard(const json_t *summary, qn_buf *out, qn_error *err) {
     size_t i;
     const json_t *row;
     const char *metric = json_string_value(json_object_get(summary, "metric"));
     char header[160];
-    snprintf(header, sizeof header, "family|>%s (validation)|test, 95%% interval|>train s|>us/row|>bytes|",
-             metric);
+    bool folds = json_object_get(json_array_get(json_object_get(summary, "leaderboard"), 0), "folds") != NULL;
+    snprintf(header, sizeof header, "family|>%s (%s)|test, 95%% interval|>train s|>us/row|>bytes|", metric,
+             folds ? "folds" : "validation");
     qn_cleanup(qn__table_done) qn_table table = {0};
     QN_TRY(qn__table_init(&table, header, err));
     json_array_foreach(json_object_get(summary, "leaderboard"), i, row) {
@@ -36,7 +47,7 @@ static qn_status put_leaderboard(const json_t *summary, qn_buf *out, qn_error *e
         qn__interval_text(json_object_get(row, "test"), &test);
         qn__table_row(&table);
         qn__table_json(&table, json_object_get(row, "family"), 0);
-        qn__table_json(&table, json_object_get(row, "metric"), 5);
+        put_merit(row, &table);
         qn__table_cell(&table, "%s", qn_buf_text(&test));
         qn__table_cell(&table, "%.2f", json_number_value(json_object_get(row, "train_s")));
         qn__table_cell(&table, "%.2f", json_number_value(json_object_get(row, "row_us")));

@@ -26,7 +26,7 @@ static void catch_signals(void) {
     signal(SIGPIPE, SIG_IGN);
 }
 
-static int exit_status(qn_status status) {
+static int exit_status(qn_status status, const qn_error *err) {
     switch (status) {
     case QN_OK:
         return 0;
@@ -35,6 +35,8 @@ static int exit_status(qn_status status) {
         return 2;
     case QN_ERR_DATA:
         return 3;
+    case QN_ERR_LIMIT: /* a row of the data, or what the user limited */
+        return err->row > 0 ? 3 : 1;
     case QN_ERR_CANCELLED:
         return 130;
     default:
@@ -121,5 +123,5 @@ int main(int argc, char **argv) {
         status = run_command(&args, &err);
     if (status != QN_OK)
         say_error(&args, &err);
-    return exit_status(status);
+    return exit_status(status, &err);
 }

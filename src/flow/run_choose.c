@@ -20,10 +20,10 @@ static void warn_when_no_better(qn_run_state *run) {
     for (int i = 0; i < run->n_candidates; i++) {
         const qn_run_candidate *other = &run->candidates[i];
         if (other->family->is_baseline &&
-            qn__run_loss(run, other->metric) <= qn__run_loss(run, chosen->metric)) {
-            qn__run_warn(run, "%s does no better than the baseline %s on the %lld validation rows: the columns may "
-                         "hold too little about %s", chosen->family->name, other->family->name,
-                         (long long)run->validate.n, run->target.name);
+            qn__run_loss(run, qn__run_merit(other)) <= qn__run_loss(run, qn__run_merit(chosen))) {
+            qn__run_warn(run, "%s does no better than the baseline %s on the %s: the columns may hold too little "
+                         "about %s", chosen->family->name, other->family->name,
+                         isnan(chosen->folds_mean) ? "validation rows" : "folds", run->target.name);
             return;
         }
     }
