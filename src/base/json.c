@@ -43,7 +43,9 @@ qn_status qn_json_parse(const char *bytes, size_t n, const char *name, json_t **
     json_error_t why;
     json_t *json = json_loadb(bytes, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
     if (!json) {
-        if (json_error_code(&why) == json_error_out_of_memory)
+        /* jansson calls most failed allocations bad syntax; so see whether there is memory at all. */
+        qn_cleanup(qn_freep) void *probe = qn_calloc(n + 1, 1);
+        if (!probe || !why.text[0] || json_error_code(&why) == json_error_out_of_memory)
             return qn_error_memory(err);
         return qn_error_set_at(err, QN_ERR_FORMAT, name, why.line, NULL, "not valid JSON: %s",
                                why.text);
