@@ -99,8 +99,9 @@ static void decide(const qn_run_state *run, bool *ret_promote, char *why, size_t
         *ret_promote = beats_champion(run, comparison, why, size);
     } else if (holder) {
         *ret_promote = false;
-        snprintf(why, size, "version %lld, the %s, cannot be judged on these rows (see the warnings): to put the "
-                 "new one in its place, quern models promote", (long long)holder, run->config->registry.alias);
+        snprintf(why, size, "version %lld, the %s, cannot be judged on these rows (see the warnings); to put the "
+                 "new one in its place: quern models promote %s:VERSION", (long long)holder,
+                 run->config->registry.alias, run->config->registry.name);
     } else {
         *ret_promote = true;
         snprintf(why, size, "there is no %s to compare with yet", run->config->registry.alias);
@@ -156,6 +157,26 @@ static json_t *registry_about(const qn_run_state *run) {
     return about;
 }
 
+/* The model is in the registry already, byte for byte: no version is added, but the alias may move to it. */
+static qn_status register_again(qn_run_state *run, int64_t version, qn_error *err) {
+    char why[512], reason[640];
+    bool promote = false;
+    const char *name = run->config->registry.name;
+    json_t *model = json_object_get(run->document, "model");
+    snprintf(reason, sizeof reason, "the same model, byte for byte, as version %lld", (long long)version);
+    if (holder_of_alias(run) != version) {
+        size_t n = strlen(reason);
+        decide(run, &promote, why, sizeof why);
+        snprintf(reason + n, sizeof reason - n, "; %s", why);
+    }
+    if (promote)
+        QN_TRY(qn_registry_promote(run->workspace, name, version, run->config->registry.alias, reason, err));
+    if (json_object_set_new(model, "name", json_string(name)) != 0 ||
+        json_object_set_new(model, "version", json_integer(version)) != 0)
+        return qn_error_memory(err);
+    return note_registration(run, version, promote, reason, err);
+}
+
 qn_status qn__run_register(qn_run_state *run, qn_error *err) {
     char why[512];
     bool promote;
@@ -164,12 +185,8 @@ qn_status qn__run_register(qn_run_state *run, qn_error *err) {
         return note_registration(run, 0, false,
                                  run->options->no_register ? "--no-register" : "register.when is never", err);
     int64_t version = same_bytes_version(run);
-    if (version) {
-        snprintf(why, sizeof why, "the same model, byte for byte, as version %lld", (long long)version);
-        json_object_set_new(json_object_get(run->document, "model"), "name", json_string(name));
-        json_object_set_new(json_object_get(run->document, "model"), "version", json_integer(version));
-        return note_registration(run, version, false, why, err);
-    }
+    if (version)
+        return register_again(run, version, err);
     decide(run, &promote, why, sizeof why);
     qn_cleanup(qn_json_free) json_t *about = registry_about(run);
     if (!about)

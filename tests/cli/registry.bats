@@ -82,6 +82,9 @@ END
     contains "$(quern -C p models list)" "No models yet"
     contains "$(quern -q -C p run)" "as champion: register.when is always"
     contains "$(quern -q -C p run --seed 5)" "Registered p version 2 as champion: register.when is always"
+    contains "$(quern -q -C p run)" "Registered p version 1 as champion: the same model, byte for byte, as version 1; register.when is always"
+    quern -C p models show p --json >s.json
+    holds s.json "d['registry']['version'] == 1"
 }
 
 @test "models list, show, diff" {
