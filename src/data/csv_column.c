@@ -64,7 +64,7 @@ static inline bool is_missing(const qn__missing *missing, const char *text, size
     if (!missing->first[(unsigned char)*text] || n > missing->longest)
         return false;
     for (size_t i = 0; i < missing->names->n; i++)
-        if (strncmp(missing->names->items[i], text, n) == 0 && !missing->names->items[i][n])
+        if (strnlen(missing->names->items[i], n + 1) == n && memcmp(missing->names->items[i], text, n) == 0)
             return true;
     return false;
 }
