@@ -34,7 +34,7 @@ static void bar_text(double share, int cells, char *text, size_t size) {
 
 /* Cuts a line to the width of the terminal, counting characters. */
 static void cut_to_width(char *line) {
-    int columns = 0, width = terminal_width();
+    int columns = 0, width = terminal_width() - 2; /* room for the ^C that a terminal echoes */
     size_t end = 0;
     while (line[end] && columns < width - 1) {
         end++;

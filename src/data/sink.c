@@ -90,7 +90,7 @@ static qn_status open_file(qn_sink *sink, qn_error *err) {
         return qn_error_memory(err);
     sink->fd = open(sink->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (sink->fd < 0)
-        return qn_error_errno(err, "write", sink->path);
+        return qn_error_errno(err, "write", sink->temporary ? sink->path : "standard output");
     return QN_OK;
 }
 
@@ -116,7 +116,7 @@ static qn_status flush(qn_sink *sink, qn_error *err) {
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return qn_error_errno(err, "write", sink->path);
+            return qn_error_errno(err, "write", sink->temporary ? sink->path : "standard output");
         at += (size_t)n;
     }
     qn_buf_clear(&sink->out);
@@ -337,7 +337,7 @@ qn_status qn_sink_finish(qn_sink *sink, qn_error *err) {
     const int fd = sink->fd;
     sink->fd = -1;
     if (close(fd) != 0) /* NFS reports a full disk here */
-        return qn_error_errno(err, "write", sink->path);
+        return qn_error_errno(err, "write", sink->temporary ? sink->path : "standard output");
     QN_TRY(qn_file_publish(sink->temporary, sink->path, err));
     qn_freep(&sink->temporary);
     return QN_OK;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "data/source.h"
 #include "evaluate/confusion.h"
 #include "evaluate/value.h"
@@ -141,6 +142,13 @@ static qn_status result_frame(const qn_model *model, const qn_schema *schema, co
     return qn_frame_builder_finish(builder, ret_frame, err);
 }
 
+static void tell_rows(const qn_job *job, const char *stage, int64_t n) {
+    char note[QN_DOUBLE_TEXT + 8];
+    qn_text_count(n, note);
+    strcat(note, " rows");
+    qn_job_progress(job, stage, (double)n, 0, note);
+}
+
 /* --- streaming --------------------------------------------------------------------------------------- */
 
 static qn_status score_frame(const qn_model *model, const qn_frame *frame, const qn_job *job,
@@ -187,7 +195,7 @@ qn_status qn_predict_file(const qn_model *model, const qn_predict_options *optio
         if (!rows)
             break;
         n += rows->n_rows;
-        qn_job_progress(job, "predict", (double)n, 0, NULL);
+        tell_rows(job, "predict", n);
     }
     QN_TRY(qn_sink_finish(sink, err));
     *ret_n_rows = n;
@@ -347,7 +355,7 @@ qn_status qn_judge_file(const qn_model *model, const qn_judge_options *options, 
         if (!frame)
             break;
         QN_TRY(add_chunk(model, options->input, value, frame, job, &rows, err));
-        qn_job_progress(job, "score", (double)rows.n, 0, NULL);
+        tell_rows(job, "score", rows.n);
     }
     QN_FAIL_IF(rows.n == 0, err, QN_ERR_DATA, "%s has no row with a %s", options->input,
                qn_model_target(model)->name);

@@ -169,3 +169,38 @@ evaluate: {bootstrap: 0}"
     quern -q -C g run --json >g.json
     holds g.json "700 < d['dataset']['rows'] < 800 and d['dataset']['columns'] == 13"
 }
+
+@test "names and labels that need care" {
+    {
+        printf '"a ""quoted"" one","with, comma",größe,SELECT,"x'"'"'; DROP TABLE source; --",%s,row\n' '"two
+lines"'
+        awk 'BEGIN { for (i = 0; i < 300; i++) {
+            printf "%d,%d,%d,\"%s, x\",ö,", i * 7 % 31, i % 13, i % 5, (i % 3 ? "ä" : "b")
+            printf "\"%s\",%d\n", (i * 5 % 7 > 3 ? "ja, gern" : "nein \"\"danke\"\""), i } }'
+    } >data.csv
+    mkdir p
+    printf 'task: {target: "two\\nlines"}\ndata: {source: ../data.csv, drop: [row]}\n%s\n' "$QUICK" >p/quern.yaml
+    quern -q -C p run >/dev/null
+    quern -q -C p predict p --input data.csv >out.csv
+    python3 - <<'END'
+import csv
+rows = list(csv.DictReader(open("out.csv", newline="")))
+given = list(csv.DictReader(open("data.csv", newline="")))
+assert len(rows) == 300
+assert {r["prediction"] for r in rows} <= {"ja, gern", 'nein "danke"'}
+for r, g in zip(rows, given):
+    assert all(r[name] == g[name] for name in g), (r, g)
+END
+    sound p
+    quern -C p models show p >/dev/null
+    grep -q 'DROP TABLE' "$(quern -C p report)"
+}
+
+@test "more negatives than positives, one positive too few: said plainly" {
+    awk 'BEGIN { print "a,b,y"; for (i = 0; i < 200; i++) print i % 17 "," i % 5 "," (i == 7 ? 1 : 0) }' >data.csv
+    mkdir p
+    printf 'task: {target: y}\ndata: {source: ../data.csv}\n%s\n' "$QUICK" >p/quern.yaml
+    run quern -q -C p run
+    [ "$status" -eq 3 ]
+    contains "$output" "impossible split: the class of row 8 has 1 row only"
+}
