@@ -19,7 +19,8 @@ enum {
 };
 
 /* counts[i] in 0..QN_BOOTSTRAP_COUNT_MAX for i in 0..n-1: how often row i appears in resample `round`.
- * Independent Poisson(1) draws in steps of 2^-16, of mean exactly 1 (the Poisson bootstrap: Hanley and MacGibbon 2006; Chamandy et al. 2012),
+ * Independent Poisson(1) draws in steps of 2^-16, of mean exactly 1 (the Poisson bootstrap: Hanley and
+ * MacGibbon 2006; Chamandy et al. 2012),
  * so the resample's size is n only on average and a ratio is the right thing to compute of it. The
  * count of row i depends on seed, round and i alone, not on n. Any thread. */
 void qn_bootstrap_counts(uint64_t seed, int round, int64_t n, unsigned char *counts);

@@ -101,7 +101,8 @@ void qn_matrix_free(qn_matrix **matrix) {
 }
 
 size_t qn_matrix_bytes(const qn_matrix *matrix) {
-    size_t bytes = sizeof *matrix + (size_t)matrix->n_features * sizeof(qn_matrix_column) + matrix->slab_bytes;
+    size_t bytes = sizeof *matrix + (size_t)matrix->n_features * sizeof(qn_matrix_column)
+                   + matrix->slab_bytes;
     for (int32_t i = 0; i < matrix->n_blocks; i++)
         bytes += matrix->blocks[i].bytes;
     for (int32_t i = 0; i < matrix->n_features; i++) {

@@ -19,7 +19,8 @@ static const qn_param impute_table[] = {
     {.name = "strategy", .kind = QN_PARAM_CHOICE, .offset = offsetof(impute_params, strategy),
      .choices = strategies, .preset = 0,
      .help = "what stands in for a missing value; categories take most_frequent or constant"},
-    {.name = "value", .aliases = "fill_value", .kind = QN_PARAM_REAL, .offset = offsetof(impute_params, value),
+    {.name = "value", .aliases = "fill_value", .kind = QN_PARAM_REAL,
+     .offset = offsetof(impute_params, value),
      .low = -QN__HUGE, .high = QN__HUGE, .preset = 0,
      .help = "the constant for numbers (categories get \"(missing)\")"},
     {.name = "indicator", .kind = QN_PARAM_BOOL, .offset = offsetof(impute_params, indicator), .preset = 0,
@@ -270,7 +271,8 @@ static qn_status scale_load(qn__state *state, qn_reader *reader, qn_error *err) 
 }
 
 const qn__transform qn__transform_scale = {
-    .keeps = true, .name = "scale", .help = "bring numbers to a common scale", .accepts = QN__NUMBER, .gives = QN__NUMBER,
+    .keeps = true, .name = "scale", .help = "bring numbers to a common scale",
+    .accepts = QN__NUMBER, .gives = QN__NUMBER,
     .params = scale_table, .n_params = sizeof scale_table / sizeof scale_table[0],
     .params_bytes = sizeof(scale_params), .main_param = "method", .state_bytes = sizeof(scale_state),
     .fit = scale_fit, .apply = scale_apply, .save = scale_save, .load = scale_load,

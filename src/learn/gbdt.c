@@ -276,7 +276,7 @@ static qn_status start(fit *f, qn_error *err) {
     return qn__grower_new(f->params, &f->map, &f->bins, f->job, &f->grower, err);
 }
 
-/* ---- sampling -------------------------------------------------------------------------------------- */
+/* ---- sampling ------------------------------------------------------------------------------ */
 
 /* Rows with a hash below the fraction, ascending; the others behind them, also ascending. */
 static void draw_bag(fit *f, int64_t round) {
@@ -310,7 +310,7 @@ static const bool *draw_features(fit *f, uint64_t tree) {
     return f->feature_used;
 }
 
-/* ---- leaf values ------------------------------------------------------------------------------------- */
+/* ---- leaf values --------------------------------------------------------------------------- */
 
 static double newton(const fit *f, const float *g, const float *h, const uint32_t *rows, int64_t n,
                      double l2) {
@@ -389,7 +389,7 @@ static void score_others(const fit *f, const qn__grown_node *nodes, const qn__bi
     }
 }
 
-/* ---- rounds ----------------------------------------------------------------------------------------------- */
+/* ---- rounds -------------------------------------------------------------------------------- */
 
 static qn_status grow_tree(fit *f, int64_t round, int32_t k, bool *ret_grew, qn_error *err) {
     int64_t n = f->data.n;

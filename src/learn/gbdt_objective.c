@@ -46,7 +46,7 @@ static double limited(double x, double low, double high) {
     return x < low ? low : x > high ? high : x;
 }
 
-/* ---- binary: log loss ---------------------------------------------------------------------------------- */
+/* ---- binary: log loss ---------------------------------------------------------------------- */
 
 static void binary_init(const qn__objective_data *d, double *base) {
     double p = limited(weighted_mean(d), 1e-15, 1 - 1e-15);
@@ -71,7 +71,7 @@ static double binary_loss(const qn__objective_data *d, const double *score) {
     return mean_loss(d, score, binary_row);
 }
 
-/* ---- multiclass: softmax -------------------------------------------------------------------------------- */
+/* ---- multiclass: softmax ------------------------------------------------------------------- */
 
 static void softmax_init(const qn__objective_data *d, double *base) {
     double sum = 0;
@@ -119,7 +119,7 @@ static double softmax_loss(const qn__objective_data *d, const double *score) {
     return mean_loss(d, score, softmax_row);
 }
 
-/* ---- regression --------------------------------------------------------------------------------------------- */
+/* ---- regression ---------------------------------------------------------------------------- */
 
 static void mean_init(const qn__objective_data *d, double *base) {
     base[0] = weighted_mean(d);

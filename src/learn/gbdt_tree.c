@@ -128,7 +128,7 @@ int32_t qn__grown_leaf(const qn__grown_node *nodes, const qn__bin_map *map, cons
     return at;
 }
 
-/* ---- the heap of open leaves: largest gain first, then the older node --------------------------------- */
+/* ---- the heap of open leaves: largest gain first, then the older node ---------------------- */
 
 static bool before(const qn__grower *gr, const open_leaf *a, const open_leaf *b) {
     double ga = gr->nodes[a->node].split.gain, gb = gr->nodes[b->node].split.gain;
@@ -159,7 +159,7 @@ static open_leaf heap_pop(qn__grower *gr) {
     return top;
 }
 
-/* ---- the pool of histograms ------------------------------------------------------------------------------- */
+/* ---- the pool of histograms ---------------------------------------------------------------- */
 
 static void slot_release(qn__grower *gr, int32_t slot) {
     if (slot != NO_SLOT)
@@ -202,7 +202,7 @@ static qn_status build(qn__grower *gr, open_leaf *leaf, bool all_rows, qn_error 
     return QN_OK;
 }
 
-/* ---- splitting ---------------------------------------------------------------------------------------- */
+/* ---- splitting ----------------------------------------------------------------------------- */
 
 static bool may_split(const qn__grower *gr, const open_leaf *leaf) {
     const qn_gbdt_params *p = gr->params;

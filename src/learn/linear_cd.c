@@ -187,7 +187,8 @@ static double penalty(const run *r) {
 /* Moves output k towards the model's minimum, at most all the way. */
 static void take_step(run *r, int32_t k, double *io_value) {
     const qn__linear_problem *problem = r->problem;
-    double *theta = r->theta + (int64_t)k * r->p, *intercept = r->theta + (int64_t)problem->n_outputs * r->p + k;
+    double *theta = r->theta + (int64_t)k * r->p;
+    double *intercept = r->theta + (int64_t)problem->n_outputs * r->p + k;
     size_t bytes = (size_t)problem->n_outputs * (size_t)r->n * sizeof(double);
     for (int32_t j = 0; j < r->p; j++)
         r->beta[j] -= theta[j];

@@ -192,7 +192,7 @@ static void remember(run *r, double t) {
     r->n_stored += r->n_stored < HISTORY;
 }
 
-/* The curvature of where the search is now, at the start of a path and when steps by an older one are many. */
+/* The curvature of where the search is now: at the start of a path, and when an older one serves badly. */
 static qn_status refresh_curvature(const run *r, int64_t n_iterations, qn_error *err) {
     qn__linear_curvature *c = r->problem->curvature;
     if (!c || (c->measured && (n_iterations == 0 || n_iterations % PATIENCE != 0)))

@@ -83,7 +83,8 @@ static void same_for_any_threads(void **state) {
     qn_job job = {.n_threads = 3};
     for (int task = 0; task < 3; task++) {
         qn_eval_input in = {.task = (qn_task)task, .n_classes = task == 1 ? 3 : 2, .n = task == 1 ? 600 : N,
-                            .y = r->y, .scores = r->a, .threshold = 0.5};
+                           
+                        .y = r->y, .scores = r->a, .threshold = 0.5};
         if (task == 1)
             r->y[0] = 2;
         assert_int_equal(qn_evaluate_metrics(&in, 60, 9, NULL, &one, NULL), QN_OK);
@@ -98,7 +99,8 @@ static void same_for_any_threads(void **state) {
 static void intervals_hold_the_value(void **state) {
     qn_cleanup(qn_freep) rows *r = make_rows();
     qn_cleanup(qn_json_free) json_t *m = NULL;
-    qn_eval_input in = {.task = QN_TASK_BINARY, .n_classes = 2, .n = N, .y = r->y, .scores = r->a, .threshold = 0.5};
+    qn_eval_input in = {.task = QN_TASK_BINARY, .n_classes = 2, .n = N,
+                        .y = r->y, .scores = r->a, .threshold = 0.5};
     assert_int_equal(qn_evaluate_metrics(&in, 500, 1, NULL, &m, NULL), QN_OK);
     const char *key;
     json_t *item;
@@ -123,7 +125,8 @@ static void difference_is_paired(void **state) {
     qn_cleanup(qn_freep) rows *r = make_rows();
     const qn_metric *auc = NULL;
     qn_interval d;
-    qn_eval_input a = {.task = QN_TASK_BINARY, .n_classes = 2, .n = N, .y = r->y, .scores = r->a, .threshold = 0.5};
+    qn_eval_input a = {.task = QN_TASK_BINARY, .n_classes = 2, .n = N,
+                        .y = r->y, .scores = r->a, .threshold = 0.5};
     qn_eval_input b = a;
     assert_int_equal(qn_metric_find("roc_auc", QN_TASK_BINARY, &auc, NULL), QN_OK);
     assert_int_equal(qn_evaluate_difference(auc, &a, &b, 50, 3, NULL, &d, NULL), QN_OK);

@@ -182,7 +182,8 @@ static void memory_failures(void **state) {
         for (int i = 0;; i++) {
             qn_cleanup(qn_calibrator_free) qn_calibrator *c = NULL;
             qn_mem_fail_after(i);
-            qn_status status = qn_calibrator_fit((qn_calibration_kind)kind, r.y, r.scores, NULL, N, 3, &c, NULL);
+            qn_status status = qn_calibrator_fit((qn_calibration_kind)kind, r.y, r.scores, NULL, N, 3,
+                                                 &c, NULL);
             qn_mem_fail_after(-1);
             if (status == QN_OK)
                 break;

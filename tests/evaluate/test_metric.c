@@ -154,7 +154,8 @@ static void metrics_equal_scikit_learn(void **state) {
 static void known_values(void **state) {
     /* scikit-learn's own documentation: roc_auc 0.75, average precision 0.8333... */
     const double y[] = {0, 0, 1, 1}, p[] = {0.1, 0.4, 0.35, 0.8};
-    qn_eval_input in = {.task = QN_TASK_BINARY, .n_classes = 2, .n = 4, .y = y, .scores = p, .threshold = 0.5};
+    qn_eval_input in = {.task = QN_TASK_BINARY, .n_classes = 2, .n = 4, .y = y,
+                        .scores = p, .threshold = 0.5};
     assert_near(value_of("roc_auc", &in), 0.75, 1e-15);
     assert_near(value_of("pr_auc", &in), 5.0 / 6, 1e-15);
     assert_near(value_of("accuracy", &in), 0.75, 1e-15);

@@ -24,7 +24,7 @@ def fit(c, x, y, w):
         else:
             model = ElasticNet(alpha=lam, l1_ratio=r, tol=1e-14, max_iter=1000000)
     elif r == 0:
-        model = LogisticRegression(C=1 / (lam * n), solver="newton-cg", tol=1e-12, max_iter=100000, multi_class="multinomial"
+        model = LogisticRegression(C=1 / (lam * n), solver="newton-cg", tol=1e-8, max_iter=1000, multi_class="multinomial"
                                    if c["task"] == "multiclass" else "ovr")
     else:
         model = LogisticRegression(C=1 / (lam * n), penalty="elasticnet", l1_ratio=r, solver="saga",

@@ -1,4 +1,5 @@
-/* The two baselines: what they answer, the split that the stump finds, rules in words, files, failing memory. */
+/* The two baselines: what they answer, the split that the stump finds, rules in words, files, failing
+ * memory. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

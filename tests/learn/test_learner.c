@@ -105,7 +105,7 @@ static const double *compared;
 static int by_key(const void *a, const void *b) {
     double x = compared[*(const int64_t *)a], y = compared[*(const int64_t *)b];
     if (isnan(x) || isnan(y))
-        return isnan(x) != isnan(y) ? isnan(x) - isnan(y) : *(const int64_t *)a < *(const int64_t *)b ? -1 : 1;
+        x = isnan(x), y = isnan(y);
     return x != y ? (x > y) - (x < y) : *(const int64_t *)a < *(const int64_t *)b ? -1 : 1;
 }
 

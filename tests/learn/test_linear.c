@@ -204,7 +204,8 @@ static void balanced_classes_are_weights(void **state) {
     weighted.train.weight = d->weight;
     /* Scaling inside would see the weights of rows, but not those of classes. */
     qn_cleanup(qn_learner_free) qn_learner *m = fit(
-        &plain, "{\"class_weight\": \"balanced\", \"lambda\": 0.01, \"standardize\": false, \"tol\": 1e-9}", NULL);
+        &plain, "{\"class_weight\": \"balanced\", \"lambda\": 0.01, \"standardize\": false, \"tol\": 1e-9}",
+        NULL);
     qn_cleanup(qn_learner_free) qn_learner *w =
         fit(&weighted, "{\"lambda\": 0.01, \"standardize\": false, \"tol\": 1e-9}", NULL);
     qn_learner_predict(m, &d->x, true, NULL, a);
