@@ -156,7 +156,7 @@ static qn_status note_split(qn_run_state *run, qn_error *err) {
     json_object_set_new(json, "validate", json_integer(run->validate.n));
     json_object_set_new(json, "test", json_integer(run->test.n));
     if (run->config->data.test)
-        json_object_set_new(json, "note", json_sprintf("test rows come from %s", run->config->data.test));
+        json_object_set_new(json, "note", json_sprintf("Test rows come from %s", run->config->data.test));
     return qn__run_note(run, "split", json, err);
 }
 

@@ -87,13 +87,14 @@ static void put_registration_sentence(qn__page *page) {
     const char *name = qn__doc_text(reg, "name");
     const double version = qn__doc_number(reg, "version");
     qn__html(page->out, "<p class=\"outcome\"><span class=\"badge %s\">%s</span> %s",
-             promoted ? "good" : "plain", promoted ? "Promoted" : "Not promoted",
+             promoted ? "good" : "plain",
+             promoted ? "Promoted" : isfinite(version) ? "Not promoted" : "Not registered",
              name ? name : "the model");
     if (isfinite(version))
         qn__html(page->out, " version %s", qn__count(version).text);
     if (promoted && alias)
         qn__html(page->out, " is now <b>%s</b>", alias);
-    else
+    else if (isfinite(version))
         qn__html(page->out, " is registered");
     if (why)
         qn__html(page->out, ": %s", why);
