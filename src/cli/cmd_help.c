@@ -93,8 +93,8 @@ qn_status qn__cmd_help(const qn_cli_args *args, qn_error *err) {
         qn__cli_group_help(first, &out);
     } else {
         QN_TRY(put_topic(first, &out, &known, err));
-        QN_FAIL_IF(!known || second, err, QN_ERR_USAGE, "no help on '%s%s%s': 'quern help' lists the commands",
-                   first, second ? " " : "", second ? second : "");
+        QN_FAIL_IF(!known || second, err, QN_ERR_USAGE,
+                   "no help on '%s%s%s': 'quern help' lists the commands", first, second ? " " : "", second ? second : "");
     }
     return qn__cli_print(args, &out, err);
 }

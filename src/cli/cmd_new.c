@@ -15,8 +15,8 @@ static bool is_good_name(const char *name) {
     return n > 0 && n <= 200 && name[0] != '.' && name[0] != '-' && !strpbrk(name, "/\\\"'\n\t:@");
 }
 
-/* The path of `source` as seen from inside the project: absolute ones stay; others get ../ in front, or are made
- * absolute when the project is not made here. */
+/* The path of `source` as seen from inside the project: absolute ones stay; others get ../ in front,
+ * or are made absolute when the project is not made here. */
 static char *path_from(const char *folder, const char *source) {
     char here[PATH_MAX];
     if (source[0] == '/')
@@ -38,7 +38,8 @@ static size_t find_suspects(const json_t *profile, qn_config_suspect *suspects, 
         bool drop;
     } kinds[] = {
         {"id_like", "a different value in nearly every row: it names rows, it does not describe them", true},
-        {"leak_suspect", "alone it predicts the target almost perfectly: is it known at prediction time?", false},
+        {"leak_suspect", "alone it predicts the target almost perfectly: is it known at prediction time?",
+         false},
         {"missingness_leak", "whether it is filled gives the target away", false},
         {"sum_leak", "with another column it adds up to the target", false},
         {"dominating", "it carries most of the signal: is it known at prediction time?", false},

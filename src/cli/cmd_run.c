@@ -145,7 +145,8 @@ qn_status qn__cmd_run(const qn_cli_args *args, qn_error *err) {
     return qn__cli_print(args, &out, err);
 }
 
-/* The report of a run: beside the objects where people find it, written again from its object if it is gone. */
+/* The report of a run: beside the objects where people find it, written again from its object if it is
+ * gone. */
 static qn_status find_report(qn_workspace *workspace, const char *run, char **ret_path, qn_error *err) {
     qn_cleanup(qn_json_free) json_t *entry = NULL;
     const char *id, *hash = NULL;

@@ -64,8 +64,8 @@ void qn__cli_man(qn_buf *out);
 void qn__cli_markdown(qn_buf *out);
 qn_status qn__cli_completion(const char *shell, qn_buf *out, qn_error *err) QN_MUST_USE;
 
-/* Result text to standard output, in one piece, after the progress display has ended; QN_ERR_IO when it cannot
- * be written. A reader that has gone (`| head`) ends the process as it does every other program. */
+/* Result text to standard output, in one piece, after the progress display has ended; QN_ERR_IO when it
+ * cannot be written. A reader that has gone (`| head`) ends the process as it does every other program. */
 qn_status qn__cli_print(const qn_cli_args *args, const qn_buf *text, qn_error *err) QN_MUST_USE;
 /* One JSON object and a newline. */
 qn_status qn__cli_print_json(const qn_cli_args *args, const json_t *json, qn_error *err) QN_MUST_USE;

@@ -85,8 +85,8 @@ static const qn_cli_command commands[] = {
      .options = profile_options, .n_options = COUNT(profile_options), .run = qn__cmd_data_profile},
     {.name = "data split", .arguments = "DIR", .min_arguments = 1, .max_arguments = 1,
      .summary = "write the rows that a run trains, chooses and judges with as files",
-     .details = "Makes DIR with train.csv, validate.csv and test.csv, split as quern.yaml says: a benchmark set "
-                "on which other programs can be compared.",
+     .details = "Makes DIR with train.csv, validate.csv and test.csv, split as quern.yaml says: a benchmark "
+                "set on which other programs can be compared.",
      .options = split_options, .n_options = COUNT(split_options), .run = qn__cmd_data_split},
     {.name = "evaluate", .arguments = "MODEL", .min_arguments = 1, .max_arguments = 1,
      .summary = "judge a model on labelled rows",
@@ -97,8 +97,8 @@ static const qn_cli_command commands[] = {
     {.name = "predict", .arguments = "MODEL", .min_arguments = 1, .max_arguments = 1,
      .summary = "predict rows of a file",
      .details = "Streams: memory does not grow with the input. Columns may come in any order, extra ones are "
-                "carried along or left out, missing ones are an error that lists them. Adds `prediction`, and "
-                "`probability` (binary) or `probability_CLASS` (multiclass).",
+                "carried along or left out, missing ones are an error that lists them. Adds `prediction`, "
+                "and `probability` (binary) or `probability_CLASS` (multiclass).",
      .example = "quern predict fraud --input today.csv --output scored.parquet --columns id,Amount",
      .options = predict_options, .n_options = COUNT(predict_options), .run = qn__cmd_predict},
     {.name = "report", .arguments = "[RUN]", .max_arguments = 1,
@@ -140,8 +140,8 @@ static const qn_cli_command commands[] = {
      .words = "config schema parameters transforms metrics man markdown bash zsh fish",
      .max_arguments = 2,
      .summary = "explain a command, quern.yaml, parameters; print the man page or shell completion",
-     .details = "Topics: config (every key of quern.yaml), schema (its JSON Schema, for editors), parameters (of "
-                "the model families), transforms (of features), metrics, man (the man page), markdown (this "
+     .details = "Topics: config (every key of quern.yaml), schema (its JSON Schema, for editors), parameters "
+                "(of the model families), transforms (of features), metrics, man (the man page), markdown (this "
                 "reference), bash, zsh, fish (completion, to be sourced by the shell).",
      .example = "quern help run\nquern help config\nsource <(quern help bash)",
      .run = qn__cmd_help},

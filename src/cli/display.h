@@ -1,7 +1,8 @@
 /* display.h - the progress display on standard error: on a terminal one live line per stage (bar, elapsed,
  * remaining, current best), elsewhere one plain line when a stage takes long and one when it ends.
  *
- * On a terminal a thread of its own redraws the line, so that time passes also in stages that tell nothing. */
+ * On a terminal a thread of its own redraws the line, so that time passes also in stages that tell
+ * nothing. */
 #ifndef QN_CLI_DISPLAY_H
 #define QN_CLI_DISPLAY_H
 

@@ -1,6 +1,7 @@
 #include "flow/predict_file.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -143,9 +144,9 @@ static qn_status result_frame(const qn_model *model, const qn_schema *schema, co
 }
 
 static void tell_rows(const qn_job *job, const char *stage, int64_t n) {
-    char note[QN_DOUBLE_TEXT + 8];
-    qn_text_count(n, note);
-    strcat(note, " rows");
+    char count[QN_DOUBLE_TEXT], note[QN_DOUBLE_TEXT + 8];
+    qn_text_count(n, count);
+    snprintf(note, sizeof note, "%s rows", count);
     qn_job_progress(job, stage, (double)n, 0, note);
 }
 
