@@ -332,12 +332,17 @@ qn_status qn__source_explain(const qn_source *source, qn_status status, qn_error
     if (!*line)
         text_between(why, "in record/value ", ":", line, sizeof line);
     const char *where = source->files.n > 1 && *file ? file : source->label;
-    const int64_t row = strtoll(line, NULL, 10);
+    const int64_t n_lines = strtoll(line, NULL, 10);
+    const int64_t row = n_lines > 0 ? n_lines - 1 : 0; /* it counts one too many */
     if (strstr(why, "maximum_object_size"))
         return qn_error_set_at(err, QN_ERR_LIMIT, where, row, NULL,
                                "it is longer than the limit of %zu MiB for one row",
                                QN_LIMIT_FIELD_BYTES >> 20);
     why[strcspn(why, "\n")] = '\0';
+    const char *what = strstr(why, "Malformed JSON") && *line ? strstr(why, line) : NULL;
+    if (what)
+        return qn_error_set_at(err, QN_ERR_DATA, where, row, NULL, "the JSON is malformed%.*s",
+                               (int)strcspn(what + strlen(line), "."), what + strlen(line));
     const char *kind = strstr(why, " Error: "); /* "Invalid Input Error: ", which says nothing */
     if (kind)
         memmove(why, kind + 8, strlen(kind + 8) + 1);

@@ -26,12 +26,19 @@ void qn__sql_name(qn_buf *out, const char *name) {
     qn_buf_put_char(out, '"');
 }
 
+/* DuckDB's limit is of its buffers; result sets, vectors and writers come on top, and what we hold ourselves. */
+static size_t duckdb_memory(const qn_job *job) {
+    const size_t least = (size_t)256 << 20, all = job ? job->memory_bytes : 0;
+    if (!all)
+        return qn_mem_available_bytes() / 2;
+    return all / 2 > least ? all / 2 : least;
+}
+
 static bool set_options(const qn_duckdb *api, duckdb_config config, const char *temp_folder,
                         const qn_job *job, bool sealed) {
     char threads[16], memory[32];
     snprintf(threads, sizeof threads, "%d", qn_job_threads(job));
-    snprintf(memory, sizeof memory, "%zuMiB",
-             (job && job->memory_bytes ? job->memory_bytes : qn_mem_available_bytes() / 2) >> 20);
+    snprintf(memory, sizeof memory, "%zuMiB", duckdb_memory(job) >> 20);
     const char *const options[][2] = {
         {"threads", threads},
         {"memory_limit", memory},
@@ -124,18 +131,30 @@ static qn_status fail(const char *why, qn_error *err) {
                         file ? file + 1 : "");
 }
 
-/* Task by task, so that Ctrl-C is heard and no thread of ours sits blocked inside. */
+static void tell_progress(const qn__db *db, const qn_job *job) {
+    const duckdb_query_progress_type progress = db->api->duckdb_query_progress(db->connection);
+    if (progress.percentage > 0)
+        qn_job_progress(job, "import", progress.percentage, 100, NULL);
+}
+
+/* Task by task, so that Ctrl-C is heard and no thread of ours sits blocked inside. An interrupted query is
+ * run on until it notices: given up half-way it would never be freed. */
 static qn_status run_tasks(qn__db *db, duckdb_pending_result pending, const qn_job *job, qn_error *err) {
-    for (;;) {
+    bool is_cancelled = false;
+    for (int64_t n_tasks = 0;;) {
         const duckdb_pending_state state = db->api->duckdb_pending_execute_task(pending);
+        if (is_cancelled && (state == DUCKDB_PENDING_ERROR || db->api->duckdb_pending_execution_is_finished(state)))
+            return qn_job_check(job, err);
         if (state == DUCKDB_PENDING_ERROR)
             return fail(db->api->duckdb_pending_error(pending), err);
         if (db->api->duckdb_pending_execution_is_finished(state))
             return QN_OK;
-        if (qn_job_cancelled(job)) {
+        if (!is_cancelled && qn_job_cancelled(job)) {
             db->api->duckdb_interrupt(db->connection);
-            return qn_job_check(job, err);
+            is_cancelled = true;
         }
+        if (++n_tasks % 64 == 0 && !is_cancelled)
+            tell_progress(db, job);
         if (state == DUCKDB_PENDING_NO_TASKS_AVAILABLE)
             usleep(200);
     }

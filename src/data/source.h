@@ -1,8 +1,8 @@
 /* source.h - reading tables: CSV, TSV, JSON lines and Parquet, plain, .gz or .zst, one file or a glob,
- * with an optional SQL query over `source`. DuckDB reads; this room turns its chunks into frames and
- * its complaints into ours ("fraud.csv row 812, column Amount: 'abc' is not a number").
+ * with an optional SQL query over `source`. CSV is read by this room itself; the rest, and all SQL, by
+ * DuckDB, whose complaints become ours ("fraud.csv row 812, column Amount: 'abc' is not a number").
  *
- * libduckdb is loaded when the first source is opened, never before: serving does not need it. */
+ * libduckdb is loaded when it is first needed: scoring a CSV file into another never does. */
 #ifndef QN_DATA_SOURCE_H
 #define QN_DATA_SOURCE_H
 
@@ -34,9 +34,10 @@ typedef struct qn_source qn_source;
  * header, ...), QN_ERR_CONFIG (a query DuckDB refuses, a column of `types` that is not there). */
 qn_status qn_source_open(const qn_source_options *options, const qn_job *job,
                          qn_source **ret_source, qn_error *err) QN_MUST_USE;
-/* Opens with the types of `schema` forced: columns may come in any order, extra ones are read as they
- * are (types inferred) after the schema's; missing ones are QN_ERR_DATA listing them all. A value that
- * does not fit its column's type is QN_ERR_DATA with file, row and column when it is read. */
+/* Opens with the types of `schema` forced: columns may come in any order. Extra ones follow the schema's:
+ * of CSV as TEXT, byte by byte as they are written (only nothing is missing), else with types inferred.
+ * Missing ones are QN_ERR_DATA listing them all. A value that does not fit its column's type is
+ * QN_ERR_DATA with file, row and column when it is read. */
 qn_status qn_source_open_as(const qn_source_options *options, const qn_schema *schema,
                             const qn_job *job, qn_source **ret_source, qn_error *err) QN_MUST_USE;
 void qn_source_free(qn_source **source);
@@ -45,7 +46,8 @@ const qn_schema *qn_source_schema(const qn_source *source);
 /* Where column i of the schema stands in the file, from 0: open_as puts the wanted ones first. */
 int32_t qn_source_position(const qn_source *source, int32_t i);
 
-/* The next rows, at most max_rows; *ret_frame is NULL at the end. Memory stays bounded. */
+/* The next rows, at most max_rows; *ret_frame is NULL at the end. Memory stays bounded: rows that do not
+ * fit come in several frames, also when all are asked for. */
 qn_status qn_source_next(qn_source *source, int64_t max_rows, const qn_job *job,
                          qn_frame **ret_frame, qn_error *err) QN_MUST_USE;
 

@@ -275,11 +275,16 @@ static void snapshot_keeps_types_and_bytes(void **state) {
     assert_int_equal(qn_snapshot_read("/nowhere", NULL, 0, NULL, &none, &err), QN_ERR_NOT_FOUND);
 }
 
+/* JSON knows no infinity. */
+static const char finite_types[] = "b,i,f,c,t\ntrue,1,0.5,red,2020-01-01 10:00:00\n,,,,\n"
+                                   "false,-3,1e-300,\"a,\"\"b\",1969-12-31 23:59:59\n";
+
 static void every_sink_reads_back_equal(void **state) {
-    static const char *const names[] = {"o.csv", "o.tsv", "o.parquet", "o.csv.gz", "o.csv.zst"};
+    static const char *const names[] = {"o.csv", "o.tsv", "o.parquet", "o.csv.gz", "o.csv.zst", "o.jsonl",
+                                        "o.jsonl.gz"};
     qn_cleanup(qn_frame_free) qn_frame *frame = NULL;
     char wanted[QN_DIGEST_TEXT], found[QN_DIGEST_TEXT];
-    put_file("in.csv", all_types);
+    put_file("in.csv", finite_types);
     read_whole("in.csv", &frame);
     assert_int_equal(qn_frame_digest(frame, wanted, NULL), QN_OK);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -310,6 +315,173 @@ static void sink_failures_leave_nothing(void **state) {
     assert_int_equal(qn_sink_write(sink, frame, NULL, &err), QN_OK);
     qn_sink_free(&sink);
     assert_false(qn_file_exists(path));
+}
+
+static void globs_are_read_in_order(void **state) {
+    put_file("part-2.csv", "a,b\n3,z\n");
+    put_file("part-1.csv", "a,b\n1,x\n2,y\n");
+    qn_cleanup(qn_source_free) qn_source *source = NULL;
+    qn_cleanup(qn_buf_done) qn_buf out = {0};
+    qn_error err = {0};
+    assert_int_equal(open_it(&(qn_source_options){.path = "part-*.csv", .header = -1}, &source, &err), QN_OK);
+    describe(source, &out);
+    assert_string_equal(qn_buf_text(&out), "a:integer b:category / 1 x / 2 y / 3 z ");
+    qn_source_free(&source);
+    put_file("part-2.csv", "a,b\n3,z\n4\n");
+    assert_int_equal(open_it(&(qn_source_options){.path = "part-*.csv", .header = -1}, &source, &err),
+                     QN_ERR_DATA);
+    assert_non_null(strstr(err.message, "part-2.csv row 2: 1 fields where the header has 2"));
+    put_file("part-2.csv", "a,c\n3,z\n");
+    assert_int_equal(open_it(&(qn_source_options){.path = "part-*.csv", .header = -1}, &source, &err),
+                     QN_ERR_DATA);
+    assert_non_null(strstr(err.message, "its columns differ"));
+}
+
+/* Values of every kind across block borders, quotes and escapes in the way of them. */
+static void blocks_join_seamlessly(void **state) {
+    enum { ROWS = 60000 };
+    qn_cleanup(qn_buf_done) qn_buf text = {0};
+    qn_buf_put_text(&text, "i,f,t,late\n");
+    for (int i = 0; i < ROWS; i++)
+        qn_buf_printf(&text, "%d,%.3f,\"a \"\"%d\"\",\n%d\",%s\r\n", i, i / 8.0, i % 7, i % 11,
+                      i == ROWS - 1 ? "word" : "");
+    put_file("blocks.csv", qn_buf_text(&text));
+    for (int n_threads = 1; n_threads <= 2; n_threads++) {
+        qn_cleanup(qn_source_free) qn_source *source = NULL;
+        const qn_job job = {.n_threads = n_threads};
+        const qn_source_options options = {.path = "blocks.csv", .folder = folder, .header = -1};
+        qn_error err = {0};
+        assert_int_equal(qn_source_open(&options, &job, &source, &err), QN_OK);
+        int64_t n = 0;
+        for (;;) {
+            qn_cleanup(qn_frame_free) qn_frame *frame = NULL;
+            assert_int_equal(qn_source_next(source, n_threads == 1 ? INT64_MAX : 7777, &job, &frame, &err), QN_OK);
+            if (!frame)
+                break;
+            for (int64_t i = 0; i < frame->n_rows; i++, n++) {
+                char wanted[32];
+                size_t n_bytes = 0;
+                snprintf(wanted, sizeof wanted, "a \"%d\",\n%d", (int)(n % 7), (int)(n % 11));
+                const char *found = qn_column_text(&frame->columns[2], i, &n_bytes);
+                assert_int_equal(frame->columns[0].i64[i], n);
+                assert_true(frame->columns[1].f64[i] == (double)n / 8);
+                assert_int_equal(n_bytes, strlen(wanted));
+                assert_memory_equal(found, wanted, n_bytes);
+                assert_int_equal(qn_column_is_valid(&frame->columns[3], i), n == ROWS - 1);
+            }
+        }
+        assert_int_equal(n, ROWS);
+    }
+}
+
+/* A column that was numbers for long is read again as what it is; numbers keep all their digits. */
+static void columns_may_change_their_mind(void **state) {
+    qn_cleanup(qn_buf_done) qn_buf text = {0};
+    qn_buf_put_text(&text, "c,w\n");
+    for (int i = 0; i < 20; i++)
+        qn_buf_put_text(&text, "1.50,9007199254740993\n");
+    for (int i = 0; i < 20; i++)
+        qn_buf_put_text(&text, "red,-9223372036854775808\n");
+    put_file("mind.csv", qn_buf_text(&text));
+    qn_cleanup(qn_source_free) qn_source *source = NULL;
+    qn_cleanup(qn_frame_free) qn_frame *frame = NULL;
+    assert_int_equal(open_it(&(qn_source_options){.path = "mind.csv", .header = -1}, &source, NULL), QN_OK);
+    assert_int_equal(qn_source_next(source, INT64_MAX, NULL, &frame, NULL), QN_OK);
+    size_t n = 0;
+    assert_int_equal(frame->columns[0].type, QN_TYPE_CATEGORY);
+    assert_memory_equal(qn_column_text(&frame->columns[0], 0, &n), "1.50", 4);
+    assert_int_equal(frame->columns[1].type, QN_TYPE_I64);
+    assert_true(frame->columns[1].i64[0] == INT64_C(9007199254740993));
+    assert_true(frame->columns[1].i64[39] == INT64_MIN);
+    qn_schema_column columns[] = {{(char *)"w", QN_TYPE_I64}};
+    const qn_source_options options = {.path = "mind.csv", .folder = folder, .header = -1};
+    qn_source_free(&source);
+    qn_frame_free(&frame);
+    assert_int_equal(qn_source_open_as(&options, &(qn_schema){1, columns}, NULL, &source, NULL), QN_OK);
+    assert_int_equal(qn_source_next(source, 10, NULL, &frame, NULL), QN_OK);
+    assert_true(frame->columns[0].i64[0] == INT64_C(9007199254740993));
+}
+
+static void wide_tables_are_read(void **state) {
+    enum { COLUMNS = 10000, ROWS = 70 };
+    qn_cleanup(qn_buf_done) qn_buf text = {0};
+    for (int i = -1; i < ROWS; i++)
+        for (int j = 0; j < COLUMNS; j++)
+            qn_buf_printf(&text, i < 0 ? "c%d%c" : "%d%c", i < 0 ? j : i * j, j < COLUMNS - 1 ? ',' : '\n');
+    put_file("wide.csv", qn_buf_text(&text));
+    qn_cleanup(qn_frame_free) qn_frame *frame = NULL;
+    qn_cleanup(qn_source_free) qn_source *source = NULL;
+    assert_int_equal(open_it(&(qn_source_options){.path = "wide.csv", .header = -1}, &source, NULL), QN_OK);
+    assert_int_equal(qn_source_next(source, INT64_MAX, NULL, &frame, NULL), QN_OK);
+    assert_int_equal(frame->n_columns, COLUMNS);
+    assert_int_equal(frame->n_rows, ROWS);
+    assert_true(frame->columns[COLUMNS - 1].i64[ROWS - 1] == (ROWS - 1) * (COLUMNS - 1));
+}
+
+static void broken_json_names_its_line(void **state) {
+    qn_source *source = NULL;
+    qn_error err = {0};
+    put_file("broken.jsonl", "{\"a\": 1}\n{\"a\": 2}\n{\"a\": }\n");
+    assert_int_equal(open_it(&(qn_source_options){.path = "broken.jsonl", .header = -1}, &source, &err),
+                     QN_ERR_DATA);
+    assert_int_equal(err.row, 3);
+}
+
+static char *list_of_folder(void) {
+    qn_cleanup(qn_freep) char *command = qn_format("ls -A '%s'", folder);
+    qn_buf list = {0};
+    char line[256];
+    FILE *out = popen(command, "r");
+    while (out && fgets(line, sizeof line, out))
+        qn_buf_put_text(&list, line);
+    assert_int_equal(pclose(out), 0);
+    return qn_buf_steal(&list);
+}
+
+static void cancelling_stops_the_import(void **state) {
+    const volatile sig_atomic_t cancel = 1;
+    const qn_job job = {.n_threads = 1, .cancel = &cancel};
+    qn_source *source = NULL;
+    qn_error err = {0};
+    put_file("stop.csv", "a,b\n1,x\n2,y\n");
+    put_file("stop.jsonl", "{\"a\": 1}\n");
+    qn_cleanup(qn_freep) char *before = list_of_folder();
+    static const char *const names[] = {"stop.csv", "stop.jsonl"};
+    for (size_t i = 0; i < 2; i++) {
+        const qn_source_options options = {.path = names[i], .folder = folder, .header = -1};
+        assert_int_equal(qn_source_open(&options, &job, &source, &err), QN_ERR_CANCELLED);
+    }
+    qn_cleanup(qn_freep) char *path = NULL;
+    int64_t n_rows = 0;
+    assert_int_equal(open_it(&(qn_source_options){.path = "stop.csv", .header = -1}, &source, &err), QN_OK);
+    assert_int_equal(qn_source_snapshot(source, folder, &job, &path, &n_rows, &err), QN_ERR_CANCELLED);
+    qn_source_free(&source);
+    qn_cleanup(qn_freep) char *after = list_of_folder();
+    assert_string_equal(before, after);
+}
+
+static void full_disk_is_told(void **state) {
+    qn_cleanup(qn_freep) char *disk = qn_path_join(folder, "disk");
+    qn_cleanup(qn_freep) char *mount = qn_format("mkdir '%s' && mount -t tmpfs -o size=64k quern '%s' 2>/dev/null",
+                                                 disk, disk);
+    qn_cleanup(qn_freep) char *unmount = qn_format("umount '%s'", disk);
+    if (geteuid() != 0 || system(mount) != 0)
+        skip(); /* only root mounts */
+    qn_cleanup(qn_frame_free) qn_frame *frame = NULL;
+    qn_cleanup(qn_sink_free) qn_sink *sink = NULL;
+    qn_cleanup(qn_freep) char *path = qn_path_join(disk, "o.csv");
+    qn_error err = {0};
+    read_whole("wide.csv", &frame);
+    assert_int_equal(qn_sink_open(path, false, &sink, &err), QN_OK);
+    qn_status status = qn_sink_write(sink, frame, NULL, &err);
+    if (status == QN_OK)
+        status = qn_sink_finish(sink, &err);
+    qn_sink_free(&sink);
+    const bool is_there = qn_file_exists(path);
+    assert_int_equal(system(unmount), 0);
+    assert_int_equal(status, QN_ERR_IO);
+    assert_non_null(strstr(err.message, "No space left"));
+    assert_false(is_there);
 }
 
 static void memory_runs_out_cleanly(void **state) {
@@ -344,6 +516,13 @@ int main(void) {
         cmocka_unit_test(snapshot_keeps_types_and_bytes),
         cmocka_unit_test(every_sink_reads_back_equal),
         cmocka_unit_test(sink_failures_leave_nothing),
+        cmocka_unit_test(globs_are_read_in_order),
+        cmocka_unit_test(blocks_join_seamlessly),
+        cmocka_unit_test(columns_may_change_their_mind),
+        cmocka_unit_test(wide_tables_are_read),
+        cmocka_unit_test(broken_json_names_its_line),
+        cmocka_unit_test(cancelling_stops_the_import),
+        cmocka_unit_test(full_disk_is_told),
         cmocka_unit_test(memory_runs_out_cleanly),
     };
     return cmocka_run_group_tests_name("source", tests, make_folder, remove_folder);
