@@ -1,6 +1,5 @@
-/* Reading a CSV file into a frame, beside DuckDB counting all its columns (the least it can do with each
- * value is to parse it) and beside its own way into memory.
- *     csv [megabytes] [threads] [file]
+/* Reading a CSV file into a frame, beside DuckDB counting all its columns (the least it can do with
+ * each value is to parse it) and beside its own way into memory. csv [megabytes] [threads] [file]
  * Without a file one is made under /tmp: 18 columns of numbers, names, times, texts, some missing.
  * Processor seconds (cpu) are steadier than the clock's on a machine with other work. */
 #include <stdio.h>
@@ -28,8 +27,10 @@ static double draw(int64_t i, uint64_t stream) {
 }
 
 static void put_row(FILE *out, int64_t i) {
-    static const char *const states[] = {"private", "self employed", "federal", "local", "never", "without pay"};
-    static const char *const words[] = {"red", "green", "long", "short", "round", "old", "fine", "wide"};
+    static const char *const states[] = {"private", "self employed", "federal",
+                                         "local",   "never",         "without pay"};
+    static const char *const words[] = {"red",   "green", "long", "short",
+                                        "round", "old",   "fine", "wide"};
     fprintf(out, "%lld,%d,%d,%d,%.6f,%.4f,%.2f,%.17g,%.17g,", (long long)i, (int)(draw(i, 1) * 90),
             (int)(draw(i, 2) * 100000), (int)(draw(i, 3) * 2), draw(i, 4), draw(i, 5) * 1000 - 500,
             draw(i, 6) * 1e6, draw(i, 7) - 0.5, draw(i, 8) * 1e-3);
@@ -37,19 +38,24 @@ static void put_row(FILE *out, int64_t i) {
         fputs(",", out);
     else
         fprintf(out, "%.3f,", draw(i, 9) * 50);
-    fprintf(out, "%s,%s,%c%03d,%s,", states[(int)(draw(i, 10) * 6)], draw(i, 11) < 0.5 ? "yes" : "no",
-            'A' + (int)(draw(i, 12) * 26), (int)(draw(i, 13) * 1000), draw(i, 14) < 0.05 ? "?" : "known");
-    fprintf(out, "2024-%02d-%02d %02d:%02d:%02d,", 1 + (int)(draw(i, 15) * 12), 1 + (int)(draw(i, 16) * 28),
-            (int)(draw(i, 17) * 24), (int)(draw(i, 18) * 60), (int)(draw(i, 19) * 60));
-    fprintf(out, "\"%s, %s and %s\",user%07d,%s\n", words[(int)(draw(i, 20) * 8)], words[(int)(draw(i, 21) * 8)],
-            words[(int)(draw(i, 22) * 8)], (int)(draw(i, 23) * 300000), draw(i, 24) < 0.3 ? "true" : "false");
+    fprintf(out, "%s,%s,%c%03d,%s,", states[(int)(draw(i, 10) * 6)],
+            draw(i, 11) < 0.5 ? "yes" : "no", 'A' + (int)(draw(i, 12) * 26),
+            (int)(draw(i, 13) * 1000), draw(i, 14) < 0.05 ? "?" : "known");
+    fprintf(out, "2024-%02d-%02d %02d:%02d:%02d,", 1 + (int)(draw(i, 15) * 12),
+            1 + (int)(draw(i, 16) * 28), (int)(draw(i, 17) * 24), (int)(draw(i, 18) * 60),
+            (int)(draw(i, 19) * 60));
+    fprintf(out, "\"%s, %s and %s\",user%07d,%s\n", words[(int)(draw(i, 20) * 8)],
+            words[(int)(draw(i, 21) * 8)], words[(int)(draw(i, 22) * 8)],
+            (int)(draw(i, 23) * 300000), draw(i, 24) < 0.3 ? "true" : "false");
 }
 
 static void make_file(const char *path, double megabytes) {
     FILE *out = fopen(path, "w");
     if (!out)
         die("cannot write the file");
-    fputs("id,age,zip,flag,u,balance,amount,score,rate,hours,work,member,code,status,time,note,user,closed\n", out);
+    fputs("id,age,zip,flag,u,balance,amount,score,rate,hours,work,member,code,status,time,note,"
+          "user,closed\n",
+          out);
     for (int64_t i = 0; (double)ftello(out) < megabytes * 1e6; i++)
         put_row(out, i);
     if (fclose(out) != 0)
@@ -59,7 +65,8 @@ static void make_file(const char *path, double megabytes) {
 static double cpu_s(void) {
     struct rusage u;
     getrusage(RUSAGE_SELF, &u);
-    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + 1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+           1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
 }
 
 /* The best of several rounds: seconds by the clock and of the processors. */
@@ -125,7 +132,8 @@ static void run_sql(const qn_duckdb *api, const char *sql, int n_threads, times 
     duckdb_pending_result pending = NULL;
     duckdb_result result = {0};
     api->duckdb_extract_statements(connection, sql, &statements);
-    if (api->duckdb_prepare_extracted_statement(connection, statements, 0, &prepared) != DuckDBSuccess ||
+    if (api->duckdb_prepare_extracted_statement(connection, statements, 0, &prepared) !=
+            DuckDBSuccess ||
         api->duckdb_pending_prepared(prepared, &pending) != DuckDBSuccess ||
         api->duckdb_execute_pending(pending, &result) != DuckDBSuccess)
         die("DuckDB cannot read the file");
@@ -166,10 +174,12 @@ int main(int argc, char **argv) {
     qn_source *source = NULL;
     const qn_duckdb *api = NULL;
     const qn_source_options options = {.path = path, .header = -1};
-    if (qn_duckdb_load(&api, &err) != QN_OK || qn_source_open(&options, &job, &source, &err) != QN_OK)
+    if (qn_duckdb_load(&api, &err) != QN_OK ||
+        qn_source_open(&options, &job, &source, &err) != QN_OK)
         die(err.message);
     const qn_schema *schema = qn_source_schema(source);
-    char *count = count_sql(path, schema), *load = qn_format("CREATE TABLE t AS SELECT * FROM read_csv('%s')", path);
+    char *count = count_sql(path, schema),
+         *load = qn_format("CREATE TABLE t AS SELECT * FROM read_csv('%s')", path);
     times frame = {0}, streamed = {0}, counted = {0}, loaded = {0};
     for (int i = 0; i < ROUNDS; i++) {
         read_frame(path, &job, &frame);
@@ -182,8 +192,10 @@ int main(int argc, char **argv) {
     report("stream", &streamed);
     report("duckdb_count", &counted);
     report("duckdb_load", &loaded);
-    printf("frame_ratio: %.3f\nframe_cpu_ratio: %.3f\n", frame.wall / counted.wall, frame.cpu / counted.cpu);
-    printf("stream_ratio: %.3f\nstream_cpu_ratio: %.3f\n", streamed.wall / counted.wall, streamed.cpu / counted.cpu);
+    printf("frame_ratio: %.3f\nframe_cpu_ratio: %.3f\n", frame.wall / counted.wall,
+           frame.cpu / counted.cpu);
+    printf("stream_ratio: %.3f\nstream_cpu_ratio: %.3f\n", streamed.wall / counted.wall,
+           streamed.cpu / counted.cpu);
     qn_source_free(&source);
     qn_freep(&count);
     qn_freep(&load);

@@ -133,8 +133,8 @@ static qn_status reserve_bytes(qn__growing *growing, size_t used, size_t n, qn_e
     return QN_OK;
 }
 
-/* Texts of up to 15 bytes as two words (the length in the last byte), where a hash of them says. Most
- * columns of names have few, and comparing two words is quicker than hashing. */
+/* Texts of up to 15 bytes as two words (the length in the last byte), where a hash of them says.
+ * Most columns of names have few, and comparing two words is quicker than hashing. */
 enum { RECENT_TEXTS = 64, RECENT_BYTES = 15 };
 
 struct qn__recent {
@@ -210,11 +210,11 @@ qn_status qn__growing_finish(qn__growing *growing, int32_t n, qn_frame **ret_fra
 
 size_t qn__growing_bytes(const qn__growing *growing) {
     return (size_t)growing->cap_rows * qn__type_bytes(growing->column.type) + growing->cap_bytes +
-           (growing->recent ? sizeof *growing->recent : 0) +
-           qn__dict_bytes(growing->column.dict);
+           (growing->recent ? sizeof *growing->recent : 0) + qn__dict_bytes(growing->column.dict);
 }
 
-static qn_status slice_column(const qn_column *from, int64_t first, int64_t n, qn__growing *to, qn_error *err) {
+static qn_status slice_column(const qn_column *from, int64_t first, int64_t n, qn__growing *to,
+                              qn_error *err) {
     QN_TRY(qn__growing_init(to, from->name, from->type, err));
     QN_TRY(qn__growing_reserve(to, n, err));
     for (int64_t i = first; i < first + n; i++) {
@@ -234,7 +234,8 @@ static qn_status slice_column(const qn_column *from, int64_t first, int64_t n, q
     return QN_OK;
 }
 
-qn_status qn__frame_slice(const qn_frame *frame, int64_t from, int64_t n, qn_frame **ret_frame, qn_error *err) {
+qn_status qn__frame_slice(const qn_frame *frame, int64_t from, int64_t n, qn_frame **ret_frame,
+                          qn_error *err) {
     qn_cleanup(qn_freep) qn__growing *columns = qn_new_array(qn__growing, frame->n_columns);
     if (!columns)
         return qn_error_memory(err);

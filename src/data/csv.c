@@ -23,7 +23,8 @@ static qn_status read_beginning(const char *file, qn_buf *ret_text, qn_error *er
         QN_TRY(qn__input_read(input, bytes, READ_BYTES, &n, err));
         qn_buf_put(ret_text, bytes, n);
         QN_TRY(qn_buf_status(ret_text, err));
-        if (limit == LOOK_BYTES && ret_text->len >= limit && !memchr(ret_text->data, '\n', ret_text->len))
+        if (limit == LOOK_BYTES && ret_text->len >= limit &&
+            !memchr(ret_text->data, '\n', ret_text->len))
             limit = QN_LIMIT_FIELD_BYTES;
     }
     if (!ret_text->len)
@@ -37,7 +38,8 @@ static qn_status read_beginning(const char *file, qn_buf *ret_text, qn_error *er
     return qn_buf_status(ret_text, err);
 }
 
-/* Where the first record begins: after a byte order mark and blank lines. Old line ends become new. */
+/* Where the first record begins: after a byte order mark and blank lines. Old line ends become new.
+ */
 static char *prepare_text(qn_buf *text, char *ret_line_end) {
     char *at = text->data;
     if (!at)
@@ -54,10 +56,10 @@ static char *prepare_text(qn_buf *text, char *ret_line_end) {
     return at + strspn(at, " \r\n\t") == at + strlen(at) ? NULL : at + strspn(at, "\r\n");
 }
 
-/* Reads one record's fields from *at on; false when the text ends inside it. `fields` may be NULL when
- * only their count is wanted. */
-static bool read_record(const char **at, const qn__dialect *dialect, qn__names *fields, size_t *ret_n,
-                        bool *ret_memory) {
+/* Reads one record's fields from *at on; false when the text ends inside it. `fields` may be NULL
+ * when only their count is wanted. */
+static bool read_record(const char **at, const qn__dialect *dialect, qn__names *fields,
+                        size_t *ret_n, bool *ret_memory) {
     const char *p = *at;
     const size_t n_delimiter = strlen(dialect->delimiter);
     const char quote = dialect->quote[0], escape = dialect->escape[0];
@@ -77,7 +79,8 @@ static bool read_record(const char **at, const qn__dialect *dialect, qn__names *
         if (at_end || strncmp(p, dialect->delimiter, n_delimiter) == 0) {
             if (at_end && field.len && field.data[field.len - 1] == '\r')
                 field.len--;
-            if (fields && qn__names_add(fields, field.data ? field.data : "", field.len, NULL) != QN_OK)
+            if (fields &&
+                qn__names_add(fields, field.data ? field.data : "", field.len, NULL) != QN_OK)
                 *ret_memory = true;
             ++*ret_n;
             qn_buf_clear(&field);
@@ -143,7 +146,8 @@ static void find_quote(const char *text, qn__dialect *dialect) {
 static void find_escape(const char *text, qn__dialect *dialect) {
     char by_backslash[3] = {'\\', dialect->quote[0], '\0'};
     char doubled[3] = {dialect->quote[0], dialect->quote[0], '\0'};
-    const bool backslash = dialect->quote[0] && strstr(text, by_backslash) && !strstr(text, doubled);
+    const bool backslash =
+        dialect->quote[0] && strstr(text, by_backslash) && !strstr(text, doubled);
     snprintf(dialect->escape, sizeof dialect->escape, "%s", backslash ? "\\" : dialect->quote);
 }
 
@@ -200,7 +204,8 @@ static int compare_names(const void *a, const void *b) {
 /* DuckDB does not tell names by case, so neither do we. */
 static qn_status check_names(const qn_source *source, const qn__names *names, qn_error *err) {
     QN_FAIL_IF(names->n > QN_LIMIT_COLUMNS, err, QN_ERR_LIMIT,
-               "%s has %zu columns; at most %d are allowed", source->label, names->n, QN_LIMIT_COLUMNS);
+               "%s has %zu columns; at most %d are allowed", source->label, names->n,
+               QN_LIMIT_COLUMNS);
     qn_cleanup(qn_freep) char **sorted = qn_new_array(char *, names->n);
     if (!sorted)
         return qn_error_memory(err);
@@ -215,10 +220,11 @@ static qn_status check_names(const qn_source *source, const qn__names *names, qn
             (j < 2 || strcasecmp(sorted[j - 2], sorted[j]) != 0))
             qn_buf_printf(&list, "%s'%s'", list.len ? ", " : "", sorted[j]);
     }
-    QN_FAIL_IF(list.len, err, QN_ERR_DATA,
-               "%s: the header names %s more than once (upper and lower case count as equal); rename "
-               "the columns, or set data.header to false when the first line is data",
-               source->label, list.data);
+    QN_FAIL_IF(
+        list.len, err, QN_ERR_DATA,
+        "%s: the header names %s more than once (upper and lower case count as equal); rename "
+        "the columns, or set data.header to false when the first line is data",
+        source->label, list.data);
     return QN_OK;
 }
 
@@ -266,7 +272,8 @@ static qn_status find_dialect(qn_source *source, const qn_source_options *option
     if (!whole)
         return qn_error_set_at(err, QN_ERR_DATA, source->label, 0, NULL,
                                "the first line has a quote (%s) that never ends", dialect->quote);
-    dialect->header = options->header < 0 ? looks_like_header(source, &first, rest) : options->header > 0;
+    dialect->header =
+        options->header < 0 ? looks_like_header(source, &first, rest) : options->header > 0;
     return take_names(source, &first, err);
 }
 
@@ -293,14 +300,15 @@ static qn_status check_other_header(qn_source *source, const char *file, qn_erro
 
 /* Twice the bytes per character, and half of them NUL. */
 static bool is_utf16(const qn_buf *text) {
-    return text->len >= 2 && (memcmp(text->data, "\xff\xfe", 2) == 0 || memcmp(text->data, "\xfe\xff", 2) == 0);
+    return text->len >= 2 &&
+           (memcmp(text->data, "\xff\xfe", 2) == 0 || memcmp(text->data, "\xfe\xff", 2) == 0);
 }
 
 qn_status qn__csv_look(qn_source *source, const qn_source_options *options, qn_error *err) {
     qn_cleanup(qn_buf_done) qn_buf text = {0};
     QN_TRY(read_beginning(source->files.items[0], &text, err));
-    QN_FAIL_IF(is_utf16(&text), err, QN_ERR_DATA, "%s is UTF-16; save the file in the encoding UTF-8",
-               source->label);
+    QN_FAIL_IF(is_utf16(&text), err, QN_ERR_DATA,
+               "%s is UTF-16; save the file in the encoding UTF-8", source->label);
     char *at = prepare_text(&text, &source->dialect.line_end);
     QN_FAIL_IF(!at, err, QN_ERR_DATA, "%s is empty", source->label);
     QN_TRY(find_dialect(source, options, at, err));
@@ -310,11 +318,13 @@ qn_status qn__csv_look(qn_source *source, const qn_source_options *options, qn_e
 }
 
 /* The text between two others; "" when they are not there. */
-static void text_between(const char *message, const char *before, const char *after, char *out, size_t cap) {
+static void text_between(const char *message, const char *before, const char *after, char *out,
+                         size_t cap) {
     const char *at = strstr(message, before), *end = at ? strstr(at + strlen(before), after) : NULL;
     out[0] = '\0';
     if (end)
-        snprintf(out, cap, "%.*s", (int)(end - at - (ptrdiff_t)strlen(before)), at + strlen(before));
+        snprintf(out, cap, "%.*s", (int)(end - at - (ptrdiff_t)strlen(before)),
+                 at + strlen(before));
 }
 
 qn_status qn__source_explain(const qn_source *source, qn_status status, qn_error *err) {

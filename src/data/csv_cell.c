@@ -17,20 +17,22 @@ void qn__missing_init(qn__missing *missing, const qn__names *names) {
     }
 }
 
-static const double powers_of_ten[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
-                                       1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+static const double powers_of_ten[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                       1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                       1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
 #if LDBL_MANT_DIG == 64
-/* One operation on 64-bit mantissas is off by at most half a unit of the last place; rounded again to
- * 53 bits it is right unless the 11 bits that go are next to the middle. */
+/* One operation on 64-bit mantissas is off by at most half a unit of the last place; rounded again
+ * to 53 bits it is right unless the 11 bits that go are next to the middle. */
 static bool from_extended(uint64_t digits, int exponent, double *ret_value) {
-    static const long double powers[] = {1e0L,  1e1L,  1e2L,  1e3L,  1e4L,  1e5L,  1e6L,  1e7L,  1e8L,  1e9L,
-                                         1e10L, 1e11L, 1e12L, 1e13L, 1e14L, 1e15L, 1e16L, 1e17L, 1e18L, 1e19L,
-                                         1e20L, 1e21L, 1e22L, 1e23L, 1e24L, 1e25L, 1e26L, 1e27L};
+    static const long double powers[] = {1e0L,  1e1L,  1e2L,  1e3L,  1e4L,  1e5L,  1e6L,
+                                         1e7L,  1e8L,  1e9L,  1e10L, 1e11L, 1e12L, 1e13L,
+                                         1e14L, 1e15L, 1e16L, 1e17L, 1e18L, 1e19L, 1e20L,
+                                         1e21L, 1e22L, 1e23L, 1e24L, 1e25L, 1e26L, 1e27L};
     if (exponent < -27 || exponent > 27 || !digits)
         return false;
-    const long double x =
-        exponent < 0 ? (long double)digits / powers[-exponent] : (long double)digits * powers[exponent];
+    const long double x = exponent < 0 ? (long double)digits / powers[-exponent]
+                                       : (long double)digits * powers[exponent];
     uint64_t mantissa;
     memcpy(&mantissa, &x, sizeof mantissa);
     const uint64_t gone = mantissa & 0x7ff;
@@ -56,7 +58,8 @@ static bool slow_number(const char *bytes, size_t n, double *ret_value) {
 }
 
 static qn__number named_number(const char *bytes, size_t n, bool minus, double *ret_real) {
-    if ((n == 3 && strncasecmp(bytes, "inf", 3) == 0) || (n == 8 && strncasecmp(bytes, "infinity", 8) == 0))
+    if ((n == 3 && strncasecmp(bytes, "inf", 3) == 0) ||
+        (n == 8 && strncasecmp(bytes, "infinity", 8) == 0))
         *ret_real = minus ? -INFINITY : INFINITY;
     else if (n == 3 && strncasecmp(bytes, "nan", 3) == 0)
         *ret_real = NAN;
@@ -85,12 +88,14 @@ static bool take_exponent(const char **at, const char *end, int *ret_exponent) {
     return true;
 }
 
-static qn__number make_real(const char *bytes, size_t n, uint64_t digits, bool cut, int64_t exponent,
-                            bool minus, double *ret_real) {
+static qn__number make_real(const char *bytes, size_t n, uint64_t digits, bool cut,
+                            int64_t exponent, bool minus, double *ret_real) {
     double x;
     if (!cut && digits < ((uint64_t)1 << 53) && exponent >= -22 && exponent <= 22)
-        x = exponent < 0 ? (double)digits / powers_of_ten[-exponent] : (double)digits * powers_of_ten[exponent];
-    else if (cut || exponent < -1000 || exponent > 1000 || !from_extended(digits, (int)exponent, &x))
+        x = exponent < 0 ? (double)digits / powers_of_ten[-exponent]
+                         : (double)digits * powers_of_ten[exponent];
+    else if (cut || exponent < -1000 || exponent > 1000 ||
+             !from_extended(digits, (int)exponent, &x))
         return slow_number(bytes, n, ret_real) ? QN__REAL : QN__NOT_A_NUMBER;
     *ret_real = minus ? -x : x;
     return QN__REAL;
@@ -138,8 +143,9 @@ static bool is_word(const char *bytes, size_t n, const char *word) {
 }
 
 bool qn__bool_parse(const char *bytes, size_t n, bool loose, int64_t *ret_value) {
-    *ret_value = is_word(bytes, n, "true") ||
-                 (loose && (is_word(bytes, n, "t") || is_word(bytes, n, "yes") || is_word(bytes, n, "1")));
+    *ret_value =
+        is_word(bytes, n, "true") ||
+        (loose && (is_word(bytes, n, "t") || is_word(bytes, n, "yes") || is_word(bytes, n, "1")));
     return *ret_value || is_word(bytes, n, "false") ||
            (loose && (is_word(bytes, n, "f") || is_word(bytes, n, "no") || is_word(bytes, n, "0")));
 }

@@ -1,6 +1,7 @@
-/* The cells of one column become values. A column is taken for the narrowest type that its values so far
- * allow - whole number, number, truth value, time - and gives way to the next when one does not fit;
- * what cannot be told from the values kept (the text "1.50" of a number) is read again in a second pass. */
+/* The cells of one column become values. A column is taken for the narrowest type that its values
+ * so far allow - whole number, number, truth value, time - and gives way to the next when one does
+ * not fit; what cannot be told from the values kept (the text "1.50" of a number) is read again in
+ * a second pass. */
 #include <math.h>
 #include <string.h>
 
@@ -25,7 +26,8 @@ void qn__csv_column_done(qn__csv_column *column) {
     qn_freep(&column->sketch);
 }
 
-qn_status qn__csv_column_fix(qn__csv_column *column, const char *name, qn_type type, qn_error *err) {
+qn_status qn__csv_column_fix(qn__csv_column *column, const char *name, qn_type type,
+                             qn_error *err) {
     column->type = type;
     column->fixed = column->known = column->kept = true;
     return qn__growing_init(&column->values, name, type, err);
@@ -64,7 +66,8 @@ static inline bool is_missing(const qn__missing *missing, const char *text, size
     if (!missing->first[(unsigned char)*text] || n > missing->longest)
         return false;
     for (size_t i = 0; i < missing->names->n; i++)
-        if (strnlen(missing->names->items[i], n + 1) == n && memcmp(missing->names->items[i], text, n) == 0)
+        if (strnlen(missing->names->items[i], n + 1) == n &&
+            memcmp(missing->names->items[i], text, n) == 0)
             return true;
     return false;
 }
@@ -153,7 +156,8 @@ static void begin_type(const taking *t, qn_type type, int64_t n_more) {
         return;
     column->status = qn__growing_init(&column->values, t->name, type, NULL);
     if (column->status == QN_OK)
-        column->status = qn__growing_reserve(&column->values, more(column, column->n_rows + n_more), NULL);
+        column->status =
+            qn__growing_reserve(&column->values, more(column, column->n_rows + n_more), NULL);
     for (int64_t i = 0; column->status == QN_OK && i < column->n_rows; i++)
         qn__growing_null(&column->values);
 }
@@ -248,8 +252,9 @@ static int32_t take_others(const taking *t, int32_t i, int32_t to) {
             put_null(column);
             continue;
         }
-        const bool fits = column->type == QN_TYPE_BOOL ? qn__bool_parse(text, n, column->fixed, &value)
-                                                       : qn__time_parse(text, n, &value);
+        const bool fits = column->type == QN_TYPE_BOOL
+                              ? qn__bool_parse(text, n, column->fixed, &value)
+                              : qn__time_parse(text, n, &value);
         if (!fits) {
             if (column->fixed)
                 refuse(t, i, text, n, QN_ERR_DATA);
@@ -301,7 +306,8 @@ static inline void look_at_text(const taking *t, int32_t i, const char *text, si
 
 static int32_t take_texts(const taking *t, int32_t i, int32_t to) {
     qn__csv_column *column = t->column;
-    qn_dict *dict = column->kept && column->type == QN_TYPE_CATEGORY ? column->values.column.dict : NULL;
+    qn_dict *dict =
+        column->kept && column->type == QN_TYPE_CATEGORY ? column->values.column.dict : NULL;
     for (; i < to; i++) {
         size_t n;
         const char *text = cell_text(t, i, &n);
@@ -318,7 +324,8 @@ static int32_t take_texts(const taking *t, int32_t i, int32_t to) {
         if (!column->fixed)
             look_at_text(t, i, text, n);
         const int32_t n_before = qn_dict_size(dict);
-        if (column->kept && (column->status = qn__growing_text(&column->values, text, n, NULL)) != QN_OK)
+        if (column->kept &&
+            (column->status = qn__growing_text(&column->values, text, n, NULL)) != QN_OK)
             return i;
         /* a text that the dictionary had was checked when it came */
         if (column->kept && (!dict || qn_dict_size(dict) != n_before) && !is_utf8(text, n)) {
@@ -346,11 +353,11 @@ static int32_t take_unknown(const taking *t, int32_t i, int32_t to) {
             continue;
         }
         begin_type(t,
-                   kind == QN__WHOLE                         ? QN_TYPE_I64
-                   : kind == QN__REAL                        ? QN_TYPE_F64
-                   : qn__bool_parse(text, n, false, &whole)  ? QN_TYPE_BOOL
-                   : qn__time_parse(text, n, &whole)         ? QN_TYPE_TIME
-                                                             : QN_TYPE_CATEGORY,
+                   kind == QN__WHOLE                        ? QN_TYPE_I64
+                   : kind == QN__REAL                       ? QN_TYPE_F64
+                   : qn__bool_parse(text, n, false, &whole) ? QN_TYPE_BOOL
+                   : qn__time_parse(text, n, &whole)        ? QN_TYPE_TIME
+                                                            : QN_TYPE_CATEGORY,
                    to - i);
         break;
     }
@@ -360,9 +367,13 @@ static int32_t take_unknown(const taking *t, int32_t i, int32_t to) {
 void qn__csv_column_take(qn__csv_column *column, const char *name, const qn__missing *missing,
                          const qn__csv *csv, int32_t i_cell, int32_t from, int32_t to) {
     const qn__csv_block *block = qn__csv_current(csv);
-    const taking t = {.column = column, .name = name, .missing = missing, .block = block,
+    const taking t = {.column = column,
+                      .name = name,
+                      .missing = missing,
+                      .block = block,
                       .cells = block->cells + (size_t)i_cell * (size_t)csv->cap_rows,
-                      .quote = csv->dialect->quote[0], .escape = csv->dialect->escape[0]};
+                      .quote = csv->dialect->quote[0],
+                      .escape = csv->dialect->escape[0]};
     if (column->status == QN_OK && column->kept && column->known)
         column->status = qn__growing_reserve(&column->values, more(column, to - from), NULL);
     while (from < to && column->status == QN_OK) {
@@ -420,7 +431,8 @@ static double sketch_estimate(const qn__csv_column *column) {
 /* Long or wordy and mostly different: text to be read rather than names to be counted. */
 static bool looks_like_free_text(const qn__csv_column *column) {
     const double n = (double)column->n_values;
-    const double mean_bytes = (double)column->n_text_bytes / n, words = 1 + (double)column->n_spaces / n;
+    const double mean_bytes = (double)column->n_text_bytes / n,
+                 words = 1 + (double)column->n_spaces / n;
     return n >= 20 && (mean_bytes > 40 || words >= 4) && sketch_estimate(column) > 0.3 * n;
 }
 
@@ -466,13 +478,15 @@ qn_status qn__csv_column_explain(const qn__csv_column *column, const char *name,
         return qn_error_set_at(err, QN_ERR_DATA, file, column->misfit_row, NULL,
                                "the text is not UTF-8; save the file in the encoding UTF-8");
     const qn_type type = column->fixed ? column->type : QN_TYPE_F64;
-    return qn_error_set_at(err, QN_ERR_DATA, file, column->misfit_row, name,
-                           "'%s' is not a %s; list it under data.missing, or declare the column's type under "
-                           "data.types",
-                           column->misfit, qn__type_wanted(type));
+    return qn_error_set_at(
+        err, QN_ERR_DATA, file, column->misfit_row, name,
+        "'%s' is not a %s; list it under data.missing, or declare the column's type under "
+        "data.types",
+        column->misfit, qn__type_wanted(type));
 }
 
-qn_status qn__csv_column_decide(qn__csv_column *column, const char *name, const qn__csv *csv, qn_error *err) {
+qn_status qn__csv_column_decide(qn__csv_column *column, const char *name, const qn__csv *csv,
+                                qn_error *err) {
     if (column->fixed)
         return QN_OK;
     if (!column->known) {

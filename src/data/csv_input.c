@@ -1,5 +1,5 @@
-/* Bytes of a file: plain by read(2), gzip by zlib, zstd by DuckDB (the only one here that knows it),
- * which hands it over line by line. */
+/* Bytes of a file: plain by read(2), gzip by zlib, zstd by DuckDB (the only one here that knows
+ * it), which hands it over line by line. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -13,10 +13,10 @@
 #include "data/db_int.h"
 
 struct qn__input {
-    char *path;   /* owned */
-    int fd;       /* plain; -1 for none */
+    char *path; /* owned */
+    int fd;     /* plain; -1 for none */
     gzFile gz;
-    qn__db db;    /* zstd */
+    qn__db db; /* zstd */
     qn__rows lines;
     size_t at_line; /* bytes of the current line that were handed out, its line end included */
     double position;
@@ -44,10 +44,11 @@ static qn_status open_lines(qn__input *input, qn_error *err) {
     qn_cleanup(qn_buf_done) qn_buf sql = {0};
     qn_buf_put_text(&sql, "SELECT line FROM read_csv(");
     qn__sql_text(&sql, input->path);
-    qn_buf_printf(&sql,
-                  ", columns = {'line': 'VARCHAR'}, auto_detect = false, header = false, delim = chr(1), "
-                  "quote = '', escape = '', max_line_size = %zu, buffer_size = %zu)",
-                  QN_LIMIT_FIELD_BYTES, 2 * QN_LIMIT_FIELD_BYTES);
+    qn_buf_printf(
+        &sql,
+        ", columns = {'line': 'VARCHAR'}, auto_detect = false, header = false, delim = chr(1), "
+        "quote = '', escape = '', max_line_size = %zu, buffer_size = %zu)",
+        QN_LIMIT_FIELD_BYTES, 2 * QN_LIMIT_FIELD_BYTES);
     QN_TRY(qn_buf_status(&sql, err));
     QN_TRY(qn__db_open(NULL, NULL, false, &input->db, err));
     QN_TRY(qn__db_query(&input->db, sql.data, true, NULL, &input->lines, err));
@@ -81,7 +82,8 @@ qn_status qn__input_open(const char *path, qn__input **ret_input, qn_error *err)
     return QN_OK;
 }
 
-static qn_status read_plain(qn__input *input, char *bytes, size_t cap, size_t *ret_n, qn_error *err) {
+static qn_status read_plain(qn__input *input, char *bytes, size_t cap, size_t *ret_n,
+                            qn_error *err) {
     ssize_t n;
     do
         n = read(input->fd, bytes, cap);
@@ -98,16 +100,18 @@ static qn_status read_gz(qn__input *input, char *bytes, size_t cap, size_t *ret_
     int code = Z_OK;
     const char *why = n < (int)cap ? gzerror(input->gz, &code) : "";
     if (n < 0 || code == Z_BUF_ERROR) /* a file cut short is told by the latter */
-        return code == Z_ERRNO ? qn_error_errno(err, "read", input->path)
-                               : qn_error_set(err, QN_ERR_DATA, "%s: its compression is damaged (%s)",
-                                              input->path, code == Z_BUF_ERROR ? "it ends too soon" : why);
+        return code == Z_ERRNO
+                   ? qn_error_errno(err, "read", input->path)
+                   : qn_error_set(err, QN_ERR_DATA, "%s: its compression is damaged (%s)",
+                                  input->path, code == Z_BUF_ERROR ? "it ends too soon" : why);
     input->position = (double)gzoffset(input->gz);
     *ret_n = (size_t)n;
     return QN_OK;
 }
 
 /* The rest of one line or the first `cap` bytes of it. */
-static qn_status read_line(qn__input *input, char *bytes, size_t cap, size_t *ret_n, qn_error *err) {
+static qn_status read_line(qn__input *input, char *bytes, size_t cap, size_t *ret_n,
+                           qn_error *err) {
     qn__rows *rows = &input->lines;
     while (rows->chunk && rows->at == rows->n_chunk)
         QN_TRY(qn__rows_fetch(rows, err));

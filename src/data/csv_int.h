@@ -4,8 +4,9 @@
  *   qn__csv       cuts them into blocks of whole records: cells[column][row] --> bytes of the block
  *   qn__csv_column    turns the cells of one column into values, and learns its type while doing so
  *
- * One thread cuts the next block while the others turn the columns of this one into values; a column is
- * always the work of one thread, row by row, so that nothing depends on how many there are. */
+ * One thread cuts the next block while the others turn the columns of this one into values; a
+ * column is always the work of one thread, row by row, so that nothing depends on how many there
+ * are. */
 #ifndef QN_DATA_CSV_INT_H
 #define QN_DATA_CSV_INT_H
 
@@ -49,34 +50,35 @@ typedef struct qn__cell {
 #define QN__CELL_ESCAPED ((uint32_t)1 << 31)
 
 typedef struct qn__csv_block {
-    char *bytes;        /* owned */
+    char *bytes;                     /* owned */
     size_t n_bytes, cap_bytes, used; /* used: bytes whose records were taken */
-    qn__cell *cells;    /* owned; column j's begin at j * cap_rows */
+    qn__cell *cells;                 /* owned; column j's begin at j * cap_rows */
     int32_t n_rows;
-    int64_t first_row;  /* of its file, counted from 1 */
+    int64_t first_row; /* of its file, counted from 1 */
     size_t i_file;
-    qn_status status;   /* what came after these rows, told when they have been used */
+    qn_status status; /* what came after these rows, told when they have been used */
     qn_error error;
 } qn__csv_block;
 
 typedef struct qn__csv {
-    const qn__names *files;      /* borrowed */
-    const char *label;           /* borrowed: names the file in messages when there is one */
-    const qn__dialect *dialect;  /* borrowed */
+    const qn__names *files;     /* borrowed */
+    const char *label;          /* borrowed: names the file in messages when there is one */
+    const qn__dialect *dialect; /* borrowed */
     int32_t n_columns, cap_rows;
-    size_t i_file;               /* the file being read; files->n at the end */
-    qn__input *input;            /* owned */
-    int64_t n_file_rows;         /* of this file so far */
-    double n_bytes_before;       /* sizes of the files before this one */
-    bool begins, skips, ended;   /* at the start of a file; the header is to come; no more bytes in it */
-    double row_bytes;            /* about; 0 when unknown */
+    size_t i_file;         /* the file being read; files->n at the end */
+    qn__input *input;      /* owned */
+    int64_t n_file_rows;   /* of this file so far */
+    double n_bytes_before; /* sizes of the files before this one */
+    bool begins, skips,
+        ended;        /* at the start of a file; the header is to come; no more bytes in it */
+    double row_bytes; /* about; 0 when unknown */
     qn__csv_block blocks[2];
-    int i_block;                 /* the one in use; the other is made meanwhile */
+    int i_block; /* the one in use; the other is made meanwhile */
 } qn__csv;
 
 /* Nothing is read yet. The struct must not move afterwards. */
-qn_status qn__csv_init(qn__csv *csv, const qn__names *files, const char *label, const qn__dialect *dialect,
-                       int32_t n_columns, qn_error *err) QN_MUST_USE;
+qn_status qn__csv_init(qn__csv *csv, const qn__names *files, const char *label,
+                       const qn__dialect *dialect, int32_t n_columns, qn_error *err) QN_MUST_USE;
 void qn__csv_done(qn__csv *csv);
 /* Makes the block after the one in use. Failures are noted in the block. */
 void qn__csv_prepare(qn__csv *csv);
@@ -101,8 +103,8 @@ void qn__missing_init(qn__missing *missing, const qn__names *names);
 
 typedef enum qn__number { QN__NOT_A_NUMBER, QN__WHOLE, QN__ZERO_LED, QN__REAL } qn__number;
 
-/* What a text is as a number. QN__WHOLE fits int64_t and sets both; QN__ZERO_LED ("007") too; QN__REAL
- * sets *ret_real, correctly rounded, maybe infinite or NaN. No spaces around it. */
+/* What a text is as a number. QN__WHOLE fits int64_t and sets both; QN__ZERO_LED ("007") too;
+ * QN__REAL sets *ret_real, correctly rounded, maybe infinite or NaN. No spaces around it. */
 qn__number qn__number_parse(const char *bytes, size_t n, int64_t *ret_whole, double *ret_real);
 /* true, false; when `loose` also t, f, yes, no, 1, 0. Case does not matter. */
 bool qn__bool_parse(const char *bytes, size_t n, bool loose, int64_t *ret_value);
@@ -112,18 +114,18 @@ const char *qn__type_wanted(qn_type type);
 enum { QN__MISFIT_BYTES = 104 };
 
 typedef struct qn__csv_column {
-    qn__growing values;   /* owned; empty until a value is seen, or when not kept */
-    qn_type type;         /* what it is taken for */
-    bool fixed;           /* the type is given: a value that does not fit is an error */
-    bool verbatim;        /* no trimming, only nothing is missing */
-    bool known;           /* a value was seen, or the type is fixed */
-    bool kept;            /* values are stored */
-    bool incomplete;      /* taken for another type once: values must be read again */
-    int64_t n_expected;   /* about how many rows will come; 0 when unknown */
+    qn__growing values; /* owned; empty until a value is seen, or when not kept */
+    qn_type type;       /* what it is taken for */
+    bool fixed;         /* the type is given: a value that does not fit is an error */
+    bool verbatim;      /* no trimming, only nothing is missing */
+    bool known;         /* a value was seen, or the type is fixed */
+    bool kept;          /* values are stored */
+    bool incomplete;    /* taken for another type once: values must be read again */
+    int64_t n_expected; /* about how many rows will come; 0 when unknown */
     int64_t n_rows, n_values, n_numbers, n_zero_led;
     int64_t n_text_bytes, n_spaces; /* of texts */
-    uint8_t *sketch;      /* owned; counts distinct texts when they are not kept */
-    int64_t misfit_row;   /* of its file; 0 for none: the first text that is not a number */
+    uint8_t *sketch;                /* owned; counts distinct texts when they are not kept */
+    int64_t misfit_row; /* of its file; 0 for none: the first text that is not a number */
     size_t misfit_file;
     char misfit[QN__MISFIT_BYTES];
     qn_status status;
@@ -131,9 +133,10 @@ typedef struct qn__csv_column {
 
 void qn__csv_column_done(qn__csv_column *column);
 /* Starts a column whose type is given. */
-qn_status qn__csv_column_fix(qn__csv_column *column, const char *name, qn_type type, qn_error *err) QN_MUST_USE;
-/* Takes rows [from, to) of column i_cell of the block. Sets column->status: QN_ERR_DATA with the misfit,
- * or QN_ERR_MEMORY. */
+qn_status qn__csv_column_fix(qn__csv_column *column, const char *name, qn_type type,
+                             qn_error *err) QN_MUST_USE;
+/* Takes rows [from, to) of column i_cell of the block. Sets column->status: QN_ERR_DATA with the
+ * misfit, or QN_ERR_MEMORY. */
 void qn__csv_column_take(qn__csv_column *column, const char *name, const qn__missing *missing,
                          const qn__csv *csv, int32_t i_cell, int32_t from, int32_t to);
 /* Forgets the values, not what was learned from them. */

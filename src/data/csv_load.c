@@ -7,9 +7,9 @@
 /* A pass: columns of the files, their names and states, in one order. */
 typedef struct csv_pass {
     qn__csv csv;
-    const char **names;       /* owned list of borrowed names */
-    int32_t *cells;           /* owned */
-    qn__csv_column *columns;  /* owned */
+    const char **names;      /* owned list of borrowed names */
+    int32_t *cells;          /* owned */
+    qn__csv_column *columns; /* owned */
     int32_t n;
     bool begun;
 } csv_pass;
@@ -60,7 +60,8 @@ static qn_status pass_take(csv_pass *pass, const qn__missing *missing, int32_t f
 #pragma omp parallel for schedule(dynamic, n_together) num_threads(qn_job_threads(job))
     for (int32_t j = -1; j < n; j++) {
         if (j >= 0)
-            qn__csv_column_take(&pass->columns[j], pass->names[j], missing, &pass->csv, pass->cells[j], from, to);
+            qn__csv_column_take(&pass->columns[j], pass->names[j], missing, &pass->csv,
+                                pass->cells[j], from, to);
         else if (from == 0)
             qn__csv_prepare(&pass->csv);
     }
@@ -102,7 +103,8 @@ static qn_status forget_if_large(csv_pass *pass, const qn_job *job, bool *kept, 
 
 /* Plain files tell by their size how many rows will come. */
 static void expect_rows(csv_pass *pass, const qn_source *source, const qn_job *job) {
-    const double allowed = (double)(job && job->memory_bytes ? job->memory_bytes : qn_mem_available_bytes());
+    const double allowed =
+        (double)(job && job->memory_bytes ? job->memory_bytes : qn_mem_available_bytes());
     const double n = source->n_bytes / pass->csv.row_bytes * 1.01 + 64;
     if (!source->is_packed && n * 8 * pass->n < allowed / 4)
         for (int32_t j = 0; j < pass->n; j++)
@@ -127,7 +129,8 @@ static qn_status pass_all(csv_pass *pass, const qn_source *source, bool *kept, c
 }
 
 /* Reads again the columns whose first values were taken for something else. */
-static qn_status complete(csv_pass *pass, const qn_source *source, const qn_job *job, qn_error *err) {
+static qn_status complete(csv_pass *pass, const qn_source *source, const qn_job *job,
+                          qn_error *err) {
     qn_cleanup(pass_done) csv_pass again = {0};
     int32_t n = 0;
     bool kept = true;
@@ -179,10 +182,12 @@ static qn_status schema_room(qn_source *source, int32_t n, qn_error *err) {
     source->schema.columns = qn_new_array(qn_schema_column, n);
     source->cells = qn_new_array(int32_t, n);
     source->verbatim = qn_new_array(bool, n);
-    return source->schema.columns && source->cells && source->verbatim ? QN_OK : qn_error_memory(err);
+    return source->schema.columns && source->cells && source->verbatim ? QN_OK
+                                                                       : qn_error_memory(err);
 }
 
-static qn_status schema_add(qn_source *source, int32_t cell, qn_type type, bool verbatim, qn_error *err) {
+static qn_status schema_add(qn_source *source, int32_t cell, qn_type type, bool verbatim,
+                            qn_error *err) {
     const int32_t j = source->schema.n_columns;
     char *name = qn_strdup(source->names.items[cell]);
     if (!name)
@@ -194,7 +199,8 @@ static qn_status schema_add(qn_source *source, int32_t cell, qn_type type, bool 
     return QN_OK;
 }
 
-qn_status qn__csv_learn(qn_source *source, const qn__stated *stated, const qn_job *job, qn_error *err) {
+qn_status qn__csv_learn(qn_source *source, const qn__stated *stated, const qn_job *job,
+                        qn_error *err) {
     qn_cleanup(pass_done) csv_pass pass = {0};
     const int32_t n = (int32_t)source->names.n;
     bool kept = true;
@@ -239,9 +245,9 @@ qn_status qn__csv_take_types(qn_source *source, const qn__stated *stated, qn_err
 struct qn__csv_cursor {
     const qn_source *source; /* borrowed */
     csv_pass pass;
-    qn_type *types;          /* owned */
-    bool *verbatim;          /* owned */
-    int32_t at;              /* rows of the block already used */
+    qn_type *types; /* owned */
+    bool *verbatim; /* owned */
+    int32_t at;     /* rows of the block already used */
     bool ended;
 };
 

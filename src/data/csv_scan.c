@@ -1,6 +1,6 @@
-/* Cuts bytes into records and cells. Sixty-four bytes at a time are turned into a mask of those that
- * matter (delimiter, quote, line end), as simdjson does (Langdale, Lemire 2019); the loop then goes from
- * one set bit to the next. Quoted fields are walked by memchr. */
+/* Cuts bytes into records and cells. Sixty-four bytes at a time are turned into a mask of those
+ * that matter (delimiter, quote, line end), as simdjson does (Langdale, Lemire 2019); the loop then
+ * goes from one set bit to the next. Quoted fields are walked by memchr. */
 #include <stdio.h>
 #include <string.h>
 #ifdef __SSE2__
@@ -22,7 +22,8 @@ typedef struct scanner {
 
 #ifdef __SSE2__
 static inline uint64_t special_mask(const scanner *s, const char *at) {
-    const __m128i d = _mm_set1_epi8(s->delimiter), q = _mm_set1_epi8(s->quote), e = _mm_set1_epi8(s->line_end);
+    const __m128i d = _mm_set1_epi8(s->delimiter), q = _mm_set1_epi8(s->quote),
+                  e = _mm_set1_epi8(s->line_end);
     uint64_t mask = 0;
     for (int i = 0; i < 4; i++) {
         const __m128i x = _mm_loadu_si128((const __m128i *)(const void *)(at + 16 * i));
@@ -64,14 +65,19 @@ const char *qn__csv_file(const qn__csv *csv, size_t i_file) {
     return csv->files->n > 1 && i_file < csv->files->n ? csv->files->items[i_file] : csv->label;
 }
 
-qn_status qn__csv_init(qn__csv *csv, const qn__names *files, const char *label, const qn__dialect *dialect,
-                       int32_t n_columns, qn_error *err) {
-    *csv = (qn__csv){.files = files, .label = label, .dialect = dialect, .n_columns = n_columns,
-                     .begins = true, .i_block = 1};
+qn_status qn__csv_init(qn__csv *csv, const qn__names *files, const char *label,
+                       const qn__dialect *dialect, int32_t n_columns, qn_error *err) {
+    *csv = (qn__csv){.files = files,
+                     .label = label,
+                     .dialect = dialect,
+                     .n_columns = n_columns,
+                     .begins = true,
+                     .i_block = 1};
     int32_t rows = MOST_CELLS / (n_columns > 0 ? n_columns : 1);
     csv->cap_rows = rows < 64 ? 64 : rows > 16384 ? 16384 : rows;
     for (int i = 0; i < 2; i++) {
-        csv->blocks[i].cells = qn_malloc_aligned((size_t)n_columns * (size_t)csv->cap_rows, sizeof(qn__cell));
+        csv->blocks[i].cells =
+            qn_malloc_aligned((size_t)n_columns * (size_t)csv->cap_rows, sizeof(qn__cell));
         if (!csv->blocks[i].cells) {
             qn__csv_done(csv);
             return qn_error_memory(err);
@@ -111,7 +117,8 @@ static qn_status fill(qn__csv *csv, qn__csv_block *block, size_t want, qn_error 
     QN_TRY(grow_bytes(block, want, err));
     while (block->n_bytes < want && !csv->ended) {
         size_t n = 0;
-        QN_TRY(qn__input_read(csv->input, block->bytes + block->n_bytes, want - block->n_bytes, &n, err));
+        QN_TRY(qn__input_read(csv->input, block->bytes + block->n_bytes, want - block->n_bytes, &n,
+                              err));
         block->n_bytes += n;
         csv->ended = n == 0;
         if (csv->begins && (block->n_bytes >= 3 || csv->ended)) {
@@ -122,27 +129,30 @@ static qn_status fill(qn__csv *csv, qn__csv_block *block, size_t want, qn_error 
             }
         }
     }
-    memset(block->bytes + block->n_bytes, 0, block->cap_bytes - block->n_bytes < PAD
-                                                 ? block->cap_bytes - block->n_bytes : PAD);
+    memset(block->bytes + block->n_bytes, 0,
+           block->cap_bytes - block->n_bytes < PAD ? block->cap_bytes - block->n_bytes : PAD);
     return QN_OK;
 }
 
 static qn_status ragged(const qn__csv *csv, int64_t row, int64_t n_fields, qn_error *err) {
-    return qn_error_set_at(err, QN_ERR_DATA, qn__csv_file(csv, csv->i_file), row, NULL,
-                           "%lld fields where the header has %d; check for a missing or extra '%s', or for "
-                           "text that needs quotes",
-                           (long long)n_fields, csv->n_columns, csv->dialect->delimiter);
+    return qn_error_set_at(
+        err, QN_ERR_DATA, qn__csv_file(csv, csv->i_file), row, NULL,
+        "%lld fields where the header has %d; check for a missing or extra '%s', or for "
+        "text that needs quotes",
+        (long long)n_fields, csv->n_columns, csv->dialect->delimiter);
 }
 
 static qn_status too_long(const qn__csv *csv, qn_error *err) {
-    return qn_error_set_at(err, QN_ERR_LIMIT, qn__csv_file(csv, csv->i_file), csv->n_file_rows + 1, NULL,
-                           "it is longer than the limit of %zu MiB for one row (or a quote does not end)",
-                           QN_LIMIT_FIELD_BYTES >> 20);
+    return qn_error_set_at(
+        err, QN_ERR_LIMIT, qn__csv_file(csv, csv->i_file), csv->n_file_rows + 1, NULL,
+        "it is longer than the limit of %zu MiB for one row (or a quote does not end)",
+        QN_LIMIT_FIELD_BYTES >> 20);
 }
 
 static qn_status open_quote(const qn__csv *csv, int64_t row, qn_error *err) {
     return qn_error_set_at(err, QN_ERR_DATA, qn__csv_file(csv, csv->i_file), row, NULL,
-                           "a quote (%s) begins and does not end with the field", csv->dialect->quote);
+                           "a quote (%s) begins and does not end with the field",
+                           csv->dialect->quote);
 }
 
 /* The closing quote of the field whose text begins at `at`; n when it is not among the bytes. */
@@ -191,7 +201,8 @@ static cut take_quoted(const qn__csv *csv, const scanner *s, size_t *pos, qn__ce
         (s->bytes[after] == '\r' && (after + 1 >= s->n || s->bytes[after + 1] == s->line_end)))
         return CUT_WHOLE;
     const size_t n_delimiter = strlen(csv->dialect->delimiter);
-    return s->n - after >= n_delimiter && memcmp(s->bytes + after, csv->dialect->delimiter, n_delimiter) == 0
+    return s->n - after >= n_delimiter &&
+                   memcmp(s->bytes + after, csv->dialect->delimiter, n_delimiter) == 0
                ? CUT_WHOLE
                : CUT_BAD;
 }
@@ -206,7 +217,7 @@ static bool only_spaces(const char *bytes, size_t from, size_t to) {
 typedef struct record {
     size_t begin, field; /* where it and its current field begin */
     int64_t n_cells;
-    bool is_quoted;      /* `cell` holds the current field */
+    bool is_quoted; /* `cell` holds the current field */
     qn__cell cell;
 } record;
 
@@ -218,8 +229,8 @@ static inline void put_cell(const qn__csv *csv, qn__csv_block *block, record *r,
     r->is_quoted = false;
 }
 
-/* At a line's end (or the file's). Blank lines are no records, but a table of one column has missing
- * values so. */
+/* At a line's end (or the file's). Blank lines are no records, but a table of one column has
+ * missing values so. */
 static qn_status end_record(qn__csv *csv, qn__csv_block *block, record *r, size_t end, size_t next,
                             qn_error *err) {
     if (next - r->begin > QN_LIMIT_FIELD_BYTES)
@@ -247,7 +258,9 @@ static qn_status end_record(qn__csv *csv, qn__csv_block *block, record *r, size_
 static qn_status cut_records(qn__csv *csv, qn__csv_block *block, qn_error *err) {
     const qn__dialect *dialect = csv->dialect;
     const size_t n_delimiter = strlen(dialect->delimiter);
-    scanner s = {.bytes = block->bytes, .n = block->n_bytes, .delimiter = dialect->delimiter[0],
+    scanner s = {.bytes = block->bytes,
+                 .n = block->n_bytes,
+                 .delimiter = dialect->delimiter[0],
                  .quote = dialect->quote[0] ? dialect->quote[0] : dialect->delimiter[0],
                  .line_end = dialect->line_end};
     record r = {.begin = block->used, .field = block->used};
@@ -261,7 +274,8 @@ static qn_status cut_records(qn__csv *csv, qn__csv_block *block, qn_error *err) 
             QN_TRY(end_record(csv, block, &r, pos, pos + 1, err));
         } else if (c == s.delimiter) {
             if (n_delimiter > 1) {
-                if (s.n - pos < n_delimiter || memcmp(s.bytes + pos, dialect->delimiter, n_delimiter) != 0)
+                if (s.n - pos < n_delimiter ||
+                    memcmp(s.bytes + pos, dialect->delimiter, n_delimiter) != 0)
                     continue;
                 seek(&s, pos + n_delimiter);
             }
@@ -293,7 +307,8 @@ static qn_status next_file(qn__csv *csv, qn_error *err) {
 }
 
 /* A block that holds no whole record gets more bytes, up to the limit of one record. */
-static qn_status make_block(qn__csv *csv, qn__csv_block *block, const qn__csv_block *before, qn_error *err) {
+static qn_status make_block(qn__csv *csv, qn__csv_block *block, const qn__csv_block *before,
+                            qn_error *err) {
     size_t left = before->n_bytes - before->used;
     block->n_bytes = block->used = 0;
     block->n_rows = 0;

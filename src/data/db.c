@@ -26,7 +26,8 @@ void qn__sql_name(qn_buf *out, const char *name) {
     qn_buf_put_char(out, '"');
 }
 
-/* DuckDB's limit is of its buffers; result sets, vectors and writers come on top, and what we hold ourselves. */
+/* DuckDB's limit is of its buffers; result sets, vectors and writers come on top, and what we hold
+ * ourselves. */
 static size_t duckdb_memory(const qn_job *job) {
     const size_t least = (size_t)256 << 20, all = job ? job->memory_bytes : 0;
     if (!all)
@@ -71,7 +72,8 @@ qn_status qn__db_open(const char *temp_folder, const qn_job *job, bool sealed, q
               api->duckdb_connect(db.database, &db.connection) == DuckDBSuccess;
     api->duckdb_destroy_config(&config);
     if (!ok) {
-        qn_error_set(err, QN_ERR_INTERNAL, "cannot start DuckDB: %s", why ? why : "a setting is unknown");
+        qn_error_set(err, QN_ERR_INTERNAL, "cannot start DuckDB: %s",
+                     why ? why : "a setting is unknown");
         if (why)
             api->duckdb_free(why);
         return QN_ERR_INTERNAL;
@@ -105,14 +107,14 @@ void qn__rows_done(qn__rows *rows) {
 static qn_status fail(const char *why, qn_error *err) {
     if (!why)
         why = "DuckDB failed without a reason";
-    const qn_status code = strstr(why, "No space left on device") ? QN_ERR_IO
+    const qn_status code = strstr(why, "No space left on device")   ? QN_ERR_IO
                            : strncmp(why, "Out of Memory", 13) == 0 ? QN_ERR_MEMORY
                            : strncmp(why, "INTERRUPT", 9) == 0      ? QN_ERR_CANCELLED
                                                                     : QN_ERR_DATA;
     if (code == QN_ERR_MEMORY)
-        return qn_error_set(err, code,
-                            "the data does not fit in the memory allowed; raise limits.memory (%.*s)",
-                            (int)strcspn(why, "\n"), why);
+        return qn_error_set(
+            err, code, "the data does not fit in the memory allowed; raise limits.memory (%.*s)",
+            (int)strcspn(why, "\n"), why);
     if (code == QN_ERR_CANCELLED)
         return qn_error_set(err, code, "interrupted");
     /* A CSV complaint quotes the whole line, megabytes maybe, before it says what is wrong. */
@@ -137,13 +139,15 @@ static void tell_progress(const qn__db *db, const qn_job *job) {
         qn_job_progress(job, "import", progress.percentage, 100, NULL);
 }
 
-/* Task by task, so that Ctrl-C is heard and no thread of ours sits blocked inside. An interrupted query is
- * run on until it notices: given up half-way it would never be freed. */
-static qn_status run_tasks(qn__db *db, duckdb_pending_result pending, const qn_job *job, qn_error *err) {
+/* Task by task, so that Ctrl-C is heard and no thread of ours sits blocked inside. An interrupted
+ * query is run on until it notices: given up half-way it would never be freed. */
+static qn_status run_tasks(qn__db *db, duckdb_pending_result pending, const qn_job *job,
+                           qn_error *err) {
     bool is_cancelled = false;
     for (int64_t n_tasks = 0;;) {
         const duckdb_pending_state state = db->api->duckdb_pending_execute_task(pending);
-        if (is_cancelled && (state == DUCKDB_PENDING_ERROR || db->api->duckdb_pending_execution_is_finished(state)))
+        if (is_cancelled &&
+            (state == DUCKDB_PENDING_ERROR || db->api->duckdb_pending_execution_is_finished(state)))
             return qn_job_check(job, err);
         if (state == DUCKDB_PENDING_ERROR)
             return fail(db->api->duckdb_pending_error(pending), err);
@@ -228,7 +232,8 @@ const char *qn__rows_text(const qn__rows *rows, int i_column, int64_t i_row, siz
     duckdb_vector vector = api->duckdb_data_chunk_get_vector(rows->chunk, (idx_t)i_column);
     if (!is_valid(api->duckdb_vector_get_validity(vector), i_row))
         return NULL;
-    const duckdb_string_t *text = (const duckdb_string_t *)api->duckdb_vector_get_data(vector) + i_row;
+    const duckdb_string_t *text =
+        (const duckdb_string_t *)api->duckdb_vector_get_data(vector) + i_row;
     const uint32_t n = text->value.inlined.length;
     *ret_bytes = n;
     return n <= 12 ? text->value.inlined.inlined : text->value.pointer.ptr;
@@ -252,12 +257,13 @@ qn_status qn__db_numbers(qn__db *db, const char *sql, const qn_job *job, int64_t
 
 /* ---- chunks into columns ---- */
 
-static void fill_fixed(qn__growing *growing, const void *values, const uint64_t *valid, int64_t from,
-                       int64_t n) {
+static void fill_fixed(qn__growing *growing, const void *values, const uint64_t *valid,
+                       int64_t from, int64_t n) {
     qn_column *column = &growing->column;
     const size_t size = qn__type_bytes(column->type);
     int64_t at = column->n_rows;
-    memcpy(column->b + (size_t)at * size, (const char *)values + (size_t)from * size, (size_t)n * size);
+    memcpy(column->b + (size_t)at * size, (const char *)values + (size_t)from * size,
+           (size_t)n * size);
     for (int64_t i = 0; i < n; i++, at++) {
         const double *x = column->type == QN_TYPE_F64 ? &column->f64[at] : NULL;
         if (is_valid(valid, from + i) && !(x && *x != *x)) {
@@ -270,8 +276,8 @@ static void fill_fixed(qn__growing *growing, const void *values, const uint64_t 
     column->n_rows = at;
 }
 
-static qn_status fill_text(qn__growing *growing, const duckdb_string_t *values, const uint64_t *valid,
-                           int64_t from, int64_t n, qn_error *err) {
+static qn_status fill_text(qn__growing *growing, const duckdb_string_t *values,
+                           const uint64_t *valid, int64_t from, int64_t n, qn_error *err) {
     for (int64_t i = from; i < from + n; i++) {
         if (!is_valid(valid, i)) {
             qn__growing_null(growing);
@@ -304,13 +310,14 @@ qn_status qn__fill_chunk(const qn__rows *rows, int64_t from, int64_t n, qn__grow
 /* ---- columns into chunks ---- */
 
 duckdb_type qn__duckdb_type(qn_type type) {
-    static const duckdb_type types[] = {DUCKDB_TYPE_BOOLEAN, DUCKDB_TYPE_BIGINT,  DUCKDB_TYPE_DOUBLE,
-                                        DUCKDB_TYPE_VARCHAR, DUCKDB_TYPE_VARCHAR, DUCKDB_TYPE_TIMESTAMP};
+    static const duckdb_type types[] = {DUCKDB_TYPE_BOOLEAN, DUCKDB_TYPE_BIGINT,
+                                        DUCKDB_TYPE_DOUBLE,  DUCKDB_TYPE_VARCHAR,
+                                        DUCKDB_TYPE_VARCHAR, DUCKDB_TYPE_TIMESTAMP};
     return types[type];
 }
 
-void qn__fill_vector(const qn_duckdb *api, duckdb_vector vector, const qn_column *column, int64_t from,
-                     int64_t n) {
+void qn__fill_vector(const qn_duckdb *api, duckdb_vector vector, const qn_column *column,
+                     int64_t from, int64_t n) {
     char *values = api->duckdb_vector_get_data(vector);
     const size_t size = qn__type_bytes(column->type);
     const bool is_text = column->type == QN_TYPE_CATEGORY || column->type == QN_TYPE_TEXT;

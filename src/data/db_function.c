@@ -1,5 +1,5 @@
-/* The rows of a CSV source as a table function of DuckDB: what the user's SQL and the Parquet writer
- * read. Each scan is its own pass over the files, unless the rows are kept in memory. */
+/* The rows of a CSV source as a table function of DuckDB: what the user's SQL and the Parquet
+ * writer read. Each scan is its own pass over the files, unless the rows are kept in memory. */
 #include <string.h>
 
 #include "base/mem.h"
@@ -9,8 +9,8 @@ enum { PIECE_ROWS = 16384 };
 
 /* One scan. */
 typedef struct scan {
-    qn_source *source;      /* borrowed */
-    int32_t *columns;       /* owned: of the schema, in the order asked for */
+    qn_source *source; /* borrowed */
+    int32_t *columns;  /* owned: of the schema, in the order asked for */
     int32_t n;
     qn__csv_cursor *cursor; /* owned; NULL when the rows are in memory */
     qn_frame *piece;        /* owned; what the cursor gave last */
@@ -38,7 +38,8 @@ static void bind(duckdb_bind_info info) {
         return;
     const qn_source *source = api->duckdb_bind_get_extra_info(info);
     for (int32_t j = 0; j < source->schema.n_columns; j++) {
-        duckdb_logical_type type = api->duckdb_create_logical_type(qn__duckdb_type(source->schema.columns[j].type));
+        duckdb_logical_type type =
+            api->duckdb_create_logical_type(qn__duckdb_type(source->schema.columns[j].type));
         api->duckdb_bind_add_result_column(info, source->schema.columns[j].name, type);
         api->duckdb_destroy_logical_type(&type);
     }
@@ -46,8 +47,8 @@ static void bind(duckdb_bind_info info) {
         api->duckdb_bind_set_cardinality(info, (idx_t)source->n_rows, true);
 }
 
-static qn_status scan_new(const qn_duckdb *api, duckdb_init_info info, qn_source *source, scan **ret_scan,
-                          qn_error *err) {
+static qn_status scan_new(const qn_duckdb *api, duckdb_init_info info, qn_source *source,
+                          scan **ret_scan, qn_error *err) {
     qn_cleanup(scan_free) scan *s = qn_new(scan);
     const idx_t n = api->duckdb_init_get_column_count(info);
     if (!s || !(s->columns = qn_new_array(int32_t, n + 1)))
@@ -78,7 +79,8 @@ static void init(duckdb_init_info info) {
 }
 
 /* The frame and its row from which to give; *ret_n is 0 at the end. */
-static qn_status next_rows(scan *s, int64_t most, const qn_frame **ret_frame, int64_t *ret_n, qn_error *err) {
+static qn_status next_rows(scan *s, int64_t most, const qn_frame **ret_frame, int64_t *ret_n,
+                           qn_error *err) {
     if (s->cursor && (!s->piece || s->at == s->piece->n_rows)) {
         qn_frame_free(&s->piece);
         s->at = 0;

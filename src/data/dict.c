@@ -5,12 +5,12 @@
 #include "data/column_int.h"
 
 /* Texts lie one behind the other in `bytes`, each followed by a NUL; text i begins at start[i] and
- * ends before the NUL at start[i + 1] - 1. `slots` is open addressing: the upper half of the text's hash
- * above code + 1, so that a look at another text's slot goes no further. */
+ * ends before the NUL at start[i + 1] - 1. `slots` is open addressing: the upper half of the text's
+ * hash above code + 1, so that a look at another text's slot goes no further. */
 struct qn_dict {
-    char *bytes;      /* owned */
-    size_t *start;    /* owned; size + 1 items when size > 0 */
-    uint64_t *slots;  /* owned; n_slots items, a power of two */
+    char *bytes;     /* owned */
+    size_t *start;   /* owned; size + 1 items when size > 0 */
+    uint64_t *slots; /* owned; n_slots items, a power of two */
     size_t cap_bytes, cap_items, n_slots;
     int32_t size;
 };
@@ -141,6 +141,7 @@ int32_t qn_dict_add(qn_dict *dict, const char *bytes, size_t n) {
 }
 
 size_t qn__dict_bytes(const qn_dict *dict) {
-    return dict ? dict->cap_bytes + dict->cap_items * sizeof *dict->start + dict->n_slots * sizeof *dict->slots
+    return dict ? dict->cap_bytes + dict->cap_items * sizeof *dict->start +
+                      dict->n_slots * sizeof *dict->slots
                 : 0;
 }

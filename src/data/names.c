@@ -32,8 +32,8 @@ void qn__index_done(qn__index *index) {
     qn_freep(&index->at);
 }
 
-/* Lower case in ASCII, as DuckDB compares. Longer names are cut, which can only make two equal that no
- * table may have. */
+/* Lower case in ASCII, as DuckDB compares. Longer names are cut, which can only make two equal that
+ * no table may have. */
 static size_t lower(const char *name, char text[QN_LIMIT_NAME_BYTES]) {
     size_t n = 0;
     for (; name[n] && n < QN_LIMIT_NAME_BYTES; n++)
@@ -66,7 +66,8 @@ int32_t qn__index_find(const qn__index *index, const char *name) {
     return code < 0 ? -1 : index->at[code];
 }
 
-qn_status qn__stated_init(qn__stated *stated, const qn_source_column_type *types, size_t n, qn_error *err) {
+qn_status qn__stated_init(qn__stated *stated, const qn_source_column_type *types, size_t n,
+                          qn_error *err) {
     stated->types = types;
     stated->n = n;
     for (size_t i = 0; i < n; i++)

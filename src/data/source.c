@@ -59,9 +59,11 @@ static qn__kind kind_of_path(const char *path) {
         n -= 3;
     else if (ends_with(path, n, ".zst"))
         n -= 4;
-    if (ends_with(path, n, ".json") || ends_with(path, n, ".jsonl") || ends_with(path, n, ".ndjson"))
+    if (ends_with(path, n, ".json") || ends_with(path, n, ".jsonl") ||
+        ends_with(path, n, ".ndjson"))
         return QN__KIND_JSON;
-    return ends_with(path, n, ".parquet") || ends_with(path, n, ".pq") ? QN__KIND_PARQUET : QN__KIND_CSV;
+    return ends_with(path, n, ".parquet") || ends_with(path, n, ".pq") ? QN__KIND_PARQUET
+                                                                       : QN__KIND_CSV;
 }
 
 static qn_status add_missing(qn_source *source, const qn_source_options *options, qn_error *err) {
@@ -81,7 +83,8 @@ static qn_status add_missing(qn_source *source, const qn_source_options *options
 }
 
 qn_status qn__source_need_db(qn_source *source, const qn_job *job, qn_error *err) {
-    return source->db.connection ? QN_OK : qn__db_open(source->temp_folder, job, false, &source->db, err);
+    return source->db.connection ? QN_OK
+                                 : qn__db_open(source->temp_folder, job, false, &source->db, err);
 }
 
 static int compare_files(const void *a, const void *b) {
@@ -94,7 +97,8 @@ static qn_status expand_glob(qn_source *source, const char *path, qn_error *err)
     qn_status status = code == GLOB_NOSPACE ? qn_error_memory(err) : QN_OK;
     for (size_t i = 0; status == QN_OK && code == 0 && i < found.gl_pathc; i++)
         if (!qn_folder_exists(found.gl_pathv[i]))
-            status = qn__names_add(&source->files, found.gl_pathv[i], strlen(found.gl_pathv[i]), err);
+            status =
+                qn__names_add(&source->files, found.gl_pathv[i], strlen(found.gl_pathv[i]), err);
     globfree(&found);
     if (source->files.n)
         qsort(source->files.items, source->files.n, sizeof *source->files.items, compare_files);
@@ -102,7 +106,8 @@ static qn_status expand_glob(qn_source *source, const char *path, qn_error *err)
 }
 
 /* Folders of any depth ("**") are what glob(3) does not know. */
-static qn_status expand_deep_glob(qn_source *source, const char *path, const qn_job *job, qn_error *err) {
+static qn_status expand_deep_glob(qn_source *source, const char *path, const qn_job *job,
+                                  qn_error *err) {
     qn_cleanup(qn_buf_done) qn_buf sql = {0};
     qn_buf_put_text(&sql, "SELECT file FROM glob(");
     qn__sql_text(&sql, path);
@@ -128,14 +133,15 @@ static qn_status find_files(qn_source *source, const qn_source_options *options,
     QN_FAIL_IF(!options->path || !*options->path, err, QN_ERR_CONFIG, "data.source is empty");
     QN_FAIL_IF(strstr(options->path, "://"), err, QN_ERR_UNSUPPORTED,
                "'%s' is not a file; download it first", options->path);
-    qn_cleanup(qn_freep) char *path = qn_path_join(options->folder ? options->folder : ".", options->path);
+    qn_cleanup(qn_freep) char *path =
+        qn_path_join(options->folder ? options->folder : ".", options->path);
     if (!path || !(source->label = qn_strdup(options->path)))
         return qn_error_memory(err);
     struct stat st;
     if (stat(path, &st) == 0) {
         QN_FAIL_IF(S_ISDIR(st.st_mode), err, QN_ERR_DATA,
-                   "'%s' is a folder; name a file in it or a pattern such as '%s/*.csv'", options->path,
-                   options->path);
+                   "'%s' is a folder; name a file in it or a pattern such as '%s/*.csv'",
+                   options->path, options->path);
         if (access(path, R_OK) != 0)
             return qn_error_errno(err, "read", path);
         QN_FAIL_IF(S_ISREG(st.st_mode) && st.st_size == 0, err, QN_ERR_DATA, "%s is empty",
@@ -144,7 +150,8 @@ static qn_status find_files(qn_source *source, const qn_source_options *options,
     }
     const bool is_pattern = strpbrk(path, "*?[") != NULL;
     QN_FAIL_IF(!is_pattern, err, QN_ERR_NOT_FOUND, "there is no file '%s'", path);
-    QN_TRY(strstr(path, "**") ? expand_deep_glob(source, path, job, err) : expand_glob(source, path, err));
+    QN_TRY(strstr(path, "**") ? expand_deep_glob(source, path, job, err)
+                              : expand_glob(source, path, err));
     QN_FAIL_IF(!source->files.n, err, QN_ERR_NOT_FOUND, "no file matches '%s'", path);
     return QN_OK;
 }
@@ -171,11 +178,12 @@ static qn_status run_made(qn_source *source, const char *before, qn_buf *call, c
     return qn__db_run(&source->db, sql, job, err);
 }
 
-/* The user's SQL is first prepared in a second, sealed DuckDB that has an empty `source` of the same
- * columns: whatever reaches for a file, an extension or a setting is refused there, as is everything
- * but one SELECT. Table functions open their files when they are bound, so nothing slips through to
- * the run. */
-static qn_status check_query(qn_source *source, const char *query, const qn_job *job, qn_error *err) {
+/* The user's SQL is first prepared in a second, sealed DuckDB that has an empty `source` of the
+ * same columns: whatever reaches for a file, an extension or a setting is refused there, as is
+ * everything but one SELECT. Table functions open their files when they are bound, so nothing slips
+ * through to the run. */
+static qn_status check_query(qn_source *source, const char *query, const qn_job *job,
+                             qn_error *err) {
     qn_cleanup(qn__db_done) qn__db sealed = {0};
     qn_cleanup(qn__names_done) qn__names names = {0};
     qn_cleanup(qn__names_done) qn__names types = {0};
@@ -199,10 +207,12 @@ static qn_status check_query(qn_source *source, const char *query, const qn_job 
         status = qn_error_set(err, QN_ERR_CONFIG, "data.query: %s",
                               api->duckdb_extract_statements_error(statements));
     else if (n > 1)
-        status = qn_error_set(err, QN_ERR_CONFIG, "data.query must be one SELECT, not %d statements", (int)n);
+        status = qn_error_set(err, QN_ERR_CONFIG,
+                              "data.query must be one SELECT, not %d statements", (int)n);
     else if (api->duckdb_prepare_extracted_statement(sealed.connection, statements, 0, &prepared) !=
              DuckDBSuccess)
-        status = qn_error_set(err, QN_ERR_CONFIG, "data.query: %s", api->duckdb_prepare_error(prepared));
+        status =
+            qn_error_set(err, QN_ERR_CONFIG, "data.query: %s", api->duckdb_prepare_error(prepared));
     else if (api->duckdb_prepared_statement_type(prepared) != DUCKDB_STATEMENT_TYPE_SELECT)
         status = qn_error_set(err, QN_ERR_CONFIG, "data.query must be a SELECT");
     api->duckdb_destroy_prepare(&prepared);
@@ -253,8 +263,8 @@ static void sum_sizes(qn_source *source) {
 }
 
 /* The folder where DuckDB spills is made only when it does. */
-static qn_status make_source(const qn_source_options *options, const qn_job *job, qn_source **ret_source,
-                             qn_error *err) {
+static qn_status make_source(const qn_source_options *options, const qn_job *job,
+                             qn_source **ret_source, qn_error *err) {
     qn_cleanup(qn_source_free) qn_source *source = qn_new(qn_source);
     if (!source)
         return qn_error_memory(err);
@@ -281,11 +291,11 @@ static qn_status load_by_duckdb(qn_source *source, const qn_job *job, qn_error *
     qn_cleanup(qn_buf_done) qn_buf call = {0};
     QN_TRY(qn__source_need_db(source, job, err));
     put_reader_call(source, &call);
-    const qn_status status = run_made(source,
-                                      source->kind == QN__KIND_JSON
-                                          ? "CREATE TABLE source AS SELECT * FROM "
-                                          : "CREATE VIEW source AS SELECT * FROM ",
-                                      &call, job, err);
+    const qn_status status =
+        run_made(source,
+                 source->kind == QN__KIND_JSON ? "CREATE TABLE source AS SELECT * FROM "
+                                               : "CREATE VIEW source AS SELECT * FROM ",
+                 &call, job, err);
     return status == QN_OK ? QN_OK : qn__source_explain(source, status, err);
 }
 
@@ -324,8 +334,8 @@ static qn_status check_rows(qn_source *source, const qn_job *job, qn_error *err)
     return QN_OK;
 }
 
-qn_status qn_source_open(const qn_source_options *options, const qn_job *job, qn_source **ret_source,
-                         qn_error *err) {
+qn_status qn_source_open(const qn_source_options *options, const qn_job *job,
+                         qn_source **ret_source, qn_error *err) {
     qn_cleanup(qn_source_free) qn_source *source = NULL;
     qn_cleanup(qn__stated_done) qn__stated stated = {0};
     QN_TRY(qn__stated_init(&stated, options->types, options->n_types, err));
@@ -338,7 +348,8 @@ qn_status qn_source_open(const qn_source_options *options, const qn_job *job, qn
 }
 
 /* Which columns of the source, and in which order: the wanted ones first. */
-static qn_status find_order(const qn_source *source, const qn_schema *wanted, int32_t *order, qn_error *err) {
+static qn_status find_order(const qn_source *source, const qn_schema *wanted, int32_t *order,
+                            qn_error *err) {
     qn_cleanup(qn__index_done) qn__index index = {0};
     qn_cleanup(qn_buf_done) qn_buf absent = {0};
     const int32_t n = source->schema.n_columns;
@@ -358,8 +369,8 @@ static qn_status find_order(const qn_source *source, const qn_schema *wanted, in
         order[n_order++] = j;
     }
     QN_TRY(qn_buf_status(&absent, err));
-    QN_FAIL_IF(absent.len, err, QN_ERR_DATA, "%s lacks columns that the model needs: %s", source->label,
-               absent.data);
+    QN_FAIL_IF(absent.len, err, QN_ERR_DATA, "%s lacks columns that the model needs: %s",
+               source->label, absent.data);
     for (int32_t j = 0; j < n; j++)
         if (!taken[j])
             order[n_order++] = j;
@@ -410,8 +421,8 @@ static qn_status reorder(qn_source *source, const qn_schema *wanted, qn_error *e
     return QN_OK;
 }
 
-qn_status qn_source_open_as(const qn_source_options *options, const qn_schema *schema, const qn_job *job,
-                            qn_source **ret_source, qn_error *err) {
+qn_status qn_source_open_as(const qn_source_options *options, const qn_schema *schema,
+                            const qn_job *job, qn_source **ret_source, qn_error *err) {
     qn_cleanup(qn_source_free) qn_source *source = NULL;
     const size_t n = (size_t)schema->n_columns + options->n_types;
     qn_cleanup(qn_freep) qn_source_column_type *types = qn_new_array(qn_source_column_type, n);
@@ -438,8 +449,8 @@ static void growing_done_all(qn__growing *columns, int32_t n) {
         qn__growing_done(&columns[j]);
 }
 
-static qn_status fill_rows(qn_source *source, int64_t max_rows, const qn_job *job, qn__growing *columns,
-                           qn_error *err) {
+static qn_status fill_rows(qn_source *source, int64_t max_rows, const qn_job *job,
+                           qn__growing *columns, qn_error *err) {
     int64_t n = 0;
     while (n < max_rows) {
         qn__rows *rows = &source->rows;
@@ -461,8 +472,8 @@ static qn_status fill_rows(qn_source *source, int64_t max_rows, const qn_job *jo
     return QN_OK;
 }
 
-static qn_status next_by_duckdb(qn_source *source, int64_t max_rows, const qn_job *job, qn_frame **ret_frame,
-                                qn_error *err) {
+static qn_status next_by_duckdb(qn_source *source, int64_t max_rows, const qn_job *job,
+                                qn_frame **ret_frame, qn_error *err) {
     const int32_t n = source->schema.n_columns;
     if (!source->is_running) {
         const qn_status status =
@@ -478,7 +489,8 @@ static qn_status next_by_duckdb(qn_source *source, int64_t max_rows, const qn_jo
     for (int32_t j = 0; j < n && status == QN_OK; j++)
         status = qn__growing_init(&columns[j], source->schema.columns[j].name,
                                   source->schema.columns[j].type, err);
-    if (status == QN_OK && (status = fill_rows(source, max_rows, job, columns, err)) == QN_ERR_DATA) {
+    if (status == QN_OK &&
+        (status = fill_rows(source, max_rows, job, columns, err)) == QN_ERR_DATA) {
         qn__rows_done(&source->rows);
         source->is_done = true;
         status = qn__source_explain(source, status, err);
@@ -490,7 +502,8 @@ static qn_status next_by_duckdb(qn_source *source, int64_t max_rows, const qn_jo
 }
 
 /* Rows kept in memory are handed over whole, or copied piece by piece. */
-static qn_status next_of_cached(qn_source *source, int64_t max_rows, qn_frame **ret_frame, qn_error *err) {
+static qn_status next_of_cached(qn_source *source, int64_t max_rows, qn_frame **ret_frame,
+                                qn_error *err) {
     int64_t n = source->cached->n_rows - source->at_cached;
     if (n > max_rows)
         n = max_rows;
@@ -506,19 +519,20 @@ static qn_status next_of_cached(qn_source *source, int64_t max_rows, qn_frame **
 }
 
 /* A wide table comes in lower pieces, so that memory stays bounded. */
-static qn_status next_of_csv(qn_source *source, int64_t max_rows, const qn_job *job, qn_frame **ret_frame,
-                             qn_error *err) {
+static qn_status next_of_csv(qn_source *source, int64_t max_rows, const qn_job *job,
+                             qn_frame **ret_frame, qn_error *err) {
     enum { MOST_PIECE_CELLS = 1 << 23, LEAST_PIECE_ROWS = 64 };
     int64_t most = MOST_PIECE_CELLS / (source->schema.n_columns + 1);
     if (most < LEAST_PIECE_ROWS)
         most = LEAST_PIECE_ROWS;
     if (!source->cursor)
         QN_TRY(qn__csv_cursor_new(source, NULL, source->schema.n_columns, &source->cursor, err));
-    return qn__csv_cursor_next(source->cursor, max_rows < most ? max_rows : most, job, ret_frame, err);
+    return qn__csv_cursor_next(source->cursor, max_rows < most ? max_rows : most, job, ret_frame,
+                               err);
 }
 
-qn_status qn_source_next(qn_source *source, int64_t max_rows, const qn_job *job, qn_frame **ret_frame,
-                         qn_error *err) {
+qn_status qn_source_next(qn_source *source, int64_t max_rows, const qn_job *job,
+                         qn_frame **ret_frame, qn_error *err) {
     QN_FAIL_IF(max_rows < 1, err, QN_ERR_USAGE, "at least one row must be asked for");
     qn_cleanup(qn_frame_free) qn_frame *frame = NULL;
     note_job(source, job);

@@ -42,7 +42,8 @@ static qn_status open_it(const qn_source_options *options, qn_source **ret_sourc
 static void describe(qn_source *source, qn_buf *out) {
     const qn_schema *schema = qn_source_schema(source);
     for (int32_t j = 0; j < schema->n_columns; j++)
-        qn_buf_printf(out, "%s:%s ", schema->columns[j].name, qn_type_name(schema->columns[j].type));
+        qn_buf_printf(out, "%s:%s ", schema->columns[j].name,
+                      qn_type_name(schema->columns[j].type));
     for (;;) {
         qn_cleanup(qn_frame_free) qn_frame *frame = NULL;
         qn_error err = {0};
@@ -78,7 +79,10 @@ static void dialects(void **state) {
     check_reads("comma.csv", "a,b\n1,x\n2,y\n", NULL, plain);
     check_reads("crlf.csv", "a,b\r\n1,x\r\n2,y\r\n", NULL, plain);
     check_reads("no_end.csv", "a,b\n1,x\n2,y", NULL, plain);
-    check_reads("bom.csv", "\xef\xbb\xbf" "a,b\n1,x\n2,y\n", NULL, plain);
+    check_reads("bom.csv",
+                "\xef\xbb\xbf"
+                "a,b\n1,x\n2,y\n",
+                NULL, plain);
     check_reads("semi.csv", "a;b\n1;x\n2;y\n", NULL, plain);
     check_reads("pipe.txt", "a|b\n1|x\n2|y\n", NULL, plain);
     check_reads("tab.tsv", "a\tb\n1\tx\n2\ty\n", NULL, plain);
@@ -86,10 +90,12 @@ static void dialects(void **state) {
     check_reads("bare.csv", "1,x\n2,y\n", NULL, "column0:integer column1:category / 1 x / 2 y ");
     check_reads("quoted.csv", "\"a\",\"b, c\"\n1,\"x, \"\"q\"\"\"\n2,\"two\nlines\"\n", NULL,
                 "a:integer b, c:category / 1 x, \"q\" / 2 two\nlines ");
-    check_reads("spaced.csv", "a, b\n1, x\n ?, ?\n2, y\n", NULL, "a:integer b:category / 1 x /   / 2 y ");
+    check_reads("spaced.csv", "a, b\n1, x\n ?, ?\n2, y\n", NULL,
+                "a:integer b:category / 1 x /   / 2 y ");
     check_reads("one.csv", "a\n1\n2\n", NULL, "a:integer / 1 / 2 ");
     check_reads("lines.jsonl", "{\"a\": 1, \"b\": \"x\"}\n{\"a\": 2, \"b\": \"y\"}\n", NULL, plain);
-    check_reads("query.csv", "a,b\n1,x\n2,y\n3,z\n", "SELECT * FROM source WHERE a < 3 ORDER BY a;", plain);
+    check_reads("query.csv", "a,b\n1,x\n2,y\n3,z\n", "SELECT * FROM source WHERE a < 3 ORDER BY a;",
+                plain);
 }
 
 static void types_are_those_of_all_rows(void **state) {
@@ -108,17 +114,20 @@ static void types_are_those_of_all_rows(void **state) {
     qn_buf_put_text(&late, "0.5\n");
     put_file("late.csv", qn_buf_text(&late));
     qn_cleanup(qn_source_free) qn_source *source = NULL;
-    assert_int_equal(open_it(&(qn_source_options){.path = "late.csv", .header = -1}, &source, NULL), QN_OK);
+    assert_int_equal(open_it(&(qn_source_options){.path = "late.csv", .header = -1}, &source, NULL),
+                     QN_OK);
     assert_int_equal(qn_source_schema(source)->columns[0].type, QN_TYPE_F64);
 }
 
 static void refusals_say_where(void **state) {
-    check_reads("ragged.csv", "a,b,c\n1,x,2\n1,2\n", NULL,
-                "ragged.csv row 2: 2 fields where the header has 3; check for a missing or extra ',', or "
-                "for text that needs quotes");
-    check_reads("double.csv", "a,b,a\n1,x,2\n", NULL,
-                "double.csv: the header names 'a' more than once (upper and lower case count as equal); "
-                "rename the columns, or set data.header to false when the first line is data");
+    check_reads(
+        "ragged.csv", "a,b,c\n1,x,2\n1,2\n", NULL,
+        "ragged.csv row 2: 2 fields where the header has 3; check for a missing or extra ',', or "
+        "for text that needs quotes");
+    check_reads(
+        "double.csv", "a,b,a\n1,x,2\n", NULL,
+        "double.csv: the header names 'a' more than once (upper and lower case count as equal); "
+        "rename the columns, or set data.header to false when the first line is data");
     check_reads("empty.csv", "", NULL, "empty.csv is empty");
     check_reads("blank.csv", "\n\n", NULL, "blank.csv is empty");
     check_reads("header.csv", "a,b\n", NULL, "header.csv has no rows");
@@ -131,13 +140,16 @@ static void refusals_say_where(void **state) {
     for (int i = 0; i < 50; i++)
         qn_buf_printf(&text, "%d,%d\n", i, i);
     qn_buf_put_text(&text, "abc,1\n");
-    check_reads("word.csv", qn_buf_text(&text), NULL,
-                "word.csv row 51, column a: 'abc' is not a number; list it under data.missing, or declare "
-                "the column's type under data.types");
+    check_reads(
+        "word.csv", qn_buf_text(&text), NULL,
+        "word.csv row 51, column a: 'abc' is not a number; list it under data.missing, or declare "
+        "the column's type under data.types");
     qn_source *source = NULL;
     qn_error err = {0};
-    assert_int_equal(open_it(&(qn_source_options){.path = "none.csv"}, &source, &err), QN_ERR_NOT_FOUND);
-    assert_int_equal(open_it(&(qn_source_options){.path = "none*.csv"}, &source, &err), QN_ERR_NOT_FOUND);
+    assert_int_equal(open_it(&(qn_source_options){.path = "none.csv"}, &source, &err),
+                     QN_ERR_NOT_FOUND);
+    assert_int_equal(open_it(&(qn_source_options){.path = "none*.csv"}, &source, &err),
+                     QN_ERR_NOT_FOUND);
     assert_int_equal(open_it(&(qn_source_options){.path = "."}, &source, &err), QN_ERR_DATA);
     assert_non_null(strstr(err.message, "is a folder"));
 }
@@ -149,15 +161,20 @@ static void huge_field_names_the_limit(void **state) {
     memset(text + 6, 'x', n);
     text[n + 6] = '\n';
     check_reads("huge.csv", text, NULL,
-                "huge.csv row 1: it is longer than the limit of 16 MiB for one row (or a quote does not end)");
+                "huge.csv row 1: it is longer than the limit of 16 MiB for one row (or a quote "
+                "does not end)");
 }
 
 static void stated_types_and_missing(void **state) {
     put_file("stated.csv", "a,b\n1,-999\n2,5\n");
     const qn_source_column_type types[] = {{"a", QN_TYPE_CATEGORY}, {"b", QN_TYPE_F64}};
     const char *const missing[] = {"-999"};
-    const qn_source_options options = {.path = "stated.csv", .header = 1, .types = types, .n_types = 2,
-                                       .missing = missing, .n_missing = 1};
+    const qn_source_options options = {.path = "stated.csv",
+                                       .header = 1,
+                                       .types = types,
+                                       .n_types = 2,
+                                       .missing = missing,
+                                       .n_missing = 1};
     qn_cleanup(qn_source_free) qn_source *source = NULL;
     qn_cleanup(qn_buf_done) qn_buf out = {0};
     qn_error err = {0};
@@ -166,18 +183,26 @@ static void stated_types_and_missing(void **state) {
     assert_string_equal(qn_buf_text(&out), "a:category b:number / 1  / 2 5 ");
     const qn_source_column_type wrong[] = {{"zz", QN_TYPE_F64}};
     qn_source *none = NULL;
-    assert_int_equal(open_it(&(qn_source_options){.path = "stated.csv", .types = wrong, .n_types = 1}, &none,
-                             &err),
-                     QN_ERR_CONFIG);
+    assert_int_equal(
+        open_it(&(qn_source_options){.path = "stated.csv", .types = wrong, .n_types = 1}, &none,
+                &err),
+        QN_ERR_CONFIG);
 }
 
 static void query_cannot_reach_out(void **state) {
     static const char *const refused[] = {
-        "SELECT * FROM read_csv('/etc/passwd')", "SELECT * FROM '/etc/passwd.csv'",
-        "SELECT * FROM read_text('/etc/passwd')", "SELECT * FROM glob('/etc/*')",
-        "COPY source TO '/tmp/quern-stolen.csv'", "DROP TABLE source", "SELECT 1; SELECT 2",
-        "ATTACH '/tmp/quern-stolen.db'",          "SET threads = 9",   "INSTALL httpfs",
-        "SELECT nothing FROM source",             "",
+        "SELECT * FROM read_csv('/etc/passwd')",
+        "SELECT * FROM '/etc/passwd.csv'",
+        "SELECT * FROM read_text('/etc/passwd')",
+        "SELECT * FROM glob('/etc/*')",
+        "COPY source TO '/tmp/quern-stolen.csv'",
+        "DROP TABLE source",
+        "SELECT 1; SELECT 2",
+        "ATTACH '/tmp/quern-stolen.db'",
+        "SET threads = 9",
+        "INSTALL httpfs",
+        "SELECT nothing FROM source",
+        "",
     };
     put_file("q.csv", "a,b\n1,x\n2,y\n");
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
@@ -240,7 +265,8 @@ static const char all_types[] = "b,i,f,c,t\ntrue,1,0.5,red,2020-01-01 10:00:00\n
 
 static void snapshot_keeps_types_and_bytes(void **state) {
     put_file("snap.csv", all_types);
-    char first[QN_DIGEST_TEXT] = "", digest[QN_DIGEST_TEXT], content[QN_DIGEST_TEXT], back[QN_DIGEST_TEXT];
+    char first[QN_DIGEST_TEXT] = "", digest[QN_DIGEST_TEXT], content[QN_DIGEST_TEXT],
+         back[QN_DIGEST_TEXT];
     for (int n_threads = 1; n_threads <= 2; n_threads++) {
         qn_cleanup(qn_source_free) qn_source *source = NULL;
         qn_cleanup(qn_frame_free) qn_frame *frame = NULL, *read = NULL, *some = NULL;
@@ -264,8 +290,10 @@ static void snapshot_keeps_types_and_bytes(void **state) {
         assert_int_equal(qn_snapshot_read(path, (int64_t[]){0, 2}, 2, &job, &some, &err), QN_OK);
         assert_int_equal(some->columns[1].i64[1], -3);
         qn_frame_free(&some);
-        assert_int_equal(qn_snapshot_read(path, (int64_t[]){3}, 1, &job, &some, &err), QN_ERR_USAGE);
-        assert_int_equal(qn_snapshot_read(path, (int64_t[]){1, 1}, 2, &job, &some, &err), QN_ERR_USAGE);
+        assert_int_equal(qn_snapshot_read(path, (int64_t[]){3}, 1, &job, &some, &err),
+                         QN_ERR_USAGE);
+        assert_int_equal(qn_snapshot_read(path, (int64_t[]){1, 1}, 2, &job, &some, &err),
+                         QN_ERR_USAGE);
     }
     put_file("not.parquet", "PAR1 this is not parquet");
     qn_cleanup(qn_freep) char *damaged = qn_path_join(folder, "not.parquet");
@@ -280,8 +308,8 @@ static const char finite_types[] = "b,i,f,c,t\ntrue,1,0.5,red,2020-01-01 10:00:0
                                    "false,-3,1e-300,\"a,\"\"b\",1969-12-31 23:59:59\n";
 
 static void every_sink_reads_back_equal(void **state) {
-    static const char *const names[] = {"o.csv", "o.tsv", "o.parquet", "o.csv.gz", "o.csv.zst", "o.jsonl",
-                                        "o.jsonl.gz"};
+    static const char *const names[] = {"o.csv",     "o.tsv",   "o.parquet", "o.csv.gz",
+                                        "o.csv.zst", "o.jsonl", "o.jsonl.gz"};
     qn_cleanup(qn_frame_free) qn_frame *frame = NULL;
     char wanted[QN_DIGEST_TEXT], found[QN_DIGEST_TEXT];
     put_file("in.csv", finite_types);
@@ -323,17 +351,20 @@ static void globs_are_read_in_order(void **state) {
     qn_cleanup(qn_source_free) qn_source *source = NULL;
     qn_cleanup(qn_buf_done) qn_buf out = {0};
     qn_error err = {0};
-    assert_int_equal(open_it(&(qn_source_options){.path = "part-*.csv", .header = -1}, &source, &err), QN_OK);
+    assert_int_equal(
+        open_it(&(qn_source_options){.path = "part-*.csv", .header = -1}, &source, &err), QN_OK);
     describe(source, &out);
     assert_string_equal(qn_buf_text(&out), "a:integer b:category / 1 x / 2 y / 3 z ");
     qn_source_free(&source);
     put_file("part-2.csv", "a,b\n3,z\n4\n");
-    assert_int_equal(open_it(&(qn_source_options){.path = "part-*.csv", .header = -1}, &source, &err),
-                     QN_ERR_DATA);
+    assert_int_equal(
+        open_it(&(qn_source_options){.path = "part-*.csv", .header = -1}, &source, &err),
+        QN_ERR_DATA);
     assert_non_null(strstr(err.message, "part-2.csv row 2: 1 fields where the header has 2"));
     put_file("part-2.csv", "a,c\n3,z\n");
-    assert_int_equal(open_it(&(qn_source_options){.path = "part-*.csv", .header = -1}, &source, &err),
-                     QN_ERR_DATA);
+    assert_int_equal(
+        open_it(&(qn_source_options){.path = "part-*.csv", .header = -1}, &source, &err),
+        QN_ERR_DATA);
     assert_non_null(strstr(err.message, "its columns differ"));
 }
 
@@ -355,7 +386,9 @@ static void blocks_join_seamlessly(void **state) {
         int64_t n = 0;
         for (;;) {
             qn_cleanup(qn_frame_free) qn_frame *frame = NULL;
-            assert_int_equal(qn_source_next(source, n_threads == 1 ? INT64_MAX : 7777, &job, &frame, &err), QN_OK);
+            assert_int_equal(
+                qn_source_next(source, n_threads == 1 ? INT64_MAX : 7777, &job, &frame, &err),
+                QN_OK);
             if (!frame)
                 break;
             for (int64_t i = 0; i < frame->n_rows; i++, n++) {
@@ -385,7 +418,8 @@ static void columns_may_change_their_mind(void **state) {
     put_file("mind.csv", qn_buf_text(&text));
     qn_cleanup(qn_source_free) qn_source *source = NULL;
     qn_cleanup(qn_frame_free) qn_frame *frame = NULL;
-    assert_int_equal(open_it(&(qn_source_options){.path = "mind.csv", .header = -1}, &source, NULL), QN_OK);
+    assert_int_equal(open_it(&(qn_source_options){.path = "mind.csv", .header = -1}, &source, NULL),
+                     QN_OK);
     assert_int_equal(qn_source_next(source, INT64_MAX, NULL, &frame, NULL), QN_OK);
     size_t n = 0;
     assert_int_equal(frame->columns[0].type, QN_TYPE_CATEGORY);
@@ -397,7 +431,8 @@ static void columns_may_change_their_mind(void **state) {
     const qn_source_options options = {.path = "mind.csv", .folder = folder, .header = -1};
     qn_source_free(&source);
     qn_frame_free(&frame);
-    assert_int_equal(qn_source_open_as(&options, &(qn_schema){1, columns}, NULL, &source, NULL), QN_OK);
+    assert_int_equal(qn_source_open_as(&options, &(qn_schema){1, columns}, NULL, &source, NULL),
+                     QN_OK);
     assert_int_equal(qn_source_next(source, 10, NULL, &frame, NULL), QN_OK);
     assert_true(frame->columns[0].i64[0] == INT64_C(9007199254740993));
 }
@@ -407,11 +442,13 @@ static void wide_tables_are_read(void **state) {
     qn_cleanup(qn_buf_done) qn_buf text = {0};
     for (int i = -1; i < ROWS; i++)
         for (int j = 0; j < COLUMNS; j++)
-            qn_buf_printf(&text, i < 0 ? "c%d%c" : "%d%c", i < 0 ? j : i * j, j < COLUMNS - 1 ? ',' : '\n');
+            qn_buf_printf(&text, i < 0 ? "c%d%c" : "%d%c", i < 0 ? j : i * j,
+                          j < COLUMNS - 1 ? ',' : '\n');
     put_file("wide.csv", qn_buf_text(&text));
     qn_cleanup(qn_frame_free) qn_frame *frame = NULL;
     qn_cleanup(qn_source_free) qn_source *source = NULL;
-    assert_int_equal(open_it(&(qn_source_options){.path = "wide.csv", .header = -1}, &source, NULL), QN_OK);
+    assert_int_equal(open_it(&(qn_source_options){.path = "wide.csv", .header = -1}, &source, NULL),
+                     QN_OK);
     assert_int_equal(qn_source_next(source, INT64_MAX, NULL, &frame, NULL), QN_OK);
     assert_int_equal(frame->n_columns, COLUMNS);
     assert_int_equal(frame->n_rows, ROWS);
@@ -422,8 +459,9 @@ static void broken_json_names_its_line(void **state) {
     qn_source *source = NULL;
     qn_error err = {0};
     put_file("broken.jsonl", "{\"a\": 1}\n{\"a\": 2}\n{\"a\": }\n");
-    assert_int_equal(open_it(&(qn_source_options){.path = "broken.jsonl", .header = -1}, &source, &err),
-                     QN_ERR_DATA);
+    assert_int_equal(
+        open_it(&(qn_source_options){.path = "broken.jsonl", .header = -1}, &source, &err),
+        QN_ERR_DATA);
     assert_int_equal(err.row, 3);
 }
 
@@ -453,8 +491,10 @@ static void cancelling_stops_the_import(void **state) {
     }
     qn_cleanup(qn_freep) char *path = NULL;
     int64_t n_rows = 0;
-    assert_int_equal(open_it(&(qn_source_options){.path = "stop.csv", .header = -1}, &source, &err), QN_OK);
-    assert_int_equal(qn_source_snapshot(source, folder, &job, &path, &n_rows, &err), QN_ERR_CANCELLED);
+    assert_int_equal(open_it(&(qn_source_options){.path = "stop.csv", .header = -1}, &source, &err),
+                     QN_OK);
+    assert_int_equal(qn_source_snapshot(source, folder, &job, &path, &n_rows, &err),
+                     QN_ERR_CANCELLED);
     qn_source_free(&source);
     qn_cleanup(qn_freep) char *after = list_of_folder();
     assert_string_equal(before, after);
@@ -462,8 +502,8 @@ static void cancelling_stops_the_import(void **state) {
 
 static void full_disk_is_told(void **state) {
     qn_cleanup(qn_freep) char *disk = qn_path_join(folder, "disk");
-    qn_cleanup(qn_freep) char *mount = qn_format("mkdir '%s' && mount -t tmpfs -o size=64k quern '%s' 2>/dev/null",
-                                                 disk, disk);
+    qn_cleanup(qn_freep) char *mount =
+        qn_format("mkdir '%s' && mount -t tmpfs -o size=64k quern '%s' 2>/dev/null", disk, disk);
     qn_cleanup(qn_freep) char *unmount = qn_format("umount '%s'", disk);
     if (geteuid() != 0 || system(mount) != 0)
         skip(); /* only root mounts */
