@@ -235,7 +235,8 @@ static void shrink(qn__gbdt *m) {
         m->value = p;
     if ((p = qn_realloc(m->count, n, sizeof *m->count)))
         m->count = p;
-    if ((p = qn_realloc(m->words, (size_t)m->n_words, sizeof *m->words)))
+    /* Prediction reads a word even where sets have none. */
+    if ((p = qn_realloc(m->words, (size_t)m->n_words + 1, sizeof *m->words)))
         m->words = p;
 }
 

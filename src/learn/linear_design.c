@@ -4,8 +4,9 @@
 #include "base/mem.h"
 #include "learn/linear_int.h"
 
-/* Fewer numbers than this are faster on one thread than waking the others. */
-enum { WORTH_THREADS = 1 << 18 };
+/* A pass over fewer numbers stays on one thread: passes are many, and at the end of each every thread
+ * waits for the last, which on a busy machine has yet to get a processor. */
+enum { WORTH_THREADS = 1 << 22 };
 
 /* Fixed blocks make every sum independent of the number of threads. */
 enum { BLOCK_ROWS = 1024, BLOCK_COLUMNS = 8 };

@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "learn/linear_newton_int.h"
 
-enum { HISTORY = 10, BLOCK_ROWS = 8192, MAX_STEPS = 40, PATIENCE = 12 };
+enum { HISTORY = 10, BLOCK_ROWS = 1 << 16, MAX_STEPS = 40, PATIENCE = 12 };
 
 static double loss_identity(double y, double s, double *ret_slope) {
     *ret_slope = s - y;
