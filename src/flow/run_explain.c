@@ -5,14 +5,80 @@
 #include "evaluate/importance.h"
 #include "flow/run_int.h"
 
+enum {
+    MAX_INPUTS = 60,      /* shuffled and explained; of a wider table those that the learner uses most */
+    MAX_SCORED = 200000,  /* rows scored by all shuffles together */
+    N_REPEATS = 3,
+};
+
+/* The run, and which of the model's inputs are looked at. */
+typedef struct explained {
+    const qn_run_state *run;
+    size_t chosen[MAX_INPUTS]; /* ascending */
+    const char *names[MAX_INPUTS];
+    size_t n;
+} explained;
+
 static qn_status score(void *user, const qn_frame *frame, double *scores, qn_error *err) {
-    const qn_run_state *run = user;
-    return qn_model_predict(run->model, frame, &run->job, scores, err);
+    const explained *e = user;
+    return qn_model_predict(e->run->model, frame, &e->run->job, scores, err);
 }
 
+/* The model explains by all its inputs; the chosen ones and the base value are kept. */
 static qn_status explain(void *user, const qn_frame *frame, double *contrib, qn_error *err) {
-    const qn_run_state *run = user;
-    return qn_model_explain(run->model, frame, &run->job, contrib, err);
+    const explained *e = user;
+    size_t n_all = (size_t)qn_model_inputs(e->run->model)->n_columns + 1;
+    size_t n_lines = (size_t)frame->n_rows * (size_t)e->run->n_outputs;
+    qn_cleanup(qn_freep) double *all = qn_new_array(double, n_lines * n_all);
+    if (!all)
+        return qn_error_memory(err);
+    QN_TRY(qn_model_explain(e->run->model, frame, &e->run->job, all, err));
+    for (size_t line = 0; line < n_lines; line++) {
+        double *to = contrib + line * (e->n + 1);
+        for (size_t i = 0; i < e->n; i++)
+            to[i] = all[line * n_all + e->chosen[i]];
+        to[e->n] = all[line * n_all + n_all - 1];
+    }
+    return QN_OK;
+}
+
+/* How much the learner itself says it uses each input: its features' importances, added up. */
+static qn_status use_of_inputs(const qn_run_state *run, double *use, qn_error *err) {
+    int32_t n_features;
+    const qn_feature *features =
+        qn_pipeline_features(qn_model_pipeline(run->model), &n_features);
+    const qn_learner *learner = qn_model_learner(run->model);
+    qn_cleanup(qn_freep) double *importance = qn_new_array(double, n_features);
+    if (!importance)
+        return qn_error_memory(err);
+    learner->family->importance(learner, importance);
+    for (int32_t f = 0; f < n_features; f++)
+        use[features[f].i_input] += importance[f];
+    return QN_OK;
+}
+
+static qn_status choose_inputs(const qn_run_state *run, explained *e, qn_error *err) {
+    const qn_schema *schema = qn_model_inputs(run->model);
+    size_t n_all = (size_t)schema->n_columns;
+    qn_cleanup(qn_freep) double *use = qn_new_array(double, n_all);
+    if (!use)
+        return qn_error_memory(err);
+    QN_TRY(use_of_inputs(run, use, err));
+    for (size_t i = 0; i < n_all; i++) {
+        size_t n_better = 0; /* ties go to the earlier column */
+        for (size_t k = 0; k < n_all && n_better < MAX_INPUTS; k++)
+            n_better += use[k] > use[i] || (use[k] == use[i] && k < i);
+        if (n_better >= MAX_INPUTS)
+            continue;
+        e->chosen[e->n] = i;
+        e->names[e->n++] = schema->columns[i].name;
+    }
+    return QN_OK;
+}
+
+static int64_t rows_to_score(const explained *e) {
+    int64_t rows = MAX_SCORED / ((int64_t)(e->n ? e->n : 1) * N_REPEATS);
+    return rows < 300 ? 300 : rows > 5000 ? 5000 : rows;
 }
 
 /* The columns with the largest permutation importance; names borrowed from the document. */
@@ -48,25 +114,20 @@ qn_status qn__run_explain(qn_run_state *run, qn_error *err) {
     const qn_config *config = run->config;
     if (!config->evaluate.importance)
         return QN_OK;
-    const qn_schema *schema = qn_model_inputs(run->model);
-    size_t n_inputs = (size_t)schema->n_columns;
-    qn_cleanup(qn_freep) const char **inputs = qn_new_array(const char *, n_inputs);
-    if (!inputs)
-        return qn_error_memory(err);
-    for (size_t i = 0; i < n_inputs; i++)
-        inputs[i] = schema->columns[i].name;
+    explained e = {.run = run};
+    QN_TRY(choose_inputs(run, &e, err));
     json_t *importance = NULL, *dependence = NULL;
     qn_importance_input input = {
         .frame = run->test.frame,
-        .inputs = inputs,
-        .n_inputs = n_inputs,
+        .inputs = e.names,
+        .n_inputs = e.n,
         .eval = qn__run_eval_input(run, &run->test, NULL),
         .metric = run->metric,
         .score = score,
         .explain = explain,
-        .user = run,
-        .n_repeats = 3,
-        .max_rows = 5000,
+        .user = &e,
+        .n_repeats = N_REPEATS,
+        .max_rows = rows_to_score(&e),
         .seed = (uint64_t)config->seed,
     };
     QN_TRY(qn_importance_make(&input, &run->job, &importance, err));
