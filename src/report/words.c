@@ -90,11 +90,18 @@ static qn__word money_with_sign(const char *currency, double x, const char *sign
     return word;
 }
 
+/* Sums that cancel leave a dust that is neither a gain nor a loss. */
+static double without_dust(double x) {
+    return fabs(x) < 5e-5 ? 0 : x;
+}
+
 qn__word qn__money(const char *currency, double x) {
+    x = without_dust(x);
     return money_with_sign(currency, x, x < 0 ? MINUS : "");
 }
 
 qn__word qn__signed_money(const char *currency, double x) {
+    x = without_dust(x);
     return money_with_sign(currency, x, x < 0 ? MINUS : "+");
 }
 
