@@ -18,7 +18,7 @@ typedef double lanes __attribute__((vector_size(32), aligned(8), may_alias));
 #if defined(__x86_64__)
 WIDE
 #endif
-double qn__linear_dot(const double *a, const double *b, int64_t n) {
+static double dot(const double *a, const double *b, int64_t n) {
     lanes s = {0}, t = {0};
     int64_t i = 0;
     for (; i + 8 <= n; i += 8) {
@@ -30,6 +30,11 @@ double qn__linear_dot(const double *a, const double *b, int64_t n) {
     for (; i < n; i++)
         sum += a[i] * b[i];
     return sum;
+}
+
+/* clang gives variants of a function that other files call a name they do not know. */
+double qn__linear_dot(const double *a, const double *b, int64_t n) {
+    return dot(a, b, n);
 }
 
 #if defined(__x86_64__)
