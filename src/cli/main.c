@@ -103,8 +103,13 @@ static qn_status run_command(qn_cli_args *args, qn_error *err) {
 static void limit_spinning(char **argv) {
     if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY"))
         return;
+    char path[4096]; /* its own name, so that `ps` shows it and not "exe" */
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (n <= 0)
+        return;
+    path[n] = '\0';
     setenv("GOMP_SPINCOUNT", "1000", 1);
-    execv("/proc/self/exe", argv); /* on failure: go on as we are */
+    execv(path, argv); /* on failure: go on as we are */
 }
 
 int main(int argc, char **argv) {
