@@ -108,7 +108,8 @@ static void limit_spinning(char **argv) {
     if (n <= 0)
         return;
     path[n] = '\0';
-    setenv("GOMP_SPINCOUNT", "1000", 1);
+    if (setenv("GOMP_SPINCOUNT", "1000", 1) != 0)
+        return;
     execv(path, argv); /* on failure: go on as we are */
 }
 
