@@ -37,8 +37,10 @@ static void must(qn_status status) {
 }
 
 static const double numbers[FUZZ_ROWS] = {0, -1.5, 1e300, -1e18, INFINITY, 3};
-static const int64_t times[FUZZ_ROWS] = {0, 1700000000123456, -62135596800000000, INT64_MAX, -1, 86400000000};
-static const char *const texts[FUZZ_ROWS] = {"", "Roma", "two words, 3 times", "K\xc3\xb6ln", "?", "no no no"};
+static const int64_t times[FUZZ_ROWS] = {0, 1700000000123456, -62135596800000000, INT64_MAX, -1,
+                                         86400000000};
+static const char *const texts[FUZZ_ROWS] = {"", "Roma", "two words, 3 times", "K\xc3\xb6ln", "?",
+                                              "no no no"};
 
 static void put_text(qn_frame_builder *builder, int32_t i_column, int64_t row, const json_t *seen) {
     const json_t *category = row % 2 ? json_array_get(seen, (size_t)row) : NULL;

@@ -38,7 +38,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         fuzz_require_told(status, &err);
         return 0;
     }
-    fuzz_require(config->task.target && config->data.source && config->project, "what must be given is there");
+    fuzz_require(config->task.target && config->data.source && config->project,
+                 "what must be given is there");
     for (size_t t = 0; t < 3; t++) {
         fuzz_require(qn_config_split_method(config, tasks[t]) != NULL, "rows are split somehow");
         status = qn_config_check_task(config, tasks[t], &err);

@@ -99,7 +99,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const char *const delimiters[] = {NULL, NULL, NULL, ",", ";", "\t", "|", "::"};
     static const char *const quotes[] = {NULL, NULL, "\"", "'"};
     static const char *const missing[] = {"-999", "x", " y "};
-    static const qn_source_column_type types[] = {{"a", QN_TYPE_F64}, {"b", QN_TYPE_TIME}, {"c", QN_TYPE_BOOL}};
+    static const qn_source_column_type types[] = {
+        {"a", QN_TYPE_F64}, {"b", QN_TYPE_TIME}, {"c", QN_TYPE_BOOL}};
     unsigned bits = (unsigned)fuzz_take(&data, &size, 2);
     qn_source_options options = {.path = "table." ENDING, .folder = folder};
     options.header = (int)(bits % 4) - 1 > 1 ? -1 : (int)(bits % 4) - 1;

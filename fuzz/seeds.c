@@ -11,9 +11,11 @@
 #include "model/model_int.h"
 
 static const char *const features[] = {
-    "[{\"columns\": [\"number\"], \"transforms\": [{\"impute\": \"median\", \"indicator\": true}, \"standard\"]}]",
+    "[{\"columns\": [\"number\"], \"transforms\": [{\"impute\": \"median\", "
+    "\"indicator\": true}, \"standard\"]}]",
     "[{\"columns\": [\"number\"], \"transforms\": [{\"impute\": \"mean\"}, \"minmax\"]}]",
-    "[{\"columns\": [\"number\"], \"transforms\": [\"robust\"]}, {\"columns\": [\"number\"], \"transforms\": [\"log\"]}]",
+    "[{\"columns\": [\"number\"], \"transforms\": [\"robust\"]}, "
+    "{\"columns\": [\"number\"], \"transforms\": [\"log\"]}]",
     "[{\"columns\": [\"number\"], \"transforms\": [\"power\"]}]",
     "[{\"columns\": [\"number\"], \"transforms\": [\"quantile\"]}]",
     "[{\"columns\": [\"number\"], \"transforms\": [\"discretise\", \"one_hot\"]}]",

@@ -150,7 +150,8 @@ static qn_status split_attempt(const scene *s, qn_buf *out, qn_error *err) {
 
 static qn_status pipeline_attempt(const scene *s, qn_buf *out, qn_error *err) {
     static const char steps[] =
-        "[{\"columns\": [\"number\"], \"transforms\": [{\"impute\": \"median\", \"indicator\": true}, \"standard\"]},"
+        "[{\"columns\": [\"number\"], \"transforms\": [{\"impute\": \"median\", "
+        "\"indicator\": true}, \"standard\"]},"
         "{\"columns\": [\"city\"], \"transforms\": [\"target\"]},"
         "{\"columns\": [\"city\", \"flag\"], \"transforms\": [\"cross\", {\"one_hot\": {\"min_count\": 2}}]},"
         "{\"columns\": [\"when\"], \"transforms\": [\"date\"]}]";
@@ -231,7 +232,8 @@ static qn_status curves_attempt(const scene *s, qn_buf *out, qn_error *err) {
     qn_interval difference;
     QN_TRY(qn_evaluate_metrics(&in, 3, 1, NULL, &shown, err));
     QN_TRY(tell(json_incref(shown), out, err));
-    QN_TRY(qn_evaluate_difference(qn_metric_default(QN_TASK_BINARY), &in, &in, 3, 1, NULL, &difference, err));
+    const qn_metric *metric = qn_metric_default(QN_TASK_BINARY);
+    QN_TRY(qn_evaluate_difference(metric, &in, &in, 3, 1, NULL, &difference, err));
     QN_TRY(qn_curves_make(&in, &s->target, 1, &curves, err));
     QN_TRY(tell(json_incref(curves), out, err));
     QN_TRY(qn_confusion_make(&in, &s->target, &matrix, err));
@@ -239,7 +241,8 @@ static qn_status curves_attempt(const scene *s, qn_buf *out, qn_error *err) {
 }
 
 static qn_status value_attempt(const scene *s, qn_buf *out, qn_error *err) {
-    static const char text[] = "{\"currency\": \"EUR\", \"true_positive\": \"count - 1\", \"false_positive\": -2}";
+    static const char text[] = "{\"currency\": \"EUR\", "
+                               "\"true_positive\": \"count - 1\", \"false_positive\": -2}";
     static const char *const columns[] = {"count", "flag"};
     qn_cleanup(qn_json_free) json_t *json = NULL;
     qn_cleanup(qn_json_free) json_t *value = NULL;
@@ -294,7 +297,8 @@ static qn_status calibrator_attempt(const scene *s, qn_buf *out, qn_error *err) 
     for (int kind = QN_CALIBRATION_PLATT; kind <= QN_CALIBRATION_ISOTONIC; kind++) {
         qn_cleanup(qn_calibrator_free) qn_calibrator *made = NULL;
         qn_cleanup(qn_calibrator_free) qn_calibrator *again = NULL;
-        QN_TRY(qn_calibrator_fit((qn_calibration_kind)kind, s->y, s->scores, NULL, MODEL_ROWS, 1, &made, err));
+        QN_TRY(qn_calibrator_fit((qn_calibration_kind)kind, s->y, s->scores, NULL, MODEL_ROWS, 1,
+                                 &made, err));
         qn_cleanup(qn_json_free) json_t *json = qn_calibrator_to_json(made);
         if (!json)
             return qn_error_memory(err);
@@ -315,7 +319,8 @@ static qn_status store_attempt(const scene *s, qn_buf *out, qn_error *err) {
     qn_cleanup(qn_json_free) json_t *report = NULL;
     qn_cleanup(qn_json_free) json_t *run = NULL;
     qn_cleanup(qn_json_free) json_t *runs = NULL;
-    static const char text[] = "{\"family\": \"gbdt\", \"metrics\": {\"test\": {\"roc_auc\": {\"value\": 0.5}}}}";
+    static const char text[] = "{\"family\": \"gbdt\", "
+                               "\"metrics\": {\"test\": {\"roc_auc\": {\"value\": 0.5}}}}";
     char hash[QN_DIGEST_TEXT], id[64], folder[64];
     int64_t version;
     snprintf(folder, sizeof folder, "%s/XXXXXX", s->folder); /* a fresh one for every attempt */
@@ -344,10 +349,13 @@ static qn_status store_attempt(const scene *s, qn_buf *out, qn_error *err) {
 
 static qn_status report_attempt(const scene *s, qn_buf *out, qn_error *err) {
     static const char text[] =
-        "{\"run\": \"20261123-014455-7f3a\", \"project\": \"fraud\", \"task\": {\"kind\": \"binary\", \"target\": \"y\","
+        "{\"run\": \"20261123-014455-7f3a\", \"project\": \"fraud\", "
+        "\"task\": {\"kind\": \"binary\", \"target\": \"y\","
         "\"classes\": [\"0\", \"1\"], \"positive\": \"1\"}, \"dataset\": {\"rows\": 10, \"columns\": 3},"
-        "\"metric\": \"log_loss\", \"leaderboard\": [{\"family\": \"gbdt\", \"title\": \"Trees\", \"chosen\": true,"
-        "\"params\": {\"a\": 1}, \"metric\": 0.27}], \"metrics\": {\"test\": {\"roc_auc\": {\"value\": 0.9, \"low\": 0.8,"
+        "\"metric\": \"log_loss\", \"leaderboard\": [{\"family\": \"gbdt\", \"title\": \"Trees\", "
+        "\"chosen\": true,"
+        "\"params\": {\"a\": 1}, \"metric\": 0.27}], "
+        "\"metrics\": {\"test\": {\"roc_auc\": {\"value\": 0.9, \"low\": 0.8,"
         "\"high\": 1}}}, \"confusion\": {\"labels\": [\"0\", \"1\"], \"counts\": [[3, 1], [2, 4]]},"
         "\"warnings\": [\"w\"], \"timings\": {\"import_s\": 0.9}}";
     qn_cleanup(qn_json_free) json_t *document = NULL;
