@@ -243,15 +243,7 @@ qn_status qn__cmd_models_diff(const qn_cli_args *args, qn_error *err) {
     char header[256];
     snprintf(header, sizeof header, "what|>%.80s|>%.80s|>change", text_of(diff, "from"), text_of(diff, "to"));
     QN_TRY(qn__table_init(&table, header, err));
-    size_t i;
-    const json_t *item, *differences = json_object_get(diff, "differences");
-    json_array_foreach(differences, i, item) {
-        qn__table_row(&table);
-        qn__table_cell(&table, "%s", text_of(item, "key"));
-        qn__table_json(&table, json_object_get(item, "from"), 6);
-        qn__table_json(&table, json_object_get(item, "to"), 6);
-        qn__table_json(&table, json_object_get(item, "change"), 3);
-    }
+    qn__table_differences(&table, json_object_get(diff, "differences"), "from", "to");
     if (json_is_true(json_object_get(diff, "same_file")))
         qn_buf_put_text(&out, "The two are the same file, byte for byte.\n");
     else

@@ -152,15 +152,7 @@ qn_status qn__cmd_runs_compare(const qn_cli_args *args, qn_error *err) {
     snprintf(header, sizeof header, "what differs|>%.80s|>%.80s|>change", text_of(result, "a"),
              text_of(result, "b"));
     QN_TRY(qn__table_init(&table, header, err));
-    size_t i;
-    const json_t *item;
-    json_array_foreach(json_object_get(result, "differences"), i, item) {
-        qn__table_row(&table);
-        qn__table_cell(&table, "%s", text_of(item, "key"));
-        qn__table_json(&table, json_object_get(item, "a"), 6);
-        qn__table_json(&table, json_object_get(item, "b"), 6);
-        qn__table_json(&table, json_object_get(item, "change"), 3);
-    }
+    qn__table_differences(&table, json_object_get(result, "differences"), "a", "b");
     qn__table_write(&table, &out);
     return qn__cli_print(args, &out, err);
 }
@@ -184,11 +176,12 @@ qn_status qn__cmd_check(const qn_cli_args *args, qn_error *err) {
             qn_buf_printf(&out, "PROBLEM: %s\n", json_string_value(item));
         json_array_foreach(json_object_get(report, "notes"), i, item)
             qn_buf_printf(&out, "note: %s\n", json_string_value(item));
-        qn_buf_printf(&out, "%lld objects (%s), %lld runs, %lld model versions: %s\n",
-                      (long long)json_integer_value(json_object_get(report, "objects")), bytes,
-                      (long long)json_integer_value(json_object_get(report, "runs")),
-                      (long long)json_integer_value(json_object_get(report, "models")),
-                      n ? "NOT sound" : "all sound");
+        long long n_objects = json_integer_value(json_object_get(report, "objects"));
+        long long n_runs = json_integer_value(json_object_get(report, "runs"));
+        long long n_models = json_integer_value(json_object_get(report, "models"));
+        qn_buf_printf(&out, "%lld object%s (%s), %lld run%s, %lld model version%s: %s\n", n_objects,
+                      n_objects == 1 ? "" : "s", bytes, n_runs, n_runs == 1 ? "" : "s", n_models,
+                      n_models == 1 ? "" : "s", n ? "NOT sound" : "all sound");
         QN_TRY(qn__cli_print(args, &out, err));
     }
     QN_FAIL_IF(n > 0, err, QN_ERR_FORMAT, "the workspace has %zu problem%s", n, n > 1 ? "s" : "");

@@ -103,3 +103,37 @@ void qn__interval_text(const json_t *interval, qn_buf *out) {
     if (json_is_number(low) && json_is_number(high))
         qn_buf_printf(out, " (%.4g to %.4g)", json_number_value(low), json_number_value(high));
 }
+
+/* A cell of a comparison: a text that would push the other columns off the screen is cut. */
+static void put_compared(qn_table *table, const json_t *value) {
+    int n = 37;
+    const char *text = json_string_value(value);
+    if (!text || json_string_length(value) <= 40) {
+        qn__table_json(table, value, 6);
+        return;
+    }
+    while (((unsigned char)text[n] & 0xC0) == 0x80) /* not within a character */
+        n--;
+    qn__table_cell(table, "%.*s...", n, text);
+}
+
+static bool ends_with(const char *text, const char *end) {
+    size_t n = strlen(text), n_end = strlen(end);
+    return n >= n_end && strcmp(text + n - n_end, end) == 0;
+}
+
+void qn__table_differences(qn_table *table, const json_t *differences, const char *from, const char *to) {
+    size_t i;
+    const json_t *item;
+    json_array_foreach(differences, i, item) {
+        const char *key = json_string_value(json_object_get(item, "key"));
+        if (!key || ends_with(key, ".low") || ends_with(key, ".high"))
+            continue;
+        size_t n = strlen(key) - (ends_with(key, ".value") ? strlen(".value") : 0);
+        qn__table_row(table);
+        qn__table_cell(table, "%.*s", (int)n, key);
+        put_compared(table, json_object_get(item, from));
+        put_compared(table, json_object_get(item, to));
+        qn__table_json(table, json_object_get(item, "change"), 3);
+    }
+}

@@ -21,6 +21,8 @@ void qn__table_row(qn_table *table);
 void qn__table_cell(qn_table *table, const char *format, ...) QN_PRINTF(2, 3);
 /* A JSON value as people read it: text as it is, numbers with `digits` significant digits, null as "-". */
 void qn__table_json(qn_table *table, const json_t *value, int digits);
+/* A row for each {"key", FROM, TO, "change"}. Intervals show their value only: one row a metric. */
+void qn__table_differences(qn_table *table, const json_t *differences, const char *from, const char *to);
 void qn__table_write(const qn_table *table, qn_buf *out);
 
 /* "0.9271 (0.9218 to 0.9312)" of {"value", "low", "high"}; "-" for null. Appends. */
