@@ -78,7 +78,7 @@ static const qn__key keys[] = {
     {"split.seed", QN__KEY_INT, AT(split.seed), SEED, .absent = "`seed`", .help = "seed of the split"},
 
     {"features", QN__KEY_FEATURES, AT(features), .absent = "auto",
-     .help = "auto, or a list of steps: {columns: [..], transforms: [..]}"},
+     .help = "auto, or a list of steps {columns: [..], transforms: [..]}; columns in no step stay automatic"},
 
     {"value.currency", QN__KEY_TEXT, AT(value.currency), .low = 1, .high = 16, .absent = "none",
      .help = "what the amounts are in, as EUR"},
