@@ -1,7 +1,6 @@
 /* Time per row of a saved model: one row at a time (the path a service takes) and in blocks.
  *     row MODEL.qn FILE [rows]
- * pipeline_us is qn_pipeline_apply alone, learner_us the family's predict alone. Build from the top with
- *     gcc -O3 -Isrc bench/row.c build/src/.../*.a */
+ * pipeline_us is qn_pipeline_apply alone, learner_us the family's predict alone. */
 #include <stdio.h>
 #include <stdlib.h>
 
