@@ -57,7 +57,8 @@ static qn_status choose_rows(qn_run_state *run, const char *path, int64_t n_rows
                              int64_t *ret_n, qn_error *err) {
     int64_t fit;
     QN_TRY(rows_that_fit(run, path, n_rows, &fit, err));
-    int64_t want = run->config->sample.rows > 0 ? run->config->sample.rows : n_rows;
+    bool is_weighted = run->config->sample.weight != NULL; /* then sample.rows are drawn later */
+    int64_t want = run->config->sample.rows > 0 && !is_weighted ? run->config->sample.rows : n_rows;
     if (fit < want) {
         char all[QN_DOUBLE_TEXT], some[QN_DOUBLE_TEXT];
         qn_text_count(n_rows, all);
@@ -68,7 +69,7 @@ static qn_status choose_rows(qn_run_state *run, const char *path, int64_t n_rows
     }
     *ret_rows = NULL;
     *ret_n = n_rows;
-    if (want >= n_rows || (run->config->sample.weight && run->config->sample.rows > 0))
+    if (want >= n_rows)
         return QN_OK;
     QN_TRY(qn_sample_uniform(n_rows, want, (uint64_t)run->config->sample.seed, ret_rows, ret_n, err));
     return QN_OK;
@@ -286,7 +287,8 @@ static qn_status profile(qn_run_state *run, qn_error *err) {
     qn_job_progress(&run->job, "profile", 0, 0, NULL);
     json_t *json = NULL;
     qn_profile_options options = {.time = run->config->data.time, .seed = (uint64_t)run->config->seed};
-    /* Dropped columns are gone from the frame's profile: their warnings would be noise. */
+    /* Dropped columns are gone from the frame's profile, and warnings about them and about the group are noise:
+     * none of them is an input. */
     QN_TRY(qn_profile_make(run->frame, run->target.name, &run->target, run->y, &options, &run->job, &json,
                            err));
     size_t i;
@@ -300,7 +302,8 @@ static qn_status profile(qn_run_state *run, qn_error *err) {
     json_t *warnings = json_object_get(json, "warnings"), *warning, *kept_warnings = json_array();
     json_array_foreach(warnings, i, warning) {
         const char *column = json_string_value(json_object_get(warning, "column"));
-        if (!column || !is_listed(&run->config->data.drop, column))
+        if (!column || (!is_listed(&run->config->data.drop, column) &&
+                        !is_same(run->config->split.group, column)))
             json_array_append(kept_warnings, warning);
     }
     json_object_set_new(json, "warnings", kept_warnings);
