@@ -1,27 +1,52 @@
 /* Folds: with split.folds, every family is cross-validated on the training rows, features fitted anew in each
- * fold, and the mean decides which one is chosen. The chosen model itself is the one of the train stage. */
+ * fold, and the mean decides which one is chosen. A tenth of each fold's training rows is held back for early
+ * stopping and strength, as the validation rows are in the train stage: a fold that chose the length of what it
+ * measures would flatter it. The chosen model itself is the one of the train stage. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/rng.h"
 #include "flow/run_int.h"
 
-/* Rows of one fold: those that train, with their targets, and those held out. */
+/* Rows of run->frame with their targets and weights. */
+typedef struct fitting_rows {
+    int64_t *rows;      /* owned, n */
+    double *y, *weight; /* owned, n; weight NULL: all 1 */
+    int64_t n;
+} fitting_rows;
+
+/* One fold: the rows that train, those that say when to stop, and those held out to judge. */
 typedef struct fold_rows {
-    int64_t *train; /* owned */
-    int64_t n_train, n_held;
-    int64_t *held;  /* owned */
-    double *y, *weight;
+    fitting_rows train, stop;
+    int64_t *held;    /* owned */
+    int64_t n_held;
     qn_run_part part; /* the held-out rows */
 } fold_rows;
 
+/* What one kind of features makes of a fold. */
+typedef struct fold_matrices {
+    qn_matrix *train, *stop, *held; /* owned; stop NULL when no row is held back */
+} fold_matrices;
+
+static void fitting_rows_done(fitting_rows *set) {
+    qn_freep(&set->rows);
+    qn_freep(&set->y);
+    qn_freep(&set->weight);
+}
+
 static void fold_rows_done(fold_rows *rows) {
-    qn_freep(&rows->train);
+    fitting_rows_done(&rows->train);
+    fitting_rows_done(&rows->stop);
     qn_freep(&rows->held);
-    qn_freep(&rows->y);
-    qn_freep(&rows->weight);
     qn__run_part_done(&rows->part);
+}
+
+static void fold_matrices_done(fold_matrices *x) {
+    qn_matrix_free(&x->train);
+    qn_matrix_free(&x->stop);
+    qn_matrix_free(&x->held);
 }
 
 static qn_status make_folds(const qn_run_state *run, int32_t **ret_fold, qn_error *err) {
@@ -42,25 +67,41 @@ static qn_status make_folds(const qn_run_state *run, int32_t **ret_fold, qn_erro
                          run->target.task, run->target.n_classes, time, group, ret_fold, err);
 }
 
-/* Training rows of the run (negatives sampled down already) outside the fold train; all of the split's rows
- * inside it judge. */
+static qn_status fitting_rows_init(fitting_rows *set, int64_t n_most, bool weighted, qn_error *err) {
+    set->rows = qn_new_array(int64_t, n_most);
+    set->y = qn_new_array(double, n_most);
+    set->weight = weighted ? qn_new_array(double, n_most) : NULL;
+    return !set->rows || !set->y || (weighted && !set->weight) ? qn_error_memory(err) : QN_OK;
+}
+
+static void add_row(fitting_rows *set, const qn_run_training *from, int64_t i) {
+    set->rows[set->n] = from->rows[i];
+    set->y[set->n] = from->y[i];
+    if (set->weight)
+        set->weight[set->n] = from->weight[i];
+    set->n++;
+}
+
+/* Training rows of the run (negatives sampled down already) outside the fold train, a tenth of them held back;
+ * all of the split's rows inside it judge. */
 static qn_status take_fold(const qn_run_state *run, const int32_t *fold_of, int32_t fold, fold_rows *rows,
                            qn_error *err) {
-    rows->train = qn_new_array(int64_t, run->training.n);
+    enum { HELD_BACK = 10 };
+    const qn_run_training *all = &run->training;
     rows->held = qn_new_array(int64_t, run->split.n_train);
-    rows->y = qn_new_array(double, run->training.n);
-    rows->weight = run->training.weight ? qn_new_array(double, run->training.n) : NULL;
-    if (!rows->train || !rows->held || !rows->y || (run->training.weight && !rows->weight))
+    if (!rows->held)
         return qn_error_memory(err);
-    for (int64_t i = 0; i < run->training.n; i++) {
-        int64_t row = run->training.rows[i];
-        if (!qn_fold_trains(run->split.method, fold_of[row], fold))
+    QN_TRY(fitting_rows_init(&rows->train, all->n, all->weight != NULL, err));
+    QN_TRY(fitting_rows_init(&rows->stop, all->n, all->weight != NULL, err));
+    for (int64_t i = 0; i < all->n; i++) {
+        if (!qn_fold_trains(run->split.method, fold_of[all->rows[i]], fold))
             continue;
-        rows->y[rows->n_train] = run->training.y[i];
-        if (rows->weight)
-            rows->weight[rows->n_train] = run->training.weight[i];
-        rows->train[rows->n_train++] = row;
+        bool back = qn_rng_hash((uint64_t)run->config->split.seed, (uint64_t)all->rows[i]) % HELD_BACK == 0;
+        add_row(back ? &rows->stop : &rows->train, all, i);
     }
+    QN_FAIL_IF(rows->train.n == 0, err, QN_ERR_DATA,
+               "impossible split: fold %d of %lld has no row to train on; give more rows or fewer folds", fold + 1,
+               (long long)run->config->split.folds);
     for (int64_t i = 0; i < run->split.n_train; i++)
         if (fold_of[run->split.train[i]] == fold)
             rows->held[rows->n_held++] = run->split.train[i];
@@ -68,14 +109,14 @@ static qn_status take_fold(const qn_run_state *run, const int32_t *fold_of, int3
 }
 
 static qn_status fit_fold(const qn_run_state *run, const qn_run_candidate *candidate, const fold_rows *rows,
-                          const qn_matrix *train, const qn_matrix *held, double *ret_metric, qn_error *err) {
+                          const fold_matrices *x, double *ret_metric, qn_error *err) {
     qn_cleanup(qn_learner_free) qn_learner *learner = NULL;
     qn_cleanup(qn_json_free) json_t *params = qn__run_params(candidate);
     qn_cleanup(qn_freep) double *scores =
         qn_new_array(double, rows->n_held *run->n_outputs);
     qn_fit_input input = {
-        .train = {.x = train, .y = rows->y, .weight = rows->weight},
-        .valid = {.x = held, .y = rows->part.y, .weight = rows->part.weight},
+        .train = {.x = x->train, .y = rows->train.y, .weight = rows->train.weight},
+        .valid = {.x = x->stop, .y = rows->stop.y, .weight = rows->stop.weight},
         .task = run->target.task,
         .n_classes = run->target.n_classes,
         .seed = (uint64_t)run->config->seed,
@@ -85,7 +126,7 @@ static qn_status fit_fold(const qn_run_state *run, const qn_run_candidate *candi
     qn_job quiet = run->job; /* the folds are what is counted */
     quiet.on_progress = NULL;
     QN_TRY(qn_learner_fit(candidate->family, params, &input, &quiet, &learner, err));
-    qn_learner_predict(learner, held, true, &run->job, scores);
+    qn_learner_predict(learner, x->held, true, &run->job, scores);
     if (run->target.task == QN_TASK_BINARY && run->negatives_rate < 1)
         qn_undo_negative_sampling(scores, rows->n_held, run->negatives_rate);
     return qn__run_measure(run, &rows->part, scores, ret_metric, err);
@@ -96,25 +137,35 @@ static qn_status run_fold(const qn_run_state *run, const qn_run_features *featur
                           int32_t fold, double *metrics, qn_error *err) {
     qn_cleanup(qn_pipeline_spec_free) qn_pipeline_spec *spec = NULL;
     qn_cleanup(qn_pipeline_free) qn_pipeline *pipeline = NULL;
-    qn_cleanup(qn_matrix_free) qn_matrix *train = NULL;
-    qn_cleanup(qn_matrix_free) qn_matrix *held = NULL;
+    qn_cleanup(fold_matrices_done) fold_matrices x = {0};
     QN_TRY(qn__run_spec(run, features->takes, &spec, err));
-    QN_TRY(qn_pipeline_fit(spec, run->frame, rows->train, rows->n_train, rows->y, &run->target,
-                           (uint64_t)run->config->seed, &run->job, &pipeline, &train, err));
-    QN_TRY(qn_pipeline_apply(pipeline, rows->part.frame, NULL, 0, &run->job, &held, err));
+    QN_TRY(qn_pipeline_fit(spec, run->frame, rows->train.rows, rows->train.n, rows->train.y, &run->target,
+                           (uint64_t)run->config->seed, &run->job, &pipeline, &x.train, err));
+    if (rows->stop.n > 0)
+        QN_TRY(qn_pipeline_apply(pipeline, run->frame, rows->stop.rows, rows->stop.n, &run->job, &x.stop, err));
+    QN_TRY(qn_pipeline_apply(pipeline, rows->part.frame, NULL, 0, &run->job, &x.held, err));
     for (int i = 0; i < run->n_candidates; i++)
         if (run->candidates[i].features == features)
-            QN_TRY(fit_fold(run, &run->candidates[i], rows, train, held,
-                            &metrics[i * run->config->split.folds + fold], err));
+            QN_TRY(fit_fold(run, &run->candidates[i], rows, &x, &metrics[i * run->config->split.folds + fold],
+                            err));
     return QN_OK;
 }
 
-static void summarise(qn_run_candidate *candidate, const double *metrics, int64_t n) {
-    double mean = 0, square = 0;
-    for (int64_t k = 0; k < n; k++)
-        mean += metrics[k] / (double)n;
-    for (int64_t k = 0; k < n; k++)
-        square += (metrics[k] - mean) * (metrics[k] - mean);
+/* Mean and standard deviation over the folds in which the metric is defined: one without a positive row has no
+ * area under a curve. */
+static void summarise(qn_run_candidate *candidate, const double *metrics, int64_t n_folds) {
+    double sum = 0, square = 0;
+    int64_t n = 0;
+    for (int64_t k = 0; k < n_folds; k++) {
+        if (isnan(metrics[k]))
+            continue;
+        sum += metrics[k];
+        n++;
+    }
+    double mean = sum / (double)n;
+    for (int64_t k = 0; k < n_folds; k++)
+        if (!isnan(metrics[k]))
+            square += (metrics[k] - mean) * (metrics[k] - mean);
     candidate->folds_mean = mean;
     candidate->folds_sd = sqrt(square / (double)(n - 1));
 }
