@@ -57,20 +57,29 @@ static bool ends_with(const char *text, size_t n, const char *end) {
     return n >= n_end && strncasecmp(text + n - n_end, end, n_end) == 0;
 }
 
-static void find_form(qn_sink *sink) {
+static const struct {
+    const char *end;
+    sink_form form;
+} endings[] = {{".csv", FORM_CSV},     {".tsv", FORM_TSV},         {".json", FORM_JSON}, {".jsonl", FORM_JSON},
+               {".ndjson", FORM_JSON}, {".parquet", FORM_PARQUET}, {".pq", FORM_PARQUET}};
+
+static qn_status find_form(qn_sink *sink, qn_error *err) {
     size_t n = strlen(sink->path);
     sink->compression = ends_with(sink->path, n, ".gz")    ? "gzip"
                         : ends_with(sink->path, n, ".zst") ? "zstd"
                                                            : "none";
     n -= strcmp(sink->compression, "gzip") == 0 ? 3 : strcmp(sink->compression, "zstd") == 0 ? 4 : 0;
-    if (ends_with(sink->path, n, ".parquet") || ends_with(sink->path, n, ".pq"))
-        sink->form = FORM_PARQUET;
-    else if (ends_with(sink->path, n, ".json") || ends_with(sink->path, n, ".jsonl") ||
-             ends_with(sink->path, n, ".ndjson"))
-        sink->form = FORM_JSON;
-    else
-        sink->form = ends_with(sink->path, n, ".tsv") ? FORM_TSV : FORM_CSV;
-    sink->by_duckdb = sink->form == FORM_PARQUET || strcmp(sink->compression, "none") != 0;
+    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
+        if (!ends_with(sink->path, n, endings[i].end))
+            continue;
+        sink->form = endings[i].form;
+        sink->by_duckdb = sink->form == FORM_PARQUET || strcmp(sink->compression, "none") != 0;
+        return QN_OK;
+    }
+    return qn_error_set(err, QN_ERR_USAGE,
+                        "cannot write %s: its ending says no format; use .csv, .tsv, .json, .jsonl, .ndjson or "
+                        ".parquet (text also with .gz or .zst behind), or - for standard output",
+                        sink->path);
 }
 
 static qn_status open_file(qn_sink *sink, qn_error *err) {
@@ -83,7 +92,7 @@ static qn_status open_file(qn_sink *sink, qn_error *err) {
     QN_FAIL_IF(!qn_folder_exists(folder), err, QN_ERR_NOT_FOUND, "there is no folder '%s' to write %s in",
                folder, sink->path);
     QN_FAIL_IF(qn_folder_exists(sink->path), err, QN_ERR_IO, "cannot write %s: it is a folder", sink->path);
-    find_form(sink);
+    QN_TRY(find_form(sink, err));
     sink->temporary = qn_file_temporary(folder);
     sink->spill = sink->temporary ? qn_file_temporary(folder) : NULL;
     if (!sink->spill)

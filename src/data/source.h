@@ -63,7 +63,7 @@ qn_status qn_snapshot_read(const char *path, const int64_t *rows, int64_t n_rows
                            qn_frame **ret_frame, qn_error *err) QN_MUST_USE;
 
 /* Writing results: CSV, TSV, JSON lines or Parquet by the file's ending, also .gz/.zst where DuckDB
- * writes it. Frames of one schema are appended; nothing appears at `path` until finish (temporary file,
+ * writes it; QN_ERR_USAGE for any other ending. Frames of one schema are appended; nothing appears at `path` until finish (temporary file,
  * sync, rename). path "-" is standard output, CSV (or JSON lines when `json`). */
 typedef struct qn_sink qn_sink;
 

@@ -339,6 +339,9 @@ static void sink_failures_leave_nothing(void **state) {
     read_whole("in.csv", &frame);
     assert_int_equal(qn_sink_open("/nowhere/x.csv", false, &sink, &err), QN_ERR_NOT_FOUND);
     assert_int_equal(qn_sink_open(folder, false, &sink, &err), QN_ERR_IO);
+    qn_cleanup(qn_freep) char *odd = qn_path_join(folder, "lost.foo");
+    assert_int_equal(qn_sink_open(odd, false, &sink, &err), QN_ERR_USAGE);
+    assert_non_null(strstr(err.message, ".parquet"));
     assert_int_equal(qn_sink_open(path, false, &sink, &err), QN_OK);
     assert_int_equal(qn_sink_write(sink, frame, NULL, &err), QN_OK);
     qn_sink_free(&sink);
