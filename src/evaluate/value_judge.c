@@ -175,7 +175,7 @@ static void resample(const double *money, const double *base, int64_t n, const u
 static qn_status intervals(const double *money, const double *base, int64_t n,
                            const qn_value_options *options, const qn_job *job,
                            qn_interval *ret_money, qn_interval *ret_gain, qn_error *err) {
-    int n_rounds = options->n_rounds < 1 ? 1 : options->n_rounds;
+    int n_rounds = options->n_rounds < 0 ? 0 : options->n_rounds; /* none: no interval */
     qn_cleanup(qn_freep) double *rounds = qn_new_array(double, 2 * (size_t)n_rounds);
     if (!rounds)
         return qn_error_memory(err);
