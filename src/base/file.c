@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -61,8 +62,9 @@ qn_status qn_file_publish(const char *from, const char *to, qn_error *err) {
 
 char *qn_file_temporary(const char *folder) {
     static _Atomic unsigned counter;
-    unsigned id = atomic_fetch_add(&counter, 1);
-    return qn_format("%s/.tmp-%ld-%u", folder, (long)getpid(), id);
+    unsigned id = atomic_fetch_add(&counter, 1), salt = 0; /* two containers may share process numbers */
+    (void)!getrandom(&salt, sizeof salt, GRND_NONBLOCK);
+    return qn_format("%s/.tmp-%ld-%u-%08x", folder, (long)getpid(), id, salt);
 }
 
 qn_status qn_file_write(const char *path, const void *bytes, size_t n, qn_error *err) {
@@ -70,7 +72,7 @@ qn_status qn_file_write(const char *path, const void *bytes, size_t n, qn_error 
     qn_cleanup(qn_freep) char *temporary = folder ? qn_file_temporary(folder) : NULL;
     if (!temporary)
         return qn_error_memory(err);
-    qn_cleanup(close_fd) int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    qn_cleanup(close_fd) int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd < 0)
         return qn_error_errno(err, "create", path);
     qn_status status = write_all(fd, path, bytes, n, err);
