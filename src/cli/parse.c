@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <string.h>
 
 #include "base/limits.h"
@@ -34,21 +35,29 @@ static bool is_group(const char *word) {
 }
 
 static qn_status unknown_command(int argc, char **argv, int at, qn_error *err) {
-    enum { MAX = 64 };
+    enum { MAX = 64, WORD = 32 };
+    char words[MAX][WORD], list[256] = "";
     const char *names[MAX];
-    size_t n, n_names = 0;
+    size_t n, n_names = 0, used = 0;
     const qn_cli_command *commands = qn__cli_commands(&n);
     bool group = is_group(argv[at]);
     const char *given = argv[at];
     for (size_t i = 0; i < n && n_names < MAX; i++) {
         size_t len = strlen(given);
         bool inside = strncmp(commands[i].name, given, len) == 0 && commands[i].name[len] == ' ';
-        if (!group || inside)
-            names[n_names++] = group ? commands[i].name + len + 1 : commands[i].name;
+        if (group && !inside)
+            continue;
+        const char *name = group ? commands[i].name + len + 1 : commands[i].name;
+        snprintf(words[n_names], WORD, "%.*s", (int)strcspn(name, " "), name);
+        if (used < sizeof list)
+            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", n_names ? ", " : "",
+                                     words[n_names]);
+        names[n_names] = words[n_names];
+        n_names++;
     }
     if (group && at + 1 >= argc)
-        return qn_error_set(err, QN_ERR_USAGE, "'quern %s' needs one more word: see 'quern help %s'",
-                            given, given);
+        return qn_error_set(err, QN_ERR_USAGE, "'quern %s' needs one more word (%s): see 'quern help %s'",
+                            given, list, given);
     const char *word = group ? argv[at + 1] : given;
     const char *near = qn_text_nearest(word, names, n_names);
     const char *prefix = group ? given : "", *gap = group ? " " : "";

@@ -89,7 +89,8 @@ config() { printf 'task: {target: %s}\ndata: {source: d.csv}\nevaluate: {bootstr
 @test "the command line: unknown words, wrong numbers, too much and too little" {
     refused 2 "unknown command 'rnu': did you mean 'quern run'?" rnu
     refused 2 "unknown command 'models lsit': did you mean 'quern models list'?" models lsit
-    refused 2 "'quern models' needs one more word: see 'quern help models'" models
+    refused 2 "'quern models' needs one more word (list, show, promote, rollback, diff, history): see 'quern help models'" models
+    refused 2 "unknown command 'modles': did you mean 'quern models'?" modles
     refused 2 "unknown option --bogus: see 'quern help run'" run --bogus
     refused 2 "unknown option --thread: did you mean --threads?" run --thread 2
     refused 2 "--threads must be a whole number from 1 to 1024, not '0'" --threads 0 run
