@@ -235,11 +235,11 @@ qn_status qn_matrix_take(const qn_matrix *matrix, const int64_t *rows, int64_t n
     return QN_OK;
 }
 
-static int64_t first_at_least(const int64_t *row, int64_t n, int64_t wanted) {
-    int64_t low = 0, high = n;
+int64_t qn_matrix_column_from(const qn_matrix_column *column, int64_t row) {
+    int64_t low = 0, high = column->n_set;
     while (low < high) {
         int64_t middle = low + (high - low) / 2;
-        if (row[middle] < wanted)
+        if (column->row[middle] < row)
             low = middle + 1;
         else
             high = middle;
@@ -261,7 +261,7 @@ void qn_matrix_rows(const qn_matrix *matrix, int64_t first, int64_t n, double *o
         } else {
             for (int64_t r = 0; r < n; r++)
                 to[(size_t)r * stride] = 0;
-            int64_t k = first_at_least(column->row, column->n_set, first);
+            int64_t k = qn_matrix_column_from(column, first);
             for (; k < column->n_set && column->row[k] < first + n; k++)
                 to[(size_t)(column->row[k] - first) * stride] = column->value[k];
         }

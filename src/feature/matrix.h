@@ -65,6 +65,8 @@ size_t qn_matrix_bytes(const qn_matrix *matrix);
 qn_status qn_matrix_take(const qn_matrix *matrix, const int64_t *rows, int64_t n_rows,
                          qn_matrix **ret_matrix, qn_error *err) QN_MUST_USE;
 
+/* The first entry of a SPARSE column at or after `row`; n_set when there is none. */
+int64_t qn_matrix_column_from(const qn_matrix_column *column, int64_t row);
 /* Copies rows first .. first + n - 1 into out[n][n_features], row-major: numbers as they are, codes as
  * numbers (missing -1), sparse values with their zeros. */
 void qn_matrix_rows(const qn_matrix *matrix, int64_t first, int64_t n, double *out);

@@ -105,9 +105,7 @@ static qn_status fill_leaves(const qn_fit_input *input, qn__baseline *m, qn_erro
 static qn_status fit(const qn_family *family, int n_leaves, const void *params,
                      const qn_fit_input *input, const qn_job *job, qn_learner **ret_learner,
                      qn_error *err) {
-    qn_link link = input->task == QN_TASK_REGRESSION ? QN_LINK_IDENTITY
-                   : input->task == QN_TASK_BINARY   ? QN_LINK_LOGIT
-                                                     : QN_LINK_SOFTMAX;
+    qn_link link = qn__link_of(input->task);
     qn_cleanup(model_freep) qn__baseline *m = NULL;
     QN_TRY(model_new(family, link, link == QN_LINK_SOFTMAX ? input->n_classes : 1,
                      input->train.x->n_features, n_leaves, &m, err));
@@ -140,16 +138,9 @@ int qn__baseline_side(const qn__baseline *m, const qn_matrix *x, int64_t row) {
             return m->missing_first ? 0 : 1;
         return m->in_first[c->code[row]] ? 0 : 1;
     case QN_FEATURE_SPARSE: {
-        int64_t low = 0, high = c->n_set;
-        while (low < high) {
-            int64_t middle = low + (high - low) / 2;
-            if (c->row[middle] < row)
-                low = middle + 1;
-            else
-                high = middle;
-        }
-        if (low < c->n_set && c->row[low] == row)
-            value = c->value[low];
+        int64_t k = qn_matrix_column_from(c, row);
+        if (k < c->n_set && c->row[k] == row)
+            value = c->value[k];
         break;
     }
     case QN_FEATURE_NUMERIC:

@@ -10,4 +10,7 @@ extern const qn_family qn__family_linear; /* linear.c */
 extern const qn_family qn__family_prior;  /* baseline.c */
 extern const qn_family qn__family_stump;  /* baseline.c */
 
+/* The link a task has by nature: identity, logit or softmax. */
+qn_link qn__link_of(qn_task task);
+
 #endif

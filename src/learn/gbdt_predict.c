@@ -5,21 +5,8 @@
 
 enum { BUFFER = 4096, LANES = 8 };
 
-/* The first stored entry at or after `row`. */
-static int64_t sparse_from(const qn_matrix_column *c, int64_t row) {
-    int64_t low = 0, high = c->n_set;
-    while (low < high) {
-        int64_t mid = low + (high - low) / 2;
-        if (c->row[mid] < row)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
-}
-
 static double sparse_value(const qn_matrix_column *c, int64_t row) {
-    int64_t at = sparse_from(c, row);
+    int64_t at = qn_matrix_column_from(c, row);
     return at < c->n_set && c->row[at] == row ? c->value[at] : 0.0;
 }
 
@@ -53,7 +40,7 @@ static void gather_sparse(const qn_matrix_column *c, int64_t first, int64_t n, i
                           double *out) {
     for (int64_t i = 0; i < n; i++)
         out[i * stride] = 0;
-    for (int64_t k = sparse_from(c, first); k < c->n_set && c->row[k] < first + n; k++)
+    for (int64_t k = qn_matrix_column_from(c, first); k < c->n_set && c->row[k] < first + n; k++)
         out[(c->row[k] - first) * stride] = c->value[k];
 }
 

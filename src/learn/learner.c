@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "base/mem.h"
+#include "learn/family_int.h"
 
 /* Rows of one block of a prediction. Blocks never depend on the number of threads. */
 enum { BLOCK_ROWS = 2048 };
@@ -21,6 +22,12 @@ static void softmax_row(double *s, int32_t k) {
     }
     for (int32_t i = 0; i < k; i++)
         s[i] /= sum;
+}
+
+qn_link qn__link_of(qn_task task) {
+    static const qn_link links[] = {[QN_TASK_REGRESSION] = QN_LINK_IDENTITY, [QN_TASK_BINARY] = QN_LINK_LOGIT,
+                                    [QN_TASK_MULTICLASS] = QN_LINK_SOFTMAX};
+    return links[task];
 }
 
 void qn_link_apply(qn_link link, double *scores, int64_t n, int32_t n_outputs) {

@@ -227,9 +227,7 @@ static qn_status check_finite(const qn_linear *m, qn_error *err) {
 
 static qn_status linear_fit(const void *params, const qn_fit_input *input, const qn_job *job,
                             qn_learner **ret_learner, qn_error *err) {
-    qn_link link = input->task == QN_TASK_REGRESSION ? QN_LINK_IDENTITY
-                   : input->task == QN_TASK_BINARY   ? QN_LINK_LOGIT
-                                                     : QN_LINK_SOFTMAX;
+    qn_link link = qn__link_of(input->task);
     int32_t n_outputs = link == QN_LINK_SOFTMAX ? input->n_classes : 1;
     qn_cleanup(model_freep) qn_linear *m = NULL;
     qn_cleanup(fit_done) fit_state s = {.params = params, .input = input};
@@ -241,19 +239,6 @@ static qn_status linear_fit(const void *params, const qn_fit_input *input, const
     *ret_learner = &m->base;
     m = NULL;
     return QN_OK;
-}
-
-/* The first entry of a sparse column at or after `row`. */
-static int64_t lower_bound(const qn_matrix_column *c, int64_t row) {
-    int64_t low = 0, high = c->n_set;
-    while (low < high) {
-        int64_t middle = low + (high - low) / 2;
-        if (c->row[middle] < row)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
 }
 
 static void add_dense(const double *x, double mean, double v, int64_t n, int64_t stride, double *raw) {
@@ -272,7 +257,7 @@ static void linear_predict(const qn_learner *learner, const qn_matrix *x, int64_
         bool sparse = x->features[j].kind == QN_FEATURE_SPARSE;
         if (sparse && c->n_set == 0)
             continue;
-        int64_t from = sparse ? lower_bound(c, first) : 0;
+        int64_t from = sparse ? qn_matrix_column_from(c, first) : 0;
         for (int32_t k = 0; k < n_outputs; k++) {
             double v = m->weight[(int64_t)k * p + j];
             if (v == 0)
@@ -308,7 +293,7 @@ static qn_status linear_explain(const qn_learner *learner, const qn_matrix *x, i
             const qn_matrix_column *c = &x->columns[j];
             if (x->features[j].kind != QN_FEATURE_SPARSE)
                 continue;
-            for (int64_t s = lower_bound(c, first); s < c->n_set && c->row[s] < first + n; s++)
+            for (int64_t s = qn_matrix_column_from(c, first); s < c->n_set && c->row[s] < first + n; s++)
                 contrib[((c->row[s] - first) * n_outputs + k) * ((int64_t)p + 1) + j] +=
                     weight[j] * (isnan(c->value[s]) ? 0 : c->value[s]);
         }
