@@ -83,16 +83,25 @@ qn_status qn_file_write(const char *path, const void *bytes, size_t n, qn_error 
     return status;
 }
 
-qn_status qn_file_read(const char *path, size_t max_bytes, char **ret_bytes, size_t *ret_n,
-                       qn_error *err) {
-    qn_cleanup(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+/* Opens a regular file of at most max_bytes; *ret_fd is the caller's also on failure. */
+static qn_status open_regular(const char *path, size_t max_bytes, int *ret_fd, size_t *ret_bytes, qn_error *err) {
     struct stat info;
-    if (fd < 0 || fstat(fd, &info) != 0)
+    *ret_fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (*ret_fd < 0 || fstat(*ret_fd, &info) != 0)
         return qn_error_errno(err, "open", path);
     QN_FAIL_IF(!S_ISREG(info.st_mode), err, QN_ERR_IO, "cannot read %s: not a regular file", path);
     QN_FAIL_IF((uint64_t)info.st_size > max_bytes, err, QN_ERR_LIMIT,
                "%s has %lld bytes; at most %zu are allowed", path, (long long)info.st_size, max_bytes);
-    size_t size = (size_t)info.st_size, n = 0;
+    *ret_bytes = (size_t)info.st_size;
+    return QN_OK;
+}
+
+qn_status qn_file_read(const char *path, size_t max_bytes, char **ret_bytes, size_t *ret_n,
+                       qn_error *err) {
+    qn_cleanup(close_fd) int fd = -1;
+    size_t size;
+    QN_TRY(open_regular(path, max_bytes, &fd, &size, err));
+    size_t n = 0;
     qn_cleanup(qn_freep) char *bytes = qn_calloc(size + 1, 1);
     if (!bytes)
         return qn_error_memory(err);
@@ -174,14 +183,10 @@ char *qn_path_join(const char *folder, const char *name) {
 }
 
 qn_status qn_map_open(const char *path, size_t max_bytes, qn_map *ret_map, qn_error *err) {
-    qn_cleanup(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct stat info;
-    if (fd < 0 || fstat(fd, &info) != 0)
-        return qn_error_errno(err, "open", path);
-    QN_FAIL_IF(!S_ISREG(info.st_mode), err, QN_ERR_IO, "cannot read %s: not a regular file", path);
-    QN_FAIL_IF((uint64_t)info.st_size > max_bytes, err, QN_ERR_LIMIT,
-               "%s has %lld bytes; at most %zu are allowed", path, (long long)info.st_size, max_bytes);
-    qn_map map = {.len = (size_t)info.st_size};
+    qn_cleanup(close_fd) int fd = -1;
+    size_t size;
+    QN_TRY(open_regular(path, max_bytes, &fd, &size, err));
+    qn_map map = {.len = size};
     if (map.len) {
         void *data = mmap(NULL, map.len, PROT_READ, MAP_PRIVATE, fd, 0);
         if (data == MAP_FAILED)

@@ -233,18 +233,6 @@ qn_status qn_json_get_double(const json_t *object, const char *key, bool require
     return QN_OK;
 }
 
-qn_status qn_json_get_bool(const json_t *object, const char *key, bool required, bool *ret,
-                           qn_error *err) {
-    const json_t *value;
-    QN_TRY(get(object, key, required, &value, err));
-    if (!value)
-        return QN_OK;
-    if (!json_is_boolean(value))
-        return wrong_type(key, "true or false", err);
-    *ret = json_is_true(value);
-    return QN_OK;
-}
-
 qn_status qn_json_get_array(const json_t *object, const char *key, bool required,
                             const json_t **ret, qn_error *err) {
     const json_t *value;
@@ -253,18 +241,6 @@ qn_status qn_json_get_array(const json_t *object, const char *key, bool required
         return QN_OK;
     if (!json_is_array(value))
         return wrong_type(key, "a list", err);
-    *ret = value;
-    return QN_OK;
-}
-
-qn_status qn_json_get_object(const json_t *object, const char *key, bool required,
-                             const json_t **ret, qn_error *err) {
-    const json_t *value;
-    QN_TRY(get(object, key, required, &value, err));
-    if (!value)
-        return QN_OK;
-    if (!json_is_object(value))
-        return wrong_type(key, "an object", err);
     *ret = value;
     return QN_OK;
 }

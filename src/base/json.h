@@ -38,12 +38,8 @@ qn_status qn_json_get_i64(const json_t *object, const char *key, bool required, 
 /* null reads as NaN. */
 qn_status qn_json_get_double(const json_t *object, const char *key, bool required, double *ret,
                              qn_error *err) QN_MUST_USE;
-qn_status qn_json_get_bool(const json_t *object, const char *key, bool required, bool *ret,
-                           qn_error *err) QN_MUST_USE;
 /* Borrowed reference. */
 qn_status qn_json_get_array(const json_t *object, const char *key, bool required,
                             const json_t **ret, qn_error *err) QN_MUST_USE;
-qn_status qn_json_get_object(const json_t *object, const char *key, bool required,
-                             const json_t **ret, qn_error *err) QN_MUST_USE;
 
 #endif

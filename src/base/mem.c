@@ -99,7 +99,6 @@ typedef struct qn_arena_block {
 struct qn_arena {
     const char *lifespan;    /* borrowed: a literal */
     qn_arena_block *newest;  /* owned */
-    size_t total;
 };
 
 enum { ARENA_FIRST_BYTES = 4096, ARENA_MAX_STEP = 1 << 22 };
@@ -139,7 +138,6 @@ static qn_arena_block *new_block(qn_arena *arena, size_t need) {
     block->size = size;
     block->next = arena->newest;
     arena->newest = block;
-    arena->total += size;
     return block;
 }
 
@@ -171,13 +169,8 @@ void qn_arena_reset(qn_arena *arena) {
         return;
     free_blocks(arena->newest->next);
     arena->newest->next = NULL;
-    arena->total = arena->newest->size;
     memset(arena->newest->bytes, 0, arena->newest->used);
     arena->newest->used = 0;
-}
-
-size_t qn_arena_bytes(const qn_arena *arena) {
-    return arena->total;
 }
 
 size_t qn_mem_peak_bytes(void) {
@@ -192,13 +185,6 @@ static bool read_number(const char *path, const char *format, size_t *ret_value)
     int n = fscanf(file, format, ret_value);
     fclose(file);
     return n == 1;
-}
-
-size_t qn_mem_resident_bytes(void) {
-    size_t pages = 0;
-    if (!read_number("/proc/self/statm", "%*s %zu", &pages))
-        return 0;
-    return pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
 size_t qn_mem_available_bytes(void) {

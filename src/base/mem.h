@@ -68,7 +68,6 @@ void *qn_arena_alloc(qn_arena *arena, size_t n_items, size_t item_bytes) QN_MUST
 char *qn_arena_strdup(qn_arena *arena, const char *text) QN_MUST_USE;
 /* Gives everything back for reuse but keeps the largest block. */
 void qn_arena_reset(qn_arena *arena);
-size_t qn_arena_bytes(const qn_arena *arena);
 
 /* For tests: after `n_successes` further allocations every one fails, until called with a negative
  * number. Process-wide. */
@@ -76,8 +75,6 @@ void qn_mem_fail_after(int64_t n_successes);
 
 /* Peak resident memory of this process so far, in bytes (getrusage). */
 size_t qn_mem_peak_bytes(void);
-/* Resident memory now, in bytes; 0 when unknown. */
-size_t qn_mem_resident_bytes(void);
 /* Physical memory usable by this process (cgroup limit or RAM), in bytes. */
 size_t qn_mem_available_bytes(void);
 

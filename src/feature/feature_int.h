@@ -98,8 +98,6 @@ struct qn__transform {
     void (*done)(qn__state *state);
 };
 
-/* All transforms; NULL-terminated. */
-const qn__transform *const *qn__transforms(void);
 /* By name or alias; *ret_main is set to the value an alias stands for ("standard" of scale) or NULL. */
 const qn__transform *qn__transform_find(const char *name, const char **ret_main);
 qn_status qn__transform_unknown(const char *name, qn_error *err) QN_MUST_USE;

@@ -22,10 +22,6 @@ static const struct {
 } short_forms[] = {{"standard", "scale", "standard"}, {"minmax", "scale", "minmax"},
                    {"robust", "scale", "robust"}};
 
-const qn__transform *const *qn__transforms(void) {
-    return list;
-}
-
 static bool among(const char *words, const char *word) {
     size_t n = strlen(word);
     for (const char *at = words; at && *at;) {
