@@ -11,8 +11,10 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/hash.h"
 #include "base/mem.h"
 
 static void close_fd(int *fd) {
@@ -60,11 +62,22 @@ qn_status qn_file_publish(const char *from, const char *to, qn_error *err) {
     return sync_path(folder, err);
 }
 
+/* Where a process number means something: this machine, and the container's view of its processes. */
+static uint32_t place_of_processes(void) {
+    char text[256] = "";
+    if (gethostname(text, sizeof text / 2) != 0)
+        text[0] = '\0';
+    text[sizeof text / 2] = '\0';
+    size_t n = strlen(text);
+    ssize_t more = readlink("/proc/self/ns/pid", text + n, sizeof text - n);
+    return (uint32_t)qn_hash64(text, n + (more > 0 ? (size_t)more : 0), 0);
+}
+
 char *qn_file_temporary(const char *folder) {
     static _Atomic unsigned counter;
-    unsigned id = atomic_fetch_add(&counter, 1), salt = 0; /* two containers may share process numbers */
+    unsigned id = atomic_fetch_add(&counter, 1), salt = 0;
     (void)!getrandom(&salt, sizeof salt, GRND_NONBLOCK);
-    return qn_format("%s/.tmp-%ld-%u-%08x", folder, (long)getpid(), id, salt);
+    return qn_format("%s/.tmp-%ld-%08x-%u-%08x", folder, (long)getpid(), place_of_processes(), id, salt);
 }
 
 qn_status qn_file_write(const char *path, const void *bytes, size_t n, qn_error *err) {
@@ -160,18 +173,27 @@ qn_status qn_folder_make(const char *path, qn_error *err) {
     return QN_OK;
 }
 
+/* Of another machine or container nobody here can tell whether it runs: its files must be old. */
+static bool is_left_behind(int folder, const char *name) {
+    enum { OLD_S = 7 * 24 * 3600 };
+    long pid;
+    unsigned place;
+    struct stat info;
+    if (sscanf(name, ".tmp-%ld-%8x-", &pid, &place) != 2)
+        return false;
+    if (place == place_of_processes())
+        return pid != (long)getpid() && kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+    return fstatat(folder, name, &info, AT_SYMLINK_NOFOLLOW) == 0 && time(NULL) - info.st_mtime > OLD_S;
+}
+
 void qn_folder_sweep(const char *folder) {
     DIR *dir = opendir(folder);
     if (!dir)
         return;
     const struct dirent *entry;
-    while ((entry = readdir(dir))) {
-        long pid;
-        if (sscanf(entry->d_name, ".tmp-%ld-", &pid) != 1 || pid == (long)getpid())
-            continue;
-        if (kill((pid_t)pid, 0) != 0 && errno == ESRCH)
+    while ((entry = readdir(dir)))
+        if (is_left_behind(dirfd(dir), entry->d_name))
             unlinkat(dirfd(dir), entry->d_name, 0);
-    }
     closedir(dir);
 }
 

@@ -20,7 +20,7 @@ qn_status qn_file_publish(const char *from, const char *to, qn_error *err) QN_MU
 /* A name for a temporary file in `folder` that no other process uses; owned by the caller. Leftovers
  * of killed processes begin with ".tmp-" and may be removed when their process is gone. */
 char *qn_file_temporary(const char *folder);
-/* Removes ".tmp-" leftovers of processes that no longer run. */
+/* Removes ".tmp-" leftovers of processes of this machine that no longer run, and of others after a week. */
 void qn_folder_sweep(const char *folder);
 /* folder + "/" + name; owned by the caller; NULL when memory is short. An absolute name stands alone. */
 char *qn_path_join(const char *folder, const char *name);

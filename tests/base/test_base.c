@@ -4,8 +4,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -226,6 +228,30 @@ static void files_appear_whole(void **state) {
     assert_int_equal(system(command), 0);
 }
 
+/* What a child that has ended left behind goes; what a live process or a stranger of today has there stays. */
+static void leftovers_are_swept(void **state) {
+    char folder[] = "/tmp/qn-test-XXXXXX", command[256];
+    assert_non_null(mkdtemp(folder));
+    pid_t child = fork();
+    if (child == 0) {
+        char *left = qn_file_temporary(folder);
+        _exit(left && symlink("nowhere", left) == 0 ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    snprintf(command, sizeof command, "test -n \"$(ls -A %s)\"", folder);
+    assert_int_equal(system(command), 0);
+    qn_cleanup(qn_freep) char *mine = qn_file_temporary(folder);
+    qn_cleanup(qn_freep) char *other = qn_path_join(folder, ".tmp-999999999-00000001-0-00000000");
+    assert_int_equal(qn_file_write(mine, "x", 1, NULL), QN_OK);
+    assert_int_equal(qn_file_write(other, "x", 1, NULL), QN_OK);
+    qn_folder_sweep(folder);
+    assert_true(qn_file_exists(mine) && qn_file_exists(other));
+    snprintf(command, sizeof command, "test $(ls -A %s | wc -l) = 2 && rm -r %s", folder, folder);
+    assert_int_equal(system(command), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(error_says_where),
@@ -242,6 +268,7 @@ int main(void) {
         cmocka_unit_test(json_is_bounded),
         cmocka_unit_test(params_follow_their_table),
         cmocka_unit_test(files_appear_whole),
+        cmocka_unit_test(leftovers_are_swept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
