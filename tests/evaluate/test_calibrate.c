@@ -8,10 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "../support/check_by_python.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "evaluate/calibrate.h"
@@ -71,22 +71,7 @@ static void equals_scikit_learn(void **state) {
         for (int32_t k = 1; k <= MAX_K; k += 2)
             for (int more = 0; more < 4; more++)
                 record(cases, (qn_calibration_kind)kind, k, more & 1, more & 2);
-    char path[] = "/tmp/quern-calibrate-XXXXXX", command[1024];
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    FILE *file = fdopen(fd, "w");
-    qn_cleanup(qn_freep) char *text = qn_json_text(cases, QN_JSON_COMPACT);
-    assert_true(text && fputs(text, file) >= 0);
-    assert_int_equal(fclose(file), 0);
-    snprintf(command, sizeof command, "env -u LD_PRELOAD /usr/bin/python3 '%s' %s",
-             QN_SOURCE_ROOT "/tests/evaluate/check_calibrate.py", path);
-    int status = system(command);
-    unlink(path);
-    if (WIFEXITED(status) && (WEXITSTATUS(status) == 77 || WEXITSTATUS(status) == 127)) {
-        print_message("# scikit-learn is not installed\n");
-        skip();
-    }
-    assert_int_equal(status, 0);
+    check_by_python("tests/evaluate/check_calibrate.py", cases);
 }
 
 static void returns_from_json_with_the_same_bits(void **state) {

@@ -8,10 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "../support/check_by_python.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "evaluate/metric.h"
@@ -132,23 +132,7 @@ static void metrics_equal_scikit_learn(void **state) {
     assert_non_null(r);
     add_random(cases, r);
     add_edges(cases, r);
-    char path[] = "/tmp/quern-metrics-XXXXXX", command[1024];
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    FILE *file = fdopen(fd, "w");
-    qn_cleanup(qn_freep) char *text = qn_json_text(cases, QN_JSON_COMPACT);
-    assert_non_null(text);
-    assert_true(fputs(text, file) >= 0);
-    assert_int_equal(fclose(file), 0);
-    snprintf(command, sizeof command, "env -u LD_PRELOAD /usr/bin/python3 '%s' %s",
-             QN_SOURCE_ROOT "/tests/evaluate/check_metrics.py", path);
-    int status = system(command);
-    unlink(path);
-    if (WIFEXITED(status) && (WEXITSTATUS(status) == 77 || WEXITSTATUS(status) == 127)) {
-        print_message("# scikit-learn is not installed\n");
-        skip();
-    }
-    assert_int_equal(status, 0);
+    check_by_python("tests/evaluate/check_metrics.py", cases);
 }
 
 static void known_values(void **state) {

@@ -8,10 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "../support/check_by_python.h"
 #include "base/mem.h"
 #include "learn/linear.h"
 #include "matrix_for_test.h"
@@ -90,22 +90,7 @@ static void equals_scikit_learn(void **state) {
             for (int part = 0; part < 3; part++)
                 record(cases, (qn_task)task, weighted, part == weighted,
                        task == QN_TASK_REGRESSION ? 0.5 : 0.01, part / 2.0);
-    char path[] = "/tmp/quern-linear-XXXXXX", command[1024];
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    FILE *file = fdopen(fd, "w");
-    qn_cleanup(qn_freep) char *text = qn_json_text(cases, QN_JSON_COMPACT);
-    assert_true(text && fputs(text, file) >= 0);
-    assert_int_equal(fclose(file), 0);
-    snprintf(command, sizeof command, "env -u LD_PRELOAD /usr/bin/python3 '%s' %s",
-             QN_SOURCE_ROOT "/tests/learn/check_linear.py", path);
-    int status = system(command);
-    unlink(path);
-    if (WIFEXITED(status) && (WEXITSTATUS(status) == 77 || WEXITSTATUS(status) == 127)) {
-        print_message("# scikit-learn is not installed\n");
-        skip();
-    }
-    assert_int_equal(status, 0);
+    check_by_python("tests/learn/check_linear.py", cases);
 }
 
 static void explains_saves_and_ignores_threads(void **state) {
