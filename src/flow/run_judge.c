@@ -211,6 +211,12 @@ static qn_status compare(qn_run_state *run, const char *against, const char *tit
     QN_TRY(qn_evaluate_difference(run->metric, &ours, &theirs, rounds(run), seed(run), &run->job, &difference,
                                   err));
     bool better = run->metric->greater_is_better ? difference.low > 0 : difference.high < 0;
+    bool worse = run->metric->greater_is_better ? difference.high < 0 : difference.low > 0;
+    if (worse)
+        qn__run_warn(run,
+                     "on the test rows the chosen model does worse than the %s (%s %+.4g): what was best on the "
+                     "validation rows need not hold later; look at how the rows are split",
+                     title, run->metric->name, difference.value);
     json_t *item = json_pack("{s:s, s:s, s:s, s:b, s:o, s:b}", "against", against, "title", title, "metric",
                              run->metric->name, "greater_is_better", run->metric->greater_is_better,
                              "difference", qn_interval_to_json(difference), "better", better);
