@@ -133,11 +133,17 @@ qn_status qn__chain_wire(qn__chain *chain, const unsigned *input_kinds, qn_error
 
 /* --- names --- */
 
+/* The node that makes a value; NULL for an input. Nodes stand in the order of what they make. */
 static const qn__node *maker_of(const qn__chain *chain, int32_t value) {
-    for (int32_t i = chain->n_nodes - 1; i >= 0; i--)
-        if (chain->nodes[i].i_out <= value && value < chain->nodes[i].i_out + chain->nodes[i].state->n_out)
-            return &chain->nodes[i];
-    return NULL;
+    int32_t low = 0, high = chain->n_nodes; /* nodes before `low` begin at `value` or before it */
+    while (low < high) {
+        int32_t middle = low + (high - low) / 2;
+        if (chain->nodes[middle].i_out <= value)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low > 0 ? &chain->nodes[low - 1] : NULL;
 }
 
 /* Name of a value, or of item i of a sparse block. Depth is bounded by the chain's nodes. */
@@ -167,6 +173,27 @@ static qn_status name_value(const qn_pipeline *p, const qn__chain *chain, int32_
     return qn_buf_status(out, err);
 }
 
+static bool is_taken(const qn_dict *taken, char *text, size_t n, size_t size, int64_t copy) {
+    snprintf(text + n, size - n, " #%lld", (long long)copy);
+    return qn_dict_find(taken, text, strlen(text)) >= 0;
+}
+
+/* Puts " #2" and so on behind a name that is taken. Copies are numbered without gaps, so bisection finds the first
+ * free number: a file from outside may hold a million features of one name. */
+static void number_copy(const qn_dict *taken, char *text, size_t n, size_t size) {
+    int64_t used = 1, free = 2;
+    for (; is_taken(taken, text, n, size, free); free *= 2)
+        used = free;
+    while (free - used > 1) {
+        int64_t middle = used + (free - used) / 2;
+        if (is_taken(taken, text, n, size, middle))
+            used = middle;
+        else
+            free = middle;
+    }
+    (void)is_taken(taken, text, n, size, free);
+}
+
 /* Short, well-formed, printable, and unlike all names before it. */
 static qn_status settle_name(const qn_buf *raw, qn_dict *taken, char **ret, qn_error *err) {
     char text[NAME_BYTES + 24];
@@ -181,8 +208,8 @@ static qn_status settle_name(const qn_buf *raw, qn_dict *taken, char **ret, qn_e
         if ((unsigned char)text[k] < 0x20 || text[k] == 0x7F || (!utf8 && (unsigned char)text[k] >= 0x80))
             text[k] = text[k] == '\t' || text[k] == '\n' ? ' ' : '?';
     text[n] = '\0';
-    for (int64_t copy = 2; qn_dict_find(taken, text, strlen(text)) >= 0; copy++)
-        snprintf(text + n, sizeof text - n, " #%lld", (long long)copy);
+    if (qn_dict_find(taken, text, n) >= 0)
+        number_copy(taken, text, n, sizeof text);
     if (qn_dict_add(taken, text, strlen(text)) < 0)
         return qn_error_memory(err);
     *ret = qn_strdup(text);
