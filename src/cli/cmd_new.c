@@ -34,23 +34,29 @@ static const char *text_of(const json_t *object, const char *key) {
 /* Warnings of the profile that ask for a column to be dropped, or looked at. */
 static size_t find_suspects(const json_t *profile, qn_config_suspect *suspects, size_t max) {
     static const struct {
-        const char *kind, *why;
+        const char *kind, *reason, *why; /* reason NULL: any */
         bool drop;
     } kinds[] = {
-        {"id_like", "a different value in nearly every row: it names rows, it does not describe them", true},
-        {"leak_suspect", "alone it predicts the target almost perfectly: is it known at prediction time?",
-         false},
-        {"missingness_leak", "whether it is filled gives the target away", false},
-        {"sum_leak", "with another column it adds up to the target", false},
-        {"dominating", "it carries most of the signal: is it known at prediction time?", false},
-        {"duplicate_column", "a copy of another column", true},
+        {"id_like", NULL, "a different value in nearly every row: it names rows, it does not describe them",
+         true},
+        {"duplicate_column", NULL, "a copy of another column", true},
+        {"leak_suspect", "copy", "a copy of the target", false},
+        {"leak_suspect", "made_of", "with another column it makes up the target", false},
+        {"leak_suspect", "missingness", "whether it is filled gives the target away", false},
+        {"leak_suspect", "dominating", "it carries most of the signal: is it known at prediction time?", false},
+        {"leak_suspect", NULL, "alone it nearly gives the target: is it known at prediction time?", false},
     };
     size_t i, n = 0;
     const json_t *warning;
     json_array_foreach(json_object_get(profile, "warnings"), i, warning) {
-        for (size_t k = 0; k < sizeof kinds / sizeof kinds[0] && n < max; k++)
-            if (strcmp(text_of(warning, "kind"), kinds[k].kind) == 0 && *text_of(warning, "column"))
-                suspects[n++] = (qn_config_suspect){text_of(warning, "column"), kinds[k].why, kinds[k].drop};
+        const char *column = text_of(warning, "column"), *reason = text_of(warning, "reason");
+        for (size_t k = 0; k < sizeof kinds / sizeof kinds[0] && *column && n < max; k++) {
+            if (strcmp(text_of(warning, "kind"), kinds[k].kind) != 0 ||
+                (kinds[k].reason && strcmp(reason, kinds[k].reason) != 0))
+                continue;
+            suspects[n++] = (qn_config_suspect){column, kinds[k].why, kinds[k].drop};
+            break;
+        }
     }
     return n;
 }
