@@ -100,7 +100,8 @@ typedef struct fit {
     uint32_t *bag;                /* owned; rows of the bag, then the others */
     int64_t n_bag;
     bool *feature_used;           /* owned */
-    double *gain;                 /* owned; per column */
+    double *gain;                 /* owned; per column: of all trees so far */
+    double *best_gain;            /* owned; the same up to best_round; NULL without early stopping */
     uint64_t *column_bins;        /* owned */
     qn__grower *grower;
     qn__model_builder builder;
@@ -122,6 +123,7 @@ static void fit_done(fit *f) {
     qn_freep(&f->bag);
     qn_freep(&f->feature_used);
     qn_freep(&f->gain);
+    qn_freep(&f->best_gain);
     qn_freep(&f->column_bins);
     qn__grower_free(&f->grower);
     qn__model_builder_done(&f->builder);
@@ -261,10 +263,13 @@ static qn_status start(fit *f, qn_error *err) {
     f->g = qn_malloc_aligned(cells, sizeof *f->g);
     f->h = qn_malloc_aligned(cells, sizeof *f->h);
     f->score = qn_malloc_aligned(cells, sizeof *f->score);
+    bool stops = f->params->early_stopping_round > 0 && f->input->valid.x;
     f->gain = qn_new_array(double, x->n_features);
+    f->best_gain = stops ? qn_new_array(double, x->n_features) : NULL;
     f->column_bins = qn_new_array(uint64_t, x->n_features);
     f->feature_used = qn_new_array(bool, f->map.n_features);
-    if (!f->q.gh || !f->g || !f->h || !f->score || !f->gain || !f->column_bins || !f->feature_used)
+    if (!f->q.gh || !f->g || !f->h || !f->score || !f->gain || (stops && !f->best_gain) || !f->column_bins
+        || !f->feature_used)
         return qn_error_memory(err);
     if (f->params->bagging_freq > 0 && f->params->bagging_fraction < 1
         && !(f->bag = qn_malloc_aligned((size_t)n, sizeof *f->bag)))
@@ -435,6 +440,8 @@ static bool end_round(fit *f, int64_t round) {
         if (f->best_round == 0 || loss < f->best_loss - f->params->early_stopping_min_delta) {
             f->best_loss = loss;
             f->best_round = (int32_t)round + 1;
+            if (f->best_gain)
+                memcpy(f->best_gain, f->gain, (size_t)f->input->train.x->n_features * sizeof *f->gain);
         }
         snprintf(note, sizeof note, "round %d: best loss %.6g in round %d", (int)round + 1, f->best_loss,
                  (int)f->best_round);
@@ -474,7 +481,8 @@ static qn_status fit_gbdt(const void *params, const qn_fit_input *input, const q
     int32_t rounds = m->n_trees / n_k;
     bool keep_best = f.params->early_stopping_round > 0 && f.best_round > 0;
     m->best_iteration = keep_best ? f.best_round : rounds;
-    QN_TRY(qn__model_finish(&f.builder, m->best_iteration * n_k, f.gain, f.column_bins, err));
+    QN_TRY(qn__model_finish(&f.builder, m->best_iteration * n_k, keep_best ? f.best_gain : f.gain, f.column_bins,
+                            err));
     *ret_learner = &m->learner;
     f.builder.model = NULL;
     return QN_OK;

@@ -364,9 +364,19 @@ static void early_stopping_keeps_the_best_round(void **state) {
     json_t *facts = m->family->describe(m);
     assert_int_equal(json_integer_value(json_object_get(facts, "best_iteration")), 3);
     json_decref(facts);
+    /* What the forgotten rounds used does not count. */
+    double used[64] = {0}, used_by_three[64] = {0};
+    assert_in_range(d.x.n_features, 1, 64);
+    m->family->importance(m, used);
     qn__gbdt_free(m);
-    /* Without the parameter nothing stops. */
     p.early_stopping_round = 0;
+    p.num_iterations = 3;
+    m = fit(&p, &in, NULL);
+    m->family->importance(m, used_by_three);
+    assert_memory_equal(used, used_by_three, sizeof used);
+    qn__gbdt_free(m);
+    p.num_iterations = 50;
+    /* Without the parameter nothing stops. */
     m = fit(&p, &in, NULL);
     assert_int_equal(((qn__gbdt *)m)->n_trees, 50);
     qn__gbdt_free(m);
