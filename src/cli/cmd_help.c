@@ -71,15 +71,6 @@ static const qn_cli_command *find(const char *first, const char *second) {
     return NULL;
 }
 
-static bool is_group(const char *word) {
-    size_t n, len = strlen(word);
-    const qn_cli_command *commands = qn__cli_commands(&n);
-    for (size_t i = 0; i < n; i++)
-        if (strncmp(commands[i].name, word, len) == 0 && commands[i].name[len] == ' ')
-            return true;
-    return false;
-}
-
 qn_status qn__cmd_help(const qn_cli_args *args, qn_error *err) {
     qn_cleanup(qn_buf_done) qn_buf out = {0};
     const char *first = args->n_arguments > 0 ? args->arguments[0] : NULL;
@@ -89,7 +80,7 @@ qn_status qn__cmd_help(const qn_cli_args *args, qn_error *err) {
         qn__cli_help(NULL, &out);
     } else if (find(first, second)) {
         qn__cli_help(find(first, second), &out);
-    } else if (!second && is_group(first)) {
+    } else if (!second && qn__cli_is_group(first)) {
         qn__cli_group_help(first, &out);
     } else {
         QN_TRY(put_topic(first, &out, &known, err));

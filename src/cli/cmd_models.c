@@ -119,22 +119,6 @@ static qn_status put_inputs(const json_t *manifest, qn_buf *out, qn_error *err) 
     return QN_OK;
 }
 
-static qn_status put_metrics(const json_t *metrics, qn_buf *out, qn_error *err) {
-    qn_cleanup(qn__table_done) qn_table table = {0};
-    const char *name;
-    json_t *interval;
-    QN_TRY(qn__table_init(&table, "metric|test, 95% interval", err));
-    json_object_foreach((json_t *)(uintptr_t)metrics, name, interval) {
-        qn_cleanup(qn_buf_done) qn_buf text = {0};
-        qn__interval_text(interval, &text);
-        qn__table_row(&table);
-        qn__table_cell(&table, "%s", name);
-        qn__table_cell(&table, "%s", qn_buf_text(&text));
-    }
-    qn__table_write(&table, out);
-    return QN_OK;
-}
-
 static void put_lineage(const json_t *entry, const json_t *manifest, qn_buf *out) {
     const json_t *about = json_object_get(manifest, "about");
     if (entry) {
@@ -182,7 +166,8 @@ qn_status qn__cmd_models_show(const qn_cli_args *args, qn_error *err) {
     qn_cleanup(qn_buf_done) qn_buf out = {0};
     put_lineage(entry, manifest, &out);
     qn_buf_printf(&out, "file       %s\n\n", path);
-    QN_TRY(put_metrics(json_object_get(json_object_get(manifest, "about"), "metrics"), &out, err));
+    const json_t *metrics = json_object_get(json_object_get(manifest, "about"), "metrics");
+    QN_TRY(qn__metrics_table("metric|test, 95% interval", metrics, &out, err));
     qn_buf_put_char(&out, '\n');
     QN_TRY(put_inputs(manifest, &out, err));
     return qn__cli_print(args, &out, err);

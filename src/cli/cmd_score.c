@@ -77,23 +77,12 @@ qn_status qn__cmd_predict(const qn_cli_args *args, qn_error *err) {
 }
 
 static qn_status put_judgement(const json_t *result, qn_buf *out, qn_error *err) {
-    qn_cleanup(qn__table_done) qn_table table = {0};
     const json_t *metrics = json_object_get(json_object_get(result, "metrics"), "test");
     const json_t *value = json_object_get(result, "value");
-    const char *name;
-    json_t *interval;
-    QN_TRY(qn__table_init(&table, "metric|value, 95% interval", err));
-    json_object_foreach((json_t *)(uintptr_t)metrics, name, interval) {
-        qn_cleanup(qn_buf_done) qn_buf text = {0};
-        qn__interval_text(interval, &text);
-        qn__table_row(&table);
-        qn__table_cell(&table, "%s", name);
-        qn__table_cell(&table, "%s", qn_buf_text(&text));
-    }
     char rows[QN_DOUBLE_TEXT];
     qn_text_count(json_integer_value(json_object_get(result, "rows")), rows);
     qn_buf_printf(out, "%s rows\n\n", rows);
-    qn__table_write(&table, out);
+    QN_TRY(qn__metrics_table("metric|value, 95% interval", metrics, out, err));
     if (value)
         qn_buf_printf(out, "\nWorth %s %.4g a row at threshold %.3g, %.6g in total\n",
                       json_string_value(json_object_get(value, "currency")),

@@ -50,6 +50,8 @@ typedef struct qn_cli_args {
 
 const qn_cli_command *qn__cli_commands(size_t *ret_n);
 const qn_cli_option *qn__cli_common_options(size_t *ret_n);
+/* Is it the first word of commands of two, as "runs" is? */
+bool qn__cli_is_group(const char *word);
 
 /* Fills *ret_args from argv[1..]. QN_ERR_USAGE with the nearest name. An empty command line and --help
  * give command NULL or help set. */

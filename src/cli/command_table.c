@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "cli/command.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -150,6 +152,14 @@ static const qn_cli_command commands[] = {
 const qn_cli_command *qn__cli_commands(size_t *ret_n) {
     *ret_n = COUNT(commands);
     return commands;
+}
+
+bool qn__cli_is_group(const char *word) {
+    size_t len = strlen(word);
+    for (size_t i = 0; i < COUNT(commands); i++)
+        if (strncmp(commands[i].name, word, len) == 0 && commands[i].name[len] == ' ')
+            return true;
+    return false;
 }
 
 const qn_cli_option *qn__cli_common_options(size_t *ret_n) {

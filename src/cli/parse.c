@@ -25,22 +25,13 @@ static const qn_cli_command *find_command(int argc, char **argv, int at, int *re
     return NULL;
 }
 
-static bool is_group(const char *word) {
-    size_t n, len = strlen(word);
-    const qn_cli_command *commands = qn__cli_commands(&n);
-    for (size_t i = 0; i < n; i++)
-        if (strncmp(commands[i].name, word, len) == 0 && commands[i].name[len] == ' ')
-            return true;
-    return false;
-}
-
 static qn_status unknown_command(int argc, char **argv, int at, qn_error *err) {
     enum { MAX = 64, WORD = 32 };
     char words[MAX][WORD], list[256] = "";
     const char *names[MAX];
     size_t n, n_names = 0, used = 0;
     const qn_cli_command *commands = qn__cli_commands(&n);
-    bool group = is_group(argv[at]);
+    bool group = qn__cli_is_group(argv[at]);
     const char *given = argv[at];
     for (size_t i = 0; i < n && n_names < MAX; i++) {
         size_t len = strlen(given);
@@ -221,7 +212,7 @@ qn_status qn__cli_parse(int argc, char **argv, qn_cli_args *ret_args, qn_error *
     int at = first_word(argc, argv), n_words = 0;
     if (at < argc) {
         args.command = find_command(argc, argv, at, &n_words);
-        if (!args.command && is_group(argv[at]) && at + 1 < argc &&
+        if (!args.command && qn__cli_is_group(argv[at]) && at + 1 < argc &&
             (strcmp(argv[at + 1], "--help") == 0 || strcmp(argv[at + 1], "-h") == 0)) {
             args.help = true;
             args.arguments[args.n_arguments++] = argv[at];

@@ -137,3 +137,19 @@ void qn__table_differences(qn_table *table, const json_t *differences, const cha
         qn__table_json(table, json_object_get(item, "change"), 3);
     }
 }
+
+qn_status qn__metrics_table(const char *heading, const json_t *metrics, qn_buf *out, qn_error *err) {
+    qn_cleanup(qn__table_done) qn_table table = {0};
+    const char *name;
+    json_t *interval;
+    QN_TRY(qn__table_init(&table, heading, err));
+    json_object_foreach((json_t *)(uintptr_t)metrics, name, interval) {
+        qn_cleanup(qn_buf_done) qn_buf text = {0};
+        qn__interval_text(interval, &text);
+        qn__table_row(&table);
+        qn__table_cell(&table, "%s", name);
+        qn__table_cell(&table, "%s", qn_buf_text(&text));
+    }
+    qn__table_write(&table, out);
+    return QN_OK;
+}

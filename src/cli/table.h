@@ -27,5 +27,7 @@ void qn__table_write(const qn_table *table, qn_buf *out);
 
 /* "0.9271 (0.9218 to 0.9312)" of {"value", "low", "high"}; "-" for null. Appends. */
 void qn__interval_text(const json_t *interval, qn_buf *out);
+/* Appends metrics {name: interval} under a heading of two columns. */
+qn_status qn__metrics_table(const char *heading, const json_t *metrics, qn_buf *out, qn_error *err) QN_MUST_USE;
 
 #endif
