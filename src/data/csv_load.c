@@ -189,11 +189,7 @@ static qn_status schema_room(qn_source *source, int32_t n, qn_error *err) {
 static qn_status schema_add(qn_source *source, int32_t cell, qn_type type, bool verbatim,
                             qn_error *err) {
     const int32_t j = source->schema.n_columns;
-    char *name = qn_strdup(source->names.items[cell]);
-    if (!name)
-        return qn_error_memory(err);
-    source->schema.columns[j] = (qn_schema_column){.name = name, .type = type};
-    source->schema.n_columns++;
+    QN_TRY(qn_schema_add(&source->schema, source->names.items[cell], type, err));
     source->cells[j] = cell;
     source->verbatim[j] = verbatim;
     return QN_OK;

@@ -296,18 +296,21 @@ void qn_schema_done(qn_schema *schema) {
     schema->n_columns = 0;
 }
 
+qn_status qn_schema_add(qn_schema *schema, const char *name, qn_type type, qn_error *err) {
+    char *copy = qn_strdup(name);
+    if (!copy)
+        return qn_error_memory(err);
+    schema->columns[schema->n_columns++] = (qn_schema_column){.name = copy, .type = type};
+    return QN_OK;
+}
+
 qn_status qn_schema_of_frame(const qn_frame *frame, qn_schema *ret_schema, qn_error *err) {
     qn_cleanup(qn_schema_done) qn_schema schema = {0};
     schema.columns = qn_new_array(qn_schema_column, frame->n_columns);
     if (!schema.columns)
         return qn_error_memory(err);
-    for (int32_t j = 0; j < frame->n_columns; j++) {
-        schema.n_columns = j + 1;
-        schema.columns[j].type = frame->columns[j].type;
-        schema.columns[j].name = qn_strdup(frame->columns[j].name);
-        if (!schema.columns[j].name)
-            return qn_error_memory(err);
-    }
+    for (int32_t j = 0; j < frame->n_columns; j++)
+        QN_TRY(qn_schema_add(&schema, frame->columns[j].name, frame->columns[j].type, err));
     *ret_schema = schema;
     schema = (qn_schema){0};
     return QN_OK;

@@ -127,6 +127,8 @@ typedef struct qn_schema {
 } qn_schema;
 
 void qn_schema_done(qn_schema *schema);
+/* One more column, in `columns`, which must have room for it; the name is copied. */
+qn_status qn_schema_add(qn_schema *schema, const char *name, qn_type type, qn_error *err) QN_MUST_USE;
 qn_status qn_schema_of_frame(const qn_frame *frame, qn_schema *ret_schema, qn_error *err) QN_MUST_USE;
 
 #endif

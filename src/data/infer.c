@@ -295,11 +295,7 @@ static qn_status write_select(qn_source *source, const qn__names *names, const p
             qn_buf_printf(&sql, "CAST(%s AS %s)", plan->value, qn__sql_type(plan->type));
         qn_buf_put_text(&sql, " AS ");
         qn__sql_name(&sql, names->items[j]);
-        schema.columns[j].type = plan->type;
-        schema.columns[j].name = qn_strdup(names->items[j]);
-        schema.n_columns = (int32_t)j + 1;
-        if (!schema.columns[j].name)
-            return qn_error_memory(err);
+        QN_TRY(qn_schema_add(&schema, names->items[j], plan->type, err));
     }
     qn_buf_printf(&sql, " FROM %s", source->base);
     QN_TRY(qn_buf_status(&sql, err));

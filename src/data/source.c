@@ -392,10 +392,7 @@ static qn_status reorder(qn_source *source, const qn_schema *wanted, qn_error *e
     for (int32_t i = 0; i < n; i++) {
         const qn_schema_column *column = &source->schema.columns[order[i]];
         const char *name = i < wanted->n_columns ? wanted->columns[i].name : column->name;
-        schema.columns[i] = (qn_schema_column){.name = qn_strdup(name), .type = column->type};
-        schema.n_columns++;
-        if (!schema.columns[i].name)
-            return qn_error_memory(err);
+        QN_TRY(qn_schema_add(&schema, name, column->type, err));
         qn_buf_put_text(&sql, i ? ", " : "SELECT ");
         qn__sql_name(&sql, column->name);
         if (source->reads_csv) {

@@ -323,17 +323,10 @@ static qn_status judged_schema(const qn_model *model, qn_schema *ret_schema, qn_
     schema.columns = qn_new_array(qn_schema_column, inputs->n_columns + 1);
     if (!schema.columns)
         return qn_error_memory(err);
-    for (int32_t i = 0; i <= inputs->n_columns; i++) {
-        bool last = i == inputs->n_columns;
-        qn_schema_column *column = &schema.columns[schema.n_columns];
-        column->type = !last                                ? inputs->columns[i].type
-                       : target->task == QN_TASK_REGRESSION ? QN_TYPE_F64
-                                                            : QN_TYPE_CATEGORY;
-        column->name = qn_strdup(last ? target->name : inputs->columns[i].name);
-        if (!column->name)
-            return qn_error_memory(err);
-        schema.n_columns++;
-    }
+    for (int32_t i = 0; i < inputs->n_columns; i++)
+        QN_TRY(qn_schema_add(&schema, inputs->columns[i].name, inputs->columns[i].type, err));
+    QN_TRY(qn_schema_add(&schema, target->name,
+                         target->task == QN_TASK_REGRESSION ? QN_TYPE_F64 : QN_TYPE_CATEGORY, err));
     *ret_schema = schema;
     schema = (qn_schema){0};
     return QN_OK;

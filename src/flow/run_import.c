@@ -321,10 +321,7 @@ static qn_status test_schema(const qn_run_state *run, qn_schema *ret_schema, qn_
         if (!is_input(run, column) && strcmp(column->name, run->target.name) != 0 &&
             !is_same(run->config->sample.weight, column->name))
             continue;
-        char *name = qn_strdup(column->name);
-        if (!name)
-            return qn_error_memory(err);
-        schema.columns[schema.n_columns++] = (qn_schema_column){.name = name, .type = column->type};
+        QN_TRY(qn_schema_add(&schema, column->name, column->type, err));
     }
     *ret_schema = schema;
     schema = (qn_schema){0};
