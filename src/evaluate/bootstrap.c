@@ -162,6 +162,22 @@ static int ovr_rounds(const qn_eval_input *input, int n_rounds) {
     return n_rounds < most ? n_rounds : most;
 }
 
+/* A gap between shares is above 0 even by chance alone, and a resample has the chance of its rows twice: the
+ * rounds lie above the value, often altogether. Moved back by that bias (Efron, Tibshirani 1993, chapter 10)
+ * they say how far the value itself may be off. */
+static void take_off_bias(double value, double *rounds, int n) {
+    double sum = 0;
+    int n_finite = 0;
+    for (int r = 0; r < n; r++)
+        if (isfinite(rounds[r])) {
+            sum += rounds[r];
+            n_finite++;
+        }
+    for (int r = 0; r < n; r++)
+        if (isfinite(rounds[r]))
+            rounds[r] = fmax(rounds[r] - (sum / n_finite - value), 0);
+}
+
 static qn_status to_json(qn_task task, const double *values, double *rounds, int n_rounds, int n_ovr,
                          json_t **ret_metrics, qn_error *err) {
     size_t n;
@@ -171,6 +187,8 @@ static qn_status to_json(qn_task task, const double *values, double *rounds, int
         if (!(table[id].tasks >> task & 1))
             continue;
         int n_of = id == QN__ROC_AUC_OVR ? n_ovr : n_rounds;
+        if (id == QN__ECE)
+            take_off_bias(values[id], rounds + id * (size_t)n_rounds, n_of);
         qn_interval interval = qn_bootstrap_interval(values[id], rounds + id * (size_t)n_rounds, n_of);
         json_t *item = isfinite(interval.value) ? qn_interval_to_json(interval) : json_null();
         if (json_object_set_new(json, table[id].name, item) != 0)
