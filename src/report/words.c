@@ -74,7 +74,8 @@ qn__word qn__percent(double share) {
         return word;
     if (fabs(percent - round(percent)) < 1e-9) /* "10%", but "4.0%" where it was rounded */
         drop_trailing_zeros(word.text);
-    strcat(word.text, "%");
+    const size_t n = strlen(word.text);
+    snprintf(word.text + n, sizeof word.text - n, "%%");
     return word;
 }
 
