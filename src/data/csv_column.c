@@ -98,6 +98,15 @@ static inline void put_null(qn__csv_column *column) {
         qn__growing_null(&column->values);
 }
 
+/* The text of a cell, or NULL when it says that the value is missing, and is taken as that. */
+static inline const char *value_text(const taking *t, int32_t i, size_t *ret_bytes) {
+    const char *text = cell_text(t, i, ret_bytes);
+    if (!is_missing(t->missing, text, *ret_bytes))
+        return text;
+    put_null(t->column);
+    return NULL;
+}
+
 static inline void put_whole(qn__csv_column *column, int64_t value) {
     column->n_rows++;
     column->n_values++;
@@ -188,11 +197,9 @@ static int32_t take_wholes(const taking *t, int32_t i, int32_t to) {
         size_t n;
         int64_t whole;
         double real;
-        const char *text = cell_text(t, i, &n);
-        if (is_missing(t->missing, text, n)) {
-            put_null(column);
+        const char *text = value_text(t, i, &n);
+        if (!text)
             continue;
-        }
         const qn__number kind = qn__number_parse(text, n, &whole, &real);
         if (kind == QN__WHOLE || (kind == QN__ZERO_LED && column->fixed)) {
             put_whole(column, whole);
@@ -222,11 +229,9 @@ static int32_t take_reals(const taking *t, int32_t i, int32_t to) {
         size_t n;
         int64_t whole;
         double real;
-        const char *text = cell_text(t, i, &n);
-        if (is_missing(t->missing, text, n)) {
-            put_null(column);
+        const char *text = value_text(t, i, &n);
+        if (!text)
             continue;
-        }
         const qn__number kind = qn__number_parse(text, n, &whole, &real);
         if (kind == QN__NOT_A_NUMBER || (kind == QN__ZERO_LED && !column->fixed)) {
             if (column->fixed)
@@ -247,11 +252,9 @@ static int32_t take_others(const taking *t, int32_t i, int32_t to) {
     for (; i < to; i++) {
         size_t n;
         int64_t value;
-        const char *text = cell_text(t, i, &n);
-        if (is_missing(t->missing, text, n)) {
-            put_null(column);
+        const char *text = value_text(t, i, &n);
+        if (!text)
             continue;
-        }
         const bool fits = column->type == QN_TYPE_BOOL
                               ? qn__bool_parse(text, n, column->fixed, &value)
                               : qn__time_parse(text, n, &value);
@@ -342,11 +345,9 @@ static int32_t take_unknown(const taking *t, int32_t i, int32_t to) {
         size_t n;
         int64_t whole;
         double real;
-        const char *text = cell_text(t, i, &n);
-        if (is_missing(t->missing, text, n)) {
-            put_null(column);
+        const char *text = value_text(t, i, &n);
+        if (!text)
             continue;
-        }
         const qn__number kind = qn__number_parse(text, n, &whole, &real);
         if (kind == QN__REAL && real != real) {
             put_null(column);

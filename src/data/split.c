@@ -183,6 +183,15 @@ static void strata_quotas(const qn__draft *draft, stratum *strata, int64_t n_str
         stratum_spread(&strata[s], draft->options->validate > 0, draft->options->test > 0);
 }
 
+/* The positions of a stratum's rows, in an order of chance. */
+static const int64_t *stratum_shuffle(const qn__draft *draft, const stratum *s, int64_t i_stratum) {
+    int64_t *order = draft->order + s->begin;
+    qn_rng rng;
+    qn_rng_init_stream(&rng, draft->options->seed, (uint64_t)i_stratum);
+    qn_rng_shuffle_i64(&rng, order, s->n);
+    return order;
+}
+
 static qn_status split_stratified(qn__draft *draft, const double *y, qn_task task, qn_error *err) {
     qn_cleanup(qn_freep) stratum *strata = NULL;
     int64_t n_strata = 0;
@@ -191,10 +200,7 @@ static qn_status split_stratified(qn__draft *draft, const double *y, qn_task tas
         QN_TRY(strata_check(draft, strata, n_strata, task, err));
     strata_quotas(draft, strata, n_strata);
     for (int64_t s = 0; s < n_strata; s++) {
-        int64_t *order = draft->order + strata[s].begin;
-        qn_rng rng;
-        qn_rng_init_stream(&rng, draft->options->seed, (uint64_t)s);
-        qn_rng_shuffle_i64(&rng, order, strata[s].n);
+        const int64_t *order = stratum_shuffle(draft, &strata[s], s);
         for (int64_t i = 0; i < strata[s].n; i++)
             draft->part[order[i]] = i < strata[s].n_test                        ? QN__TEST
                                     : i < strata[s].n_test + strata[s].n_validate ? QN__VALIDATE
@@ -210,10 +216,7 @@ static qn_status folds_stratified(qn__draft *draft, const double *y, qn_task tas
     QN_TRY(strata_make(draft, y, task, &strata, &n_strata, err));
     QN_TRY(strata_check(draft, strata, n_strata, task, err));
     for (int64_t s = 0; s < n_strata; s++) {
-        int64_t *order = draft->order + strata[s].begin;
-        qn_rng rng;
-        qn_rng_init_stream(&rng, draft->options->seed, (uint64_t)s);
-        qn_rng_shuffle_i64(&rng, order, strata[s].n);
+        const int64_t *order = stratum_shuffle(draft, &strata[s], s);
         for (int64_t i = 0; i < strata[s].n; i++)
             draft->part[order[i]] = (int32_t)(dealt++ % draft->options->folds);
     }
