@@ -112,7 +112,7 @@ static void intervals_hold_the_value(void **state) {
     double p = member(m, "accuracy", "value"), half = 1.96 * sqrt(p * (1 - p) / N);
     assert_near(member(m, "accuracy", "low"), p - half, 0.25 * half);
     assert_near(member(m, "accuracy", "high"), p + half, 0.25 * half);
-    /* Of few rows, well calibrated: every resample has a larger calibration error than the rows themselves. */
+    /* Of few rows, well calibrated: resamples have a larger calibration error than the rows. */
     qn_rng rng;
     qn_rng_init(&rng, 8);
     for (int i = 0; i < 300; i++)
