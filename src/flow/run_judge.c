@@ -300,12 +300,12 @@ static qn_status judge_comparison(qn_run_state *run, qn_error *err) {
                            0.5, list, err));
     }
     qn_cleanup(qn_model_free) qn_model *champion = NULL;
-    int64_t version;
+    int64_t version = 0; /* 0: there is no champion */
     qn_error why = {0};
     qn_status status = open_champion(run, &champion, &version, &why);
     if (status == QN_OK)
         QN_TRY(compare_champion(run, champion, version, list, err));
-    else if (status != QN_ERR_NOT_FOUND)
+    else if (version > 0 || status != QN_ERR_NOT_FOUND)
         qn__run_warn(run, "the champion cannot be opened: %s", why.message);
     return qn__run_note(run, "comparison", qn_steal(&list), err);
 }

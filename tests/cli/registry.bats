@@ -74,6 +74,17 @@ END
     contains "$output" "version 1, the champion, cannot be judged on these rows" "lacks"
 }
 
+@test "a champion whose file is gone keeps its place, and that is said" {
+    project p churned "$QUICK"
+    quern -q -C p run >/dev/null
+    rm -f "$(quern -C p models show p --json | sed -n 's/.*"file": *"\([^"]*\)".*/\1/p' | head -n 1)"
+    sed -i 's/^seed:.*//' p/quern.yaml
+    run quern -q -C p run --seed 9
+    [ "$status" -eq 0 ]
+    contains "$output" "warning: the champion cannot be opened: object"
+    contains "$output" "not promoted"
+}
+
 @test "register.when always and never; --no-register" {
     echo "register: {when: never}" >>p/quern.yaml
     contains "$(quern -q -C p run)" "Not registered: register.when is never"
