@@ -31,6 +31,15 @@ done_with() {
     holds tested.json "d['split']['test'] == 299"
 }
 
+@test "folds do not measure what they stopped by: noise is worth no more than the prior" {
+    awk 'BEGIN { s = 11; print "a,b,c,y"; for (i = 0; i < 600; i++) { for (k = 1; k <= 4; k++) { s = s * 16807 % 2147483647; u[k] = s / 2147483647 }
+        print u[1] "," u[2] "," u[3] "," (u[4] < 0.5 ? "no" : "yes") } }' >noise.csv
+    mkdir noise
+    printf 'task: {target: y}\ndata: {source: ../noise.csv}\nsplit: {folds: 5}\nevaluate: {bootstrap: 0}\n' >noise/quern.yaml
+    quern -q -C noise run --json >noise.json 2>err
+    holds noise.json "[f['folds']['mean'] for f in d['leaderboard'] if f['family'] == 'gbdt'][0] > [f['folds']['mean'] for f in d['leaderboard'] if f['family'] == 'prior'][0]"
+}
+
 @test "data split: groups stay together, time runs forward" {
     project grouped churned "split: {method: group, group: shop}"
     quern -q -C grouped data split "$WORK/g" >/dev/null
