@@ -213,9 +213,9 @@ qn_status qn__split_group(qn__draft *draft, const qn_column *group, qn_error *er
     bool has_test = draft->n_test > 0, has_validate = draft->n_validate > 0;
     int64_t n_parts = 1 + has_test + has_validate, n_free = draft->n_groups;
     QN_FAIL_IF(draft->n_groups < n_parts, err, QN_ERR_DATA,
-               "impossible split: the values of column %s make %lld groups, fewer than the %lld parts; use another column "
-               "or method, or set split.validate to 0",
-               group->name, (long long)draft->n_groups, (long long)n_parts);
+               "impossible split: the values of column %s make %lld group%s, fewer than the %lld parts; use "
+               "another column or method, or set split.validate to 0",
+               group->name, (long long)draft->n_groups, draft->n_groups == 1 ? "" : "s", (long long)n_parts);
     if (has_test)
         groups_fill(groups, draft->n_groups, &n_free, n_parts - 1, QN__TEST, draft->n_test);
     if (has_validate)
@@ -241,9 +241,9 @@ qn_status qn__folds_group(qn__draft *draft, const qn_column *group, qn_error *er
     int32_t folds = draft->options->folds;
     QN_TRY(groups_make(draft, group, &members, &groups, err));
     QN_FAIL_IF(draft->n_groups < folds, err, QN_ERR_DATA,
-               "impossible split: the values of column %s make %lld groups, fewer than %d folds; use fewer folds or "
-               "another column",
-               group->name, (long long)draft->n_groups, (int)folds);
+               "impossible split: the values of column %s make %lld group%s, fewer than %d folds; use fewer "
+               "folds or another column",
+               group->name, (long long)draft->n_groups, draft->n_groups == 1 ? "" : "s", (int)folds);
     qn_cleanup(qn_freep) int64_t *n_in_fold = qn_new_array(int64_t, folds);
     if (!n_in_fold)
         return qn_error_memory(err);
