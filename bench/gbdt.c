@@ -1,8 +1,9 @@
-/* Training time of family gbdt on the synthetic set of the bars: rows x features standard normal numbers,
- * the class from a noisy mix of a line, a product and a threshold.
+/* Training time of family gbdt on the synthetic set of the bars: rows x features standard normal
+ * numbers, the class from a noisy mix of a line, a product and a threshold.
  *     gbdt [rows] [features] [threads] [rounds] [leaves] [file]
- * The rows go to `file` as raw doubles, column by column (training rows, then test rows), the targets last,
- * for timing another program on them. On a machine with other work compare the processor times. */
+ * The rows go to `file` as raw doubles, column by column (training rows, then test rows), the
+ * targets last, for timing another program on them. On a machine with other work compare the
+ * processor times. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

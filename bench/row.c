@@ -29,7 +29,8 @@ static void print_quantiles(const char *name, double *us, int64_t n) {
 
 static void time_rows(const qn_model *model, const qn_frame *frame, int64_t n) {
     double *whole = qn_new_array(double, n), *pipeline = qn_new_array(double, n);
-    double *learner = qn_new_array(double, n), *scores = qn_new_array(double, qn_model_n_outputs(model));
+    double *learner = qn_new_array(double, n),
+           *scores = qn_new_array(double, qn_model_n_outputs(model));
     qn_frame **one = qn_new_array(qn_frame *, n);
     if (!whole || !pipeline || !learner || !scores || !one)
         exit(1);
@@ -62,8 +63,9 @@ static void time_batch(const qn_model *model, const qn_frame *frame) {
     double t2 = qn_now_s();
     check(qn_model_predict(model, frame, NULL, scores, &err));
     double t3 = qn_now_s();
-    printf("batch_us_per_row: %.3f\nbatch_pipeline_us_per_row: %.3f\nbatch_learner_us_per_row: %.3f\n",
-           1e6 * (t3 - t2) / n, 1e6 * (t1 - t0) / n, 1e6 * (t2 - t1) / n);
+    printf(
+        "batch_us_per_row: %.3f\nbatch_pipeline_us_per_row: %.3f\nbatch_learner_us_per_row: %.3f\n",
+        1e6 * (t3 - t2) / n, 1e6 * (t1 - t0) / n, 1e6 * (t2 - t1) / n);
 }
 
 int main(int argc, char **argv) {

@@ -14,12 +14,17 @@
 static const char fill[] =
     "BEGIN;"
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000)"
-    " INSERT INTO run SELECT i, printf('20260101-%06d-%04x', i, i * 7919 % 65536), 'bench', 'done', NULL,"
-    " 1767225600000000 + i * 1000000, 1767225601000000 + i * 1000000, iif(i % 2, 'gbdt', 'linear'), 'h', 'b', 1, 1 FROM n;"
-    "INSERT INTO run_document SELECT i_run, hex(zeroblob(1000)), '{}', hex(zeroblob(4000)) FROM run;"
-    "WITH m(name) AS (VALUES ('roc_auc'), ('pr_auc'), ('log_loss'), ('brier'), ('accuracy'), ('f1'), ('mcc'), ('ece')),"
+    " INSERT INTO run SELECT i, printf('20260101-%06d-%04x', i, i * 7919 % 65536), 'bench', "
+    "'done', NULL,"
+    " 1767225600000000 + i * 1000000, 1767225601000000 + i * 1000000, iif(i % 2, 'gbdt', "
+    "'linear'), 'h', 'b', 1, 1 FROM n;"
+    "INSERT INTO run_document SELECT i_run, hex(zeroblob(1000)), '{}', hex(zeroblob(4000)) FROM "
+    "run;"
+    "WITH m(name) AS (VALUES ('roc_auc'), ('pr_auc'), ('log_loss'), ('brier'), ('accuracy'), "
+    "('f1'), ('mcc'), ('ece')),"
     " p(part) AS (VALUES ('test'), ('validate'))"
-    " INSERT INTO metric SELECT i_run, part, name, (i_run * 7919 % 30011) / 30011.0, 0, 1 FROM run, p, m;"
+    " INSERT INTO metric SELECT i_run, part, name, (i_run * 7919 % 30011) / 30011.0, 0, 1 FROM "
+    "run, p, m;"
     "WITH k(name) AS (VALUES ('num_leaves'), ('learning_rate'), ('num_trees'), ('lambda_l2'))"
     " INSERT INTO param SELECT i_run, name, i_run % 100, i_run % 100 FROM run, k;"
     "COMMIT;";
@@ -29,7 +34,8 @@ static void die(const char *what) {
     exit(1);
 }
 
-static void report(const char *name, double start_s, json_t **runs, qn_status status, const qn_error *err) {
+static void report(const char *name, double start_s, json_t **runs, qn_status status,
+                   const qn_error *err) {
     if (status != QN_OK)
         die(err->message);
     printf("%s_ms: %.2f\n", name, 1e3 * (qn_now_s() - start_s));
@@ -46,7 +52,8 @@ int main(void) {
         die(err.message);
     qn_cleanup(qn_freep) char *file = qn_format("%s/quern.db", qn_workspace_path(workspace));
     sqlite3 *db = NULL;
-    if (sqlite3_open(file, &db) != SQLITE_OK || sqlite3_exec(db, fill, NULL, NULL, NULL) != SQLITE_OK)
+    if (sqlite3_open(file, &db) != SQLITE_OK ||
+        sqlite3_exec(db, fill, NULL, NULL, NULL) != SQLITE_OK)
         die(sqlite3_errmsg(db));
     sqlite3_close(db);
     double start = qn_now_s();

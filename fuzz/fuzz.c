@@ -57,7 +57,9 @@ static void put_value(qn_frame_builder *builder, int32_t i_column, qn_type type,
         return;
     }
     switch (type) {
-    case QN_TYPE_BOOL: must(qn_frame_builder_number(builder, i_column, (double)(row % 2), NULL)); break;
+    case QN_TYPE_BOOL:
+        must(qn_frame_builder_number(builder, i_column, (double)(row % 2), NULL));
+        break;
     case QN_TYPE_F64: must(qn_frame_builder_number(builder, i_column, numbers[row], NULL)); break;
     case QN_TYPE_I64:
     case QN_TYPE_TIME: must(qn_frame_builder_i64(builder, i_column, times[row], NULL)); break;
@@ -74,7 +76,8 @@ qn_frame *fuzz_frame(const qn_schema *schema, const qn_pipeline *pipeline) {
         const qn_schema_column *column = &schema->columns[i];
         if (qn_frame_builder_add_column(builder, column->name, column->type, NULL) != QN_OK)
             return NULL; /* two columns of one name: nobody could give such a frame */
-        qn_cleanup(qn_json_free) json_t *seen = pipeline ? qn_pipeline_describe_input(pipeline, i) : NULL;
+        qn_cleanup(qn_json_free) json_t *seen = pipeline ? qn_pipeline_describe_input(pipeline, i)
+                                                         : NULL;
         for (int64_t row = 0; row < FUZZ_ROWS; row++)
             put_value(builder, i, column->type, row, json_object_get(seen, "categories"));
     }

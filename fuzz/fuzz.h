@@ -1,6 +1,6 @@
-/* fuzz.h - what the fuzz targets share: numbers taken from the input, a small frame for any schema, and a
- * complaint that libFuzzer sees. A target trusts nothing it is given and checks promises of the headers,
- * not only that nothing crashes. */
+/* fuzz.h - what the fuzz targets share: numbers taken from the input, a small frame for any schema,
+ * and a complaint that libFuzzer sees. A target trusts nothing it is given and checks promises of
+ * the headers, not only that nothing crashes. */
 #ifndef QN_FUZZ_FUZZ_H
 #define QN_FUZZ_FUZZ_H
 
@@ -13,8 +13,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
-size_t LLVMFuzzerCustomCrossOver(const uint8_t *a, size_t n_a, const uint8_t *b, size_t n_b, uint8_t *out,
-                                 size_t max_size, unsigned seed);
+size_t LLVMFuzzerCustomCrossOver(const uint8_t *a, size_t n_a, const uint8_t *b, size_t n_b,
+                                 uint8_t *out, size_t max_size, unsigned seed);
 
 enum { FUZZ_ROWS = 6 };
 
@@ -26,8 +26,8 @@ void fuzz_require_told(qn_status status, const qn_error *err);
 /* Removes up to n_bytes (at most 8) from the front of the input, as a little-endian number. */
 uint64_t fuzz_take(const uint8_t **data, size_t *size, size_t n_bytes);
 
-/* FUZZ_ROWS rows for a schema: edge values of every type, missing ones, and texts among which are those
- * that `pipeline` (may be NULL) has seen. Owned by the caller. */
+/* FUZZ_ROWS rows for a schema: edge values of every type, missing ones, and texts among which are
+ * those that `pipeline` (may be NULL) has seen. Owned by the caller. */
 qn_frame *fuzz_frame(const qn_schema *schema, const qn_pipeline *pipeline);
 
 /* Equal numbers, NaN being equal to itself. */

@@ -1,4 +1,5 @@
-/* quern.yaml from strangers: parsing, the checks that need a task, overriding keys, and the resolved JSON. */
+/* quern.yaml from strangers: parsing, the checks that need a task, overriding keys, and the
+ * resolved JSON. */
 #include <string.h>
 
 #include "flow/config.h"
@@ -15,8 +16,9 @@ static void check_json(const qn_config *config) {
 }
 
 static void check_override(qn_config *config, const uint8_t *data, size_t size) {
-    static const char *const keys[] = {"seed", "threads", "train.budget", "train.limits.memory", "split.test",
-                                       "task.positive", "register.when", "nonsense"};
+    static const char *const keys[] = {
+        "seed",       "threads",       "train.budget",  "train.limits.memory",
+        "split.test", "task.positive", "register.when", "nonsense"};
     qn_error err = {0};
     qn_cleanup(qn_freep) char *text = fuzz_text(data, size < 20 ? size : 20);
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {

@@ -1,5 +1,5 @@
-/* JSON from strangers, what is read out of it (feature lists, calibrations), and texts as values of every
- * column type. */
+/* JSON from strangers, what is read out of it (feature lists, calibrations), and texts as values of
+ * every column type. */
 #include <string.h>
 
 #include "base/buf.h"
@@ -24,7 +24,8 @@ static void check_round_trip(const json_t *json) {
         fuzz_require(text && qn_json_parse(text, strlen(text), "again", &again, NULL) == QN_OK,
                      "what was read can be written and read");
         fuzz_require(fuzz_same_json(json, again), "what was written reads back the same");
-        fuzz_require(flags[i] != QN_JSON_HTML_SAFE || !strpbrk(text, "<>&"), "nothing ends a script");
+        fuzz_require(flags[i] != QN_JSON_HTML_SAFE || !strpbrk(text, "<>&"),
+                     "nothing ends a script");
     }
 }
 
@@ -47,7 +48,8 @@ static void check_features(const json_t *steps) {
     qn_cleanup(qn_json_free) json_t *shown = qn_pipeline_spec_to_json(spec);
     fuzz_require(json_is_array(shown), "a feature list can be shown");
     qn_cleanup(qn_pipeline_free) qn_pipeline *pipeline = NULL;
-    status = qn_pipeline_fit(spec, frame, NULL, FUZZ_ROWS, y, &target, 1, NULL, &pipeline, NULL, &err);
+    status = qn_pipeline_fit(spec, frame, NULL, FUZZ_ROWS, y, &target, 1, NULL, &pipeline, NULL,
+                             &err);
     if (status != QN_OK) {
         fuzz_require_told(status, &err);
         return;
@@ -82,7 +84,8 @@ static void check_values(const uint8_t *data, size_t size) {
     qn_cleanup(qn_frame_free) qn_frame *frame = NULL;
     fuzz_require(qn_frame_builder_new(&builder, NULL) == QN_OK, "a builder");
     for (int32_t i = 0; i < 6; i++)
-        fuzz_require(qn_frame_builder_add_column(builder, names[i], (qn_type)i, NULL) == QN_OK, "a column");
+        fuzz_require(qn_frame_builder_add_column(builder, names[i], (qn_type)i, NULL) == QN_OK,
+                     "a column");
     for (int rows = 0; size && rows < 100; rows++) {
         const uint8_t *end = memchr(data, '\n', size);
         size_t n = end ? (size_t)(end - data) : size;

@@ -1,5 +1,5 @@
-/* Learners from untrusted bytes. The input is: u8 family, u8 n_features, for each feature u8 kind in the low
- * two bits and categories in the others, then the learner's own bytes. */
+/* Learners from untrusted bytes. The input is: u8 family, u8 n_features, for each feature u8 kind
+ * in the low two bits and categories in the others, then the learner's own bytes. */
 #include <math.h>
 #include <string.h>
 
@@ -13,7 +13,8 @@ static char feature_name[] = "feature";
 static qn_matrix *small_matrix(const qn_feature *features, int32_t n_features) {
     static const double values[FUZZ_ROWS] = {NAN, 0, -1.5, 1e300, -1e300, 0.25};
     qn_matrix *x = NULL;
-    fuzz_require(qn_matrix_new(FUZZ_ROWS, features, n_features, &x, NULL) == QN_OK, "a small matrix");
+    fuzz_require(qn_matrix_new(FUZZ_ROWS, features, n_features, &x, NULL) == QN_OK,
+                 "a small matrix");
     for (int32_t f = 0; f < n_features; f++) {
         qn_matrix_column *column = &x->columns[f];
         if (features[f].kind == QN_FEATURE_SPARSE) {
@@ -52,7 +53,8 @@ static void check_saving(const qn_learner *learner, const qn_feature *features, 
     fuzz_require(fuzz_same_numbers(raw, again, n_raw), "a saved learner says the same");
 }
 
-static void check_answers(const qn_learner *learner, const qn_feature *features, const qn_matrix *x) {
+static void check_answers(const qn_learner *learner, const qn_feature *features,
+                          const qn_matrix *x) {
     const qn_family *family = learner->family;
     size_t outputs = (size_t)learner->n_outputs, n = (size_t)x->n_rows * outputs;
     size_t width = (size_t)x->n_features + 1;
@@ -90,7 +92,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         unsigned byte = (unsigned)fuzz_take(&data, &size, 1);
         features[f].name = feature_name;
         features[f].kind = (qn_feature_kind)(byte % 4 % 3);
-        features[f].n_categories = features[f].kind == QN_FEATURE_CATEGORY ? (int32_t)(byte / 4) : 0;
+        features[f].n_categories = features[f].kind == QN_FEATURE_CATEGORY ? (int32_t)(byte / 4)
+                                                                           : 0;
     }
     qn_error err = {0};
     qn_cleanup(qn_learner_free) qn_learner *learner = NULL;
@@ -99,7 +102,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         fuzz_require_told(status, &err);
         return 0;
     }
-    fuzz_require(learner->n_outputs >= 1 && learner->n_features == n_features, "a learner fits its features");
+    fuzz_require(learner->n_outputs >= 1 && learner->n_features == n_features,
+                 "a learner fits its features");
     qn_cleanup(qn_matrix_free) qn_matrix *x = small_matrix(features, n_features);
     check_answers(learner, features, x);
     return 0;

@@ -1,5 +1,5 @@
-/* Model files from strangers: opening, predicting, explaining and writing. Mutations go into the sections
- * and the checksums are put right again; a quarter of them leaves the checksums wrong. */
+/* Model files from strangers: opening, predicting, explaining and writing. Mutations go into the
+ * sections and the checksums are put right again; a quarter of them leaves the checksums wrong. */
 #include <string.h>
 
 #include "base/hash.h"
@@ -21,7 +21,8 @@ static double *predicted(const qn_model *model, const qn_frame *frame, size_t *r
     }
     for (int64_t i = 0; i < frame->n_rows; i++) {
         int32_t k = qn_model_decide(model, scores + i * qn_model_n_outputs(model));
-        fuzz_require(k >= 0 && (k == 0 || k < qn_model_target(model)->n_classes), "a decision is a class");
+        fuzz_require(k >= 0 && (k == 0 || k < qn_model_target(model)->n_classes),
+                     "a decision is a class");
     }
     return qn_steal(&scores);
 }
@@ -61,7 +62,8 @@ static void check_writing(const qn_model *model, const qn_frame *frame, const do
         fuzz_require_told(status, &err);
         return;
     }
-    fuzz_require(qn_model_open_bytes(file.data, file.len, &copy, NULL) == QN_OK, "a written model opens");
+    fuzz_require(qn_model_open_bytes(file.data, file.len, &copy, NULL) == QN_OK,
+                 "a written model opens");
     fuzz_require(qn_model_write(copy, &again, NULL) == QN_OK && file.len == again.len &&
                      memcmp(file.data, again.data, file.len) == 0,
                  "a model is written as the same bytes again");
@@ -80,7 +82,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         fuzz_require_told(status, &err);
         return 0;
     }
-    qn_cleanup(qn_frame_free) qn_frame *frame = fuzz_frame(qn_model_inputs(model), qn_model_pipeline(model));
+    qn_cleanup(qn_frame_free)
+        qn_frame *frame = fuzz_frame(qn_model_inputs(model), qn_model_pipeline(model));
     size_t n;
     qn_cleanup(qn_freep) double *scores = frame ? predicted(model, frame, &n) : NULL;
     if (scores) {
@@ -91,7 +94,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     return 0;
 }
 
-/* --- mutation: sections change, the container around them is made anew ------------------------------- */
+/* --- mutation: sections change, the container around them is made anew ------------------------ */
 
 static size_t emit(const qn_section *sections, size_t n_sections, uint8_t *data, size_t max_size) {
     qn_cleanup(qn_buf_done) qn_buf out = {0};
@@ -139,8 +142,8 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
 }
 
 /* One section of the other parent takes the place of ours. */
-size_t LLVMFuzzerCustomCrossOver(const uint8_t *a, size_t n_a, const uint8_t *b, size_t n_b, uint8_t *out,
-                                 size_t max_size, unsigned seed) {
+size_t LLVMFuzzerCustomCrossOver(const uint8_t *a, size_t n_a, const uint8_t *b, size_t n_b,
+                                 uint8_t *out, size_t max_size, unsigned seed) {
     qn_section ours[QN_MODEL_MAX_SECTIONS], theirs[QN_MODEL_MAX_SECTIONS];
     size_t n_ours, n_theirs;
     if (qn__container_read(a, n_a, ours, &n_ours, NULL) != QN_OK ||

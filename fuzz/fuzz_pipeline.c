@@ -1,4 +1,5 @@
-/* Fitted pipelines from untrusted bytes: loading, applying to a batch and to single rows, saving. */
+/* Fitted pipelines from untrusted bytes: loading, applying to a batch and to single rows,
+ * saving. */
 #include <string.h>
 
 #include "fuzz.h"
@@ -26,7 +27,8 @@ static void check_codes(const qn_matrix *matrix) {
             continue;
         for (int64_t i = 0; i < matrix->n_rows; i++) {
             int32_t code = matrix->columns[f].code[i];
-            fuzz_require(code >= -1 && code < matrix->features[f].n_categories, "a code has a category");
+            fuzz_require(code >= -1 && code < matrix->features[f].n_categories,
+                         "a code has a category");
         }
     }
 }
@@ -56,8 +58,10 @@ static void check_saving(const qn_pipeline *pipeline) {
     qn_cleanup(qn_buf_done) qn_buf first = {0};
     qn_cleanup(qn_buf_done) qn_buf second = {0};
     qn_cleanup(qn_pipeline_free) qn_pipeline *copy = NULL;
-    fuzz_require(qn_pipeline_save(pipeline, &first, NULL) == QN_OK, "a loaded pipeline can be saved");
-    fuzz_require(qn_pipeline_load(first.data, first.len, &copy, NULL) == QN_OK, "a saved pipeline loads");
+    fuzz_require(qn_pipeline_save(pipeline, &first, NULL) == QN_OK,
+                 "a loaded pipeline can be saved");
+    fuzz_require(qn_pipeline_load(first.data, first.len, &copy, NULL) == QN_OK,
+                 "a saved pipeline loads");
     fuzz_require(qn_pipeline_save(copy, &second, NULL) == QN_OK && first.len == second.len &&
                      memcmp(first.data, second.data, first.len) == 0,
                  "a pipeline is saved as the same bytes again");

@@ -1,9 +1,9 @@
-/* Tables from strangers, as CSV or (built with FUZZ_JSON_LINES) as JSON lines: the look at the first lines,
- * inference of types, the frames, and reading again with the types that were found. DuckDB itself is not
- * instrumented: this fuzzes our side of it.
+/* Tables from strangers, as CSV or (built with FUZZ_JSON_LINES) as JSON lines: the look at the
+ * first lines, inference of types, the frames, and reading again with the types that were found.
+ * DuckDB itself is not instrumented: this fuzzes our side of it.
  *
- * The first two bytes are options (header, delimiter, quote, missing texts, stated types); the rest is the
- * file. */
+ * The first two bytes are options (header, delimiter, quote, missing texts, stated types); the rest
+ * is the file. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +21,8 @@
 
 enum { MAX_ROWS = 500, ROWS_AT_ONCE = 7 };
 
-/* DuckDB starts with a hundred thousand allocations; remembering less of each makes that bearable. */
+/* DuckDB starts with a hundred thousand allocations; remembering less of each makes that
+ * bearable. */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void) {
     return "malloc_context_size=2:quarantine_size_mb=16";
@@ -37,7 +38,8 @@ static void remove_folder(void) {
 }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv) {
-    snprintf(folder, sizeof folder, "%s/quern-fuzz-XXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
+    snprintf(folder, sizeof folder, "%s/quern-fuzz-XXXXXX",
+             access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
     fuzz_require(mkdtemp(folder) != NULL, "a temporary folder");
     atexit(remove_folder);
     return 0;

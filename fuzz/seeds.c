@@ -1,5 +1,5 @@
-/* seeds.c - writes the binary part of the seed corpus: pipelines with every transform, and the parts of the
- * golden models.
+/* seeds.c - writes the binary part of the seed corpus: pipelines with every transform, and the
+ * parts of the golden models.
  *
  *     seeds CORPUS_FOLDER GOLDEN.qn...
  */
@@ -60,7 +60,8 @@ static bool put_pipeline(const char *folder, size_t i, const qn_frame *frame) {
     unsigned takes = i % 2 ? QN_TAKES_MISSING | QN_TAKES_CATEGORIES : QN_TAKES_SPARSE;
     if (qn_json_parse(features[i], strlen(features[i]), "features", &steps, &err) != QN_OK ||
         qn_pipeline_spec_parse(steps, frame, inputs, 6, takes, &spec, &err) != QN_OK ||
-        qn_pipeline_fit(spec, frame, NULL, FUZZ_ROWS, y, &target, 1, NULL, &pipeline, NULL, &err) != QN_OK ||
+        qn_pipeline_fit(spec, frame, NULL, FUZZ_ROWS, y, &target, 1, NULL, &pipeline, NULL, &err) !=
+            QN_OK ||
         qn_pipeline_save(pipeline, &bytes, &err) != QN_OK) {
         fprintf(stderr, "%s: %s\n", features[i], err.message);
         return false;
@@ -82,7 +83,8 @@ static bool put_learner(const char *folder, const char *name, const qn_model *mo
     qn_buf_put_char(&bytes, (char)n_features);
     for (int32_t f = 0; f < n_features; f++)
         qn_buf_put_char(&bytes, (char)(list[f].kind + 4 * list[f].n_categories));
-    return learner->family->save(learner, &bytes, NULL) == QN_OK && put(folder, "fuzz_learner", name, &bytes);
+    return learner->family->save(learner, &bytes, NULL) == QN_OK &&
+           put(folder, "fuzz_learner", name, &bytes);
 }
 
 static bool put_model(const char *folder, const char *path) {
@@ -94,13 +96,14 @@ static bool put_model(const char *folder, const char *path) {
     const char *base = strrchr(path, '/');
     base = base ? base + 1 : path;
     snprintf(name, sizeof name, "%.*s", (int)strcspn(base, "."), base);
-    if (qn_model_open(path, &model, &err) != QN_OK || qn_model_write(model, &whole, &err) != QN_OK ||
+    if (qn_model_open(path, &model, &err) != QN_OK ||
+        qn_model_write(model, &whole, &err) != QN_OK ||
         qn_pipeline_save(qn_model_pipeline(model), &pipeline, &err) != QN_OK) {
         fprintf(stderr, "%s\n", err.message);
         return false;
     }
-    return put(folder, "fuzz_model", name, &whole) && put(folder, "fuzz_pipeline", name, &pipeline) &&
-           put_learner(folder, name, model);
+    return put(folder, "fuzz_model", name, &whole) &&
+           put(folder, "fuzz_pipeline", name, &pipeline) && put_learner(folder, name, model);
 }
 
 int main(int argc, char **argv) {

@@ -41,7 +41,8 @@ qn_status qn_buf_status(const qn_buf *buf, qn_error *err) QN_MUST_USE;
 /* Hands the bytes to the caller (to free with qn_freep) and empties the buffer; NULL on failure. */
 char *qn_buf_steal(qn_buf *buf);
 
-/* The reading side: a cursor over untrusted bytes. Reads past the end set `failed` and give zeros. */
+/* The reading side: a cursor over untrusted bytes. Reads past the end set `failed` and give
+ * zeros. */
 typedef struct qn_reader {
     const unsigned char *data; /* borrowed */
     size_t len, pos;

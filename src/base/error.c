@@ -6,8 +6,8 @@
 
 #include "base/text.h"
 
-/* Messages quote bytes of strangers, and are cut at their end: what is not UTF-8, and what a terminal would
- * take for a command, becomes '?'; a character cut at the end goes. */
+/* Messages quote bytes of strangers, and are cut at their end: what is not UTF-8, and what a
+ * terminal would take for a command, becomes '?'; a character cut at the end goes. */
 static void make_utf8(char *text) {
     for (size_t n = strlen(text), at = 0; at < n;) {
         unsigned char lead = (unsigned char)text[at];

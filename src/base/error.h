@@ -4,8 +4,8 @@
  *     if (qn_frame_read(path, &frame, &err) != QN_OK)
  *         fprintf(stderr, "%s\n", err.message);
  *
- * The error is a value the caller owns. Library code never prints, exits or aborts. A message is one
- * sentence that says what, where, and what to do; it is complete on its own. */
+ * The error is a value the caller owns. Library code never prints, exits or aborts. A message is
+ * one sentence that says what, where, and what to do; it is complete on its own. */
 #ifndef QN_BASE_ERROR_H
 #define QN_BASE_ERROR_H
 
@@ -48,8 +48,8 @@ typedef struct qn_error {
  * `return qn_error_set(err, QN_ERR_USAGE, "folds must be at least 2, not %d", n)`. */
 qn_status qn_error_set(qn_error *err, qn_status code, const char *format, ...) QN_PRINTF(3, 4);
 
-/* The same with a place. The message becomes "FILE row ROW, column COLUMN: TEXT", leaving out what is
- * NULL or 0. `file` and `column` are copied. */
+/* The same with a place. The message becomes "FILE row ROW, column COLUMN: TEXT", leaving out what
+ * is NULL or 0. `file` and `column` are copied. */
 qn_status qn_error_set_at(qn_error *err, qn_status code, const char *file, int64_t row,
                           const char *column, const char *format, ...) QN_PRINTF(6, 7);
 

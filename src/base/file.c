@@ -62,7 +62,8 @@ qn_status qn_file_publish(const char *from, const char *to, qn_error *err) {
     return sync_path(folder, err);
 }
 
-/* Where a process number means something: this machine, and the container's view of its processes. */
+/* Where a process number means something: this machine, and the container's view of its
+ * processes. */
 static uint32_t place_of_processes(void) {
     char text[256] = "";
     if (gethostname(text, sizeof text / 2) != 0)
@@ -77,7 +78,8 @@ char *qn_file_temporary(const char *folder) {
     static _Atomic unsigned counter;
     unsigned id = atomic_fetch_add(&counter, 1), salt = 0;
     (void)!getrandom(&salt, sizeof salt, GRND_NONBLOCK);
-    return qn_format("%s/.tmp-%ld-%08x-%u-%08x", folder, (long)getpid(), place_of_processes(), id, salt);
+    return qn_format("%s/.tmp-%ld-%08x-%u-%08x", folder, (long)getpid(), place_of_processes(), id,
+                     salt);
 }
 
 qn_status qn_file_write(const char *path, const void *bytes, size_t n, qn_error *err) {
@@ -97,14 +99,16 @@ qn_status qn_file_write(const char *path, const void *bytes, size_t n, qn_error 
 }
 
 /* Opens a regular file of at most max_bytes; *ret_fd is the caller's also on failure. */
-static qn_status open_regular(const char *path, size_t max_bytes, int *ret_fd, size_t *ret_bytes, qn_error *err) {
+static qn_status open_regular(const char *path, size_t max_bytes, int *ret_fd, size_t *ret_bytes,
+                              qn_error *err) {
     struct stat info;
     *ret_fd = open(path, O_RDONLY | O_CLOEXEC);
     if (*ret_fd < 0 || fstat(*ret_fd, &info) != 0)
         return qn_error_errno(err, "open", path);
     QN_FAIL_IF(!S_ISREG(info.st_mode), err, QN_ERR_IO, "cannot read %s: not a regular file", path);
     QN_FAIL_IF((uint64_t)info.st_size > max_bytes, err, QN_ERR_LIMIT,
-               "%s has %lld bytes; at most %zu are allowed", path, (long long)info.st_size, max_bytes);
+               "%s has %lld bytes; at most %zu are allowed", path, (long long)info.st_size,
+               max_bytes);
     *ret_bytes = (size_t)info.st_size;
     return QN_OK;
 }
@@ -168,8 +172,8 @@ qn_status qn_folder_make(const char *path, qn_error *err) {
         if (!old)
             break;
     }
-    QN_FAIL_IF(!qn_folder_exists(path), err, QN_ERR_IO, "cannot create the folder %s: a file has that name",
-               path);
+    QN_FAIL_IF(!qn_folder_exists(path), err, QN_ERR_IO,
+               "cannot create the folder %s: a file has that name", path);
     return QN_OK;
 }
 
@@ -183,7 +187,8 @@ static bool is_left_behind(int folder, const char *name) {
         return false;
     if (place == place_of_processes())
         return pid != (long)getpid() && kill((pid_t)pid, 0) != 0 && errno == ESRCH;
-    return fstatat(folder, name, &info, AT_SYMLINK_NOFOLLOW) == 0 && time(NULL) - info.st_mtime > OLD_S;
+    return fstatat(folder, name, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
+           time(NULL) - info.st_mtime > OLD_S;
 }
 
 void qn_folder_sweep(const char *folder) {

@@ -17,12 +17,15 @@ qn_status qn_file_size(const char *path, int64_t *ret_bytes, qn_error *err) QN_M
 qn_status qn_folder_make(const char *path, qn_error *err) QN_MUST_USE;
 /* Syncs a finished file and renames it to `to`, then syncs the folder of `to`. */
 qn_status qn_file_publish(const char *from, const char *to, qn_error *err) QN_MUST_USE;
-/* A name for a temporary file in `folder` that no other process uses; owned by the caller. Leftovers
- * of killed processes begin with ".tmp-" and may be removed when their process is gone. */
+/* A name for a temporary file in `folder` that no other process uses; owned by the caller.
+ * Leftovers of killed processes begin with ".tmp-" and may be removed when their process is
+ * gone. */
 char *qn_file_temporary(const char *folder);
-/* Removes ".tmp-" leftovers of processes of this machine that no longer run, and of others after a week. */
+/* Removes ".tmp-" leftovers of processes of this machine that no longer run, and of others after a
+ * week. */
 void qn_folder_sweep(const char *folder);
-/* folder + "/" + name; owned by the caller; NULL when memory is short. An absolute name stands alone. */
+/* folder + "/" + name; owned by the caller; NULL when memory is short. An absolute name stands
+ * alone. */
 char *qn_path_join(const char *folder, const char *name);
 
 /* A file mapped read-only. */
@@ -31,7 +34,8 @@ typedef struct qn_map {
     size_t len;
 } qn_map;
 
-qn_status qn_map_open(const char *path, size_t max_bytes, qn_map *ret_map, qn_error *err) QN_MUST_USE;
+qn_status qn_map_open(const char *path, size_t max_bytes, qn_map *ret_map, qn_error *err)
+    QN_MUST_USE;
 void qn_map_done(qn_map *map);
 
 #endif

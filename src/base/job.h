@@ -1,6 +1,6 @@
-/* job.h - what a long computation is told about its surroundings: how many threads, how much memory,
- * whom to tell of progress, and whether to stop. Passed as `const qn_job *`; NULL means one thread, no
- * limit, silence. */
+/* job.h - what a long computation is told about its surroundings: how many threads, how much
+ * memory, whom to tell of progress, and whether to stop. Passed as `const qn_job *`; NULL means one
+ * thread, no limit, silence. */
 #ifndef QN_BASE_JOB_H
 #define QN_BASE_JOB_H
 

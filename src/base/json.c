@@ -13,7 +13,8 @@ void qn_json_free(json_t **json) {
     *json = NULL;
 }
 
-/* jansson bounds its own recursion far deeper than we want to go; count brackets outside strings. */
+/* jansson bounds its own recursion far deeper than we want to go; count brackets outside
+ * strings. */
 static bool too_deep(const char *bytes, size_t n) {
     int depth = 0;
     bool in_text = false;
@@ -36,14 +37,16 @@ static bool too_deep(const char *bytes, size_t n) {
     return false;
 }
 
-qn_status qn_json_parse(const char *bytes, size_t n, const char *name, json_t **ret, qn_error *err) {
+qn_status qn_json_parse(const char *bytes, size_t n, const char *name, json_t **ret,
+                        qn_error *err) {
     if (too_deep(bytes, n))
-        return qn_error_set_at(err, QN_ERR_LIMIT, name, 0, NULL, "JSON nested deeper than %d levels",
-                               QN_LIMIT_JSON_DEPTH);
+        return qn_error_set_at(err, QN_ERR_LIMIT, name, 0, NULL,
+                               "JSON nested deeper than %d levels", QN_LIMIT_JSON_DEPTH);
     json_error_t why;
     json_t *json = json_loadb(bytes, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
     if (!json) {
-        /* jansson calls most failed allocations bad syntax; so see whether there is memory at all. */
+        /* jansson calls most failed allocations bad syntax; so see whether there is memory at
+         * all. */
         qn_cleanup(qn_freep) void *probe = qn_calloc(n + 1, 1);
         if (!probe || !why.text[0] || json_error_code(&why) == json_error_out_of_memory)
             return qn_error_memory(err);

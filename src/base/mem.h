@@ -1,13 +1,13 @@
-/* mem.h - the only way Quern allocates: checked sizes, 64-byte alignment where asked, scoped cleanup,
- * arenas named by lifespan, and a switch by which tests make any allocation fail.
+/* mem.h - the only way Quern allocates: checked sizes, 64-byte alignment where asked, scoped
+ * cleanup, arenas named by lifespan, and a switch by which tests make any allocation fail.
  *
  *     qn_cleanup(qn_freep) double *mean = qn_new_array(double, n);
  *     if (!mean)
  *         return qn_error_memory(err);
  *
- * Conventions of the tree: `x_free(x **)` frees a handle and sets the pointer to NULL; `x_done(x *)`
- * empties a struct the caller holds. Both accept NULL, empty and half-built objects, so both can be
- * used with qn_cleanup(). */
+ * Conventions of the tree: `x_free(x **)` frees a handle and sets the pointer to NULL; `x_done(x
+ * *)` empties a struct the caller holds. Both accept NULL, empty and half-built objects, so both
+ * can be used with qn_cleanup(). */
 #ifndef QN_BASE_MEM_H
 #define QN_BASE_MEM_H
 

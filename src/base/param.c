@@ -117,7 +117,8 @@ qn_status qn_params_set(const qn_param *table, size_t n, const char *name, const
 
 qn_status qn_params_from_json(const qn_param *table, size_t n, const json_t *object, void *params,
                               qn_error *err) {
-    QN_FAIL_IF(!json_is_object(object), err, QN_ERR_CONFIG, "parameters must be a map of names to values");
+    QN_FAIL_IF(!json_is_object(object), err, QN_ERR_CONFIG,
+               "parameters must be a map of names to values");
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)object, key, value) {
@@ -170,7 +171,8 @@ void qn_params_help(const qn_param *table, size_t n, qn_buf *out) {
         qn_double_to_text(p->high, high);
         qn_double_to_text(p->preset, preset);
         if (p->kind == QN_PARAM_BOOL)
-            qn_buf_printf(out, "  %-26s %-10s true | false\n", p->name, p->preset != 0 ? "true" : "false");
+            qn_buf_printf(out, "  %-26s %-10s true | false\n", p->name,
+                          p->preset != 0 ? "true" : "false");
         else if (p->kind == QN_PARAM_CHOICE) {
             qn_buf_printf(out, "  %-26s %-10s ", p->name, p->choices[(size_t)p->preset]);
             for (size_t k = 0; p->choices[k]; k++)

@@ -34,8 +34,8 @@ typedef struct qn_param {
 
 /* Writes every preset into *params. */
 void qn_params_default(const qn_param *table, size_t n, void *params);
-/* Sets one parameter from its text. QN_ERR_CONFIG naming the parameter and its range, or the nearest
- * known name. */
+/* Sets one parameter from its text. QN_ERR_CONFIG naming the parameter and its range, or the
+ * nearest known name. */
 qn_status qn_params_set(const qn_param *table, size_t n, const char *name, const char *text,
                         void *params, qn_error *err) QN_MUST_USE;
 /* Sets all members found in a JSON object (numbers, booleans, text). */

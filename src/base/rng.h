@@ -1,6 +1,6 @@
-/* rng.h - seeded random numbers. Streams are xoshiro256** (Blackman, Vigna 2018) seeded by SplitMix64;
- * qn_rng_hash is a stateless mixer for draws that must not depend on the order of work. The sequences
- * are part of our reproducibility promise: they never change. */
+/* rng.h - seeded random numbers. Streams are xoshiro256** (Blackman, Vigna 2018) seeded by
+ * SplitMix64; qn_rng_hash is a stateless mixer for draws that must not depend on the order of work.
+ * The sequences are part of our reproducibility promise: they never change. */
 #ifndef QN_BASE_RNG_H
 #define QN_BASE_RNG_H
 

@@ -84,7 +84,8 @@ static double seconds_per_unit(const char *unit, size_t n) {
     static const struct {
         const char *name;
         double seconds;
-    } units[] = {{"ms", 1e-3}, {"s", 1}, {"sec", 1}, {"m", 60}, {"min", 60}, {"h", 3600}, {"d", 86400}};
+    } units[] = {{"ms", 1e-3}, {"s", 1},    {"sec", 1},  {"m", 60},
+                 {"min", 60},  {"h", 3600}, {"d", 86400}};
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
         if (strlen(units[i].name) == n && strncasecmp(unit, units[i].name, n) == 0)
             return units[i].seconds;
@@ -152,12 +153,14 @@ int qn_text_distance(const char *a, const char *b, int cap) {
         int *back2 = rows[(i + 2) % 3], *back = rows[i % 3], *now = rows[(i + 1) % 3];
         now[0] = (int)i;
         for (size_t j = 1; j <= nb; j++) {
-            int best = back[j - 1] + (tolower((unsigned char)a[i - 1]) != tolower((unsigned char)b[j - 1]));
+            int best = back[j - 1] +
+                       (tolower((unsigned char)a[i - 1]) != tolower((unsigned char)b[j - 1]));
             if (back[j] + 1 < best)
                 best = back[j] + 1;
             if (now[j - 1] + 1 < best)
                 best = now[j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && back2[j - 2] + 1 < best)
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+                back2[j - 2] + 1 < best)
                 best = back2[j - 2] + 1;
             now[j] = best;
         }

@@ -10,7 +10,8 @@ enum { QN_DOUBLE_TEXT = 32 };
 /* The shortest decimal that reads back as `x`, into text[QN_DOUBLE_TEXT]. */
 void qn_double_to_text(double x, char text[QN_DOUBLE_TEXT]);
 
-/* Whole text as a finite number ("1e3", "-2.5", spaces around allowed); false when it is not one. */
+/* Whole text as a finite number ("1e3", "-2.5", spaces around allowed); false when it is not
+ * one. */
 bool qn_text_to_double(const char *text, double *ret_value) QN_MUST_USE;
 bool qn_text_to_i64(const char *text, int64_t *ret_value) QN_MUST_USE;
 
@@ -25,7 +26,8 @@ bool qn_text_is_utf8(const char *bytes, size_t n);
 /* Damerau-Levenshtein distance on bytes, capped at `cap`. */
 int qn_text_distance(const char *a, const char *b, int cap);
 
-/* The candidate nearest to `name` if it is close enough to be a misspelling; else NULL. Borrowed. */
+/* The candidate nearest to `name` if it is close enough to be a misspelling; else NULL.
+ * Borrowed. */
 const char *qn_text_nearest(const char *name, const char *const *candidates, size_t n);
 
 /* "12,345" / "1.2 MB" / "3 min 20 s" for people, into text[QN_DOUBLE_TEXT]. */

@@ -74,10 +74,10 @@ static int32_t line_of(const yaml_event_t *event) {
     return line < INT32_MAX ? (int32_t)line + 1 : INT32_MAX;
 }
 
-/* --- duplicate keys ------------------------------------------------------------------------------ */
+/* --- duplicate keys --------------------------------------------------------------------------- */
 
-/* An open-addressing table per map, doubled when half full, so that a map of many keys takes linear time.
- * FNV-1a is enough: the number of nodes is bounded. */
+/* An open-addressing table per map, doubled when half full, so that a map of many keys takes linear
+ * time. FNV-1a is enough: the number of nodes is bounded. */
 static size_t hash_key(const char *key) {
     uint64_t h = 1469598103934665603u;
     for (; *key; key++)
@@ -104,7 +104,7 @@ static qn_status grow_slots(reader *r, level *l) {
     return QN_OK;
 }
 
-/* --- building the tree --------------------------------------------------------------------------- */
+/* --- building the tree ------------------------------------------------------------------------ */
 
 static qn_status add_child(reader *r, level *l, qn_yaml_node *node) {
     if (l->node->kind == QN_YAML_MAP) {
@@ -115,8 +115,9 @@ static qn_status add_child(reader *r, level *l, qn_yaml_node *node) {
             QN_TRY(grow_slots(r, l));
         qn_yaml_node **slot = find_slot(l->slots, l->n_slots, node->key);
         if (*slot)
-            return qn_yaml_error(r->err, r->name, node->key_line, "the key '%.80s' was given on line %d already",
-                                 node->key, (int)(*slot)->key_line);
+            return qn_yaml_error(r->err, r->name, node->key_line,
+                                 "the key '%.80s' was given on line %d already", node->key,
+                                 (int)(*slot)->key_line);
         *slot = node;
     }
     if (l->last)
@@ -128,7 +129,8 @@ static qn_status add_child(reader *r, level *l, qn_yaml_node *node) {
     return QN_OK;
 }
 
-static qn_status add_node(reader *r, qn_yaml_kind kind, const yaml_event_t *event, qn_yaml_node **ret) {
+static qn_status add_node(reader *r, qn_yaml_kind kind, const yaml_event_t *event,
+                          qn_yaml_node **ret) {
     int32_t line = line_of(event);
     if (++r->n_nodes > QN_LIMIT_YAML_NODES)
         return limit_error(r, line, "more than %d values", QN_LIMIT_YAML_NODES);
@@ -137,7 +139,8 @@ static qn_status add_node(reader *r, qn_yaml_kind kind, const yaml_event_t *even
         return qn_error_memory(r->err);
     node->kind = kind;
     node->line = line;
-    node->column = event->start_mark.column < INT32_MAX ? (int32_t)event->start_mark.column + 1 : INT32_MAX;
+    node->column = event->start_mark.column < INT32_MAX ? (int32_t)event->start_mark.column + 1
+                                                        : INT32_MAX;
     if (r->depth)
         QN_TRY(add_child(r, &r->levels[r->depth - 1], node));
     else
@@ -158,7 +161,8 @@ static qn_status on_scalar(reader *r, const yaml_event_t *event) {
     if (event->data.scalar.tag)
         return qn_yaml_error(r->err, r->name, line, "tags (!...) are not supported");
     if (n && !qn_text_is_utf8(value, n))
-        return qn_yaml_error(r->err, r->name, line, "a value with a NUL byte or bytes that are not UTF-8");
+        return qn_yaml_error(r->err, r->name, line,
+                             "a value with a NUL byte or bytes that are not UTF-8");
     char *text = qn_arena_strdup(r->yaml->arena, value);
     if (!text)
         return qn_error_memory(r->err);
@@ -180,7 +184,8 @@ static qn_status on_open(reader *r, const yaml_event_t *event, qn_yaml_kind kind
     if (tag)
         return qn_yaml_error(r->err, r->name, line_of(event), "tags (!...) are not supported");
     if (waits_for_key(r))
-        return qn_yaml_error(r->err, r->name, line_of(event), "a key must be plain text, not a list or a map");
+        return qn_yaml_error(r->err, r->name, line_of(event),
+                             "a key must be plain text, not a list or a map");
     if (r->depth == QN_LIMIT_YAML_DEPTH)
         return limit_error(r, line_of(event), "nested deeper than %d levels", QN_LIMIT_YAML_DEPTH);
     qn_yaml_node *node = NULL;
@@ -194,10 +199,12 @@ static qn_status on_event(reader *r, const yaml_event_t *event) {
     switch (event->type) {
     case YAML_DOCUMENT_START_EVENT:
         if (r->yaml->root)
-            return qn_yaml_error(r->err, r->name, line_of(event), "a second document (---): one is enough");
+            return qn_yaml_error(r->err, r->name, line_of(event),
+                                 "a second document (---): one is enough");
         return QN_OK;
     case YAML_ALIAS_EVENT:
-        return qn_yaml_error(r->err, r->name, line_of(event), "aliases (*name) are not supported: write the value again");
+        return qn_yaml_error(r->err, r->name, line_of(event),
+                             "aliases (*name) are not supported: write the value again");
     case YAML_SCALAR_EVENT:
         anchor = event->data.scalar.anchor;
         break;
@@ -218,7 +225,8 @@ static qn_status on_event(reader *r, const yaml_event_t *event) {
         return QN_OK;
     }
     if (anchor)
-        return qn_yaml_error(r->err, r->name, line_of(event), "anchors (&%.40s) are not supported: write the value again",
+        return qn_yaml_error(r->err, r->name, line_of(event),
+                             "anchors (&%.40s) are not supported: write the value again",
                              (const char *)anchor);
     if (event->type == YAML_SCALAR_EVENT)
         return on_scalar(r, event);
@@ -232,8 +240,8 @@ static qn_status syntax_error(reader *r) {
     if (p->error == YAML_MEMORY_ERROR)
         return qn_error_memory(r->err);
     if (p->error == YAML_READER_ERROR)
-        return qn_yaml_error(r->err, r->name, 0, "not text in UTF-8 (byte %zu): %s", p->problem_offset,
-                             p->problem ? p->problem : "unknown");
+        return qn_yaml_error(r->err, r->name, 0, "not text in UTF-8 (byte %zu): %s",
+                             p->problem_offset, p->problem ? p->problem : "unknown");
     int32_t line = p->problem_mark.line < INT32_MAX ? (int32_t)p->problem_mark.line + 1 : INT32_MAX;
     return qn_yaml_error(r->err, r->name, line, "not valid YAML: %s%s%s (column %zu)",
                          p->problem ? p->problem : "unknown", p->context ? " " : "",
@@ -252,8 +260,10 @@ static qn_status read_all(reader *r) {
     return QN_OK;
 }
 
-/* The reader holds a level per allowed nesting, too much for the stack, so it lives in the tree's arena. */
-static qn_status parse_into(qn_yaml *yaml, const char *bytes, size_t n, const char *name, qn_error *err) {
+/* The reader holds a level per allowed nesting, too much for the stack, so it lives in the tree's
+ * arena. */
+static qn_status parse_into(qn_yaml *yaml, const char *bytes, size_t n, const char *name,
+                            qn_error *err) {
     reader *r = qn_arena_alloc(yaml->arena, 1, sizeof *r);
     if (!r)
         return qn_error_memory(err);
@@ -267,7 +277,8 @@ static qn_status parse_into(qn_yaml *yaml, const char *bytes, size_t n, const ch
     return status;
 }
 
-qn_status qn_yaml_parse(const char *bytes, size_t n, const char *name, qn_yaml **ret_yaml, qn_error *err) {
+qn_status qn_yaml_parse(const char *bytes, size_t n, const char *name, qn_yaml **ret_yaml,
+                        qn_error *err) {
     qn_cleanup(qn_yaml_free) qn_yaml *yaml = qn_new(qn_yaml);
     if (!yaml || !(yaml->arena = qn_arena_new("yaml")))
         return qn_error_memory(err);
@@ -304,7 +315,7 @@ const qn_yaml_node *qn_yaml_get(const qn_yaml_node *map, const char *key) {
     return NULL;
 }
 
-/* --- scalars ------------------------------------------------------------------------------------- */
+/* --- scalars ---------------------------------------------------------------------------------- */
 
 static bool is_one_of(const char *text, const char *a, const char *b, const char *c) {
     return !strcmp(text, a) || !strcmp(text, b) || !strcmp(text, c);
@@ -352,11 +363,13 @@ static json_t *scalar_to_json(const qn_yaml_node *node) {
 json_t *qn_yaml_to_json(const qn_yaml_node *node) {
     if (node->kind == QN_YAML_SCALAR)
         return scalar_to_json(node);
-    qn_cleanup(qn_json_free) json_t *json = node->kind == QN_YAML_MAP ? json_object() : json_array();
+    qn_cleanup(qn_json_free) json_t *json = node->kind == QN_YAML_MAP ? json_object()
+                                                                      : json_array();
     for (const qn_yaml_node *child = node->child; json && child; child = child->next) {
         json_t *value = qn_yaml_to_json(child);
-        int failed = !value ? -1 : node->kind == QN_YAML_MAP ? json_object_set_new(json, child->key, value)
-                                                             : json_array_append_new(json, value);
+        int failed = !value                      ? -1
+                     : node->kind == QN_YAML_MAP ? json_object_set_new(json, child->key, value)
+                                                 : json_array_append_new(json, value);
         if (failed)
             return NULL;
     }
@@ -369,7 +382,8 @@ static bool can_be_plain(const char *text) {
     double real;
     if (is_null_text(text) || is_bool_text(text, &yes) || qn_text_to_double(text, &real))
         return false;
-    if (!isalnum((unsigned char)text[0]) && !strchr("_/.", text[0]) && !((unsigned char)text[0] & 0x80))
+    if (!isalnum((unsigned char)text[0]) && !strchr("_/.", text[0]) &&
+        !((unsigned char)text[0] & 0x80))
         return false;
     size_t n = strlen(text);
     for (size_t i = 0; i < n; i++) {

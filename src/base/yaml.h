@@ -1,14 +1,15 @@
-/* yaml.h - a bounded reader of YAML for config files, on top of libyaml: one document becomes a tree of
- * nodes that know their line and column.
+/* yaml.h - a bounded reader of YAML for config files, on top of libyaml: one document becomes a
+ * tree of nodes that know their line and column.
  *
  *     qn_yaml *yaml = NULL;
  *     QN_TRY(qn_yaml_parse(bytes, n, "quern.yaml", &yaml, err));
  *     const qn_yaml_node *task = qn_yaml_get(qn_yaml_root(yaml), "task");
  *
- * Refused with QN_ERR_CONFIG and the line: anchors and aliases (they let a small file grow without bound),
- * tags, duplicate keys, keys that are not plain text, several documents, bytes that are not UTF-8. More than
- * QN_LIMIT_YAML_NODES nodes or QN_LIMIT_YAML_DEPTH levels are QN_ERR_LIMIT. Scalars stay text: what `no` or
- * `1e3` mean is for the reader who knows the type; `quoted` tells '1' from 1. */
+ * Refused with QN_ERR_CONFIG and the line: anchors and aliases (they let a small file grow without
+ * bound), tags, duplicate keys, keys that are not plain text, several documents, bytes that are not
+ * UTF-8. More than QN_LIMIT_YAML_NODES nodes or QN_LIMIT_YAML_DEPTH levels are QN_ERR_LIMIT.
+ * Scalars stay text: what `no` or `1e3` mean is for the reader who knows the type; `quoted` tells
+ * '1' from 1. */
 #ifndef QN_BASE_YAML_H
 #define QN_BASE_YAML_H
 
@@ -44,11 +45,12 @@ bool qn_yaml_is_null(const qn_yaml_node *node);
 /* YAML 1.2: true or false, in lower, title or upper case, and not quoted. */
 bool qn_yaml_is_bool(const qn_yaml_node *node, bool *ret_value);
 
-/* The tree as JSON: unquoted scalars that look like one become null, true, false, integers or numbers. New
- * reference; NULL when memory is short. */
+/* The tree as JSON: unquoted scalars that look like one become null, true, false, integers or
+ * numbers. New reference; NULL when memory is short. */
 json_t *qn_yaml_to_json(const qn_yaml_node *node);
 
-/* Appends `text` as a YAML scalar that reads back as that text: plain where it can be, else in quotes. */
+/* Appends `text` as a YAML scalar that reads back as that text: plain where it can be, else in
+ * quotes. */
 struct qn_buf;
 void qn_yaml_write_text(const char *text, struct qn_buf *out);
 

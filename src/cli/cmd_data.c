@@ -47,8 +47,9 @@ void qn__cli_put_data_warnings(const json_t *warnings, qn_buf *out) {
     const json_t *warning;
     json_array_foreach(warnings, i, warning) {
         const char *column = text_of(warning, "column");
-        qn_cleanup(qn_freep) char *line = qn_format("%s: %s%s%s", text_of(warning, "severity"), column,
-                                                    *column ? ": " : "", text_of(warning, "message"));
+        qn_cleanup(qn_freep) char *line = qn_format("%s: %s%s%s", text_of(warning, "severity"),
+                                                    column, *column ? ": " : "",
+                                                    text_of(warning, "message"));
         qn__cli_put_wrapped(line ? line : "", out);
     }
 }

@@ -26,8 +26,8 @@ static void put_metrics(qn_buf *out) {
         for (int task = QN_TASK_BINARY; task <= QN_TASK_REGRESSION; task++)
             if (metrics[i].tasks >> task & 1)
                 qn_buf_printf(out, " %s", qn_task_name((qn_task)task));
-        qn_buf_printf(out, "; %s is better\n    %s\n", metrics[i].greater_is_better ? "more" : "less",
-                      metrics[i].help);
+        qn_buf_printf(out, "; %s is better\n    %s\n",
+                      metrics[i].greater_is_better ? "more" : "less", metrics[i].help);
     }
 }
 
@@ -51,7 +51,8 @@ static qn_status put_topic(const char *topic, qn_buf *out, bool *ret_known, qn_e
         qn__cli_man(out);
     } else if (strcmp(topic, "markdown") == 0) {
         qn__cli_markdown(out);
-    } else if (strcmp(topic, "bash") == 0 || strcmp(topic, "zsh") == 0 || strcmp(topic, "fish") == 0) {
+    } else if (strcmp(topic, "bash") == 0 || strcmp(topic, "zsh") == 0 ||
+               strcmp(topic, "fish") == 0) {
         return qn__cli_completion(topic, out, err);
     } else {
         *ret_known = false;
@@ -64,7 +65,8 @@ static const qn_cli_command *find(const char *first, const char *second) {
     const qn_cli_command *commands = qn__cli_commands(&n);
     for (size_t i = 0; i < n; i++) {
         const char *name = commands[i].name;
-        if (second ? strncmp(name, first, len) == 0 && name[len] == ' ' && strcmp(name + len + 1, second) == 0
+        if (second ? strncmp(name, first, len) == 0 && name[len] == ' ' &&
+                         strcmp(name + len + 1, second) == 0
                    : strcmp(name, first) == 0)
             return &commands[i];
     }
@@ -85,7 +87,8 @@ qn_status qn__cmd_help(const qn_cli_args *args, qn_error *err) {
     } else {
         QN_TRY(put_topic(first, &out, &known, err));
         QN_FAIL_IF(!known || second, err, QN_ERR_USAGE,
-                   "no help on '%s%s%s': 'quern help' lists the commands", first, second ? " " : "", second ? second : "");
+                   "no help on '%s%s%s': 'quern help' lists the commands", first, second ? " " : "",
+                   second ? second : "");
     }
     return qn__cli_print(args, &out, err);
 }

@@ -57,7 +57,8 @@ qn_status qn__cmd_models_list(const qn_cli_args *args, qn_error *err) {
     qn_cleanup(qn_workspace_free) qn_workspace *workspace = NULL;
     qn_cleanup(qn_json_free) json_t *models = NULL;
     QN_TRY(open_workspace(args, &workspace, err));
-    QN_TRY(qn_registry_list(workspace, args->n_arguments ? args->arguments[0] : NULL, &models, err));
+    QN_TRY(
+        qn_registry_list(workspace, args->n_arguments ? args->arguments[0] : NULL, &models, err));
     if (args->json) {
         qn_cleanup(qn_json_free) json_t *json = json_pack("{s:O}", "models", models);
         return json ? qn__cli_print_json(args, json, err) : qn_error_memory(err);
@@ -76,7 +77,7 @@ qn_status qn__cmd_models_list(const qn_cli_args *args, qn_error *err) {
     return qn__cli_print(args, &out, err);
 }
 
-/* --- show -------------------------------------------------------------------------------------------- */
+/* --- show ------------------------------------------------------------------------------------- */
 
 /* A bound of a numeric input; times are microseconds since 1970. */
 static void put_bound(const char *type, double x, qn_buf *out) {
@@ -127,7 +128,8 @@ static void put_lineage(const json_t *entry, const json_t *manifest, qn_buf *out
         qn_buf_printf(out, "%s version %lld%s%s\n", text_of(entry, "name"),
                       (long long)json_integer_value(json_object_get(entry, "version")),
                       aliases.len ? "  @" : "", qn_buf_text(&aliases));
-        qn_buf_printf(out, "created    %s by run %s\n", text_of(entry, "created"), text_of(entry, "run"));
+        qn_buf_printf(out, "created    %s by run %s\n", text_of(entry, "created"),
+                      text_of(entry, "run"));
         qn_buf_printf(out, "hash       %s\n", text_of(entry, "hash"));
     }
     qn_buf_printf(out, "task       %s of %s, by %s\n", text_of(manifest, "task"),
@@ -135,7 +137,8 @@ static void put_lineage(const json_t *entry, const json_t *manifest, qn_buf *out
     qn_buf_printf(out, "trained on %s\n", text_of(json_object_get(about, "trained_on"), "dataset"));
     const json_t *value = json_object_get(about, "value");
     if (value)
-        qn_buf_printf(out, "worth      %s %.4g a row on the test rows\n", text_of(value, "currency"),
+        qn_buf_printf(out, "worth      %s %.4g a row on the test rows\n",
+                      text_of(value, "currency"),
                       json_number_value(json_object_get(
                           json_object_get(json_object_get(value, "test"), "per_row"), "value")));
 }
@@ -173,17 +176,19 @@ qn_status qn__cmd_models_show(const qn_cli_args *args, qn_error *err) {
     return qn__cli_print(args, &out, err);
 }
 
-/* --- promote, rollback ------------------------------------------------------------------------------- */
+/* --- promote, rollback ------------------------------------------------------------------------ */
 
 static const char *alias_of(const qn_cli_args *args) {
     const char *alias = qn__cli_value(args, "alias");
     return alias ? alias : "champion";
 }
 
-static qn_status say_moved(const qn_cli_args *args, const char *name, int64_t version, qn_error *err) {
+static qn_status say_moved(const qn_cli_args *args, const char *name, int64_t version,
+                           qn_error *err) {
     if (args->json) {
-        qn_cleanup(qn_json_free) json_t *json = json_pack("{s:s, s:I, s:s}", "name", name, "version",
-                                                          (json_int_t)version, "alias", alias_of(args));
+        qn_cleanup(qn_json_free)
+            json_t *json = json_pack("{s:s, s:I, s:s}", "name", name, "version",
+                                     (json_int_t)version, "alias", alias_of(args));
         return json ? qn__cli_print_json(args, json, err) : qn_error_memory(err);
     }
     qn_cleanup(qn_buf_done) qn_buf out = {0};
@@ -202,7 +207,8 @@ qn_status qn__cmd_models_promote(const qn_cli_args *args, qn_error *err) {
         return qn_error_memory(err);
     const char *why = qn__cli_value(args, "why");
     QN_TRY(open_workspace(args, &workspace, err));
-    QN_TRY(qn_registry_promote(workspace, name, version, alias_of(args), why ? why : "by hand", err));
+    QN_TRY(
+        qn_registry_promote(workspace, name, version, alias_of(args), why ? why : "by hand", err));
     return say_moved(args, name, version, err);
 }
 
@@ -214,7 +220,7 @@ qn_status qn__cmd_models_rollback(const qn_cli_args *args, qn_error *err) {
     return say_moved(args, args->arguments[0], version, err);
 }
 
-/* --- diff, history ----------------------------------------------------------------------------------- */
+/* --- diff, history ---------------------------------------------------------------------------- */
 
 qn_status qn__cmd_models_diff(const qn_cli_args *args, qn_error *err) {
     qn_cleanup(qn_workspace_free) qn_workspace *workspace = NULL;
@@ -226,7 +232,8 @@ qn_status qn__cmd_models_diff(const qn_cli_args *args, qn_error *err) {
     qn_cleanup(qn_buf_done) qn_buf out = {0};
     qn_cleanup(qn__table_done) qn_table table = {0};
     char header[256];
-    snprintf(header, sizeof header, "what|>%.80s|>%.80s|>change", text_of(diff, "from"), text_of(diff, "to"));
+    snprintf(header, sizeof header, "what|>%.80s|>%.80s|>change", text_of(diff, "from"),
+             text_of(diff, "to"));
     QN_TRY(qn__table_init(&table, header, err));
     qn__table_differences(&table, json_object_get(diff, "differences"), "from", "to");
     if (json_is_true(json_object_get(diff, "same_file")))
@@ -257,9 +264,11 @@ qn_status qn__cmd_models_history(const qn_cli_args *args, qn_error *err) {
         for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++)
             qn__table_json(&table, json_object_get(event, keys[k]), 0);
         const json_t *detail = json_object_get(event, "detail");
-        qn_cleanup(qn_freep) char *text = json_is_string(detail) ? qn_strdup(json_string_value(detail))
-                                          : json_is_object(detail) ? qn_json_text(detail, QN_JSON_COMPACT)
-                                                                   : NULL;
+        qn_cleanup(qn_freep) char *text = json_is_string(detail)
+                                              ? qn_strdup(json_string_value(detail))
+                                          : json_is_object(detail)
+                                              ? qn_json_text(detail, QN_JSON_COMPACT)
+                                              : NULL;
         qn__table_cell(&table, "%.300s", text ? text : "");
     }
     qn__table_write(&table, &out);

@@ -15,8 +15,8 @@ static bool is_good_name(const char *name) {
     return n > 0 && n <= 200 && name[0] != '.' && name[0] != '-' && !strpbrk(name, "/\\\"'\n\t:@");
 }
 
-/* The path of `source` as seen from inside the project: absolute ones stay; others get ../ in front,
- * or are made absolute when the project is not made here. */
+/* The path of `source` as seen from inside the project: absolute ones stay; others get ../ in
+ * front, or are made absolute when the project is not made here. */
 static char *path_from(const char *folder, const char *source) {
     char here[PATH_MAX];
     if (source[0] == '/')
@@ -37,14 +37,16 @@ static size_t find_suspects(const json_t *profile, qn_config_suspect *suspects, 
         const char *kind, *reason, *why; /* reason NULL: any */
         bool drop;
     } kinds[] = {
-        {"id_like", NULL, "a different value in nearly every row: it names rows, it does not describe them",
-         true},
+        {"id_like", NULL,
+         "a different value in nearly every row: it names rows, it does not describe them", true},
         {"duplicate_column", NULL, "a copy of another column", true},
         {"leak_suspect", "copy", "a copy of the target", false},
         {"leak_suspect", "made_of", "with another column it makes up the target", false},
         {"leak_suspect", "missingness", "whether it is filled gives the target away", false},
-        {"leak_suspect", "dominating", "it carries most of the signal: is it known at prediction time?", false},
-        {"leak_suspect", NULL, "alone it nearly gives the target: is it known at prediction time?", false},
+        {"leak_suspect", "dominating",
+         "it carries most of the signal: is it known at prediction time?", false},
+        {"leak_suspect", NULL, "alone it nearly gives the target: is it known at prediction time?",
+         false},
     };
     size_t i, n = 0;
     const json_t *warning;
@@ -78,8 +80,8 @@ static double share_of_positive(const json_t *profile, const char *positive) {
     return 0;
 }
 
-static qn_status write_config(const char *project, const char *path, const char *source, const qn_look *look,
-                              qn_error *err) {
+static qn_status write_config(const char *project, const char *path, const char *source,
+                              const qn_look *look, qn_error *err) {
     enum { MAX_SUSPECTS = 64 };
     qn_config_suspect suspects[MAX_SUSPECTS];
     size_t n = (size_t)look->frame->n_columns;
@@ -114,36 +116,42 @@ static qn_status write_config(const char *project, const char *path, const char 
     return qn_file_write(path, text.data, text.len, err);
 }
 
-static qn_status say_made(const qn_cli_args *args, const char *folder, const char *path, const qn_look *look,
-                          qn_error *err) {
+static qn_status say_made(const qn_cli_args *args, const char *folder, const char *path,
+                          const qn_look *look, qn_error *err) {
     if (args->json) {
-        qn_cleanup(qn_json_free) json_t *json =
-            json_pack("{s:s, s:s, s:s, s:I, s:O}", "config", path, "target", look->target.name, "kind",
-                      qn_task_name(look->target.task), "rows", (json_int_t)look->frame->n_rows, "warnings",
-                      json_object_get(look->profile, "warnings"));
+        qn_cleanup(qn_json_free) json_t *json = json_pack(
+            "{s:s, s:s, s:s, s:I, s:O}", "config", path, "target", look->target.name, "kind",
+            qn_task_name(look->target.task), "rows", (json_int_t)look->frame->n_rows, "warnings",
+            json_object_get(look->profile, "warnings"));
         return json ? qn__cli_print_json(args, json, err) : qn_error_memory(err);
     }
     qn_cleanup(qn_buf_done) qn_buf out = {0};
     qn__cli_put_data_warnings(json_object_get(look->profile, "warnings"), &out);
-    qn_buf_printf(&out, "\nWrote %s: read it, change what you know better, then\n    cd %s && quern run\n",
-                  path, folder);
+    qn_buf_printf(
+        &out, "\nWrote %s: read it, change what you know better, then\n    cd %s && quern run\n",
+        path, folder);
     return qn__cli_print(args, &out, err);
 }
 
 qn_status qn__cmd_new(const qn_cli_args *args, qn_error *err) {
     const char *name = args->arguments[0], *source = qn__cli_value(args, "source");
     const char *target = qn__cli_value(args, "target");
-    QN_FAIL_IF(!source || !target, err, QN_ERR_USAGE,
-               "'quern new' needs --source FILE and --target COLUMN: quern new %s --source customers.csv "
-               "--target churned", name);
-    QN_FAIL_IF(!is_good_name(name), err, QN_ERR_USAGE,
-               "'%s' is no good project name: it becomes a folder here; leave out / \\ : @ and quotes", name);
+    QN_FAIL_IF(
+        !source || !target, err, QN_ERR_USAGE,
+        "'quern new' needs --source FILE and --target COLUMN: quern new %s --source customers.csv "
+        "--target churned",
+        name);
+    QN_FAIL_IF(
+        !is_good_name(name), err, QN_ERR_USAGE,
+        "'%s' is no good project name: it becomes a folder here; leave out / \\ : @ and quotes",
+        name);
     qn_cleanup(qn_freep) char *folder = qn_path_join(args->folder, name);
     qn_cleanup(qn_freep) char *path = folder ? qn_path_join(folder, "quern.yaml") : NULL;
     qn_cleanup(qn_freep) char *seen = path_from(args->folder, source);
     if (!path || !seen)
         return qn_error_memory(err);
-    QN_FAIL_IF(qn_file_exists(path), err, QN_ERR_EXISTS, "%s is there already: nothing was changed", path);
+    QN_FAIL_IF(qn_file_exists(path), err, QN_ERR_EXISTS, "%s is there already: nothing was changed",
+               path);
     qn_look_options options = {.folder = args->folder, .source = source, .target = target,
                                .kind = qn__cli_value(args, "kind"), .job = &args->job};
     qn_cleanup(qn_look_done) qn_look look = {0};

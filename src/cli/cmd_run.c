@@ -22,7 +22,8 @@ static const json_t *chosen_row(const json_t *summary) {
     return NULL;
 }
 
-/* The number that candidates are chosen by: over the folds with its spread, or on the validation rows. */
+/* The number that candidates are chosen by: over the folds with its spread, or on the validation
+ * rows. */
 static void put_merit(const json_t *row, qn_table *table) {
     const json_t *folds = json_object_get(row, "folds");
     if (folds)
@@ -37,9 +38,10 @@ static qn_status put_leaderboard(const json_t *summary, qn_buf *out, qn_error *e
     const json_t *row;
     const char *metric = json_string_value(json_object_get(summary, "metric"));
     char header[160];
-    bool folds = json_object_get(json_array_get(json_object_get(summary, "leaderboard"), 0), "folds") != NULL;
-    snprintf(header, sizeof header, "family|>%s (%s)|test, 95%% interval|>train s|>us/row|>bytes|", metric,
-             folds ? "folds" : "validation");
+    bool folds = json_object_get(json_array_get(json_object_get(summary, "leaderboard"), 0),
+                                 "folds") != NULL;
+    snprintf(header, sizeof header, "family|>%s (%s)|test, 95%% interval|>train s|>us/row|>bytes|",
+             metric, folds ? "folds" : "validation");
     qn_cleanup(qn__table_done) qn_table table = {0};
     QN_TRY(qn__table_init(&table, header, err));
     json_array_foreach(json_object_get(summary, "leaderboard"), i, row) {
@@ -53,8 +55,10 @@ static qn_status put_leaderboard(const json_t *summary, qn_buf *out, qn_error *e
         qn__table_cell(&table, "%.2f", json_number_value(json_object_get(row, "row_us")));
         qn__table_json(&table, json_object_get(row, "bytes"), 0);
         const char *refused = json_string_value(json_object_get(row, "refused"));
-        qn__table_cell(&table, "%s", refused ? refused
-                                     : json_is_true(json_object_get(row, "chosen")) ? "<- chosen" : "");
+        qn__table_cell(&table, "%s",
+                       refused                                        ? refused
+                       : json_is_true(json_object_get(row, "chosen")) ? "<- chosen"
+                                                                      : "");
     }
     qn__table_write(&table, out);
     return QN_OK;
@@ -83,7 +87,8 @@ static void put_value(const json_t *summary, qn_buf *out) {
     const char *currency = json_string_value(json_object_get(value, "currency"));
     const json_t *threshold = json_object_get(value, "threshold");
     const json_t *gain = json_object_get(value, "gain_over_best_baseline");
-    qn_buf_printf(out, "Worth %s%s%.4g a row", currency ? currency : "", currency && *currency ? " " : "",
+    qn_buf_printf(out, "Worth %s%s%.4g a row", currency ? currency : "",
+                  currency && *currency ? " " : "",
                   json_number_value(json_object_get(value, "per_row")));
     if (json_is_number(threshold))
         qn_buf_printf(out, " at threshold %.3g", json_number_value(threshold));
@@ -145,9 +150,10 @@ qn_status qn__cmd_run(const qn_cli_args *args, qn_error *err) {
     return qn__cli_print(args, &out, err);
 }
 
-/* The report of a run: beside the objects where people find it, written again from its object if it is
- * gone. */
-static qn_status find_report(qn_workspace *workspace, const char *run, char **ret_path, qn_error *err) {
+/* The report of a run: beside the objects where people find it, written again from its object if it
+ * is gone. */
+static qn_status find_report(qn_workspace *workspace, const char *run, char **ret_path,
+                             qn_error *err) {
     qn_cleanup(qn_json_free) json_t *entry = NULL;
     const char *id, *hash = NULL;
     QN_TRY(qn_run_get(workspace, run, &entry, err));
@@ -185,8 +191,9 @@ static qn_status open_in_browser(const char *path, qn_error *err) {
         _exit(127);
     }
     int status;
-    QN_FAIL_IF(waitpid(child, &status, 0) < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 0, err,
-               QN_ERR_UNSUPPORTED, "no program to open %s with: open it in a web browser", path);
+    QN_FAIL_IF(waitpid(child, &status, 0) < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 0,
+               err, QN_ERR_UNSUPPORTED, "no program to open %s with: open it in a web browser",
+               path);
     return QN_OK;
 }
 

@@ -18,7 +18,8 @@ static const char *text_of(const json_t *object, const char *key) {
 
 /* The few metrics that people look for first. */
 static void put_main_metrics(const json_t *metrics, qn_buf *out) {
-    static const char *const first[] = {"log_loss", "roc_auc", "pr_auc", "accuracy", "rmse", "mae", "r2"};
+    static const char *const first[] = {"log_loss", "roc_auc", "pr_auc", "accuracy",
+                                        "rmse",     "mae",     "r2"};
     int n = 0;
     for (size_t i = 0; i < sizeof first / sizeof first[0] && n < 3; i++) {
         const json_t *value = json_object_get(metrics, first[i]);
@@ -79,7 +80,7 @@ qn_status qn__cmd_runs_show(const qn_cli_args *args, qn_error *err) {
     return qn__cli_print(args, &out, err);
 }
 
-/* --- compare ----------------------------------------------------------------------------------------- */
+/* --- compare ---------------------------------------------------------------------------------- */
 
 /* Every plain value of `json` as "a.b.c" -> value, into the object `flat`. */
 static void flatten(const json_t *json, const char *prefix, int depth, json_t *flat) {
@@ -114,7 +115,8 @@ static void put_difference(const char *key, const json_t *a, const json_t *b, js
         return;
     json_t *item = json_pack("{s:s, s:O?, s:O?}", "key", key, "a", a, "b", b);
     if (item && json_is_number(a) && json_is_number(b))
-        json_object_set_new(item, "change", qn_json_number(json_number_value(b) - json_number_value(a)));
+        json_object_set_new(item, "change",
+                            qn_json_number(json_number_value(b) - json_number_value(a)));
     json_array_append_new(list, item);
 }
 
@@ -157,7 +159,7 @@ qn_status qn__cmd_runs_compare(const qn_cli_args *args, qn_error *err) {
     return qn__cli_print(args, &out, err);
 }
 
-/* --- check ------------------------------------------------------------------------------------------- */
+/* --- check ------------------------------------------------------------------------------------ */
 
 qn_status qn__cmd_check(const qn_cli_args *args, qn_error *err) {
     qn_cleanup(qn_workspace_free) qn_workspace *workspace = NULL;

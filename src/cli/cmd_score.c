@@ -96,7 +96,8 @@ qn_status qn__cmd_evaluate(const qn_cli_args *args, qn_error *err) {
     qn_cleanup(qn_model_free) qn_model *model = NULL;
     qn_cleanup(qn_json_free) json_t *result = NULL;
     qn_cleanup(qn_freep) char *path = NULL;
-    qn_judge_options options = {.n_rounds = 1000, .seed = args->has_seed ? (uint64_t)args->seed : 42};
+    qn_judge_options options = {.n_rounds = 1000,
+                                .seed = args->has_seed ? (uint64_t)args->seed : 42};
     const char *rounds = qn__cli_value(args, "rounds");
     QN_TRY(need(args, "input", &options.input, err));
     QN_TRY(read_threshold(args, &options.threshold, err));

@@ -1,5 +1,5 @@
-/* command.h - one table of commands and options drives parsing, --help, the man page, shell completion and
- * docs/CLI.md. A command is one line of command_table.c and one function. */
+/* command.h - one table of commands and options drives parsing, --help, the man page, shell
+ * completion and docs/CLI.md. A command is one line of command_table.c and one function. */
 #ifndef QN_CLI_COMMAND_H
 #define QN_CLI_COMMAND_H
 
@@ -53,8 +53,8 @@ const qn_cli_option *qn__cli_common_options(size_t *ret_n);
 /* Is it the first word of commands of two, as "runs" is? */
 bool qn__cli_is_group(const char *word);
 
-/* Fills *ret_args from argv[1..]. QN_ERR_USAGE with the nearest name. An empty command line and --help
- * give command NULL or help set. */
+/* Fills *ret_args from argv[1..]. QN_ERR_USAGE with the nearest name. An empty command line and
+ * --help give command NULL or help set. */
 qn_status qn__cli_parse(int argc, char **argv, qn_cli_args *ret_args, qn_error *err) QN_MUST_USE;
 /* The last value of an option, NULL when it was not given. A switch has the value "". */
 const char *qn__cli_value(const qn_cli_args *args, const char *name);
@@ -66,11 +66,13 @@ void qn__cli_man(qn_buf *out);
 void qn__cli_markdown(qn_buf *out);
 qn_status qn__cli_completion(const char *shell, qn_buf *out, qn_error *err) QN_MUST_USE;
 
-/* Result text to standard output, in one piece, after the progress display has ended; QN_ERR_IO when it
- * cannot be written. A reader that has gone (`| head`) ends the process as it does every other program. */
+/* Result text to standard output, in one piece, after the progress display has ended; QN_ERR_IO
+ * when it cannot be written. A reader that has gone (`| head`) ends the process as it does every
+ * other program. */
 qn_status qn__cli_print(const qn_cli_args *args, const qn_buf *text, qn_error *err) QN_MUST_USE;
 /* One JSON object and a newline. */
-qn_status qn__cli_print_json(const qn_cli_args *args, const json_t *json, qn_error *err) QN_MUST_USE;
+qn_status qn__cli_print_json(const qn_cli_args *args, const json_t *json, qn_error *err)
+    QN_MUST_USE;
 
 /* A line of text, on a terminal broken between words to its width. */
 void qn__cli_put_wrapped(const char *text, qn_buf *out);

@@ -7,16 +7,19 @@
 static const qn_cli_option common_options[] = {
     {"directory", 'C', "DIR", NULL, "the project is in DIR (default: the current folder)"},
     {"json", 0, NULL, NULL, "print one JSON object on standard output and nothing else there"},
-    {"threads", 't', "N", NULL, "use N threads; results do not depend on it (default: all processors)"},
+    {"threads", 't', "N", NULL,
+     "use N threads; results do not depend on it (default: all processors)"},
     {"seed", 0, "N", NULL, "use N instead of the seeds of quern.yaml"},
     {"quiet", 'q', NULL, NULL, "no progress display"},
     {"help", 'h', NULL, NULL, "show help and exit"},
 };
 
 static const qn_cli_option new_options[] = {
-    {"source", 's', "FILE", NULL, "the data: csv, tsv, jsonl or parquet, plain, .gz or .zst, or a glob"},
+    {"source", 's', "FILE", NULL,
+     "the data: csv, tsv, jsonl or parquet, plain, .gz or .zst, or a glob"},
     {"target", 'y', "COLUMN", NULL, "the column to predict"},
-    {"kind", 0, "KIND", "binary multiclass regression", "what to predict (default: seen from the target)"},
+    {"kind", 0, "KIND", "binary multiclass regression",
+     "what to predict (default: seen from the target)"},
 };
 
 static const qn_cli_option run_options[] = {
@@ -36,7 +39,8 @@ static const qn_cli_option split_options[] = {
 
 static const qn_cli_option predict_options[] = {
     {"input", 'i', "FILE", NULL, "the rows to predict: any kind of file that a source can be"},
-    {"output", 'o', "FILE", NULL, "where the predictions go, kind by its ending; - is standard output"},
+    {"output", 'o', "FILE", NULL,
+     "where the predictions go, kind by its ending; - is standard output"},
     {"columns", 'c', "A,B,..", NULL, "columns to carry along (default: all; none: none)"},
     {"threshold", 0, "P", NULL, "binary: predict the positive class from this probability on"},
 };
@@ -65,85 +69,158 @@ static const qn_cli_option list_options[] = {
 };
 
 static const qn_cli_command commands[] = {
-    {.name = "new", .arguments = "NAME", .min_arguments = 1, .max_arguments = 1,
+    {.name = "new",
+     .arguments = "NAME",
+     .min_arguments = 1,
+     .max_arguments = 1,
      .summary = "make a project: look at the data and write a commented quern.yaml",
-     .details = "Makes the folder NAME with a quern.yaml that says what was found in the data: types, "
-                "missing values, columns that look like row numbers or leak the target. Read it, change "
-                "what you know better, then `quern run`.",
+     .details =
+         "Makes the folder NAME with a quern.yaml that says what was found in the data: types, "
+         "missing values, columns that look like row numbers or leak the target. Read it, change "
+         "what you know better, then `quern run`.",
      .example = "quern new churn --source customers.csv --target churned",
-     .options = new_options, .n_options = COUNT(new_options), .run = qn__cmd_new},
-    {.name = "run", .summary = "do the whole job: import, profile, split, train, evaluate, report, register",
-     .details = "Reads quern.yaml of the project, and ends with a registered model and a report. The model "
-                "takes over as champion when it is better on the same held-out rows (register.when). The "
-                "same data, config and seed give the same model, byte for byte.",
+     .options = new_options,
+     .n_options = COUNT(new_options),
+     .run = qn__cmd_new},
+    {.name = "run",
+     .summary = "do the whole job: import, profile, split, train, evaluate, report, register",
+     .details =
+         "Reads quern.yaml of the project, and ends with a registered model and a report. The "
+         "model "
+         "takes over as champion when it is better on the same held-out rows (register.when). The "
+         "same data, config and seed give the same model, byte for byte.",
      .example = "quern run\nquern run -C examples/income --json",
-     .options = run_options, .n_options = COUNT(run_options), .run = qn__cmd_run},
-    {.name = "data profile", .arguments = "[FILE]", .max_arguments = 1,
+     .options = run_options,
+     .n_options = COUNT(run_options),
+     .run = qn__cmd_run},
+    {.name = "data profile",
+     .arguments = "[FILE]",
+     .max_arguments = 1,
      .summary = "show what is in the data, and what looks wrong with it",
-     .details = "Per column: type, missing share, distinct values, quantiles, histogram, top categories, "
-                "association with the target. Warnings: constant, id-like, duplicate rows, columns that "
-                "know the target too well, rare classes, dates kept as text.",
+     .details =
+         "Per column: type, missing share, distinct values, quantiles, histogram, top categories, "
+         "association with the target. Warnings: constant, id-like, duplicate rows, columns that "
+         "know the target too well, rare classes, dates kept as text.",
      .example = "quern data profile\nquern data profile customers.csv --target churned",
-     .options = profile_options, .n_options = COUNT(profile_options), .run = qn__cmd_data_profile},
-    {.name = "data split", .arguments = "DIR", .min_arguments = 1, .max_arguments = 1,
+     .options = profile_options,
+     .n_options = COUNT(profile_options),
+     .run = qn__cmd_data_profile},
+    {.name = "data split",
+     .arguments = "DIR",
+     .min_arguments = 1,
+     .max_arguments = 1,
      .summary = "write the rows that a run trains, chooses and judges with as files",
-     .details = "Makes DIR with train.csv, validate.csv and test.csv, split as quern.yaml says: a benchmark "
+     .details = "Makes DIR with train.csv, validate.csv and test.csv, split as quern.yaml says: a "
+                "benchmark "
                 "set on which other programs can be compared.",
-     .options = split_options, .n_options = COUNT(split_options), .run = qn__cmd_data_split},
-    {.name = "evaluate", .arguments = "MODEL", .min_arguments = 1, .max_arguments = 1,
+     .options = split_options,
+     .n_options = COUNT(split_options),
+     .run = qn__cmd_data_split},
+    {.name = "evaluate",
+     .arguments = "MODEL",
+     .min_arguments = 1,
+     .max_arguments = 1,
      .summary = "judge a model on labelled rows",
-     .details = "MODEL is a .qn file, or NAME, NAME@ALIAS or NAME:VERSION of the project's registry. Gives "
-                "every metric with its 95% bootstrap interval, and the value when the model knows it.",
+     .details =
+         "MODEL is a .qn file, or NAME, NAME@ALIAS or NAME:VERSION of the project's registry. "
+         "Gives "
+         "every metric with its 95% bootstrap interval, and the value when the model knows it.",
      .example = "quern evaluate fraud --input november.parquet",
-     .options = evaluate_options, .n_options = COUNT(evaluate_options), .run = qn__cmd_evaluate},
-    {.name = "predict", .arguments = "MODEL", .min_arguments = 1, .max_arguments = 1,
+     .options = evaluate_options,
+     .n_options = COUNT(evaluate_options),
+     .run = qn__cmd_evaluate},
+    {.name = "predict",
+     .arguments = "MODEL",
+     .min_arguments = 1,
+     .max_arguments = 1,
      .summary = "predict rows of a file",
-     .details = "Streams: memory does not grow with the input. Columns may come in any order, extra ones are "
-                "carried along or left out, missing ones are an error that lists them. Adds `prediction`, "
-                "and `probability` (binary) or `probability_CLASS` (multiclass).",
+     .details =
+         "Streams: memory does not grow with the input. Columns may come in any order, extra ones "
+         "are "
+         "carried along or left out, missing ones are an error that lists them. Adds `prediction`, "
+         "and `probability` (binary) or `probability_CLASS` (multiclass).",
      .example = "quern predict fraud --input today.csv --output scored.parquet --columns id,Amount",
-     .options = predict_options, .n_options = COUNT(predict_options), .run = qn__cmd_predict},
-    {.name = "report", .arguments = "[RUN]", .max_arguments = 1,
+     .options = predict_options,
+     .n_options = COUNT(predict_options),
+     .run = qn__cmd_predict},
+    {.name = "report",
+     .arguments = "[RUN]",
+     .max_arguments = 1,
      .summary = "print the path of a run's report (default: the last one)",
      .example = "quern report --open",
-     .options = report_options, .n_options = COUNT(report_options), .run = qn__cmd_report},
-    {.name = "models list", .arguments = "[NAME]", .max_arguments = 1,
+     .options = report_options,
+     .n_options = COUNT(report_options),
+     .run = qn__cmd_report},
+    {.name = "models list",
+     .arguments = "[NAME]",
+     .max_arguments = 1,
      .summary = "list the registered models, their versions and aliases",
      .run = qn__cmd_models_list},
-    {.name = "models show", .arguments = "MODEL", .min_arguments = 1, .max_arguments = 1,
+    {.name = "models show",
+     .arguments = "MODEL",
+     .min_arguments = 1,
+     .max_arguments = 1,
      .summary = "show a model: signature, metrics, worth, lineage",
      .example = "quern models show churn\nquern models show churn:3",
      .run = qn__cmd_models_show},
-    {.name = "models promote", .arguments = "NAME:VERSION", .min_arguments = 1, .max_arguments = 1,
+    {.name = "models promote",
+     .arguments = "NAME:VERSION",
+     .min_arguments = 1,
+     .max_arguments = 1,
      .summary = "point an alias at a version",
      .example = "quern models promote churn:3 --why 'better on October'",
-     .options = promote_options, .n_options = COUNT(promote_options), .run = qn__cmd_models_promote},
-    {.name = "models rollback", .arguments = "NAME", .min_arguments = 1, .max_arguments = 1,
+     .options = promote_options,
+     .n_options = COUNT(promote_options),
+     .run = qn__cmd_models_promote},
+    {.name = "models rollback",
+     .arguments = "NAME",
+     .min_arguments = 1,
+     .max_arguments = 1,
      .summary = "point an alias back at the version it had before",
-     .options = rollback_options, .n_options = COUNT(rollback_options), .run = qn__cmd_models_rollback},
-    {.name = "models diff", .arguments = "MODEL MODEL", .min_arguments = 2, .max_arguments = 2,
+     .options = rollback_options,
+     .n_options = COUNT(rollback_options),
+     .run = qn__cmd_models_rollback},
+    {.name = "models diff",
+     .arguments = "MODEL MODEL",
+     .min_arguments = 2,
+     .max_arguments = 2,
      .summary = "compare two versions: metrics, features, parameters, sizes",
      .example = "quern models diff churn:2 churn:3",
      .run = qn__cmd_models_diff},
-    {.name = "models history", .arguments = "[NAME]", .max_arguments = 1,
+    {.name = "models history",
+     .arguments = "[NAME]",
+     .max_arguments = 1,
      .summary = "print the ledger: what was trained, registered, promoted, and when",
      .run = qn__cmd_models_history},
-    {.name = "runs list", .summary = "list the runs, newest first",
-     .options = list_options, .n_options = COUNT(list_options), .run = qn__cmd_runs_list},
-    {.name = "runs show", .arguments = "RUN", .min_arguments = 1, .max_arguments = 1,
+    {.name = "runs list",
+     .summary = "list the runs, newest first",
+     .options = list_options,
+     .n_options = COUNT(list_options),
+     .run = qn__cmd_runs_list},
+    {.name = "runs show",
+     .arguments = "RUN",
+     .min_arguments = 1,
+     .max_arguments = 1,
      .summary = "show everything about a run; RUN is an id, its beginning, or last",
      .run = qn__cmd_runs_show},
-    {.name = "runs compare", .arguments = "RUN RUN", .min_arguments = 2, .max_arguments = 2,
+    {.name = "runs compare",
+     .arguments = "RUN RUN",
+     .min_arguments = 2,
+     .max_arguments = 2,
      .summary = "set two runs side by side",
      .run = qn__cmd_runs_compare},
-    {.name = "check", .summary = "verify every hash and reference of the project's workspace",
+    {.name = "check",
+     .summary = "verify every hash and reference of the project's workspace",
      .run = qn__cmd_check},
-    {.name = "help", .arguments = "[COMMAND | TOPIC]",
+    {.name = "help",
+     .arguments = "[COMMAND | TOPIC]",
      .words = "config schema parameters transforms metrics man markdown bash zsh fish",
      .max_arguments = 2,
      .summary = "explain a command, quern.yaml, parameters; print the man page or shell completion",
-     .details = "Topics: config (every key of quern.yaml), schema (its JSON Schema, for editors), parameters "
-                "(of the model families), transforms (of features), metrics, man (the man page), markdown (this "
+     .details = "Topics: config (every key of quern.yaml), schema (its JSON Schema, for editors), "
+                "parameters "
+                "(of the model families), transforms (of features), metrics, man (the man page), "
+                "markdown (this "
                 "reference), bash, zsh, fish (completion, to be sourced by the shell).",
      .example = "quern help run\nquern help config\nsource <(quern help bash)",
      .run = qn__cmd_help},

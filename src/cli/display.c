@@ -56,8 +56,9 @@ static void draw(qn_display *display, double now) {
             qn_text_duration(spent / share * (1 - share), left);
     }
     if (bar[0])
-        snprintf(line, sizeof line, "%-16s ▕%s▏ %3.0f%%  %s%s%s  %s", display->stage, bar, share * 100,
-                 elapsed, left[0] ? ", about " : "", left[0] ? left : "", display->note);
+        snprintf(line, sizeof line, "%-16s ▕%s▏ %3.0f%%  %s%s%s  %s", display->stage, bar,
+                 share * 100, elapsed, left[0] ? ", about " : "", left[0] ? left : "",
+                 display->note);
     else
         snprintf(line, sizeof line, "%-16s %s  %s", display->stage, elapsed, display->note);
     cut_to_width(line);
@@ -101,8 +102,8 @@ static void take_progress(qn_display *display, const qn_progress *progress) {
         draw(display, now);
     } else if (!display->is_terminal && now - display->last_draw >= PLAIN_S) {
         if (progress->total > 0)
-            fprintf(stderr, "%s: %.0f%%  %s\n", display->stage, 100 * progress->done / progress->total,
-                    display->note);
+            fprintf(stderr, "%s: %.0f%%  %s\n", display->stage,
+                    100 * progress->done / progress->total, display->note);
         display->last_draw = now;
     }
 }
@@ -122,7 +123,7 @@ void qn__display_end_stage(qn_display *display) {
     pthread_mutex_unlock(&display->lock);
 }
 
-/* --- the ticker -------------------------------------------------------------------------------------- */
+/* --- the ticker ------------------------------------------------------------------------------- */
 
 static void *tick(void *user) {
     qn_display *display = user;

@@ -1,5 +1,6 @@
-/* display.h - the progress display on standard error: on a terminal one live line per stage (bar, elapsed,
- * remaining, current best), elsewhere one plain line when a stage takes long and one when it ends.
+/* display.h - the progress display on standard error: on a terminal one live line per stage (bar,
+ * elapsed, remaining, current best), elsewhere one plain line when a stage takes long and one when
+ * it ends.
  *
  * On a terminal a thread of its own redraws the line, so that time passes also in stages that tell
  * nothing. */
@@ -27,7 +28,8 @@ void qn__display_init(qn_display *display, bool quiet);
 void qn__display_progress(void *user, const qn_progress *progress);
 /* Ends the current stage: its line is final, and other text may follow. */
 void qn__display_end_stage(qn_display *display);
-/* Ends the last stage and clears the live line; `completed` false drops the line of the stage that failed. */
+/* Ends the last stage and clears the live line; `completed` false drops the line of the stage that
+ * failed. */
 void qn__display_done(qn_display *display, bool completed);
 
 #endif

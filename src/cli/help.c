@@ -114,7 +114,8 @@ static void put_roff_options(const qn_cli_option *options, size_t n, qn_buf *out
         char left[96];
         snprintf(left, sizeof left, "%s%c%s--%s%s%s", options[i].letter ? "-" : "",
                  options[i].letter ? options[i].letter : ' ', options[i].letter ? ", " : "",
-                 options[i].name, options[i].value ? " " : "", options[i].value ? options[i].value : "");
+                 options[i].name, options[i].value ? " " : "",
+                 options[i].value ? options[i].value : "");
         qn_buf_put_text(out, ".TP\n");
         put_roff(out, left[0] == ' ' ? left + 1 : left);
         put_roff(out, options[i].help);
@@ -125,8 +126,9 @@ void qn__cli_man(qn_buf *out) {
     size_t n, n_common;
     const qn_cli_command *commands = qn__cli_commands(&n);
     const qn_cli_option *common = qn__cli_common_options(&n_common);
-    qn_buf_put_text(out, ".TH QUERN 1\n.SH NAME\nquern \\- a complete machine\\-learning system\n"
-                         ".SH SYNOPSIS\n.B quern\n.I COMMAND\n[ARGUMENTS] [OPTIONS]\n.SH COMMANDS\n");
+    qn_buf_put_text(out,
+                    ".TH QUERN 1\n.SH NAME\nquern \\- a complete machine\\-learning system\n"
+                    ".SH SYNOPSIS\n.B quern\n.I COMMAND\n[ARGUMENTS] [OPTIONS]\n.SH COMMANDS\n");
     for (size_t i = 0; i < n; i++) {
         qn_buf_printf(out, ".SS \"quern %s %s\"\n", commands[i].name,
                       commands[i].arguments ? commands[i].arguments : "");
@@ -144,14 +146,17 @@ void qn__cli_man(qn_buf *out) {
     }
     qn_buf_put_text(out, ".SH OPTIONS OF EVERY COMMAND\n");
     put_roff_options(common, n_common, out);
-    qn_buf_put_text(out, ".SH EXIT STATUS\n0 done, 1 failed, 2 usage or config, 3 bad data, 130 interrupted.\n");
+    qn_buf_put_text(
+        out,
+        ".SH EXIT STATUS\n0 done, 1 failed, 2 usage or config, 3 bad data, 130 interrupted.\n");
 }
 
 void qn__cli_markdown(qn_buf *out) {
     size_t n, n_common;
     const qn_cli_command *commands = qn__cli_commands(&n);
     const qn_cli_option *common = qn__cli_common_options(&n_common);
-    qn_buf_put_text(out, "# The command line\n\nMade by `make docs` from the tables behind `quern --help`.\n");
+    qn_buf_put_text(
+        out, "# The command line\n\nMade by `make docs` from the tables behind `quern --help`.\n");
     for (size_t i = 0; i < n; i++) {
         const qn_cli_command *c = &commands[i];
         qn_buf_printf(out, "\n## quern %s\n\n`quern %s%s%s [OPTIONS]`: %s.\n", c->name, c->name,
@@ -162,8 +167,8 @@ void qn__cli_markdown(qn_buf *out) {
             qn_buf_put_text(out, "\n| option | meaning |\n| --- | --- |\n");
         for (size_t k = 0; k < c->n_options; k++)
             qn_buf_printf(out, "| `--%s%s%s` | %s |\n", c->options[k].name,
-                          c->options[k].value ? " " : "", c->options[k].value ? c->options[k].value : "",
-                          c->options[k].help);
+                          c->options[k].value ? " " : "",
+                          c->options[k].value ? c->options[k].value : "", c->options[k].help);
         if (c->example)
             qn_buf_printf(out, "\n```\n%s\n```\n", c->example);
     }
@@ -171,7 +176,8 @@ void qn__cli_markdown(qn_buf *out) {
     for (size_t k = 0; k < n_common; k++)
         qn_buf_printf(out, "| `--%s%s%s` | %s |\n", common[k].name, common[k].value ? " " : "",
                       common[k].value ? common[k].value : "", common[k].help);
-    qn_buf_put_text(out, "\nExit status: 0 done, 1 failed, 2 usage or config, 3 bad data, 130 interrupted.\n");
+    qn_buf_put_text(
+        out, "\nExit status: 0 done, 1 failed, 2 usage or config, 3 bad data, 130 interrupted.\n");
 }
 
 /* The distinct first words, or the second words of one group, separated by spaces. */
@@ -214,7 +220,8 @@ static void complete_bash(qn_buf *out) {
     put_words(NULL, out);
     qn_buf_put_text(out, "'; else\n    case \"$one $two\" in\n");
     for (size_t i = 0; i < n; i++) {
-        qn_buf_printf(out, "    '%s%s) words='", commands[i].name, strchr(commands[i].name, ' ') ? "'*" : " '*");
+        qn_buf_printf(out, "    '%s%s) words='", commands[i].name,
+                      strchr(commands[i].name, ' ') ? "'*" : " '*");
         if (commands[i].words) {
             qn_buf_printf(out, "%s ", commands[i].words);
             put_words(NULL, out);
@@ -244,8 +251,9 @@ static void complete_fish(qn_buf *out) {
         const char *space = strchr(commands[i].name, ' ');
         int first = (int)(space ? space - commands[i].name : (long)strlen(commands[i].name));
         if (space)
-            qn_buf_printf(out, "complete -c quern -n '__fish_seen_subcommand_from %.*s' -f -a %s -d '%s'\n",
-                          first, commands[i].name, space + 1, commands[i].summary);
+            qn_buf_printf(
+                out, "complete -c quern -n '__fish_seen_subcommand_from %.*s' -f -a %s -d '%s'\n",
+                first, commands[i].name, space + 1, commands[i].summary);
         if (commands[i].words)
             qn_buf_printf(out, "complete -c quern -n '__fish_seen_subcommand_from %s' -f -a '%s'\n",
                           commands[i].name, commands[i].words);

@@ -12,7 +12,8 @@
 
 static volatile sig_atomic_t interrupted;
 
-/* The first signal asks politely; the second ends the process at once, which is safe at any moment. */
+/* The first signal asks politely; the second ends the process at once, which is safe at any
+ * moment. */
 static void on_signal(int signal_number) {
     if (interrupted)
         _exit(128 + signal_number);
@@ -46,8 +47,8 @@ static int exit_status(qn_status status, const qn_error *err) {
 
 static void say_error(const qn_cli_args *args, const qn_error *err) {
     if (args->json) {
-        qn_cleanup(qn_json_free) json_t *json =
-            json_pack("{s:{s:s, s:s}}", "error", "code", qn_status_name(err->code), "message", err->message);
+        qn_cleanup(qn_json_free) json_t *json = json_pack(
+            "{s:{s:s, s:s}}", "error", "code", qn_status_name(err->code), "message", err->message);
         if (json && err->row > 0)
             json_object_set_new(json_object_get(json, "error"), "row", json_integer(err->row));
         if (json && err->column[0])
@@ -63,7 +64,8 @@ qn_status qn__cli_print(const qn_cli_args *args, const qn_buf *text, qn_error *e
     if (args->job.user)
         qn__display_end_stage(args->job.user);
     signal(SIGPIPE, SIG_DFL); /* the work is done: nothing is lost */
-    if (fwrite(text->data ? text->data : "", 1, text->len, stdout) != text->len || fflush(stdout) != 0)
+    if (fwrite(text->data ? text->data : "", 1, text->len, stdout) != text->len ||
+        fflush(stdout) != 0)
         return qn_error_errno(err, "write", "standard output");
     return QN_OK;
 }
@@ -97,9 +99,10 @@ static qn_status run_command(qn_cli_args *args, qn_error *err) {
     return status;
 }
 
-/* Idle threads of libgomp spin for milliseconds before they sleep, which starves everybody on a shared machine
- * (measured: twelve times slower with two threads on two busy processors). A short spin keeps most of the gain.
- * libgomp reads the environment once, before main, so the program starts itself again with it set. */
+/* Idle threads of libgomp spin for milliseconds before they sleep, which starves everybody on a
+ * shared machine (measured: twelve times slower with two threads on two busy processors). A short
+ * spin keeps most of the gain. libgomp reads the environment once, before main, so the program
+ * starts itself again with it set. */
 static void limit_spinning(char **argv) {
     if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY"))
         return;

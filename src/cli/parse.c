@@ -47,16 +47,18 @@ static qn_status unknown_command(int argc, char **argv, int at, qn_error *err) {
         n_names++;
     }
     if (group && at + 1 >= argc)
-        return qn_error_set(err, QN_ERR_USAGE, "'quern %s' needs one more word (%s): see 'quern help %s'",
-                            given, list, given);
+        return qn_error_set(err, QN_ERR_USAGE,
+                            "'quern %s' needs one more word (%s): see 'quern help %s'", given, list,
+                            given);
     const char *word = group ? argv[at + 1] : given;
     const char *near = qn_text_nearest(word, names, n_names);
     const char *prefix = group ? given : "", *gap = group ? " " : "";
     if (near)
-        return qn_error_set(err, QN_ERR_USAGE, "unknown command '%s%s%s': did you mean 'quern %s%s%s'?",
-                            prefix, gap, word, prefix, gap, near);
-    return qn_error_set(err, QN_ERR_USAGE, "unknown command '%s%s%s': 'quern help' lists them", prefix,
-                        gap, word);
+        return qn_error_set(err, QN_ERR_USAGE,
+                            "unknown command '%s%s%s': did you mean 'quern %s%s%s'?", prefix, gap,
+                            word, prefix, gap, near);
+    return qn_error_set(err, QN_ERR_USAGE, "unknown command '%s%s%s': 'quern help' lists them",
+                        prefix, gap, word);
 }
 
 static const qn_cli_option *find_in(const qn_cli_option *options, size_t n, const char *name,
@@ -92,7 +94,8 @@ static qn_status unknown_option(const qn_cli_command *command, const char *given
         names[n++] = common[i].name;
     const char *near = given[1] == '-' ? qn_text_nearest(given + 2, names, n) : NULL;
     if (near)
-        return qn_error_set(err, QN_ERR_USAGE, "unknown option %s: did you mean --%s?", given, near);
+        return qn_error_set(err, QN_ERR_USAGE, "unknown option %s: did you mean --%s?", given,
+                            near);
     return qn_error_set(err, QN_ERR_USAGE, "unknown option %s: see 'quern help%s%s'", given,
                         command ? " " : "", command ? command->name : "");
 }
@@ -117,8 +120,8 @@ static qn_status whole_number(const char *name, const char *value, int64_t low, 
     return QN_OK;
 }
 
-static qn_status take_common(qn_cli_args *args, const char *name, const char *value, bool *ret_taken,
-                             qn_error *err) {
+static qn_status take_common(qn_cli_args *args, const char *name, const char *value,
+                             bool *ret_taken, qn_error *err) {
     *ret_taken = true;
     if (strcmp(name, "directory") == 0) {
         args->folder = value;

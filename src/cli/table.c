@@ -122,7 +122,8 @@ static bool ends_with(const char *text, const char *end) {
     return n >= n_end && strcmp(text + n - n_end, end) == 0;
 }
 
-void qn__table_differences(qn_table *table, const json_t *differences, const char *from, const char *to) {
+void qn__table_differences(qn_table *table, const json_t *differences, const char *from,
+                           const char *to) {
     size_t i;
     const json_t *item;
     json_array_foreach(differences, i, item) {
@@ -138,7 +139,8 @@ void qn__table_differences(qn_table *table, const json_t *differences, const cha
     }
 }
 
-qn_status qn__metrics_table(const char *heading, const json_t *metrics, qn_buf *out, qn_error *err) {
+qn_status qn__metrics_table(const char *heading, const json_t *metrics, qn_buf *out,
+                            qn_error *err) {
     qn_cleanup(qn__table_done) qn_table table = {0};
     const char *name;
     json_t *interval;

@@ -57,7 +57,8 @@ static qn_status column_for_append(qn_frame_builder *builder, int32_t i_column, 
     return qn__growing_reserve(*ret, 1, err);
 }
 
-static qn_status refuse(const qn_column *column, const char *what, const char *wanted, qn_error *err) {
+static qn_status refuse(const qn_column *column, const char *what, const char *wanted,
+                        qn_error *err) {
     return qn_error_set_at(err, QN_ERR_DATA, NULL, column->n_rows + 1, column->name,
                            "'%s' is not a %s", what, wanted);
 }
@@ -84,7 +85,8 @@ qn_status qn_frame_builder_i64(qn_frame_builder *builder, int32_t i_column, int6
     qn__growing *growing = NULL;
     QN_TRY(column_for_append(builder, i_column, &growing, err));
     const qn_type type = growing->column.type;
-    if (type == QN_TYPE_CATEGORY || type == QN_TYPE_TEXT || (type == QN_TYPE_BOOL && (value & ~INT64_C(1)))) {
+    if (type == QN_TYPE_CATEGORY || type == QN_TYPE_TEXT ||
+        (type == QN_TYPE_BOOL && (value & ~INT64_C(1)))) {
         char text[QN_DOUBLE_TEXT];
         qn_double_to_text((double)value, text);
         return refuse(&growing->column, text, wanted_name(type), err);
@@ -159,16 +161,16 @@ static qn_status parse_value(qn__growing *growing, const char *bytes, size_t n, 
     return QN_OK;
 }
 
-qn_status qn_frame_builder_text(qn_frame_builder *builder, int32_t i_column, const char *bytes, size_t n,
-                                qn_error *err) {
+qn_status qn_frame_builder_text(qn_frame_builder *builder, int32_t i_column, const char *bytes,
+                                size_t n, qn_error *err) {
     qn__growing *growing = NULL;
     QN_TRY(column_for_append(builder, i_column, &growing, err));
     const qn_type type = growing->column.type;
     if (type != QN_TYPE_CATEGORY && type != QN_TYPE_TEXT)
         return parse_value(growing, bytes, n, err);
     if (!qn_text_is_utf8(bytes, n))
-        return qn_error_set_at(err, QN_ERR_DATA, NULL, growing->column.n_rows + 1, growing->column.name,
-                               "the text is not UTF-8");
+        return qn_error_set_at(err, QN_ERR_DATA, NULL, growing->column.n_rows + 1,
+                               growing->column.name, "the text is not UTF-8");
     return qn__growing_text(growing, bytes, n, err);
 }
 

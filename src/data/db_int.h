@@ -13,7 +13,8 @@ typedef struct qn__db {
     duckdb_connection connection;
 } qn__db;
 
-/* temp_folder (may be NULL) is where DuckDB spills. `sealed`: no files, no settings can be touched. */
+/* temp_folder (may be NULL) is where DuckDB spills. `sealed`: no files, no settings can be
+ * touched. */
 qn_status qn__db_open(const char *temp_folder, const qn_job *job, bool sealed, qn__db *ret_db,
                       qn_error *err) QN_MUST_USE;
 void qn__db_done(qn__db *db);
@@ -27,9 +28,9 @@ typedef struct qn__rows {
     int64_t n_chunk, at;     /* rows of the chunk, rows of it already used */
 } qn__rows;
 
-/* Runs one statement to its end or, when `streaming`, until its first rows. Checks job->cancel while
- * it works. DuckDB's own message comes back in err->message, unprefixed, code QN_ERR_DATA (or IO,
- * MEMORY, CANCELLED). */
+/* Runs one statement to its end or, when `streaming`, until its first rows. Checks job->cancel
+ * while it works. DuckDB's own message comes back in err->message, unprefixed, code QN_ERR_DATA (or
+ * IO, MEMORY, CANCELLED). */
 qn_status qn__db_query(qn__db *db, const char *sql, bool streaming, const qn_job *job,
                        qn__rows *ret_rows, qn_error *err) QN_MUST_USE;
 /* The same, nobody reads the rows. */
@@ -54,7 +55,7 @@ qn_status qn__fill_chunk(const qn__rows *rows, int64_t from, int64_t n, qn__grow
 
 duckdb_type qn__duckdb_type(qn_type type);
 /* Rows [from, from + n) of a column into a vector of its type. */
-void qn__fill_vector(const qn_duckdb *api, duckdb_vector vector, const qn_column *column, int64_t from,
-                     int64_t n);
+void qn__fill_vector(const qn_duckdb *api, duckdb_vector vector, const qn_column *column,
+                     int64_t from, int64_t n);
 
 #endif

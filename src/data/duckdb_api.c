@@ -69,10 +69,11 @@ static void load_once(void) {
 
 qn_status qn_duckdb_load(const qn_duckdb **ret_api, qn_error *err) {
     pthread_once(&loaded_once, load_once);
-    QN_FAIL_IF(!is_loaded, err, QN_ERR_UNSUPPORTED,
-               "cannot load DuckDB, which reads tables (%s); run scripts/setup, or set QUERN_DUCKDB to "
-               "the path of libduckdb.so (1.4)",
-               load_failure);
+    QN_FAIL_IF(
+        !is_loaded, err, QN_ERR_UNSUPPORTED,
+        "cannot load DuckDB, which reads tables (%s); run scripts/setup, or set QUERN_DUCKDB to "
+        "the path of libduckdb.so (1.4)",
+        load_failure);
     *ret_api = &loaded_api;
     return QN_OK;
 }

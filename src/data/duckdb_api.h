@@ -95,8 +95,8 @@ typedef struct qn_duckdb {
 #undef QN_DUCKDB_MEMBER
 } qn_duckdb;
 
-/* The table, loaded once per process; lives as long as it. QN_ERR_UNSUPPORTED when the library cannot
- * be found or lacks a function. Any thread may call it. */
+/* The table, loaded once per process; lives as long as it. QN_ERR_UNSUPPORTED when the library
+ * cannot be found or lacks a function. Any thread may call it. */
 qn_status qn_duckdb_load(const qn_duckdb **ret_api, qn_error *err) QN_MUST_USE;
 
 #endif

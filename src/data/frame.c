@@ -125,10 +125,10 @@ qn_status qn_frame_get(const qn_frame *frame, const char *name, const qn_column 
         names[i] = frame->columns[i].name;
     const char *nearest = qn_text_nearest(name, names, (size_t)frame->n_columns);
     if (nearest)
-        return qn_error_set(err, QN_ERR_NOT_FOUND, "there is no column '%s'; did you mean '%s'?", name,
-                            nearest);
-    return qn_error_set(err, QN_ERR_NOT_FOUND, "there is no column '%s' among the %d of the table", name,
-                        frame->n_columns);
+        return qn_error_set(err, QN_ERR_NOT_FOUND, "there is no column '%s'; did you mean '%s'?",
+                            name, nearest);
+    return qn_error_set(err, QN_ERR_NOT_FOUND, "there is no column '%s' among the %d of the table",
+                        name, frame->n_columns);
 }
 
 static qn_status copy_dict(const qn_dict *dict, qn_dict **ret_dict, qn_error *err) {
@@ -145,11 +145,13 @@ static qn_status copy_dict(const qn_dict *dict, qn_dict **ret_dict, qn_error *er
     return QN_OK;
 }
 
-static qn_status take_text(const qn_column *from, const int64_t *rows, qn_column *to, qn_error *err) {
+static qn_status take_text(const qn_column *from, const int64_t *rows, qn_column *to,
+                           qn_error *err) {
     int64_t total = 0;
     for (int64_t i = 0; i < to->n_rows; i++) {
         to->offset[i] = total;
-        if (__builtin_add_overflow(total, from->offset[rows[i] + 1] - from->offset[rows[i]], &total))
+        if (__builtin_add_overflow(total, from->offset[rows[i] + 1] - from->offset[rows[i]],
+                                   &total))
             return qn_error_memory(err);
     }
     to->offset[to->n_rows] = total;
@@ -190,8 +192,8 @@ static void take_valid(const qn_column *from, const int64_t *rows, qn_column *to
         qn_freep(&to->valid);
 }
 
-static qn_status take_column(const qn_column *from, const int64_t *rows, int64_t n_rows, qn_column *to,
-                             qn_error *err) {
+static qn_status take_column(const qn_column *from, const int64_t *rows, int64_t n_rows,
+                             qn_column *to, qn_error *err) {
     to->type = from->type;
     to->n_rows = n_rows;
     to->name = qn_strdup(from->name);
@@ -228,7 +230,8 @@ qn_status qn_frame_take(const qn_frame *frame, const int64_t *rows, int64_t n_ro
 }
 
 /* One column: name, type, then per row a presence byte and the value; texts with their length, so
- * that dictionaries' order does not matter. Written in blocks to spare the hash its small updates. */
+ * that dictionaries' order does not matter. Written in blocks to spare the hash its small
+ * updates. */
 static qn_status digest_column(const qn_column *column, qn_digest *digest, qn_error *err) {
     qn_cleanup(qn_buf_done) qn_buf block = {0};
     qn_buf_put_u64(&block, strlen(column->name));

@@ -69,7 +69,8 @@ static inline bool qn_column_is_valid(const qn_column *column, int64_t i_row) {
     return !column->valid || (column->valid[i_row >> 6] >> (i_row & 63) & 1);
 }
 
-/* BOOL, I64, F64 and TIME as a double (TIME in microseconds); NaN when missing. Not for the others. */
+/* BOOL, I64, F64 and TIME as a double (TIME in microseconds); NaN when missing. Not for the
+ * others. */
 double qn_column_number(const qn_column *column, int64_t i_row);
 /* CATEGORY and TEXT: the text, NULL when missing; not NUL-terminated for TEXT. */
 const char *qn_column_text(const qn_column *column, int64_t i_row, size_t *ret_bytes);
@@ -83,7 +84,8 @@ int32_t qn_frame_find(const qn_frame *frame, const char *name);
 /* The column, or QN_ERR_NOT_FOUND with the nearest name. Borrowed. */
 qn_status qn_frame_get(const qn_frame *frame, const char *name, const qn_column **ret_column,
                        qn_error *err) QN_MUST_USE;
-/* A new frame of the given rows in the given order (rows may repeat). Dictionaries are copied whole. */
+/* A new frame of the given rows in the given order (rows may repeat). Dictionaries are copied
+ * whole. */
 qn_status qn_frame_take(const qn_frame *frame, const int64_t *rows, int64_t n_rows,
                         qn_frame **ret_frame, qn_error *err) QN_MUST_USE;
 /* Content hash of names, types and values: equal for equal tables, whatever file they came from and
@@ -94,15 +96,17 @@ qn_status qn_frame_digest(const qn_frame *frame, char ret_text[QN_DIGEST_TEXT],
 size_t qn_frame_bytes(const qn_frame *frame);
 
 /* Building frames by hand: declare columns, append rows value by value, finish. For tests, requests
- * and JSON. Every append function adds one row to its column; finishing checks that all columns have
- * the same number of rows. Text that a column cannot hold is QN_ERR_DATA naming row and column. */
+ * and JSON. Every append function adds one row to its column; finishing checks that all columns
+ * have the same number of rows. Text that a column cannot hold is QN_ERR_DATA naming row and
+ * column. */
 typedef struct qn_frame_builder qn_frame_builder;
 
 qn_status qn_frame_builder_new(qn_frame_builder **ret_builder, qn_error *err) QN_MUST_USE;
 void qn_frame_builder_free(qn_frame_builder **builder);
 qn_status qn_frame_builder_add_column(qn_frame_builder *builder, const char *name, qn_type type,
                                       qn_error *err) QN_MUST_USE;
-qn_status qn_frame_builder_null(qn_frame_builder *builder, int32_t i_column, qn_error *err) QN_MUST_USE;
+qn_status qn_frame_builder_null(qn_frame_builder *builder, int32_t i_column, qn_error *err)
+    QN_MUST_USE;
 /* BOOL, I64, F64 and TIME take a number (F64: NaN is missing). */
 qn_status qn_frame_builder_number(qn_frame_builder *builder, int32_t i_column, double value,
                                   qn_error *err) QN_MUST_USE;
@@ -128,7 +132,9 @@ typedef struct qn_schema {
 
 void qn_schema_done(qn_schema *schema);
 /* One more column, in `columns`, which must have room for it; the name is copied. */
-qn_status qn_schema_add(qn_schema *schema, const char *name, qn_type type, qn_error *err) QN_MUST_USE;
-qn_status qn_schema_of_frame(const qn_frame *frame, qn_schema *ret_schema, qn_error *err) QN_MUST_USE;
+qn_status qn_schema_add(qn_schema *schema, const char *name, qn_type type, qn_error *err)
+    QN_MUST_USE;
+qn_status qn_schema_of_frame(const qn_frame *frame, qn_schema *ret_schema, qn_error *err)
+    QN_MUST_USE;
 
 #endif

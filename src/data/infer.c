@@ -99,10 +99,13 @@ static bool native_type(const char *sql_type, qn_type *ret_type) {
 }
 
 /* Text without the spaces around it, NULL when it means missing. */
-static void put_text_value(const qn_source *source, const char *name, const char *sql_type, qn_buf *out) {
+static void put_text_value(const qn_source *source, const char *name, const char *sql_type,
+                           qn_buf *out) {
     qn_cleanup(qn_buf_done) qn_buf value = {0};
     const bool is_json = strcmp(sql_type, "JSON") == 0, is_text = strcmp(sql_type, "VARCHAR") == 0;
-    qn_buf_put_text(&value, is_json ? "trim(json_extract_string(" : is_text ? "trim(" : "trim(CAST(");
+    qn_buf_put_text(&value, is_json   ? "trim(json_extract_string("
+                            : is_text ? "trim("
+                                      : "trim(CAST(");
     qn__sql_name(&value, name);
     qn_buf_put_text(&value, is_json ? ", '$'))" : is_text ? ")" : " AS VARCHAR))");
     if (value.status != QN_OK)
@@ -157,7 +160,8 @@ static void put_counts(const char *value, qn_buf *sql) {
 }
 
 /* One statement counts for many columns: the table is passed over once. */
-static qn_status count_values(qn_source *source, plan_list *plans, const qn_job *job, qn_error *err) {
+static qn_status count_values(qn_source *source, plan_list *plans, const qn_job *job,
+                              qn_error *err) {
     for (size_t j = 0; j < plans->n;) {
         qn_cleanup(qn_buf_done) qn_buf sql = {0};
         column_plan *looked[COLUMNS_PER_LOOK];
@@ -185,7 +189,8 @@ static qn_status count_values(qn_source *source, plan_list *plans, const qn_job 
 /* Long or wordy and mostly different: text to be read rather than names to be counted. */
 static bool looks_like_free_text(const int64_t *counts) {
     const double n = (double)counts[N_VALUES];
-    const double mean_bytes = (double)counts[N_BYTES] / n, mean_words = 1 + (double)counts[N_SPACES] / n;
+    const double mean_bytes = (double)counts[N_BYTES] / n,
+                 mean_words = 1 + (double)counts[N_SPACES] / n;
     const double distinct = (double)counts[N_DISTINCT] / n;
     return n >= 20 && distinct > 0.3 && (mean_bytes > 40 || mean_words >= 4);
 }
@@ -205,17 +210,18 @@ static qn_type type_of_text(const int64_t *counts) {
 
 static void put_converted(const char *value, qn_type type, qn_buf *out) {
     if (type == QN_TYPE_I64) /* a cast alone would round */
-        qn_buf_printf(out,
-                      "CASE WHEN TRY_CAST(%s AS BIGINT) = TRY_CAST(%s AS DOUBLE) THEN TRY_CAST(%s AS BIGINT) "
-                      "ELSE NULL END",
-                      value, value, value);
+        qn_buf_printf(
+            out,
+            "CASE WHEN TRY_CAST(%s AS BIGINT) = TRY_CAST(%s AS DOUBLE) THEN TRY_CAST(%s AS BIGINT) "
+            "ELSE NULL END",
+            value, value, value);
     else
         qn_buf_printf(out, "TRY_CAST(%s AS %s)", value, qn__sql_type(type));
 }
 
 /* The file and row of the n-th row of all files. */
-static qn_status place_of_row(qn_source *source, int64_t row, const char **ret_file, int64_t *ret_row,
-                              const qn_job *job, qn_error *err) {
+static qn_status place_of_row(qn_source *source, int64_t row, const char **ret_file,
+                              int64_t *ret_row, const qn_job *job, qn_error *err) {
     *ret_file = source->is_query ? "the query's result" : source->label;
     *ret_row = row;
     for (size_t i = 0; source->files.n > 1 && !source->is_query && i < source->files.n; i++) {
@@ -233,13 +239,14 @@ static qn_status place_of_row(qn_source *source, int64_t row, const char **ret_f
     return QN_OK;
 }
 
-static qn_status find_misfit(qn_source *source, const char *relation, const char *name, const char *value,
-                             qn_type type, const qn_job *job, qn_error *err) {
+static qn_status find_misfit(qn_source *source, const char *relation, const char *name,
+                             const char *value, qn_type type, const qn_job *job, qn_error *err) {
     qn_cleanup(qn_buf_done) qn_buf sql = {0};
-    qn_buf_printf(&sql,
-                  "SELECT CAST(i AS VARCHAR), CAST(v AS VARCHAR) FROM (SELECT row_number() OVER () AS i, "
-                  "%s AS v FROM %s) WHERE v IS NOT NULL AND (",
-                  value, relation);
+    qn_buf_printf(
+        &sql,
+        "SELECT CAST(i AS VARCHAR), CAST(v AS VARCHAR) FROM (SELECT row_number() OVER () AS i, "
+        "%s AS v FROM %s) WHERE v IS NOT NULL AND (",
+        value, relation);
     put_converted("v", type, &sql);
     qn_buf_put_text(&sql, ") IS NULL ORDER BY i LIMIT 1");
     QN_TRY(qn_buf_status(&sql, err));
@@ -255,10 +262,11 @@ static qn_status find_misfit(qn_source *source, const char *relation, const char
     const char *text = qn__rows_text(&rows, 1, 0, &n), *file = NULL;
     int64_t row = 0;
     QN_TRY(place_of_row(source, strtoll(digits, NULL, 10), &file, &row, job, err));
-    return qn_error_set_at(err, QN_ERR_DATA, file, row, name,
-                           "'%.*s' is not a %s; list it under data.missing, or declare the column's type "
-                           "under data.types",
-                           n > 100 ? 100 : (int)n, text ? text : "", qn__type_wanted(type));
+    return qn_error_set_at(
+        err, QN_ERR_DATA, file, row, name,
+        "'%.*s' is not a %s; list it under data.missing, or declare the column's type "
+        "under data.types",
+        n > 100 ? 100 : (int)n, text ? text : "", qn__type_wanted(type));
 }
 
 /* A column that is almost all numbers must not become a category because of one typing error. */
@@ -266,8 +274,9 @@ static qn_status decide(qn_source *source, const char *name, column_plan *plan, 
                         qn_error *err) {
     const int64_t *counts = plan->counts;
     if (plan->stated)
-        return plan->convert ? find_misfit(source, source->base, name, plan->value, plan->type, job, err)
-                             : QN_OK;
+        return plan->convert
+                   ? find_misfit(source, source->base, name, plan->value, plan->type, job, err)
+                   : QN_OK;
     if (!plan->is_text)
         return QN_OK;
     plan->type = type_of_text(counts);
@@ -315,7 +324,8 @@ qn_status qn__infer(qn_source *source, const qn__stated *stated, const qn_job *j
     qn_cleanup(plans_done) plan_list plans = {0};
     QN_TRY(qn__describe(&source->db, source->base, job, &names, &types, err));
     QN_FAIL_IF(names.n > QN_LIMIT_COLUMNS, err, QN_ERR_LIMIT,
-               "%s has %zu columns; at most %d are allowed", source->label, names.n, QN_LIMIT_COLUMNS);
+               "%s has %zu columns; at most %d are allowed", source->label, names.n,
+               QN_LIMIT_COLUMNS);
     plans.items = qn_new_array(column_plan, names.n);
     if (!plans.items)
         return qn_error_memory(err);

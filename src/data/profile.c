@@ -37,7 +37,8 @@ static qn_status study_classes(qn__study *study, qn_error *err) {
         largest = study->n_class[c] > largest ? study->n_class[c] : largest;
         total += study->n_class[c];
     }
-    study->n_minority = n_classes ? total - largest : study->frame->n_rows - study->n_target_missing;
+    study->n_minority = n_classes ? total - largest
+                                  : study->frame->n_rows - study->n_target_missing;
     return QN_OK;
 }
 
@@ -45,7 +46,8 @@ static qn_status study_init(qn__study *study, qn_error *err) {
     int64_t n_rows = study->frame->n_rows;
     int64_t k = study->options->max_rows > 0 ? study->options->max_rows : DEFAULT_ROWS;
     study->joint = NAN;
-    QN_TRY(qn_sample_uniform(n_rows, k, study->options->seed, &study->sample, &study->n_sample, err));
+    QN_TRY(
+        qn_sample_uniform(n_rows, k, study->options->seed, &study->sample, &study->n_sample, err));
     study->fields = qn_new_array(qn__field, study->frame->n_columns);
     if (!study->fields)
         return qn_error_memory(err);
@@ -67,7 +69,8 @@ static qn_status study_init(qn__study *study, qn_error *err) {
     return study_classes(study, err);
 }
 
-/* Each column on its own, several at a time. The first error by column order is the one reported. */
+/* Each column on its own, several at a time. The first error by column order is the one
+ * reported. */
 static qn_status study_columns(qn__study *study, qn_error *err) {
     int32_t n = study->frame->n_columns, i_failed = n, n_done = 0;
     qn_error first = {0};
@@ -120,8 +123,9 @@ static int compare_u64(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Rows whose 64-bit hash another row has too. Of tables beyond four million rows only the rows of one in
- * 2^k hash values are kept, and the count is scaled: equal rows are kept or dropped together. */
+/* Rows whose 64-bit hash another row has too. Of tables beyond four million rows only the rows of
+ * one in 2^k hash values are kept, and the count is scaled: equal rows are kept or dropped
+ * together. */
 static qn_status study_duplicates(qn__study *study, qn_error *err) {
     const qn_frame *frame = study->frame;
     qn_cleanup(qn_freep) uint64_t *hash = qn_new_array(uint64_t, frame->n_rows);

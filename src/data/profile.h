@@ -16,13 +16,14 @@
  *    "classes": [{"label","count","share"}],
  *    "warnings": [{"kind","column": name or null,"severity": "info|warning|error","message"}]}
  *
- * Warning kinds: constant, all_missing, mostly_missing, id_like, duplicate_rows, imbalance, date_as_text,
- * target_missing, sentinel, infinite, duplicate_column, high_cardinality, and leak_suspect, which also has
+ * Warning kinds: constant, all_missing, mostly_missing, id_like, duplicate_rows, imbalance,
+ * date_as_text, target_missing, sentinel, infinite, duplicate_column, high_cardinality, and
+ * leak_suspect, which also has
  * "reason": copy, made_of, missingness, near_perfect or dominating. README.md says how each is decided.
  *
- * Counts, missing shares, min, max, mean and std are exact; quantiles, histograms and associations come
- * from a seeded sample when the table has more than max_rows rows. The same input gives the same JSON
- * for any number of threads. */
+ * Counts, missing shares, min, max, mean and std are exact; quantiles, histograms and associations
+ * come from a seeded sample when the table has more than max_rows rows. The same input gives the
+ * same JSON for any number of threads. */
 #ifndef QN_DATA_PROFILE_H
 #define QN_DATA_PROFILE_H
 
@@ -37,9 +38,10 @@ typedef struct qn_profile_options {
     uint64_t seed;
 } qn_profile_options;
 
-/* `target` names the target column (NULL: none); with `info` and `y` (frame->n_rows items, NaN where
- * missing; see target.h) associations and leak warnings are computed. `options` may be NULL. *ret_profile
- * is a new reference. Errors: QN_ERR_NOT_FOUND (no such target column), QN_ERR_MEMORY, QN_ERR_CANCELLED. */
+/* `target` names the target column (NULL: none); with `info` and `y` (frame->n_rows items, NaN
+ * where missing; see target.h) associations and leak warnings are computed. `options` may be NULL.
+ * *ret_profile is a new reference. Errors: QN_ERR_NOT_FOUND (no such target column), QN_ERR_MEMORY,
+ * QN_ERR_CANCELLED. */
 qn_status qn_profile_make(const qn_frame *frame, const char *target, const qn_target_info *info,
                           const double *y, const qn_profile_options *options, const qn_job *job,
                           json_t **ret_profile, qn_error *err) QN_MUST_USE;

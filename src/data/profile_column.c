@@ -19,8 +19,8 @@ typedef struct tally_slot {
     int64_t row;   /* the first that has it */
 } tally_slot;
 
-/* Exact counts of up to QN__DISTINCT_MAX values by the hash of each; beyond that HyperLogLog (Flajolet et al.
- * 2007; standard error 1.04 / sqrt(4096) = 1.6%). */
+/* Exact counts of up to QN__DISTINCT_MAX values by the hash of each; beyond that HyperLogLog
+ * (Flajolet et al. 2007; standard error 1.04 / sqrt(4096) = 1.6%). */
 typedef struct tally {
     tally_slot *slots; /* owned */
     int n;
@@ -214,9 +214,9 @@ static double quantile_of(const double *x, int64_t n, double p) {
     return i + 1 < n ? x[i] + rest * (x[i + 1] - x[i]) : x[n - 1];
 }
 
-/* Whole numbers of a small range get a bar each. Else 20 bars of equal width from min to max; when a few
- * far values would press all the others into one bar, the first and last bar take the tails beyond the
- * 1% and 99% quantiles. */
+/* Whole numbers of a small range get a bar each. Else 20 bars of equal width from min to max; when
+ * a few far values would press all the others into one bar, the first and last bar take the tails
+ * beyond the 1% and 99% quantiles. */
 static void histogram_edges(qn__field *field) {
     double low = field->min, high = field->max;
     int n_bars = QN__EDGES - 1;
@@ -257,8 +257,9 @@ static void histogram_count(qn__field *field) {
     }
 }
 
-/* -999, 9999 and their kin standing far outside everything else: the smallest or largest value, repeated,
- * with a gap to the next one wider than half the range of all others (or alone below zero). */
+/* -999, 9999 and their kin standing far outside everything else: the smallest or largest value,
+ * repeated, with a gap to the next one wider than half the range of all others (or alone below
+ * zero). */
 static void study_sentinel(qn__field *field, const double *x, int64_t n) {
     if (n < 20 || x[0] == x[n - 1])
         return;

@@ -1,5 +1,5 @@
-/* How far one column alone, and all columns together, tell the target. Everything is measured on rows
- * that were not used to fit, so that a column of ids does not look like a predictor. */
+/* How far one column alone, and all columns together, tell the target. Everything is measured on
+ * rows that were not used to fit, so that a column of ids does not look like a predictor. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,9 +39,10 @@ static int64_t run_end(const double *x, int64_t n, int64_t i) {
     return end;
 }
 
-/* Cuts into at most max_bins groups; returns how many cuts. A value belongs to the bin of the number of
- * cuts <= it. Few distinct values get a bin each. Otherwise values that fill a bin of average size alone
- * have one to themselves, and the others share the rest about evenly. Sorts x. */
+/* Cuts into at most max_bins groups; returns how many cuts. A value belongs to the bin of the
+ * number of cuts <= it. Few distinct values get a bin each. Otherwise values that fill a bin of
+ * average size alone have one to themselves, and the others share the rest about evenly. Sorts
+ * x. */
 static int quantile_cuts(double *x, int64_t n, int max_bins, double *cuts) {
     int64_t n_distinct = 0, n_heavy_rows = 0;
     int n_heavy = 0, n_cuts = 0;
@@ -84,8 +85,8 @@ static int32_t cut_bin(const double *cuts, int n_cuts, double x) {
     return low;
 }
 
-/* bin[i] of rows[i]: 0 missing, else 1.. Numbers by quantiles, texts by value (hash when there are more
- * than n_levels values). *ret_n_bins counts the missing one too. */
+/* bin[i] of rows[i]: 0 missing, else 1.. Numbers by quantiles, texts by value (hash when there are
+ * more than n_levels values). *ret_n_bins counts the missing one too. */
 static qn_status bins_make(const qn_column *column, const int64_t *rows, int64_t n, int max_bins,
                            int n_levels, int32_t *bin, int32_t *ret_n_bins, qn_error *err) {
     if (!qn__is_number(column)) {
@@ -126,7 +127,8 @@ typedef struct cell {
 } cell;
 
 static int fold_of(const qn__study *study, int64_t row) {
-    return (int)(qn_rng_hash(study->options->seed ^ UINT64_C(0x666f6c64), (uint64_t)row) % QN__FOLDS);
+    return (int)(qn_rng_hash(study->options->seed ^ UINT64_C(0x666f6c64), (uint64_t)row) %
+                 QN__FOLDS);
 }
 
 static int compare_cells(const void *a, const void *b) {
@@ -152,8 +154,8 @@ static double cells_auc(cell *cells, int64_t n) {
     return n_one > 0 && n_zero > 0 ? pairs / (n_one * n_zero) : NAN;
 }
 
-/* Fits the mean of each bin on the other folds, drawn towards the overall mean by the weight of ten rows
- * (binary; one for numbers, whose noise is not bounded by the mean). */
+/* Fits the mean of each bin on the other folds, drawn towards the overall mean by the weight of ten
+ * rows (binary; one for numbers, whose noise is not bounded by the mean). */
 static void cells_fit(cell *cells, int32_t n_bins, double mean, double weight) {
     for (int32_t b = 0; b < n_bins; b++) {
         double n = 0, sum = 0;
@@ -203,8 +205,8 @@ static qn_status link_scalar(const qn__study *study, const int32_t *bin, int32_t
     return QN_OK;
 }
 
-/* Multiclass: how much of the error of always naming the largest class goes away when each row gets the most
- * frequent class of its bin in the other folds. */
+/* Multiclass: how much of the error of always naming the largest class goes away when each row gets
+ * the most frequent class of its bin in the other folds. */
 static qn_status link_classes(const qn__study *study, const int32_t *bin, int32_t n_bins,
                               double *ret_link, qn_error *err) {
     int32_t k = study->info->n_classes < QN__CLASSES_MAX ? study->info->n_classes : QN__CLASSES_MAX;
@@ -289,7 +291,8 @@ qn_status qn__profile_link(const qn__study *study, qn__field *field, qn_error *e
 
 /* ---- pairs that make up the target ---- */
 
-static bool pair_matches(const qn__study *study, const qn_column *a, const qn_column *b, char operation) {
+static bool pair_matches(const qn__study *study, const qn_column *a, const qn_column *b,
+                         char operation) {
     int64_t n = 0, n_missed = 0, n_trivial = 0;
     for (int64_t i = 0; i < study->n_labelled; i++) {
         int64_t row = study->labelled[i];
@@ -312,7 +315,8 @@ static void find_pairs(qn__study *study) {
     int32_t numeric[PAIR_COLUMNS], n = 0;
     for (int32_t c = 0; c < study->frame->n_columns && n < PAIR_COLUMNS; c++) {
         const qn_column *column = study->fields[c].column;
-        if (!study->fields[c].is_target && (column->type == QN_TYPE_I64 || column->type == QN_TYPE_F64))
+        if (!study->fields[c].is_target &&
+            (column->type == QN_TYPE_I64 || column->type == QN_TYPE_F64))
             numeric[n++] = c;
     }
     for (int32_t i = 0; i < n; i++)
@@ -331,8 +335,9 @@ static void find_pairs(qn__study *study) {
 
 /* ---- all columns together ---- */
 
-/* A generalised additive model: one function of bins per column, fitted in turn by damped Newton steps
- * (as in Lou, Caruana, Gehrke 2012), on two thirds of at most 20,000 rows; judged on the other third. */
+/* A generalised additive model: one function of bins per column, fitted in turn by damped Newton
+ * steps (as in Lou, Caruana, Gehrke 2012), on two thirds of at most 20,000 rows; judged on the
+ * other third. */
 typedef struct additive {
     int64_t n;          /* rows */
     double *y;          /* owned; 0/1 or the value */
@@ -377,10 +382,11 @@ static double row_loss(const additive *a, double score, double y) {
     return -(y * log(p) + (1 - y) * log(1 - p));
 }
 
-/* The share of the loss of the prior that the model without column left_out (-1: with all) removes on rows
- * it was not fitted on. `score` is scratch of n. */
+/* The share of the loss of the prior that the model without column left_out (-1: with all) removes
+ * on rows it was not fitted on. `score` is scratch of n. */
 static double additive_skill(const additive *a, int32_t left_out, double *score) {
-    double start = a->is_binary ? log(a->prior / (1 - a->prior)) : a->prior, loss = 0, prior_loss = 0;
+    double start = a->is_binary ? log(a->prior / (1 - a->prior)) : a->prior, loss = 0,
+           prior_loss = 0;
     for (int64_t i = 0; i < a->n; i++)
         score[i] = start;
     for (int round = 0; round < JOINT_ROUNDS; round++)
@@ -422,7 +428,8 @@ static int candidates_find(const qn__study *study, const additive *a, int32_t *c
     return n;
 }
 
-/* Every k-th labelled row, so that at most JOINT_ROWS are used; every input that is not a suspect yet. */
+/* Every k-th labelled row, so that at most JOINT_ROWS are used; every input that is not a suspect
+ * yet. */
 static qn_status additive_init(additive *a, const qn__study *study, qn_error *err) {
     int64_t step = (study->n_labelled + JOINT_ROWS - 1) / JOINT_ROWS, n = study->n_labelled / step;
     int32_t n_columns = study->frame->n_columns, n_bins = 0;
@@ -482,8 +489,8 @@ static qn_status joint_fit(qn__study *study, qn_error *err) {
 qn_status qn__profile_joint(qn__study *study, qn_error *err) {
     if (study->info->task == QN_TASK_REGRESSION)
         find_pairs(study);
-    if (study->info->task == QN_TASK_MULTICLASS || study->n_labelled < 500 || study->n_minority < 50 ||
-        study->frame->n_columns > JOINT_COLUMNS)
+    if (study->info->task == QN_TASK_MULTICLASS || study->n_labelled < 500 ||
+        study->n_minority < 50 || study->frame->n_columns > JOINT_COLUMNS)
         return QN_OK;
     return joint_fit(study, err);
 }

@@ -1,5 +1,5 @@
-/* The profile as a table for a terminal. It reads the JSON only, so that a stored profile prints the same;
- * members that are missing or of another type are left out. */
+/* The profile as a table for a terminal. It reads the JSON only, so that a stored profile prints
+ * the same; members that are missing or of another type are left out. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,7 +19,8 @@ enum {
 
 /* ---- cells ---- */
 
-/* How many terminal cells a UTF-8 text takes, one per character (wide characters are not told apart). */
+/* How many terminal cells a UTF-8 text takes, one per character (wide characters are not told
+ * apart). */
 static int cells_of(const char *text, size_t n) {
     int cells = 0;
     for (size_t i = 0; i < n; i++)
@@ -41,7 +42,8 @@ static void put_spaces(qn_buf *out, int n) {
         qn_buf_put_char(out, ' ');
 }
 
-/* The text in exactly `width` cells: padded, or cut with an ellipsis. Control characters become spaces. */
+/* The text in exactly `width` cells: padded, or cut with an ellipsis. Control characters become
+ * spaces. */
 static void put_cell(qn_buf *out, const char *text, int width, bool right) {
     size_t n = strlen(text);
     int cells = cells_of(text, n);
@@ -91,7 +93,8 @@ static void value_text(const json_t *value, char text[QN_DOUBLE_TEXT]) {
 
 /* ---- the columns of the table ---- */
 
-/* The histogram, or the counts of the most frequent values, as a row of bars; the tallest is full, anything that is not empty shows. */
+/* The histogram, or the counts of the most frequent values, as a row of bars; the tallest is full,
+ * anything that is not empty shows. */
 static void put_bars(qn_buf *out, const json_t *field, int width) {
     static const char *const bars[] = {" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
     const json_t *counts = json_object_get(json_object_get(field, "histogram"), "counts");
@@ -115,11 +118,13 @@ static void put_bars(qn_buf *out, const json_t *field, int width) {
 
 /* Numbers: "min  median  max"; categories: the most frequent values with their shares. */
 static void describe(const json_t *field, double n_rows, qn_buf *text) {
-    const json_t *quantiles = json_object_get(field, "quantiles"), *top = json_object_get(field, "top");
+    const json_t *quantiles = json_object_get(field, "quantiles"),
+                 *top = json_object_get(field, "top");
     char low[QN_DOUBLE_TEXT], middle[QN_DOUBLE_TEXT], high[QN_DOUBLE_TEXT];
     if (json_array_size(quantiles) > 0) {
         value_text(json_object_get(field, "min"), low);
-        value_text(json_array_get(json_array_get(quantiles, json_array_size(quantiles) / 2), 1), middle);
+        value_text(json_array_get(json_array_get(quantiles, json_array_size(quantiles) / 2), 1),
+                   middle);
         value_text(json_object_get(field, "max"), high);
         qn_buf_printf(text, "%s … %s … %s", low, middle, high);
         return;
@@ -133,8 +138,8 @@ static void describe(const json_t *field, double n_rows, qn_buf *text) {
             qn_buf_printf(text, " %.0f%%", 100 * share);
     }
     if (json_array_size(top) == 0 && isfinite(get_number(field, "mean_words")))
-        qn_buf_printf(text, "%.1f words, %.0f characters on average", get_number(field, "mean_words"),
-                      get_number(field, "mean_length"));
+        qn_buf_printf(text, "%.1f words, %.0f characters on average",
+                      get_number(field, "mean_words"), get_number(field, "mean_length"));
 }
 
 static void put_share(qn_buf *out, double share, int width) {
@@ -245,8 +250,8 @@ static void put_classes(qn_buf *out, const json_t *profile, int width) {
         qn_buf_printf(out, "  and %zu more\n", n - 20);
 }
 
-/* Words of `text`, wrapped at `width` with an indent from the second line on; `used` cells of the first
- * are taken. */
+/* Words of `text`, wrapped at `width` with an indent from the second line on; `used` cells of the
+ * first are taken. */
 static void put_wrapped(qn_buf *out, const char *text, int width, int indent, int used) {
     while (*text) {
         size_t n = strcspn(text, " ");

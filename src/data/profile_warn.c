@@ -17,8 +17,8 @@ typedef struct warnings {
     bool failed;                 /* out of memory */
 } warnings;
 
-static void QN_PRINTF(6, 7) warn(warnings *all, severity level, const char *kind, const char *reason,
-                                 const char *column, const char *format, ...) {
+static void QN_PRINTF(6, 7) warn(warnings *all, severity level, const char *kind,
+                                 const char *reason, const char *column, const char *format, ...) {
     char message[1024];
     va_list list;
     va_start(list, format);
@@ -30,7 +30,8 @@ static void QN_PRINTF(6, 7) warn(warnings *all, severity level, const char *kind
     json_t *entry = json_object();
     bool good = json_object_set_new(entry, "kind", json_string(kind)) == 0 &&
                 (!reason || json_object_set_new(entry, "reason", json_string(reason)) == 0) &&
-                json_object_set_new(entry, "column", column ? json_string(column) : json_null()) == 0 &&
+                json_object_set_new(entry, "column", column ? json_string(column) : json_null()) ==
+                    0 &&
                 json_object_set_new(entry, "severity", json_string(severity_names[level])) == 0 &&
                 json_object_set_new(entry, "message", json_stringn(message, n)) == 0;
     if (!good)
@@ -45,7 +46,8 @@ static bool can_judge(const qn__study *study) {
     return study->n_labelled >= 50 && study->n_minority >= 5;
 }
 
-/* AUC, R2 or accuracy gain at which one column is suspected, and at which it is as good as the answer. */
+/* AUC, R2 or accuracy gain at which one column is suspected, and at which it is as good as the
+ * answer. */
 static double suspect_level(qn_task task) {
     return task == QN_TASK_BINARY ? 0.98 : task == QN_TASK_REGRESSION ? 0.9 : 0.95;
 }
@@ -70,16 +72,19 @@ static const char *link_words(qn_task task) {
 }
 
 static void warn_pair(warnings *all, const qn__study *study, const qn__field *field) {
-    const char *word = field->operation == '+' ? "sum" : field->operation == '-' ? "difference" : "product";
+    const char *word = field->operation == '+'   ? "sum"
+                       : field->operation == '-' ? "difference"
+                                                 : "product";
     warn(all, ERROR, "leak_suspect", "made_of", field->column->name,
-         "the target %s is the %s of %s and %s: both are parts of the answer; drop them (data.drop) unless "
+         "the target %s is the %s of %s and %s: both are parts of the answer; drop them "
+         "(data.drop) unless "
          "they are known before it",
-         study->target, word, field->column->name,
-         study->fields[field->partner].column->name);
+         study->target, word, field->column->name, study->fields[field->partner].column->name);
 }
 
-/* The share of the joint skill lost without a column from which on it is said to carry most of it. One
- * strong cause of a number (the hour of the day, an area) is ordinary; of an outcome it is not. */
+/* The share of the joint skill lost without a column from which on it is said to carry most of it.
+ * One strong cause of a number (the hour of the day, an area) is ordinary; of an outcome it is
+ * not. */
 static bool is_dominating(const qn__study *study, const qn__field *field) {
     double share = study->info->task == QN_TASK_REGRESSION ? 0.65 : 0.45;
     return study->joint >= 0.1 && study->joint - field->without >= share * study->joint;
@@ -102,15 +107,17 @@ static void warn_leak(warnings *all, const qn__study *study, const qn__field *fi
              "outcome; drop it (data.drop) unless it is known at prediction time",
              link_words(task), field->missing_link);
     } else if (qn__is_leak(study, field)) {
-        warn(all, field->link >= answer_level(task) ? ERROR : WARNING, "leak_suspect", "near_perfect",
-             name,
-             "alone it nearly gives the target away (%s %.3f); is it known at prediction time? If not, drop "
+        warn(all, field->link >= answer_level(task) ? ERROR : WARNING, "leak_suspect",
+             "near_perfect", name,
+             "alone it nearly gives the target away (%s %.3f); is it known at prediction time? If "
+             "not, drop "
              "it (data.drop)",
              link_words(task), field->link);
     } else if (is_dominating(study, field)) {
         double lost = fmin(1, (study->joint - field->without) / study->joint);
         warn(all, WARNING, "leak_suspect", "dominating", name,
-             "this one column carries most of the signal: without it all others together explain %.0f%% "
+             "this one column carries most of the signal: without it all others together explain "
+             "%.0f%% "
              "less; is it known at prediction time? If not, drop it (data.drop)",
              100 * lost);
     }
@@ -134,10 +141,12 @@ static bool is_id_like(const qn__study *study, const qn__field *field) {
 static void warn_missing(warnings *all, const qn__field *field) {
     const qn_column *column = field->column;
     if (field->n_valid == 0 && column->n_rows > 0)
-        warn(all, WARNING, "all_missing", NULL, column->name, "has no value at all; drop it (data.drop)");
+        warn(all, WARNING, "all_missing", NULL, column->name,
+             "has no value at all; drop it (data.drop)");
     else if (column->n_null * 2 > column->n_rows && !field->is_target)
         warn(all, WARNING, "mostly_missing", NULL, column->name,
-             "%.1f%% of the values are missing; check the source, or drop it if nothing is meant by that",
+             "%.1f%% of the values are missing; check the source, or drop it if nothing is meant "
+             "by that",
              100.0 * (double)column->n_null / (double)column->n_rows);
 }
 
@@ -145,7 +154,8 @@ static void warn_texts(warnings *all, const qn__field *field, bool id_like) {
     const char *name = field->column->name;
     if (field->date_share >= 0.95 && field->n_valid > 0)
         warn(all, WARNING, "date_as_text", NULL, name,
-             "looks like dates kept as text, so neither order nor date parts can be used; give it type time, "
+             "looks like dates kept as text, so neither order nor date parts can be used; give it "
+             "type time, "
              "or convert it in data.query (strptime)");
     else if (field->column->type == QN_TYPE_CATEGORY && field->n_distinct > 500 && !id_like &&
              !field->is_target)
@@ -159,14 +169,16 @@ static void warn_numbers(warnings *all, const qn__study *study, const qn__field 
     if (!isnan(field->sentinel)) {
         const char *of = study->n_sample < study->frame->n_rows ? " of the sampled rows" : " rows";
         warn(all, WARNING, "sentinel", NULL, name,
-             "%g stands far outside all other values in %lld%s: it looks like a stand-in for missing; if it "
+             "%g stands far outside all other values in %lld%s: it looks like a stand-in for "
+             "missing; if it "
              "is one, add it to data.missing%s",
              field->sentinel, (long long)field->n_sentinel, of,
              field->is_target ? " (rows without a target are left out)" : "");
     }
     if (field->n_infinite > 0)
         warn(all, WARNING, "infinite", NULL, name,
-             "%lld values are infinite; they are left out of the statistics here: clean them in data.query",
+             "%lld values are infinite; they are left out of the statistics here: clean them in "
+             "data.query",
              (long long)field->n_infinite);
 }
 
@@ -179,7 +191,8 @@ static void warn_column(warnings *all, const qn__study *study, const qn__field *
              "has one value only, so it can tell nothing apart; drop it (data.drop)");
     if (id_like)
         warn(all, WARNING, "id_like", NULL, column->name,
-             "nearly every row has a value of its own%s, like an id; a model can only memorise it: drop it "
+             "nearly every row has a value of its own%s, like an id; a model can only memorise it: "
+             "drop it "
              "(data.drop) unless it means something",
              field->is_monotone && qn__is_number(column) ? ", in rising or falling order" : "");
     if (qn__is_number(column))
@@ -188,7 +201,8 @@ static void warn_column(warnings *all, const qn__study *study, const qn__field *
         warn_texts(all, field, id_like);
 }
 
-/* The first earlier column with the same values, or NULL. Constant and empty ones are not worth naming. */
+/* The first earlier column with the same values, or NULL. Constant and empty ones are not worth
+ * naming. */
 static const qn__field *copy_of(const qn__study *study, int32_t i_column) {
     const qn__field *field = &study->fields[i_column];
     if (field->n_distinct < 2)
@@ -209,7 +223,8 @@ static void warn_table(warnings *all, const qn__study *study) {
     if (study->n_duplicates > 0)
         warn(all, share > 0.01 ? WARNING : INFO, "duplicate_rows", NULL, NULL,
              "repeated rows: %lld (%.2g%%); copies that fall into both train and test make results "
-             "look better than they are: remove them with SELECT DISTINCT in data.query, or keep them "
+             "look better than they are: remove them with SELECT DISTINCT in data.query, or keep "
+             "them "
              "together by a group split",
              (long long)study->n_duplicates, 100 * share);
 }
@@ -229,10 +244,13 @@ static void warn_target(warnings *all, const qn__study *study) {
     double share = (double)study->n_class[rarest] / (double)n;
     if (share < 0.05)
         warn(all, WARNING, "imbalance", NULL, study->target,
-             "class %.200s has %lld of %lld rows (%.3g%%): accuracy says little; split stratified, judge by "
+             "class %.200s has %lld of %lld rows (%.3g%%): accuracy says little; split stratified, "
+             "judge by "
              "%s, and consider weights or sample.negatives",
-             study->info->classes[rarest], (long long)study->n_class[rarest], (long long)n, 100 * share,
-             study->info->task == QN_TASK_BINARY ? "pr_auc or value" : "balanced_accuracy or f1_macro");
+             study->info->classes[rarest], (long long)study->n_class[rarest], (long long)n,
+             100 * share,
+             study->info->task == QN_TASK_BINARY ? "pr_auc or value"
+                                                 : "balanced_accuracy or f1_macro");
 }
 
 static void warn_all(warnings *all, const qn__study *study) {
@@ -249,7 +267,8 @@ static void warn_all(warnings *all, const qn__study *study) {
             warn_leak(all, study, field, target);
         if (copy && !copy->is_target && !field->is_target)
             warn(all, WARNING, "duplicate_column", NULL, field->column->name,
-                 "has the same values as column %s; drop one of them (data.drop)", copy->column->name);
+                 "has the same values as column %s; drop one of them (data.drop)",
+                 copy->column->name);
         warn_column(all, study, field);
     }
 }

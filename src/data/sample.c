@@ -27,7 +27,8 @@ qn_status qn_sample_negatives(const int64_t *rows, int64_t n_used, const double 
     for (int64_t i = 0; i < n_used; i++) {
         int64_t row = rows ? rows[i] : i;
         bool keep = y[row] == 1 ||
-                    (y[row] == 0 && (share == 1 || qn_rng_hash_uniform(seed, (uint64_t)row) < share));
+                    (y[row] == 0 &&
+                     (share == 1 || qn_rng_hash_uniform(seed, (uint64_t)row) < share));
         if (keep)
             kept[n++] = row;
     }

@@ -1,6 +1,6 @@
-/* Writing tables. CSV, TSV and JSON lines go through a buffer of our own; Parquet and compressed text
- * through an in-memory DuckDB table (which spills beside the output) and one COPY at the end. Either
- * way into a temporary file that is renamed when all is well. */
+/* Writing tables. CSV, TSV and JSON lines go through a buffer of our own; Parquet and compressed
+ * text through an in-memory DuckDB table (which spills beside the output) and one COPY at the end.
+ * Either way into a temporary file that is renamed when all is well. */
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -60,15 +60,18 @@ static bool ends_with(const char *text, size_t n, const char *end) {
 static const struct {
     const char *end;
     sink_form form;
-} endings[] = {{".csv", FORM_CSV},     {".tsv", FORM_TSV},         {".json", FORM_JSON}, {".jsonl", FORM_JSON},
-               {".ndjson", FORM_JSON}, {".parquet", FORM_PARQUET}, {".pq", FORM_PARQUET}};
+} endings[] = {{".csv", FORM_CSV},    {".tsv", FORM_TSV},     {".json", FORM_JSON},
+               {".jsonl", FORM_JSON}, {".ndjson", FORM_JSON}, {".parquet", FORM_PARQUET},
+               {".pq", FORM_PARQUET}};
 
 static qn_status find_form(qn_sink *sink, qn_error *err) {
     size_t n = strlen(sink->path);
     sink->compression = ends_with(sink->path, n, ".gz")    ? "gzip"
                         : ends_with(sink->path, n, ".zst") ? "zstd"
                                                            : "none";
-    n -= strcmp(sink->compression, "gzip") == 0 ? 3 : strcmp(sink->compression, "zstd") == 0 ? 4 : 0;
+    n -= strcmp(sink->compression, "gzip") == 0   ? 3
+         : strcmp(sink->compression, "zstd") == 0 ? 4
+                                                  : 0;
     for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
         if (!ends_with(sink->path, n, endings[i].end))
             continue;
@@ -76,10 +79,11 @@ static qn_status find_form(qn_sink *sink, qn_error *err) {
         sink->by_duckdb = sink->form == FORM_PARQUET || strcmp(sink->compression, "none") != 0;
         return QN_OK;
     }
-    return qn_error_set(err, QN_ERR_USAGE,
-                        "cannot write %s: its ending says no format; use .csv, .tsv, .json, .jsonl, .ndjson or "
-                        ".parquet (text also with .gz or .zst behind), or - for standard output",
-                        sink->path);
+    return qn_error_set(
+        err, QN_ERR_USAGE,
+        "cannot write %s: its ending says no format; use .csv, .tsv, .json, .jsonl, .ndjson or "
+        ".parquet (text also with .gz or .zst behind), or - for standard output",
+        sink->path);
 }
 
 static qn_status open_file(qn_sink *sink, qn_error *err) {
@@ -89,9 +93,10 @@ static qn_status open_file(qn_sink *sink, qn_error *err) {
               : qn_strdup(".");
     if (!folder)
         return qn_error_memory(err);
-    QN_FAIL_IF(!qn_folder_exists(folder), err, QN_ERR_NOT_FOUND, "there is no folder '%s' to write %s in",
-               folder, sink->path);
-    QN_FAIL_IF(qn_folder_exists(sink->path), err, QN_ERR_IO, "cannot write %s: it is a folder", sink->path);
+    QN_FAIL_IF(!qn_folder_exists(folder), err, QN_ERR_NOT_FOUND,
+               "there is no folder '%s' to write %s in", folder, sink->path);
+    QN_FAIL_IF(qn_folder_exists(sink->path), err, QN_ERR_IO, "cannot write %s: it is a folder",
+               sink->path);
     QN_TRY(find_form(sink, err));
     sink->temporary = qn_file_temporary(folder);
     sink->spill = sink->temporary ? qn_file_temporary(folder) : NULL;
@@ -196,7 +201,8 @@ static void put_json_value(qn_buf *out, const qn_column *column, int64_t i_row) 
     }
 }
 
-static qn_status write_text(qn_sink *sink, const qn_frame *frame, const qn_job *job, qn_error *err) {
+static qn_status write_text(qn_sink *sink, const qn_frame *frame, const qn_job *job,
+                            qn_error *err) {
     const char delimiter = sink->form == FORM_TSV ? '\t' : ',';
     for (int64_t i = 0; i < frame->n_rows; i++) {
         for (int32_t j = 0; j < frame->n_columns; j++) {
@@ -222,11 +228,13 @@ static qn_status write_text(qn_sink *sink, const qn_frame *frame, const qn_job *
 }
 
 static const char *sql_type(qn_type type) {
-    static const char *const names[] = {"BOOLEAN", "BIGINT", "DOUBLE", "VARCHAR", "VARCHAR", "TIMESTAMP"};
+    static const char *const names[] = {"BOOLEAN", "BIGINT",  "DOUBLE",
+                                        "VARCHAR", "VARCHAR", "TIMESTAMP"};
     return names[type];
 }
 
-static qn_status begin_table(qn_sink *sink, const qn_frame *frame, const qn_job *job, qn_error *err) {
+static qn_status begin_table(qn_sink *sink, const qn_frame *frame, const qn_job *job,
+                             qn_error *err) {
     qn_cleanup(qn_buf_done) qn_buf sql = {0};
     QN_TRY(qn__db_open(sink->spill, job, false, &sink->db, err));
     for (int32_t j = 0; j < frame->n_columns; j++) {
@@ -237,8 +245,8 @@ static qn_status begin_table(qn_sink *sink, const qn_frame *frame, const qn_job 
     qn_buf_put_text(&sql, ")");
     QN_TRY(qn_buf_status(&sql, err));
     QN_TRY(qn__db_run(&sink->db, sql.data, job, err));
-    QN_FAIL_IF(sink->db.api->duckdb_appender_create(sink->db.connection, NULL, "rows", &sink->appender) !=
-                   DuckDBSuccess,
+    QN_FAIL_IF(sink->db.api->duckdb_appender_create(sink->db.connection, NULL, "rows",
+                                                    &sink->appender) != DuckDBSuccess,
                err, QN_ERR_INTERNAL, "cannot append to a table of DuckDB");
     return QN_OK;
 }
@@ -252,26 +260,30 @@ static qn_status append_chunks(qn_sink *sink, duckdb_data_chunk chunk, const qn_
         const int64_t n = frame->n_rows - from < most ? frame->n_rows - from : most;
         api->duckdb_data_chunk_reset(chunk);
         for (int32_t j = 0; j < frame->n_columns; j++)
-            qn__fill_vector(api, api->duckdb_data_chunk_get_vector(chunk, (idx_t)j), &frame->columns[j], from,
-                        n);
+            qn__fill_vector(api, api->duckdb_data_chunk_get_vector(chunk, (idx_t)j),
+                            &frame->columns[j], from, n);
         api->duckdb_data_chunk_set_size(chunk, (idx_t)n);
         if (api->duckdb_append_data_chunk(sink->appender, chunk) != DuckDBSuccess) {
             const char *why = api->duckdb_appender_error(sink->appender);
-            return qn_error_set(err, QN_ERR_IO, "cannot write %s: %s", sink->path, why ? why : "unknown");
+            return qn_error_set(err, QN_ERR_IO, "cannot write %s: %s", sink->path,
+                                why ? why : "unknown");
         }
     }
     return QN_OK;
 }
 
-static qn_status append_frame(qn_sink *sink, const qn_frame *frame, const qn_job *job, qn_error *err) {
+static qn_status append_frame(qn_sink *sink, const qn_frame *frame, const qn_job *job,
+                              qn_error *err) {
     const qn_duckdb *api = sink->db.api;
-    qn_cleanup(qn_freep) duckdb_logical_type *types = qn_new_array(duckdb_logical_type, frame->n_columns);
+    qn_cleanup(qn_freep)
+        duckdb_logical_type *types = qn_new_array(duckdb_logical_type, frame->n_columns);
     if (!types)
         return qn_error_memory(err);
     for (int32_t j = 0; j < frame->n_columns; j++)
         types[j] = api->duckdb_create_logical_type(qn__duckdb_type(frame->columns[j].type));
     duckdb_data_chunk chunk = api->duckdb_create_data_chunk(types, (idx_t)frame->n_columns);
-    const qn_status status = chunk ? append_chunks(sink, chunk, frame, job, err) : qn_error_memory(err);
+    const qn_status status = chunk ? append_chunks(sink, chunk, frame, job, err)
+                                   : qn_error_memory(err);
     api->duckdb_destroy_data_chunk(&chunk);
     for (int32_t j = 0; j < frame->n_columns; j++)
         api->duckdb_destroy_logical_type(&types[j]);
@@ -313,7 +325,8 @@ qn_status qn_sink_write(qn_sink *sink, const qn_frame *frame, const qn_job *job,
     if (!sink->has_schema)
         QN_TRY(begin(sink, frame, job, err));
     QN_TRY(check_schema(sink, frame, err));
-    return sink->by_duckdb ? append_frame(sink, frame, job, err) : write_text(sink, frame, job, err);
+    return sink->by_duckdb ? append_frame(sink, frame, job, err)
+                           : write_text(sink, frame, job, err);
 }
 
 static qn_status copy_out(qn_sink *sink, qn_error *err) {

@@ -33,8 +33,8 @@ static int group_rows(int32_t n_columns) {
     return rows > 122880 ? 122880 : rows < 2048 ? 2048 : rows;
 }
 
-qn_status qn_source_snapshot(qn_source *source, const char *folder, const qn_job *job, char **ret_path,
-                             int64_t *ret_n_rows, qn_error *err) {
+qn_status qn_source_snapshot(qn_source *source, const char *folder, const qn_job *job,
+                             char **ret_path, int64_t *ret_n_rows, qn_error *err) {
     qn_cleanup(qn_buf_done) qn_buf sql = {0};
     qn_cleanup(qn_freep) char *types = NULL;
     qn_cleanup(qn_freep) char *path = qn_file_temporary(folder);
@@ -44,9 +44,11 @@ qn_status qn_source_snapshot(qn_source *source, const char *folder, const qn_job
     source->job = job ? *job : (qn_job){.n_threads = 1};
     if (source->reads_csv && !source->is_offered)
         QN_TRY(qn__source_offer(source, job, err));
-    qn_buf_printf(&sql, "COPY (%s) TO ", source->reads_csv ? "SELECT * FROM source" : source->select);
+    qn_buf_printf(&sql, "COPY (%s) TO ",
+                  source->reads_csv ? "SELECT * FROM source" : source->select);
     qn__sql_text(&sql, path);
-    qn_buf_printf(&sql, " (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE %d, KV_METADATA {quern: ",
+    qn_buf_printf(&sql,
+                  " (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE %d, KV_METADATA {quern: ",
                   group_rows(source->schema.n_columns));
     qn__sql_text(&sql, types);
     qn_buf_put_text(&sql, "})");
@@ -103,7 +105,8 @@ static qn_status read_types(qn__db *db, const char *path, const qn_job *job, con
 
 /* The rows asked for, in runs of neighbours within each chunk. */
 static qn_status fill_chosen(qn__rows *source_rows, const int64_t *rows, int64_t n_rows,
-                             qn__growing *columns, int32_t n_columns, const qn_job *job, qn_error *err) {
+                             qn__growing *columns, int32_t n_columns, const qn_job *job,
+                             qn_error *err) {
     int64_t begin = 0, i = 0;
     while (!rows || i < n_rows) {
         QN_TRY(qn_job_check(job, err));
@@ -127,9 +130,9 @@ static qn_status fill_chosen(qn__rows *source_rows, const int64_t *rows, int64_t
     return QN_OK;
 }
 
-static qn_status read_columns(qn__db *db, const char *path, const qn__names *names, const qn_type *types,
-                              const int64_t *rows, int64_t n_rows, const qn_job *job,
-                              qn__growing *columns, qn_error *err) {
+static qn_status read_columns(qn__db *db, const char *path, const qn__names *names,
+                              const qn_type *types, const int64_t *rows, int64_t n_rows,
+                              const qn_job *job, qn__growing *columns, qn_error *err) {
     qn_cleanup(qn_buf_done) qn_buf sql = {0};
     int64_t n_all = 0;
     qn_buf_put_text(&sql, "SELECT CAST(count(*) AS BIGINT) FROM read_parquet(");
@@ -165,8 +168,8 @@ static qn_status read_snapshot(qn__db *db, const char *path, const int64_t *rows
     qn_buf_put_text(&relation, ")");
     QN_TRY(qn_buf_status(&relation, err));
     QN_TRY(qn__describe(db, relation.data, job, &names, &sql_types, err));
-    QN_FAIL_IF(names.n > QN_LIMIT_COLUMNS, err, QN_ERR_LIMIT, "%s has %zu columns; at most %d are allowed",
-               path, names.n, QN_LIMIT_COLUMNS);
+    QN_FAIL_IF(names.n > QN_LIMIT_COLUMNS, err, QN_ERR_LIMIT,
+               "%s has %zu columns; at most %d are allowed", path, names.n, QN_LIMIT_COLUMNS);
     qn_cleanup(qn_freep) qn_type *types = qn_new_array(qn_type, names.n);
     qn_cleanup(qn_freep) qn__growing *columns = qn_new_array(qn__growing, names.n);
     if (!types || !columns)

@@ -81,8 +81,8 @@ static int compare_ranked(const void *a, const void *b) {
 
 enum { QN_REGRESSION_STRATA = 10 };
 
-/* Fills draft->order with the positions of the rows sorted by class (regression: by tenth of the target)
- * and *ret_strata with one entry per class that has rows. */
+/* Fills draft->order with the positions of the rows sorted by class (regression: by tenth of the
+ * target) and *ret_strata with one entry per class that has rows. */
 static qn_status strata_make(qn__draft *draft, const double *y, qn_task task, stratum **ret_strata,
                              int64_t *ret_n, qn_error *err) {
     qn_cleanup(qn_freep) ranked *items = qn_new_array(ranked, draft->n);
@@ -116,10 +116,11 @@ static qn_status strata_check(const qn__draft *draft, const stratum *strata, int
                               qn_task task, qn_error *err) {
     for (int64_t s = 0; s < n_strata && task != QN_TASK_REGRESSION; s++) {
         int64_t row = draft->rows[draft->order[strata[s].begin]] + 1;
-        QN_FAIL_IF(strata[s].n == 1, err, QN_ERR_DATA,
-                   "impossible split: the class of row %lld has 1 row only, so it cannot be both learnt "
-                   "and tested; drop that row, merge the class with another, or use method random",
-                   (long long)row);
+        QN_FAIL_IF(
+            strata[s].n == 1, err, QN_ERR_DATA,
+            "impossible split: the class of row %lld has 1 row only, so it cannot be both learnt "
+            "and tested; drop that row, merge the class with another, or use method random",
+            (long long)row);
     }
     return QN_OK;
 }
@@ -148,8 +149,8 @@ static void strata_round(stratum *strata, int64_t n_strata, int64_t n_left, bool
     }
 }
 
-/* Every class in each part that is asked for, when it has that many rows; test before validate when it
- * has only two; always one left to train on. */
+/* Every class in each part that is asked for, when it has that many rows; test before validate when
+ * it has only two; always one left to train on. */
 static void stratum_spread(stratum *s, bool has_validate, bool has_test) {
     if (has_test && s->n_test == 0 && s->n >= 2)
         s->n_test = 1;
@@ -249,8 +250,8 @@ static void folds_random(qn__draft *draft) {
 
 /* ---- both ---- */
 
-static qn_status columns_check(const qn_split_options *options, int64_t n_rows, const qn_column *time,
-                               const qn_column *group, qn_error *err) {
+static qn_status columns_check(const qn_split_options *options, int64_t n_rows,
+                               const qn_column *time, const qn_column *group, qn_error *err) {
     const qn_column *needed = options->method == QN_SPLIT_TIME    ? time
                               : options->method == QN_SPLIT_GROUP ? group
                                                                   : NULL;
@@ -263,10 +264,11 @@ static qn_status columns_check(const qn_split_options *options, int64_t n_rows, 
                (long long)n_rows);
     bool is_time = time && (time->type == QN_TYPE_TIME || time->type == QN_TYPE_I64 ||
                             time->type == QN_TYPE_F64);
-    QN_FAIL_IF(options->method == QN_SPLIT_TIME && !is_time, err, QN_ERR_CONFIG,
-               "split by time: column %s is %s, not a time or a number; give it type time, or convert it "
-               "in data.query",
-               needed->name, qn_type_name(needed->type));
+    QN_FAIL_IF(
+        options->method == QN_SPLIT_TIME && !is_time, err, QN_ERR_CONFIG,
+        "split by time: column %s is %s, not a time or a number; give it type time, or convert it "
+        "in data.query",
+        needed->name, qn_type_name(needed->type));
     return QN_OK;
 }
 
@@ -281,17 +283,20 @@ static qn_status shares_check(qn__draft *draft, qn_error *err) {
     draft->n_test = llround(test * (double)draft->n);
     draft->n_validate = llround(validate * (double)draft->n);
     QN_FAIL_IF(draft->n == 0, err, QN_ERR_DATA, "impossible split: no row has a target value");
-    QN_FAIL_IF(test > 0 && draft->n_test == 0, err, QN_ERR_DATA,
-               "impossible split: a test share of %g of %lld rows is no row; give more rows or a larger "
-               "split.test",
-               test, (long long)draft->n);
-    QN_FAIL_IF(validate > 0 && draft->n_validate == 0, err, QN_ERR_DATA,
-               "impossible split: a validate share of %g of %lld rows is no row; give more rows or a "
-               "larger split.validate",
-               validate, (long long)draft->n);
-    QN_FAIL_IF(draft->n - draft->n_test - draft->n_validate <= 0, err, QN_ERR_DATA,
-               "impossible split: of %lld rows none is left to train on; give more rows or smaller shares",
-               (long long)draft->n);
+    QN_FAIL_IF(
+        test > 0 && draft->n_test == 0, err, QN_ERR_DATA,
+        "impossible split: a test share of %g of %lld rows is no row; give more rows or a larger "
+        "split.test",
+        test, (long long)draft->n);
+    QN_FAIL_IF(
+        validate > 0 && draft->n_validate == 0, err, QN_ERR_DATA,
+        "impossible split: a validate share of %g of %lld rows is no row; give more rows or a "
+        "larger split.validate",
+        validate, (long long)draft->n);
+    QN_FAIL_IF(
+        draft->n - draft->n_test - draft->n_validate <= 0, err, QN_ERR_DATA,
+        "impossible split: of %lld rows none is left to train on; give more rows or smaller shares",
+        (long long)draft->n);
     return QN_OK;
 }
 
@@ -304,7 +309,8 @@ static qn_status draft_to_split(const qn__draft *draft, qn_split *split, qn_erro
                         : draft->options->test > 0 && n[QN__TEST] == 0         ? "test"
                                                                                : NULL;
     QN_FAIL_IF(empty, err, QN_ERR_DATA,
-               "impossible split: the %s part would have no row; give more rows or other shares", empty);
+               "impossible split: the %s part would have no row; give more rows or other shares",
+               empty);
     split->train = qn_new_array(int64_t, n[QN__TRAIN]);
     split->validate = qn_new_array(int64_t, n[QN__VALIDATE]);
     split->test = qn_new_array(int64_t, n[QN__TEST]);
@@ -321,9 +327,9 @@ static qn_status draft_to_split(const qn__draft *draft, qn_split *split, qn_erro
     return QN_OK;
 }
 
-qn_status qn_split_make(const qn_split_options *options, int64_t n_rows, const double *y, qn_task task,
-                        int32_t n_classes, const qn_column *time, const qn_column *group,
-                        qn_split *ret_split, qn_error *err) {
+qn_status qn_split_make(const qn_split_options *options, int64_t n_rows, const double *y,
+                        qn_task task, int32_t n_classes, const qn_column *time,
+                        const qn_column *group, qn_split *ret_split, qn_error *err) {
     QN_TRY(columns_check(options, n_rows, time, group, err));
     qn_cleanup(draft_done) qn__draft draft = {0};
     QN_TRY(draft_init(&draft, options, NULL, n_rows, y, err));
@@ -353,9 +359,10 @@ qn_status qn_folds_make(const qn_split_options *options, int64_t n_rows, const i
     QN_TRY(columns_check(options, n_rows, time, group, err));
     qn_cleanup(draft_done) qn__draft draft = {0};
     QN_TRY(draft_init(&draft, options, rows, rows ? n_used : n_rows, y, err));
-    QN_FAIL_IF(draft.n < options->folds, err, QN_ERR_DATA,
-               "impossible split: %lld labelled rows cannot make %d folds; give more rows or fewer folds",
-               (long long)draft.n, (int)options->folds);
+    QN_FAIL_IF(
+        draft.n < options->folds, err, QN_ERR_DATA,
+        "impossible split: %lld labelled rows cannot make %d folds; give more rows or fewer folds",
+        (long long)draft.n, (int)options->folds);
     switch (options->method) {
     case QN_SPLIT_RANDOM: folds_random(&draft); break;
     case QN_SPLIT_STRATIFIED: QN_TRY(folds_stratified(&draft, y, task, err)); break;
@@ -387,7 +394,8 @@ json_t *qn_split_to_json(const qn_split *split) {
     qn_cleanup(qn_json_free) json_t *object = json_object();
     qn_cleanup(qn_json_free) json_t *rows = json_object();
     bool bad = !object || !rows;
-    bad = bad || json_object_set_new(object, "method", json_string(qn_split_method_name(split->method)));
+    bad = bad ||
+          json_object_set_new(object, "method", json_string(qn_split_method_name(split->method)));
     bad = bad || json_object_set_new(object, "seed", json_integer((json_int_t)split->seed));
     bad = bad || json_object_set_new(rows, "train", json_integer(split->n_train));
     bad = bad || json_object_set_new(rows, "validate", json_integer(split->n_validate));

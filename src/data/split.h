@@ -46,26 +46,28 @@ typedef struct qn_split {
 
 void qn_split_done(qn_split *split);
 
-/* Splits rows 0..n_rows-1. `y` has n_rows items (class index or value; NaN: unlabelled, in no part and
- * counted) or is NULL (all rows count as labelled; stratified is then random). `time` (TIME, I64 or F64) and
- * `group` (any type) have n_rows rows; each is needed by its method only and may be NULL otherwise.
- * Shares are met to the row by random; to within a row per class by stratified, where every class with
- * at least as many rows as there are parts is in each part; up to the ties by time; as closely as whole groups allow by group.
- * A missing group value is a group of its own. Errors: QN_ERR_CONFIG (shares out of range, column not
- * given or of a wrong type), QN_ERR_DATA ("impossible split": a part would be empty, a class has one row only, fewer
- * groups than parts, all rows of one time; a missing time, naming the row). */
-qn_status qn_split_make(const qn_split_options *options, int64_t n_rows, const double *y, qn_task task,
-                        int32_t n_classes, const qn_column *time, const qn_column *group,
-                        qn_split *ret_split, qn_error *err) QN_MUST_USE;
+/* Splits rows 0..n_rows-1. `y` has n_rows items (class index or value; NaN: unlabelled, in no part
+ * and counted) or is NULL (all rows count as labelled; stratified is then random). `time` (TIME,
+ * I64 or F64) and `group` (any type) have n_rows rows; each is needed by its method only and may be
+ * NULL otherwise. Shares are met to the row by random; to within a row per class by stratified,
+ * where every class with at least as many rows as there are parts is in each part; up to the ties
+ * by time; as closely as whole groups allow by group. A missing group value is a group of its own.
+ * Errors: QN_ERR_CONFIG (shares out of range, column not given or of a wrong type), QN_ERR_DATA
+ * ("impossible split": a part would be empty, a class has one row only, fewer groups than parts,
+ * all rows of one time; a missing time, naming the row). */
+qn_status qn_split_make(const qn_split_options *options, int64_t n_rows, const double *y,
+                        qn_task task, int32_t n_classes, const qn_column *time,
+                        const qn_column *group, qn_split *ret_split, qn_error *err) QN_MUST_USE;
 
 enum {
     QN_FOLD_TRAIN_ONLY = -1, /* time folds: the oldest block, which no fold holds out */
     QN_FOLD_NONE = -2,       /* unlabelled, or not among `rows` */
 };
 
-/* options->folds (>= 2) folds over `rows` (n_used of them, ascending; NULL: all n_rows). (*ret_fold)[i], i in
- * 0..n_rows-1, is the fold that holds row i out (0..folds-1) or one of the above; owned by the caller
- * (qn_freep). Time: folds + 1 consecutive blocks, an expanding window. Errors as qn_split_make. */
+/* options->folds (>= 2) folds over `rows` (n_used of them, ascending; NULL: all n_rows).
+ * (*ret_fold)[i], i in 0..n_rows-1, is the fold that holds row i out (0..folds-1) or one of the
+ * above; owned by the caller (qn_freep). Time: folds + 1 consecutive blocks, an expanding window.
+ * Errors as qn_split_make. */
 qn_status qn_folds_make(const qn_split_options *options, int64_t n_rows, const int64_t *rows,
                         int64_t n_used, const double *y, qn_task task, int32_t n_classes,
                         const qn_column *time, const qn_column *group, int32_t **ret_fold,
@@ -78,8 +80,9 @@ static inline bool qn_fold_trains(qn_split_method method, int32_t row_fold, int3
     return method == QN_SPLIT_TIME ? row_fold < fold : row_fold != fold;
 }
 
-/* {"method","seed","rows":{"train","validate","test","unlabelled"}, time: "validate_from","test_from" (ISO 8601 for
- * TIME columns, else numbers), group: "n_groups"}. New reference; NULL when memory is short. */
+/* {"method","seed","rows":{"train","validate","test","unlabelled"}}; with time also "validate_from"
+ * and "test_from" (ISO 8601 for TIME columns, else numbers), with groups "n_groups". New reference;
+ * NULL when memory is short. */
 json_t *qn_split_to_json(const qn_split *split);
 
 #endif

@@ -1,5 +1,5 @@
-/* split_int.h - what split.c and split_order.c share. A draft holds the labelled rows of a split or of
- * folds in the making and the part (or fold) of each. */
+/* split_int.h - what split.c and split_order.c share. A draft holds the labelled rows of a split or
+ * of folds in the making and the part (or fold) of each. */
 #ifndef QN_DATA_SPLIT_INT_H
 #define QN_DATA_SPLIT_INT_H
 
@@ -19,7 +19,8 @@ typedef struct qn__draft {
     double validate_from, test_from;
 } qn__draft;
 
-/* Parts by time: order by (time, row), cut at the edges between distinct times nearest to the shares. */
+/* Parts by time: order by (time, row), cut at the edges between distinct times nearest to the
+ * shares. */
 qn_status qn__split_time(qn__draft *draft, const qn_column *time, qn_error *err) QN_MUST_USE;
 qn_status qn__folds_time(qn__draft *draft, const qn_column *time, qn_error *err) QN_MUST_USE;
 /* Parts by group. */

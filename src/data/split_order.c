@@ -25,9 +25,10 @@ static qn_status moments_make(const qn__draft *draft, const qn_column *time, mom
     const char *name = draft->options->time ? draft->options->time : time->name;
     for (int64_t i = 0; i < draft->n && time->valid; i++)
         if (!qn_column_is_valid(time, draft->rows[i]))
-            return qn_error_set_at(err, QN_ERR_DATA, NULL, draft->rows[i] + 1, name,
-                                   "the time is missing, so the row cannot be placed in a split by time; "
-                                   "fill it, or leave such rows out with data.query");
+            return qn_error_set_at(
+                err, QN_ERR_DATA, NULL, draft->rows[i] + 1, name,
+                "the time is missing, so the row cannot be placed in a split by time; "
+                "fill it, or leave such rows out with data.query");
     moment *moments = qn_new_array(moment, draft->n);
     if (!moments)
         return qn_error_memory(err);
@@ -41,8 +42,8 @@ static qn_status moments_make(const qn__draft *draft, const qn_column *time, mom
     return QN_OK;
 }
 
-/* The position p in low+1..high-1 nearest to `want` where a new time begins (moments[p - 1] is earlier);
- * of two equally near the earlier one; -1 when there is none. */
+/* The position p in low+1..high-1 nearest to `want` where a new time begins (moments[p - 1] is
+ * earlier); of two equally near the earlier one; -1 when there is none. */
 static int64_t nearest_edge(const moment *moments, int64_t low, int64_t high, int64_t want) {
     for (int64_t d = 0; d < high - low; d++) {
         int64_t p = want - d;
@@ -63,10 +64,11 @@ static int64_t edge_near(const moment *moments, int64_t low, int64_t high, int64
 }
 
 static qn_status too_few_times(const qn_column *time, const char *parts, qn_error *err) {
-    return qn_error_set(err, QN_ERR_DATA,
-                        "impossible split: column %s has too few different times for %s, because rows of "
-                        "one time stay together; use method random or stratified, or a finer time",
-                        time->name, parts);
+    return qn_error_set(
+        err, QN_ERR_DATA,
+        "impossible split: column %s has too few different times for %s, because rows of "
+        "one time stay together; use method random or stratified, or a finer time",
+        time->name, parts);
 }
 
 qn_status qn__split_time(qn__draft *draft, const qn_column *time, qn_error *err) {
@@ -131,7 +133,8 @@ static int compare_members(const void *a, const void *b) {
     return (x->i > y->i) - (x->i < y->i);
 }
 
-/* Equal for equal values. Two groups of one 64-bit hash would be kept together, which does no harm. */
+/* Equal for equal values. Two groups of one 64-bit hash would be kept together, which does no
+ * harm. */
 static uint64_t group_hash(const qn_column *group, int64_t row, uint64_t seed) {
     if (!qn_column_is_valid(group, row))
         return qn_rng_hash(seed, UINT64_C(0x6d697373696e67));
@@ -180,8 +183,8 @@ static void groups_apply(qn__draft *draft, const member *members, const group_ru
             draft->part[members[groups[g].begin + i].i] = groups[g].part;
 }
 
-/* Gives groups to one part until it has about `want` rows: in hash order every group that still fits,
- * then one more when that comes nearer to the share. Leaves at least n_reserved groups. */
+/* Gives groups to one part until it has about `want` rows: in hash order every group that still
+ * fits, then one more when that comes nearer to the share. Leaves at least n_reserved groups. */
 static void groups_fill(group_run *groups, int64_t n_groups, int64_t *n_free, int64_t n_reserved,
                         int32_t part, int64_t want) {
     int64_t have = 0;
@@ -213,9 +216,11 @@ qn_status qn__split_group(qn__draft *draft, const qn_column *group, qn_error *er
     bool has_test = draft->n_test > 0, has_validate = draft->n_validate > 0;
     int64_t n_parts = 1 + has_test + has_validate, n_free = draft->n_groups;
     QN_FAIL_IF(draft->n_groups < n_parts, err, QN_ERR_DATA,
-               "impossible split: the values of column %s make %lld group%s, fewer than the %lld parts; use "
+               "impossible split: the values of column %s make %lld group%s, fewer than the %lld "
+               "parts; use "
                "another column or method, or set split.validate to 0",
-               group->name, (long long)draft->n_groups, draft->n_groups == 1 ? "" : "s", (long long)n_parts);
+               group->name, (long long)draft->n_groups, draft->n_groups == 1 ? "" : "s",
+               (long long)n_parts);
     if (has_test)
         groups_fill(groups, draft->n_groups, &n_free, n_parts - 1, QN__TEST, draft->n_test);
     if (has_validate)
@@ -241,9 +246,11 @@ qn_status qn__folds_group(qn__draft *draft, const qn_column *group, qn_error *er
     int32_t folds = draft->options->folds;
     QN_TRY(groups_make(draft, group, &members, &groups, err));
     QN_FAIL_IF(draft->n_groups < folds, err, QN_ERR_DATA,
-               "impossible split: the values of column %s make %lld group%s, fewer than %d folds; use fewer "
+               "impossible split: the values of column %s make %lld group%s, fewer than %d folds; "
+               "use fewer "
                "folds or another column",
-               group->name, (long long)draft->n_groups, draft->n_groups == 1 ? "" : "s", (int)folds);
+               group->name, (long long)draft->n_groups, draft->n_groups == 1 ? "" : "s",
+               (int)folds);
     qn_cleanup(qn_freep) int64_t *n_in_fold = qn_new_array(int64_t, folds);
     if (!n_in_fold)
         return qn_error_memory(err);

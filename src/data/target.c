@@ -15,7 +15,9 @@
 enum { FEW_CLASSES = 20 };
 
 const char *qn_task_name(qn_task task) {
-    return task == QN_TASK_BINARY ? "binary" : task == QN_TASK_MULTICLASS ? "multiclass" : "regression";
+    return task == QN_TASK_BINARY       ? "binary"
+           : task == QN_TASK_MULTICLASS ? "multiclass"
+                                        : "regression";
 }
 
 bool qn_task_from_name(const char *name, qn_task *ret_task) {
@@ -121,7 +123,8 @@ static qn_task guess_task(const qn_column *column, const label_counts *labels) {
 
 static int compare_numbers(const void *a, const void *b) {
     double x = 0, y = 0;
-    if (!qn_text_to_double(*(char *const *)a, &x) || !qn_text_to_double(*(char *const *)b, &y) || x == y)
+    if (!qn_text_to_double(*(char *const *)a, &x) || !qn_text_to_double(*(char *const *)b, &y) ||
+        x == y)
         return strcmp(*(char *const *)a, *(char *const *)b);
     return x < y ? -1 : 1;
 }
@@ -132,9 +135,10 @@ static int compare_bytes(const void *a, const void *b) {
 
 static qn_status copy_classes(const label_counts *labels, qn_target_info *info, qn_error *err) {
     const int32_t n = qn_dict_size(labels->dict);
-    QN_FAIL_IF(n > QN_LIMIT_CLASSES, err, QN_ERR_DATA,
-               "target %s has more than %d classes; set task.kind to regression if it is a quantity",
-               info->name, QN_LIMIT_CLASSES);
+    QN_FAIL_IF(
+        n > QN_LIMIT_CLASSES, err, QN_ERR_DATA,
+        "target %s has more than %d classes; set task.kind to regression if it is a quantity",
+        info->name, QN_LIMIT_CLASSES);
     info->classes = qn_new_array(char *, n);
     if (!info->classes)
         return qn_error_memory(err);
@@ -199,9 +203,9 @@ static qn_status check_numbers(const qn_column *column, qn_error *err) {
         if (text && !copy)
             return qn_error_memory(err);
         if (text && !qn_text_to_double(copy, &x))
-            return qn_error_set_at(err, QN_ERR_DATA, NULL, i + 1, column->name,
-                                   "'%.100s' is not a number, and the target of a regression must be one",
-                                   copy);
+            return qn_error_set_at(
+                err, QN_ERR_DATA, NULL, i + 1, column->name,
+                "'%.100s' is not a number, and the target of a regression must be one", copy);
     }
     return QN_OK;
 }
@@ -213,8 +217,9 @@ static qn_status find_task(const qn_target_options *options, const qn_column *co
     *ret_task = guess_task(column, labels);
     QN_FAIL_IF(options->kind && !qn_task_from_name(options->kind, ret_task), err, QN_ERR_CONFIG,
                "task.kind '%s' is none of binary, multiclass, regression", options->kind);
-    QN_FAIL_IF(n == 1, err, QN_ERR_DATA, "target %s has only one value, '%s': there is nothing to predict",
-               column->name, qn_dict_text(labels->dict, 0, NULL));
+    QN_FAIL_IF(n == 1, err, QN_ERR_DATA,
+               "target %s has only one value, '%s': there is nothing to predict", column->name,
+               qn_dict_text(labels->dict, 0, NULL));
     QN_FAIL_IF(options->positive && *ret_task != QN_TASK_BINARY, err, QN_ERR_CONFIG,
                "task.positive is for binary tasks; %s has %d values (%s)", column->name, n,
                qn_task_name(*ret_task));
@@ -258,7 +263,8 @@ static int32_t class_of(const qn_target_info *info, const char *label) {
     return -1;
 }
 
-static qn_status unknown_class(const qn_column *column, int64_t i_row, const char *label, qn_error *err) {
+static qn_status unknown_class(const qn_column *column, int64_t i_row, const char *label,
+                               qn_error *err) {
     return qn_error_set_at(err, QN_ERR_DATA, NULL, i_row + 1, column->name,
                            "'%.100s' is none of the target's classes", label);
 }

@@ -28,12 +28,13 @@ typedef struct qn_target_options {
                              rarer one) */
 } qn_target_options;
 
-/* Looks at the column and decides. Errors: QN_ERR_CONFIG (no such column, positive not among the values),
- * QN_ERR_DATA (one class only, all missing, text in a regression target, too many classes). */
+/* Looks at the column and decides. Errors: QN_ERR_CONFIG (no such column, positive not among the
+ * values), QN_ERR_DATA (one class only, all missing, text in a regression target, too many
+ * classes). */
 qn_status qn_target_infer(const qn_frame *frame, const qn_target_options *options,
                           qn_target_info *ret_info, qn_error *err) QN_MUST_USE;
-/* y[i] = class index or value, NaN where missing; a label that is none of the classes is QN_ERR_DATA.
- * y has frame->n_rows items, owned by the caller (qn_freep). */
+/* y[i] = class index or value, NaN where missing; a label that is none of the classes is
+ * QN_ERR_DATA. y has frame->n_rows items, owned by the caller (qn_freep). */
 qn_status qn_target_values(const qn_frame *frame, const qn_target_info *info, double **ret_y,
                            qn_error *err) QN_MUST_USE;
 

@@ -2,14 +2,15 @@
 
 #include "data/column_int.h"
 
-/* Days since 1970-01-01 of a proleptic Gregorian date, and back: eras of 400 years that begin in March
- * (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms"). */
+/* Days since 1970-01-01 of a proleptic Gregorian date, and back: eras of 400 years that begin in
+ * March (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms"). */
 static int64_t days_from_civil(int64_t year, int month, int day) {
     year -= month <= 2;
     const int64_t era = (year >= 0 ? year : year - 399) / 400;
     const int64_t year_of_era = year - era * 400;
     const int64_t day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-    return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
+    return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year -
+           719468;
 }
 
 static void civil_from_days(int64_t days, int64_t *ret_year, int *ret_month, int *ret_day) {
@@ -18,7 +19,8 @@ static void civil_from_days(int64_t days, int64_t *ret_year, int *ret_month, int
     const int64_t day_of_era = days - era * 146097;
     const int64_t year_of_era =
         (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    const int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    const int64_t day_of_year = day_of_era -
+                                (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     const int64_t m = (5 * day_of_year + 2) / 153;
     *ret_day = (int)(day_of_year - (153 * m + 2) / 5 + 1);
     *ret_month = (int)(m < 10 ? m + 3 : m - 9);
@@ -87,8 +89,8 @@ bool qn__time_parse(const char *bytes, size_t n, int64_t *ret_us) {
     cursor c = {bytes, bytes + n};
     int year, month, day, hour = 0, minute = 0, second = 0, us = 0, zone = 0;
     if (!take_digits(&c, 4, 0, 9999, &year) || !take_char(&c, '-') ||
-        !take_digits(&c, 2, 1, 12, &month) || !take_char(&c, '-') || !take_digits(&c, 2, 1, 31, &day) ||
-        day > days_of_month(year, month))
+        !take_digits(&c, 2, 1, 12, &month) || !take_char(&c, '-') ||
+        !take_digits(&c, 2, 1, 31, &day) || day > days_of_month(year, month))
         return false;
     if (take_char(&c, 'T') || take_char(&c, ' ')) {
         if (!take_digits(&c, 2, 0, 23, &hour) || !take_char(&c, ':') ||
@@ -120,8 +122,8 @@ void qn__time_format(int64_t us, char text[QN_TIME_TEXT]) {
     int month, day;
     civil_from_days(days, &year, &month, &day);
     const int second = (int)(rest / 1000000), fraction = (int)(rest % 1000000);
-    int n = snprintf(text, QN_TIME_TEXT, "%04lld-%02d-%02dT%02d:%02d:%02d", (long long)year, month, day,
-                     second / 3600, second / 60 % 60, second % 60);
+    int n = snprintf(text, QN_TIME_TEXT, "%04lld-%02d-%02dT%02d:%02d:%02d", (long long)year, month,
+                     day, second / 3600, second / 60 % 60, second % 60);
     if (fraction)
         snprintf(text + n, QN_TIME_TEXT - (size_t)n, ".%06d", fraction);
 }

@@ -114,7 +114,8 @@ static void workers_done(workers *w) {
     qn_freep(&w->items);
 }
 
-static qn_status workers_init(workers *w, int n_threads, int64_t n_rows, size_t scratch, qn_error *err) {
+static qn_status workers_init(workers *w, int n_threads, int64_t n_rows, size_t scratch,
+                              qn_error *err) {
     w->n = n_threads;
     w->items = qn_new_array(worker, n_threads);
     for (int i = 0; w->items && i < n_threads; i++) {
@@ -127,8 +128,9 @@ static qn_status workers_init(workers *w, int n_threads, int64_t n_rows, size_t 
 }
 
 /* rounds[id * n_rounds + r]; with a second view, what the first has more. */
-static void run_rounds(const qn__metric_view *a, const qn__metric_view *b, int64_t n_rows, int n_rounds,
-                       uint64_t seed, const qn_job *job, const workers *w, double *rounds) {
+static void run_rounds(const qn__metric_view *a, const qn__metric_view *b, int64_t n_rows,
+                       int n_rounds, uint64_t seed, const qn_job *job, const workers *w,
+                       double *rounds) {
 #pragma omp parallel for schedule(static, 1) num_threads(w->n) if (w->n > 1)
     for (int t = 0; t < w->n; t++) {
         double of_a[QN__N_METRICS], of_b[QN__N_METRICS];
@@ -151,20 +153,23 @@ static qn_status check_input(const qn_eval_input *input, int n_rounds, qn_error 
                "a classification needs at least 2 classes, not %d", (int)input->n_classes);
     int64_t n_scores = input->n * (input->task == QN_TASK_MULTICLASS ? input->n_classes : 1);
     for (int64_t i = 0; i < n_scores; i++)
-        QN_FAIL_IF(isnan(input->scores[i]), err, QN_ERR_DATA, "the prediction of row %lld is not a number",
+        QN_FAIL_IF(isnan(input->scores[i]), err, QN_ERR_DATA,
+                   "the prediction of row %lld is not a number",
                    (long long)(i / (n_scores / input->n)) + 1);
     return QN_OK;
 }
 
 static int ovr_rounds(const qn_eval_input *input, int n_rounds) {
     double affordable = max_ovr_steps / ((double)input->n * input->n_classes);
-    int most = affordable < MIN_OVR_ROUNDS ? MIN_OVR_ROUNDS : affordable > 1e9 ? 1000000000 : (int)affordable;
+    int most = affordable < MIN_OVR_ROUNDS ? MIN_OVR_ROUNDS
+               : affordable > 1e9          ? 1000000000
+                                           : (int)affordable;
     return n_rounds < most ? n_rounds : most;
 }
 
-/* A gap between shares is above 0 even by chance alone, and a resample has the chance of its rows twice: the
- * rounds lie above the value, often altogether. Moved back by that bias (Efron, Tibshirani 1993, chapter 10)
- * they say how far the value itself may be off. */
+/* A gap between shares is above 0 even by chance alone, and a resample has the chance of its rows
+ * twice: the rounds lie above the value, often altogether. Moved back by that bias (Efron,
+ * Tibshirani 1993, chapter 10) they say how far the value itself may be off. */
 static void take_off_bias(double value, double *rounds, int n) {
     double sum = 0;
     int n_finite = 0;
@@ -178,8 +183,8 @@ static void take_off_bias(double value, double *rounds, int n) {
             rounds[r] = fmax(rounds[r] - (sum / n_finite - value), 0);
 }
 
-static qn_status to_json(qn_task task, const double *values, double *rounds, int n_rounds, int n_ovr,
-                         json_t **ret_metrics, qn_error *err) {
+static qn_status to_json(qn_task task, const double *values, double *rounds, int n_rounds,
+                         int n_ovr, json_t **ret_metrics, qn_error *err) {
     size_t n;
     const qn_metric *table = qn_metrics(&n);
     qn_cleanup(qn_json_free) json_t *json = json_object();
@@ -189,7 +194,8 @@ static qn_status to_json(qn_task task, const double *values, double *rounds, int
         int n_of = id == QN__ROC_AUC_OVR ? n_ovr : n_rounds;
         if (id == QN__ECE)
             take_off_bias(values[id], rounds + id * (size_t)n_rounds, n_of);
-        qn_interval interval = qn_bootstrap_interval(values[id], rounds + id * (size_t)n_rounds, n_of);
+        qn_interval interval = qn_bootstrap_interval(values[id], rounds + id * (size_t)n_rounds,
+                                                     n_of);
         json_t *item = isfinite(interval.value) ? qn_interval_to_json(interval) : json_null();
         if (json_object_set_new(json, table[id].name, item) != 0)
             return qn_error_memory(err);
@@ -198,8 +204,8 @@ static qn_status to_json(qn_task task, const double *values, double *rounds, int
     return QN_OK;
 }
 
-qn_status qn_evaluate_metrics(const qn_eval_input *input, int n_rounds, uint64_t seed, const qn_job *job,
-                              json_t **ret_metrics, qn_error *err) {
+qn_status qn_evaluate_metrics(const qn_eval_input *input, int n_rounds, uint64_t seed,
+                              const qn_job *job, json_t **ret_metrics, qn_error *err) {
     QN_TRY(check_input(input, n_rounds, err));
     qn_cleanup(qn__metric_view_free) qn__metric_view *view = NULL;
     QN_TRY(qn__metric_view_new(input, UINT32_MAX, &view, err));
@@ -237,14 +243,14 @@ static qn_status difference_ovr(const qn_eval_input *a, const qn_eval_input *b, 
 }
 
 qn_status qn_evaluate_difference(const qn_metric *metric, const qn_eval_input *a,
-                                 const qn_eval_input *b, int n_rounds, uint64_t seed, const qn_job *job,
-                                 qn_interval *ret_difference, qn_error *err) {
+                                 const qn_eval_input *b, int n_rounds, uint64_t seed,
+                                 const qn_job *job, qn_interval *ret_difference, qn_error *err) {
     size_t n;
     ptrdiff_t id = metric - qn_metrics(&n);
     QN_TRY(check_input(a, n_rounds, err));
     QN_TRY(check_input(b, n_rounds, err));
-    QN_FAIL_IF(a->n != b->n || a->task != b->task || a->n_classes != b->n_classes, err, QN_ERR_USAGE,
-               "models can only be compared on the same rows");
+    QN_FAIL_IF(a->n != b->n || a->task != b->task || a->n_classes != b->n_classes, err,
+               QN_ERR_USAGE, "models can only be compared on the same rows");
     QN_FAIL_IF(id < 0 || (size_t)id >= n || !(metric->tasks >> a->task & 1), err, QN_ERR_USAGE,
                "metric %s is not for this task", metric->name);
     if (id == QN__ROC_AUC_OVR)

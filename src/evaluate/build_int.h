@@ -1,4 +1,5 @@
-/* build_int.h - building JSON results without a check after every line: a flag collects failures. */
+/* build_int.h - building JSON results without a check after every line: a flag collects
+ * failures. */
 #ifndef QN_EVALUATE_BUILD_INT_H
 #define QN_EVALUATE_BUILD_INT_H
 

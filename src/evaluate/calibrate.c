@@ -76,7 +76,8 @@ typedef struct platt_state {
     double loss, ga, gb, haa, hab, hbb;
 } platt_state;
 
-static platt_state platt_at(const sample *s, const double *target, double total, double a, double b) {
+static platt_state platt_at(const sample *s, const double *target, double total, double a,
+                            double b) {
     platt_state at = {0};
     for (int64_t i = 0; i < s->n; i++) {
         double w = sample_weight(s, i) / total, f = logit(s->score[i * s->stride]), z = a * f + b;
@@ -96,7 +97,8 @@ static void fit_platt(const sample *s, map *m) {
     double pos = 0, neg = 0;
     for (int64_t i = 0; i < s->n; i++)
         *(s->y[i] == s->positive ? &pos : &neg) += sample_weight(s, i);
-    double target[2] = {1 / (neg + 2), (pos + 1) / (pos + 2)}, a = 0, b = log((pos + 1) / (neg + 1));
+    double target[2] = {1 / (neg + 2), (pos + 1) / (pos + 2)}, a = 0,
+           b = log((pos + 1) / (neg + 1));
     platt_state at = platt_at(s, target, pos + neg, a, b);
     for (int i = 0; i < MAX_NEWTON && fmax(fabs(at.ga), fabs(at.gb)) > 1e-12; i++) {
         double haa = at.haa + 1e-14, hbb = at.hbb + 1e-14, det = haa * hbb - at.hab * at.hab;
@@ -147,8 +149,8 @@ static int64_t merge_equal(const sample *s, const int64_t *order, double *x, dou
     return n;
 }
 
-/* Pool adjacent violators: y becomes the best fit that never falls. Blocks are kept by their ends in
- * `last`. */
+/* Pool adjacent violators: y becomes the best fit that never falls. Blocks are kept by their ends
+ * in `last`. */
 static void pool(double *y, double *w, int64_t *last, int64_t n) {
     int64_t n_blocks = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -211,8 +213,9 @@ static qn_status check_rows(const double *y, const double *scores, const double 
         QN_FAIL_IF(!(scores[i] >= 0 && scores[i] <= 1), err, QN_ERR_DATA,
                    "row %lld: %g is not a probability", (long long)(i / n_outputs) + 1, scores[i]);
     for (int64_t i = 0; i < n; i++)
-        QN_FAIL_IF(isnan(y[i]) || (weight && !(weight[i] > 0 && isfinite(weight[i]))), err, QN_ERR_DATA,
-                   "row %lld: a class and a positive weight are needed", (long long)i + 1);
+        QN_FAIL_IF(isnan(y[i]) || (weight && !(weight[i] > 0 && isfinite(weight[i]))), err,
+                   QN_ERR_DATA, "row %lld: a class and a positive weight are needed",
+                   (long long)i + 1);
     return QN_OK;
 }
 
@@ -264,8 +267,9 @@ void qn_calibrator_apply(const qn_calibrator *calibrator, double *scores, int64_
         double *row = scores + i * n_outputs, sum = 0;
         for (int32_t k = 0; k < n_outputs; k++) {
             const map *m = &calibrator->maps[k];
-            row[k] = calibrator->kind == QN_CALIBRATION_PLATT ? logistic(m->a * logit(row[k]) + m->b)
-                                                              : interpolate(m, row[k]);
+            row[k] = calibrator->kind == QN_CALIBRATION_PLATT
+                         ? logistic(m->a * logit(row[k]) + m->b)
+                         : interpolate(m, row[k]);
             sum += row[k];
         }
         for (int32_t k = 0; k < n_outputs && n_outputs > 1; k++)
@@ -290,7 +294,8 @@ json_t *qn_calibrator_to_json(const qn_calibrator *calibrator) {
         return json_null();
     bool platt = calibrator->kind == QN_CALIBRATION_PLATT;
     json_t *json = json_object(), *maps = json_array();
-    bool good = json && maps && !json_object_set_new(json, "kind", json_string(platt ? "platt" : "isotonic"));
+    bool good = json && maps &&
+                !json_object_set_new(json, "kind", json_string(platt ? "platt" : "isotonic"));
     for (int32_t k = 0; good && k < calibrator->n_outputs; k++)
         good = !json_array_append_new(maps, map_to_json(calibrator->kind, &calibrator->maps[k]));
     if (!good || json_object_set(json, "maps", maps) != 0)
@@ -324,7 +329,8 @@ static qn_status read_knots(const json_t *json, map *m, qn_error *err) {
 }
 
 static qn_status read_map(const json_t *json, qn_calibration_kind kind, map *m, qn_error *err) {
-    QN_FAIL_IF(!json_is_object(json), err, QN_ERR_FORMAT, "a map of the calibration must be an object");
+    QN_FAIL_IF(!json_is_object(json), err, QN_ERR_FORMAT,
+               "a map of the calibration must be an object");
     if (kind == QN_CALIBRATION_ISOTONIC)
         return read_knots(json, m, err);
     QN_TRY(qn_json_get_double(json, "a", true, &m->a, err));
@@ -350,10 +356,11 @@ qn_status qn_calibrator_from_json(const json_t *json, int32_t n_outputs,
                "unknown calibration '%.100s'", name);
     QN_FAIL_IF(n_outputs < 1 || n_outputs > QN_LIMIT_CLASSES ||
                    json_array_size(maps) != (size_t)n_outputs,
-               err, QN_ERR_FORMAT, "calibration with %zu maps for %d outputs", json_array_size(maps),
-               (int)n_outputs);
+               err, QN_ERR_FORMAT, "calibration with %zu maps for %d outputs",
+               json_array_size(maps), (int)n_outputs);
     qn_cleanup(qn_calibrator_free) qn_calibrator *c = NULL;
-    QN_TRY(calibrator_new(platt ? QN_CALIBRATION_PLATT : QN_CALIBRATION_ISOTONIC, n_outputs, &c, err));
+    QN_TRY(
+        calibrator_new(platt ? QN_CALIBRATION_PLATT : QN_CALIBRATION_ISOTONIC, n_outputs, &c, err));
     for (int32_t k = 0; k < n_outputs; k++)
         QN_TRY(read_map(json_array_get(maps, (size_t)k), c->kind, &c->maps[k], err));
     *ret_calibrator = qn_steal(&c);

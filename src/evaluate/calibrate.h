@@ -1,5 +1,6 @@
-/* calibrate.h - maps from scores to probabilities that hold what they say, kept in the model; and the
- * correction after negatives were sampled down. Applied per row, the same bits alone and in a batch. */
+/* calibrate.h - maps from scores to probabilities that hold what they say, kept in the model; and
+ * the correction after negatives were sampled down. Applied per row, the same bits alone and in a
+ * batch. */
 #ifndef QN_EVALUATE_CALIBRATE_H
 #define QN_EVALUATE_CALIBRATE_H
 
@@ -25,8 +26,8 @@ json_t *qn_calibrator_to_json(const qn_calibrator *calibrator); /* json null for
 qn_status qn_calibrator_from_json(const json_t *json, int32_t n_outputs,
                                   qn_calibrator **ret_calibrator, qn_error *err) QN_MUST_USE;
 
-/* p' = p / (p + (1 - p) / rate): undoes keeping only `rate` of the negatives (He et al. 2014, section
- * 6.3). In place; binary. */
+/* p' = p / (p + (1 - p) / rate): undoes keeping only `rate` of the negatives (He et al. 2014,
+ * section 6.3). In place; binary. */
 void qn_undo_negative_sampling(double *p, int64_t n, double rate);
 
 #endif

@@ -50,8 +50,10 @@ qn_status qn_confusion_make(const qn_eval_input *input, const qn_target_info *ta
     QN_FAIL_IF(input->task == QN_TASK_REGRESSION, err, QN_ERR_USAGE,
                "a regression has no confusion matrix");
     QN_FAIL_IF(n_classes < 2 || n_classes > QN_LIMIT_CLASSES, err, QN_ERR_USAGE,
-               "a confusion matrix needs 2 to %d classes, not %d", QN_LIMIT_CLASSES, (int)n_classes);
-    qn_cleanup(qn_freep) double *counts = qn_new_array(double, (size_t)n_classes * (size_t)n_classes);
+               "a confusion matrix needs 2 to %d classes, not %d", QN_LIMIT_CLASSES,
+               (int)n_classes);
+    qn_cleanup(qn_freep) double *counts = qn_new_array(double,
+                                                       (size_t)n_classes *(size_t)n_classes);
     if (!counts)
         return qn_error_memory(err);
     for (int64_t i = 0; i < input->n; i++) {

@@ -10,16 +10,17 @@
 
 enum { BINS = 15, HISTOGRAM_BINS = 40, DECILES = 10, QUANTILES = 99 };
 
-/* --- thinning ---------------------------------------------------------------------------------------- */
+/* --- thinning --------------------------------------------------------------------------------- */
 
 /* The area of the triangle of three points: what leaving out the middle one costs. */
 static double triangle(const double *x, const double *y, int64_t a, int64_t b, int64_t c) {
     return fabs((x[b] - x[a]) * (y[c] - y[a]) - (x[c] - x[a]) * (y[b] - y[a]));
 }
 
-/* Indexes of at most max points. A first pass takes evenly spaced points in x and y together (along the
- * curve's length), then the least important one is dropped until few enough are left. */
-static int64_t pick_along(const double *x, const double *y, int64_t n, int64_t max, int64_t *index) {
+/* Indexes of at most max points. A first pass takes evenly spaced points in x and y together (along
+ * the curve's length), then the least important one is dropped until few enough are left. */
+static int64_t pick_along(const double *x, const double *y, int64_t n, int64_t max,
+                          int64_t *index) {
     double length = 0, range_x = fabs(x[n - 1] - x[0]), range_y = 0;
     double low = y[0], high = y[0];
     for (int64_t i = 0; i < n; i++) {
@@ -68,7 +69,7 @@ static int64_t thin(const double *x, const double *y, int64_t n, int64_t *index)
     return n_index;
 }
 
-/* --- one score against one truth --------------------------------------------------------------------- */
+/* --- one score against one truth -------------------------------------------------------------- */
 
 /* Rows by falling score; sums up to and with each distinct score. */
 typedef struct sweep {
@@ -160,7 +161,8 @@ static json_t *lift_to_json(const double *x, const double *y, const int64_t *ind
 }
 
 static qn_status curve_make(const sweep *s, curve_kind kind, json_t **ret_curve, qn_error *err) {
-    static const char *const names[][2] = {{"fpr", "tpr"}, {"recall", "precision"}, {"share", "gain"}};
+    static const char *const names[][2] = {
+        {"fpr", "tpr"}, {"recall", "precision"}, {"share", "gain"}};
     if (!(s->positives > 0) || (kind == CURVE_ROC && !(s->negatives > 0))) {
         *ret_curve = json_null();
         return QN_OK;
@@ -198,7 +200,7 @@ static double sweep_auc(const sweep *s) {
     return area / (s->positives * s->negatives);
 }
 
-/* --- calibration ------------------------------------------------------------------------------------- */
+/* --- calibration ------------------------------------------------------------------------------ */
 
 /* Wilson's interval for a share of n trials (1927). */
 static void wilson(double share, double n, double *ret_low, double *ret_high) {
@@ -214,7 +216,8 @@ static double expected_calibration_error(const double *p, const double *right, c
                                          int64_t n) {
     const qn_metric *metric = NULL;
     qn_eval_input input = {QN_TASK_BINARY, 2, n, right, p, weight, 0.5};
-    return qn_metric_find("ece", QN_TASK_BINARY, &metric, NULL) == QN_OK ? metric->compute(&input) : NAN;
+    return qn_metric_find("ece", QN_TASK_BINARY, &metric, NULL) == QN_OK ? metric->compute(&input)
+                                                                         : NAN;
 }
 
 typedef struct bins {
@@ -223,8 +226,8 @@ typedef struct bins {
 } bins;
 
 /* Bins of equal numbers of rows; rows of one score stay together. */
-static void fill_bins(const double *p, const double *right, const double *weight, const int64_t *order,
-                      int64_t n, bins *b) {
+static void fill_bins(const double *p, const double *right, const double *weight,
+                      const int64_t *order, int64_t n, bins *b) {
     for (int64_t from = 0, to; from < n && b->n_bins < BINS; from = to) {
         to = b->n_bins == BINS - 1 ? n : from + (n - from) / (BINS - b->n_bins);
         to = to <= from ? from + 1 : to;
@@ -255,8 +258,8 @@ static json_t *whole_numbers(const double *x, size_t n) {
     return array;
 }
 
-static qn_status calibration_make(const double *p, const double *right, const double *weight, int64_t n,
-                                  json_t **ret_curve, qn_error *err) {
+static qn_status calibration_make(const double *p, const double *right, const double *weight,
+                                  int64_t n, json_t **ret_curve, qn_error *err) {
     qn_cleanup(qn_freep) int64_t *order = qn_new_array(int64_t, n);
     if (!order)
         return qn_error_memory(err);
@@ -278,7 +281,7 @@ static qn_status calibration_make(const double *p, const double *right, const do
     return QN_OK;
 }
 
-/* --- binary ------------------------------------------------------------------------------------------ */
+/* --- binary ----------------------------------------------------------------------------------- */
 
 static json_t *score_histogram(const qn_eval_input *input) {
     double edges[HISTOGRAM_BINS + 1], counts[2][HISTOGRAM_BINS] = {{0}};
@@ -323,7 +326,7 @@ static qn_status binary_curves(const qn_eval_input *input, json_t *curves, qn_er
     return ok ? QN_OK : qn_error_memory(err);
 }
 
-/* --- multiclass -------------------------------------------------------------------------------------- */
+/* --- multiclass ------------------------------------------------------------------------------- */
 
 static qn_status one_class(const qn_eval_input *input, const qn_target_info *target, int32_t k,
                            json_t *classes, qn_error *err) {
@@ -379,7 +382,7 @@ static qn_status multiclass_curves(const qn_eval_input *input, const qn_target_i
     return ok ? QN_OK : qn_error_memory(err);
 }
 
-/* --- regression -------------------------------------------------------------------------------------- */
+/* --- regression ------------------------------------------------------------------------------- */
 
 /* Of sorted values, linear between neighbours. */
 static double quantile(const double *sorted, int64_t n, double q) {
@@ -393,7 +396,8 @@ static int compare_doubles(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Histogram of sorted values between their 0.5 % and 99.5 % quantiles; the outermost bins take the rest. */
+/* Histogram of sorted values between their 0.5 % and 99.5 % quantiles; the outermost bins take the
+ * rest. */
 static json_t *residual_histogram(const double *sorted, int64_t n) {
     double low = quantile(sorted, n, 0.005), high = quantile(sorted, n, 0.995);
     double edges[HISTOGRAM_BINS + 1], counts[HISTOGRAM_BINS] = {0};
@@ -453,9 +457,10 @@ static json_t *actual_points(const qn_eval_input *input, uint64_t seed) {
     return object;
 }
 
-/* Weighted means of one decile, and the spread of its actual values; `buffer` has room for its rows. */
-static void decile_point(const qn_eval_input *input, const int64_t *order, int64_t n, double *buffer,
-                         bins *b) {
+/* Weighted means of one decile, and the spread of its actual values; `buffer` has room for its
+ * rows. */
+static void decile_point(const qn_eval_input *input, const int64_t *order, int64_t n,
+                         double *buffer, bins *b) {
     double predicted = 0, actual = 0, total = 0;
     for (int64_t k = 0; k < n; k++) {
         double w = input->weight ? input->weight[order[k]] : 1;

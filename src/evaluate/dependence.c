@@ -1,5 +1,5 @@
-/* Partial dependence: the sample is scored once per place of the grid, with the column set to the value of a
- * row that stands there, so every type of column goes the same way. */
+/* Partial dependence: the sample is scored once per place of the grid, with the column set to the
+ * value of a row that stands there, so every type of column goes the same way. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,8 @@
 #include "evaluate/importance_int.h"
 #include "learn/order.h"
 
-/* Where to look: rows of the sample whose values are the places, and how many rows are near each. */
+/* Where to look: rows of the sample whose values are the places, and how many rows are near
+ * each. */
 typedef struct grid {
     int n;
     int64_t row[QN_DEPENDENCE_POINTS];
@@ -22,9 +23,10 @@ static int compare_doubles(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* --- the places -------------------------------------------------------------------------------------- */
+/* --- the places ------------------------------------------------------------------------------- */
 
-/* Every distinct value when there are few; else the order statistics from the 2 % to the 98 % quantile. */
+/* Every distinct value when there are few; else the order statistics from the 2 % to the 98 %
+ * quantile. */
 static void place_numbers(const double *values, const int64_t *order, int64_t n, grid *g) {
     int64_t n_distinct = n > 0;
     for (int64_t k = 1; k < n; k++)
@@ -109,7 +111,7 @@ static const char *kind_of(const qn_column *column) {
                                                                             : "numeric";
 }
 
-/* --- the answers ------------------------------------------------------------------------------------- */
+/* --- the answers ------------------------------------------------------------------------------ */
 
 /* Room for the scores of one place, and what is being looked at. */
 typedef struct probe {

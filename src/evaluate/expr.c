@@ -1,5 +1,6 @@
-/* Expressions compile to a postfix program over a small stack, with jumps for `if`, so evaluation neither
- * recurses nor allocates per row. The parser is recursive descent, bounded by QN_LIMIT_EXPR_DEPTH. */
+/* Expressions compile to a postfix program over a small stack, with jumps for `if`, so evaluation
+ * neither recurses nor allocates per row. The parser is recursive descent, bounded by
+ * QN_LIMIT_EXPR_DEPTH. */
 #include "evaluate/expr.h"
 
 #include <math.h>
@@ -75,7 +76,7 @@ const char *qn_expr_name(const qn_expr *expr, size_t i_name) {
     return i_name < expr->n_names ? expr->names[i_name] : NULL;
 }
 
-/* --- parsing ----------------------------------------------------------------------------------------- */
+/* --- parsing ---------------------------------------------------------------------------------- */
 
 typedef struct parser {
     const char *text, *at; /* borrowed */
@@ -148,7 +149,8 @@ static qn_status intern(parser *p, char ***list, size_t *n_list, const char *tex
     return QN_OK;
 }
 
-/* Reads "..." or '...' at p->at, a doubled quote standing for one, into text[QN_LIMIT_EXPR_BYTES + 1]. */
+/* Reads "..." or '...' at p->at, a doubled quote standing for one, into text[QN_LIMIT_EXPR_BYTES +
+ * 1]. */
 static qn_status read_quoted(parser *p, char *text) {
     const char *start = p->at;
     char quote = *p->at++;
@@ -242,10 +244,12 @@ static qn_status parse_call(parser *p, const char *at, const char *name) {
         if (!strcmp(name, functions[i].name)) {
             QN_TRY(parse_comparison(p));
             QN_TRY(emit_op(p, functions[i].op));
-            return take(p, ")") ? QN_OK : fail(p, p->at, "%s() takes one value: ')' expected", name);
+            return take(p, ")") ? QN_OK
+                                : fail(p, p->at, "%s() takes one value: ')' expected", name);
         }
     }
-    return fail(p, at, "there is no function '%s'; there are abs, exp, if, log, log1p, max, min, sqrt",
+    return fail(p, at,
+                "there is no function '%s'; there are abs, exp, if, log, log1p, max, min, sqrt",
                 name);
 }
 
@@ -277,7 +281,9 @@ static qn_status parse_primary(parser *p) {
         return take(p, ")") ? QN_OK : fail(p, p->at, "')' expected");
     }
     if (*at == '\'')
-        return fail(p, at, "a 'text' can only be compared with a column, by == or !=; column names take \"\"");
+        return fail(
+            p, at,
+            "a 'text' can only be compared with a column, by == or !=; column names take \"\"");
     if ((*at >= '0' && *at <= '9') || *at == '.')
         return parse_number(p);
     qn_cleanup(qn_freep) char *name = qn_new_array(char, QN_LIMIT_EXPR_BYTES + 1);
@@ -324,7 +330,8 @@ static qn_status parse_sum(parser *p) {
     }
 }
 
-/* After `column ==` or `column !=`: turns the column just emitted and the text into one instruction. */
+/* After `column ==` or `column !=`: turns the column just emitted and the text into one
+ * instruction. */
 static qn_status parse_text_test(parser *p, operation op, const char *at) {
     qn_expr *e = p->expr;
     instruction *last = &e->code[e->n_code - 1];
@@ -379,7 +386,8 @@ qn_status qn_expr_compile(const char *text, const char *const *names, size_t n_n
     qn_cleanup(qn_expr_free) qn_expr *expr = qn_new(qn_expr);
     if (!expr || !(expr->text = qn_strdup(text)))
         return qn_error_memory(err);
-    parser p = {.text = text, .at = text, .names = names, .n_names = n_names, .expr = expr, .err = err};
+    parser p = {
+        .text = text, .at = text, .names = names, .n_names = n_names, .expr = expr, .err = err};
     QN_TRY(parse_comparison(&p));
     skip_space(&p);
     if (*p.at)
@@ -388,7 +396,7 @@ qn_status qn_expr_compile(const char *text, const char *const *names, size_t n_n
     return QN_OK;
 }
 
-/* --- evaluation -------------------------------------------------------------------------------------- */
+/* --- evaluation ------------------------------------------------------------------------------- */
 
 /* Where a name's values are: a column of the frame or an extra. */
 typedef struct binding {
@@ -396,8 +404,8 @@ typedef struct binding {
     const double *extra;     /* borrowed */
 } binding;
 
-/* The deepest stack: each level of nesting holds at most a comparison's left side, a sum's and a product's,
- * and the running value of min or max. */
+/* The deepest stack: each level of nesting holds at most a comparison's left side, a sum's and a
+ * product's, and the running value of min or max. */
 enum { STACK = 4 * QN_LIMIT_EXPR_DEPTH + 4 };
 
 typedef struct machine {
@@ -424,7 +432,8 @@ static qn_status no_value(const machine *m, int32_t i_name, int64_t row, const c
                            "the expression '%s' %s", m->expr->text, why);
 }
 
-static qn_status name_value(const machine *m, int32_t i_name, int64_t i, int64_t row, double *ret_x) {
+static qn_status name_value(const machine *m, int32_t i_name, int64_t i, int64_t row,
+                            double *ret_x) {
     const binding *b = &m->bindings[i_name];
     if (b->extra)
         *ret_x = b->extra[i];

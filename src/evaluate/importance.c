@@ -11,7 +11,7 @@
 
 enum { DEFAULT_ROWS = 10000, SHAP_ROWS = 1000, SHAP_FEATURES = 12 };
 
-/* --- shared with dependence.c ------------------------------------------------------------------------ */
+/* --- shared with dependence.c ----------------------------------------------------------------- */
 
 int32_t qn__importance_outputs(const qn_importance_input *input) {
     return input->eval.task == QN_TASK_MULTICLASS ? input->eval.n_classes : 1;
@@ -43,7 +43,7 @@ qn_status qn__find_column(const qn_frame *frame, const char *name, int32_t *ret_
     return QN_OK;
 }
 
-/* --- permutation ------------------------------------------------------------------------------------- */
+/* --- permutation ------------------------------------------------------------------------------ */
 
 typedef struct effect {
     size_t i_input;
@@ -105,9 +105,10 @@ static qn_status goodness(const qn_importance_input *input, sample *s, const qn_
     return QN_OK;
 }
 
-/* The goodness after one column has been shuffled. The frame that is scored borrows all other columns. */
-static qn_status shuffled(const qn_importance_input *input, sample *s, int32_t i_column, uint64_t seed,
-                          double *ret_goodness, qn_error *err) {
+/* The goodness after one column has been shuffled. The frame that is scored borrows all other
+ * columns. */
+static qn_status shuffled(const qn_importance_input *input, sample *s, int32_t i_column,
+                          uint64_t seed, double *ret_goodness, qn_error *err) {
     qn_cleanup(qn_freep) int64_t *rows = qn_new_array(int64_t, s->n);
     qn_cleanup(qn_freep) qn_column *columns = qn_new_array(qn_column, s->frame->n_columns);
     qn_cleanup(qn_frame_free) qn_frame *moved = NULL;
@@ -126,8 +127,8 @@ static qn_status shuffled(const qn_importance_input *input, sample *s, int32_t i
     return goodness(input, s, &frame, ret_goodness, err);
 }
 
-static qn_status measure_input(const qn_importance_input *input, sample *s, double base, int n_repeats,
-                               effect *e, qn_error *err) {
+static qn_status measure_input(const qn_importance_input *input, sample *s, double base,
+                               int n_repeats, effect *e, qn_error *err) {
     int32_t i_column = 0;
     double sum = 0, squares = 0, after = 0;
     QN_TRY(qn__find_column(s->frame, input->inputs[e->i_input], &i_column, err));
@@ -157,8 +158,8 @@ static json_t *effects_to_json(const qn_importance_input *input, const effect *e
     return array;
 }
 
-static qn_status permutation_make(const qn_importance_input *input, const qn_job *job, json_t **ret_array,
-                                  qn_error *err) {
+static qn_status permutation_make(const qn_importance_input *input, const qn_job *job,
+                                  json_t **ret_array, qn_error *err) {
     int n_repeats = input->n_repeats > 0 ? input->n_repeats : 5;
     qn_cleanup(sample_done) sample s = {0};
     qn_cleanup(qn_freep) effect *effects = qn_new_array(effect, input->n_inputs);
@@ -178,14 +179,15 @@ static qn_status permutation_make(const qn_importance_input *input, const qn_job
     return *ret_array ? QN_OK : qn_error_memory(err);
 }
 
-/* --- SHAP -------------------------------------------------------------------------------------------- */
+/* --- SHAP ------------------------------------------------------------------------------------- */
 
 static int compare_doubles(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
-/* place[i]: where the value of row i lies between the 2 % and the 98 % quantile, 0..1; NaN when missing. */
+/* place[i]: where the value of row i lies between the 2 % and the 98 % quantile, 0..1; NaN when
+ * missing. */
 static qn_status number_places(const qn_column *column, double *place, qn_error *err) {
     int64_t n = 0;
     qn_cleanup(qn_freep) double *sorted = qn_new_array(double, column->n_rows);
@@ -219,7 +221,8 @@ static qn_status category_places(const qn_column *column, double *place, qn_erro
         }
     }
     for (int64_t i = 0; i < column->n_rows; i++)
-        place[i] = qn_column_is_valid(column, i) ? (double)counts[column->code[i]] / (double)most : NAN;
+        place[i] = qn_column_is_valid(column, i) ? (double)counts[column->code[i]] / (double)most
+                                                 : NAN;
     return QN_OK;
 }
 
@@ -235,7 +238,8 @@ static qn_status places(const qn_column *column, double *place, qn_error *err) {
 
 /* The points of one input: single-output models only. */
 static qn_status points_make(const qn_importance_input *input, const qn_frame *frame,
-                             const double *contrib, size_t i_input, json_t **ret_points, qn_error *err) {
+                             const double *contrib, size_t i_input, json_t **ret_points,
+                             qn_error *err) {
     const qn_column *column = NULL;
     QN_TRY(qn_frame_get(frame, input->inputs[i_input], &column, err));
     int64_t n = frame->n_rows, n_points = n < QN_SHAP_POINTS ? n : QN_SHAP_POINTS;
@@ -272,7 +276,8 @@ static void mean_absolute(const qn_importance_input *input, const double *contri
 }
 
 static qn_status shap_items(const qn_importance_input *input, const qn_frame *frame,
-                            const double *contrib, const effect *effects, json_t *array, qn_error *err) {
+                            const double *contrib, const effect *effects, json_t *array,
+                            qn_error *err) {
     bool ok = true;
     for (size_t k = 0; k < input->n_inputs; k++) {
         json_t *points = NULL;
@@ -310,8 +315,8 @@ static qn_status shap_make(const qn_importance_input *input, json_t **ret_array,
     return QN_OK;
 }
 
-qn_status qn_importance_make(const qn_importance_input *input, const qn_job *job, json_t **ret_importance,
-                             qn_error *err) {
+qn_status qn_importance_make(const qn_importance_input *input, const qn_job *job,
+                             json_t **ret_importance, qn_error *err) {
     QN_FAIL_IF(input->frame->n_rows < 1 || !input->metric || !input->score, err, QN_ERR_USAGE,
                "importance needs rows, a metric and a model");
     qn_cleanup(qn_json_free) json_t *permutation = NULL;

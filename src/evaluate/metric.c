@@ -94,44 +94,51 @@ static double poisson_deviance(const qn_eval_input *input) {
 
 /* Indexed by qn__metric_id. */
 static const qn_metric metrics[QN__N_METRICS] = {
-    [QN__ROC_AUC] = {"roc_auc", "ROC AUC",
-                     "How often a random positive scores above a random negative; 0.5 is chance, 1 perfect.",
-                     BINARY, true, roc_auc},
-    [QN__PR_AUC] = {"pr_auc", "Average precision",
-                    "Area under the precision-recall curve; the share of positives is chance, 1 perfect.",
-                    BINARY, true, pr_auc},
+    [QN__ROC_AUC] =
+        {"roc_auc", "ROC AUC",
+         "How often a random positive scores above a random negative; 0.5 is chance, 1 perfect.",
+         BINARY, true, roc_auc},
+    [QN__PR_AUC] =
+        {"pr_auc", "Average precision",
+         "Area under the precision-recall curve; the share of positives is chance, 1 perfect.",
+         BINARY, true, pr_auc},
     [QN__LOG_LOSS] = {"log_loss", "Log loss",
                       "Mean of -log of the probability given to what happened; 0 is perfect.",
                       BINARY | MULTICLASS, false, log_loss},
-    [QN__NORMALIZED_ENTROPY] = {"normalized_entropy", "Normalized entropy",
-                                "Log loss over that of always answering the base rate; below 1 is better.",
-                                BINARY, false, normalized_entropy},
-    [QN__BRIER] = {"brier", "Brier score",
-                   "Mean squared error of the probabilities (summed over classes when many); 0 is perfect.",
-                   BINARY | MULTICLASS, false, brier},
-    [QN__ECE] = {"ece", "Calibration error",
-                 "Mean gap between stated probability and observed share over 15 equal bins; 0 is perfect.",
-                 BINARY | MULTICLASS, false, ece},
-    [QN__ACCURACY] = {"accuracy", "Accuracy", "Share of right answers, 0 to 1.", BINARY | MULTICLASS,
-                      true, accuracy},
+    [QN__NORMALIZED_ENTROPY] =
+        {"normalized_entropy", "Normalized entropy",
+         "Log loss over that of always answering the base rate; below 1 is better.", BINARY, false,
+         normalized_entropy},
+    [QN__BRIER] =
+        {"brier", "Brier score",
+         "Mean squared error of the probabilities (summed over classes when many); 0 is perfect.",
+         BINARY | MULTICLASS, false, brier},
+    [QN__ECE] =
+        {"ece", "Calibration error",
+         "Mean gap between stated probability and observed share over 15 equal bins; 0 is perfect.",
+         BINARY | MULTICLASS, false, ece},
+    [QN__ACCURACY] = {"accuracy", "Accuracy", "Share of right answers, 0 to 1.",
+                      BINARY | MULTICLASS, true, accuracy},
     [QN__BALANCED_ACCURACY] = {"balanced_accuracy", "Balanced accuracy",
                                "Mean over classes of the share found, 0 to 1.", BINARY | MULTICLASS,
                                true, balanced_accuracy},
     [QN__F1] = {"f1", "F1", "Harmonic mean of precision and recall, 0 to 1.", BINARY, true, f1},
-    [QN__PRECISION] = {"precision", "Precision", "Share of the positives called that are right, 0 to 1.",
-                       BINARY, true, precision},
-    [QN__RECALL] = {"recall", "Recall", "Share of the positives that are found, 0 to 1.", BINARY, true,
-                    recall},
+    [QN__PRECISION] = {"precision", "Precision",
+                       "Share of the positives called that are right, 0 to 1.", BINARY, true,
+                       precision},
+    [QN__RECALL] = {"recall", "Recall", "Share of the positives that are found, 0 to 1.", BINARY,
+                    true, recall},
     [QN__MCC] = {"mcc", "Matthews correlation",
-                 "Correlation of answer and truth; -1 to 1, 0 is chance.", BINARY | MULTICLASS, true,
-                 mcc},
+                 "Correlation of answer and truth; -1 to 1, 0 is chance.", BINARY | MULTICLASS,
+                 true, mcc},
     [QN__F1_MACRO] = {"f1_macro", "Macro F1", "Mean of every class's F1, 0 to 1.", MULTICLASS, true,
                       f1_macro},
-    [QN__ROC_AUC_OVR] = {"roc_auc_ovr", "ROC AUC, one against rest",
-                         "Mean of every class's ROC AUC against the others; 0.5 is chance, 1 perfect.",
-                         MULTICLASS, true, roc_auc_ovr},
-    [QN__RMSE] = {"rmse", "Root mean squared error", "Typical error in the target's unit; 0 is perfect.",
-                  REGRESSION, false, rmse},
+    [QN__ROC_AUC_OVR] =
+        {"roc_auc_ovr", "ROC AUC, one against rest",
+         "Mean of every class's ROC AUC against the others; 0.5 is chance, 1 perfect.", MULTICLASS,
+         true, roc_auc_ovr},
+    [QN__RMSE] = {"rmse", "Root mean squared error",
+                  "Typical error in the target's unit; 0 is perfect.", REGRESSION, false, rmse},
     [QN__MAE] = {"mae", "Mean absolute error", "Mean error in the target's unit; 0 is perfect.",
                  REGRESSION, false, mae},
     [QN__MEDIAN_AE] = {"median_ae", "Median absolute error", "Half of the errors are smaller.",
@@ -139,10 +146,12 @@ static const qn_metric metrics[QN__N_METRICS] = {
     [QN__R2] = {"r2", "R squared", "Share of the variance explained; 0 is the mean's, 1 perfect.",
                 REGRESSION, true, r2},
     [QN__MAPE] = {"mape", "Mean absolute percentage error",
-                  "Mean of |error| / |truth|; huge when the truth can be 0.", REGRESSION, false, mape},
-    [QN__POISSON_DEVIANCE] = {"poisson_deviance", "Mean Poisson deviance",
-                              "For counts; 0 is perfect; undefined for negative truths or answers <= 0.",
-                              REGRESSION, false, poisson_deviance},
+                  "Mean of |error| / |truth|; huge when the truth can be 0.", REGRESSION, false,
+                  mape},
+    [QN__POISSON_DEVIANCE] =
+        {"poisson_deviance", "Mean Poisson deviance",
+         "For counts; 0 is perfect; undefined for negative truths or answers <= 0.", REGRESSION,
+         false, poisson_deviance},
 };
 
 const qn_metric *qn_metrics(size_t *ret_n) {
@@ -153,7 +162,8 @@ const qn_metric *qn_metrics(size_t *ret_n) {
 static qn_status wrong_task(const qn_metric *m, qn_task task, qn_error *err) {
     return qn_error_set(err, QN_ERR_CONFIG, "metric %s is for %s%s%s tasks, not for %s", m->name,
                         m->tasks & BINARY ? "binary" : "",
-                        m->tasks & MULTICLASS ? m->tasks & BINARY ? " and multiclass" : "multiclass" : "",
+                        m->tasks & MULTICLASS ? m->tasks & BINARY ? " and multiclass" : "multiclass"
+                                              : "",
                         m->tasks & REGRESSION ? "regression" : "", qn_task_name(task));
 }
 
@@ -174,7 +184,8 @@ qn_status qn_metric_find(const char *name, qn_task task, const qn_metric **ret_m
     }
     const char *near = qn_text_nearest(name, names, n);
     if (near)
-        return qn_error_set(err, QN_ERR_CONFIG, "unknown metric '%s': did you mean '%s'?", name, near);
+        return qn_error_set(err, QN_ERR_CONFIG, "unknown metric '%s': did you mean '%s'?", name,
+                            near);
     char list[512] = "";
     for (size_t i = 0; i < n; i++) {
         strncat(list, i ? ", " : "", sizeof list - strlen(list) - 1);

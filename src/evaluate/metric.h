@@ -1,8 +1,8 @@
 /* metric.h - the metrics, with scikit-learn's names and values (to 1e-9), in one table.
  *
- * Scores are probabilities or values (after the link), row-major scores[n][n_outputs]: binary n_outputs 1
- * (probability of the positive class), multiclass n_classes, regression 1. y holds class indexes or
- * values. weight NULL means all 1. */
+ * Scores are probabilities or values (after the link), row-major scores[n][n_outputs]: binary
+ * n_outputs 1 (probability of the positive class), multiclass n_classes, regression 1. y holds
+ * class indexes or values. weight NULL means all 1. */
 #ifndef QN_EVALUATE_METRIC_H
 #define QN_EVALUATE_METRIC_H
 
@@ -35,23 +35,25 @@ const qn_metric *qn_metrics(size_t *ret_n);
 /* By name, for a task; QN_ERR_CONFIG with the nearest one, or saying which tasks it is for. */
 qn_status qn_metric_find(const char *name, qn_task task, const qn_metric **ret_metric,
                          qn_error *err) QN_MUST_USE;
-/* The metric a task is judged by when the config does not say: binary log_loss, multiclass log_loss,
- * regression rmse. */
+/* The metric a task is judged by when the config does not say: binary log_loss, multiclass
+ * log_loss, regression rmse. */
 const qn_metric *qn_metric_default(qn_task task);
 
-/* Bootstrap (Efron 1979), percentile intervals at 95 %, n_rounds resamples of rows seeded per round, so
- * that results do not depend on the number of threads. */
+/* Bootstrap (Efron 1979), percentile intervals at 95 %, n_rounds resamples of rows seeded per
+ * round, so that results do not depend on the number of threads. */
 typedef struct qn_interval {
     double value, low, high;
 } qn_interval;
 
-/* All metrics of the task at once, sharing resamples: {"roc_auc": {"value", "low", "high"}, ...}. Metrics
- * that are not defined here are null. New reference. */
-qn_status qn_evaluate_metrics(const qn_eval_input *input, int n_rounds, uint64_t seed, const qn_job *job,
-                              json_t **ret_metrics, qn_error *err) QN_MUST_USE;
-/* Paired bootstrap of metric(a) - metric(b) on the same rows (a and b differ in scores and threshold). */
+/* All metrics of the task at once, sharing resamples: {"roc_auc": {"value", "low", "high"}, ...}.
+ * Metrics that are not defined here are null. New reference. */
+qn_status qn_evaluate_metrics(const qn_eval_input *input, int n_rounds, uint64_t seed,
+                              const qn_job *job, json_t **ret_metrics, qn_error *err) QN_MUST_USE;
+/* Paired bootstrap of metric(a) - metric(b) on the same rows (a and b differ in scores and
+ * threshold). */
 qn_status qn_evaluate_difference(const qn_metric *metric, const qn_eval_input *a,
-                                 const qn_eval_input *b, int n_rounds, uint64_t seed, const qn_job *job,
-                                 qn_interval *ret_difference, qn_error *err) QN_MUST_USE;
+                                 const qn_eval_input *b, int n_rounds, uint64_t seed,
+                                 const qn_job *job, qn_interval *ret_difference, qn_error *err)
+    QN_MUST_USE;
 
 #endif

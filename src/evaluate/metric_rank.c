@@ -34,7 +34,8 @@ qn_status qn__ranking_init(qn__ranking *ranking, const double *y, double positiv
     return QN_OK;
 }
 
-double qn__ranking_auc(const qn__ranking *ranking, const unsigned char *counts, const double *weight) {
+double qn__ranking_auc(const qn__ranking *ranking, const unsigned char *counts,
+                       const double *weight) {
     double area = 0, tp = 0, fp = 0, pos = 0, neg = 0;
     for (int64_t i = 0; i < ranking->n; i++) {
         int64_t row = ranking->order[i];
@@ -79,8 +80,8 @@ qn_status qn__auc_ovr(const qn_eval_input *input, int n_rounds, uint64_t seed, c
     for (int32_t k = 0; k < input->n_classes; k++) {
         QN_TRY(qn_job_check(job, err));
         qn_cleanup(qn__ranking_done) qn__ranking ranking = {0};
-        QN_TRY(qn__ranking_init(&ranking, input->y, k, input->scores + k, input->n_classes, input->n,
-                                err));
+        QN_TRY(qn__ranking_init(&ranking, input->y, k, input->scores + k, input->n_classes,
+                                input->n, err));
         sum += qn__ranking_auc(&ranking, NULL, input->weight);
         if (isnan(sum))
             break; /* an absent class leaves the average undefined in every resample */

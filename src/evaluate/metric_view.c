@@ -158,8 +158,8 @@ static qn_status init_regression(qn__metric_view *v, qn_error *err) {
     return wants(v, QN__POISSON_DEVIANCE) ? init_deviance(v, err) : QN_OK;
 }
 
-qn_status qn__metric_view_new(const qn_eval_input *input, uint32_t wanted, qn__metric_view **ret_view,
-                              qn_error *err) {
+qn_status qn__metric_view_new(const qn_eval_input *input, uint32_t wanted,
+                              qn__metric_view **ret_view, qn_error *err) {
     for (int64_t i = 0; i < input->n && input->task != QN_TASK_REGRESSION; i++)
         QN_FAIL_IF(!(input->y[i] >= 0 && input->y[i] < input->n_classes), err, QN_ERR_USAGE,
                    "row %lld: %g is not one of %d classes", (long long)i + 1, input->y[i],
@@ -298,8 +298,8 @@ static void class_values(int32_t n_classes, const double *truth, const double *s
     values[QN__MCC] = spread > 1e-14 * n * n * n * n ? (hits * n - cross) / sqrt(spread) : 0;
 }
 
-static void multiclass_values(const qn__metric_view *v, const unsigned char *counts, double *scratch,
-                              double *values) {
+static void multiclass_values(const qn__metric_view *v, const unsigned char *counts,
+                              double *scratch, double *values) {
     int32_t k = v->input.n_classes;
     double *truth = scratch, *said = scratch + k, *right = scratch + 2 * k;
     double n = 0, loss = 0, square = 0, gap[QN__ECE_BINS] = {0}, ece = 0;
@@ -323,8 +323,8 @@ static void multiclass_values(const qn__metric_view *v, const unsigned char *cou
     class_values(k, truth, said, right, n, values);
 }
 
-/* The median of a resample; with weights, scikit-learn's: the first value at which half the weight is
- * reached. Without, the mean of the middle two. */
+/* The median of a resample; with weights, scikit-learn's: the first value at which half the weight
+ * is reached. Without, the mean of the middle two. */
 static double median_error(const qn__metric_view *v, const unsigned char *counts, double total) {
     double half = 0.5 * total, at = 0;
     for (int64_t i = 0; i < v->input.n; i++) {
@@ -342,7 +342,8 @@ static double median_error(const qn__metric_view *v, const unsigned char *counts
     return (double)NAN;
 }
 
-static void regression_values(const qn__metric_view *v, const unsigned char *counts, double *values) {
+static void regression_values(const qn__metric_view *v, const unsigned char *counts,
+                              double *values) {
     double n = 0, square = 0, absolute = 0, relative = 0, deviance = 0, y1 = 0, y2 = 0;
     int64_t n_rows = 0;
     for (int64_t i = 0; i < v->input.n; i++) {
@@ -363,13 +364,16 @@ static void regression_values(const qn__metric_view *v, const unsigned char *cou
     values[QN__MAE] = absolute / n;
     values[QN__MAPE] = relative / n;
     values[QN__POISSON_DEVIANCE] = v->deviance ? deviance / n : (double)NAN;
-    values[QN__R2] = n_rows < 2 ? (double)NAN : spread > 0 ? 1 - square / spread : square > 0 ? 0 : 1;
+    values[QN__R2] = n_rows < 2   ? (double)NAN
+                     : spread > 0 ? 1 - square / spread
+                     : square > 0 ? 0
+                                  : 1;
     if (wants(v, QN__MEDIAN_AE))
         values[QN__MEDIAN_AE] = median_error(v, counts, n);
 }
 
-void qn__metric_view_values(const qn__metric_view *view, const unsigned char *counts, double *scratch,
-                            double *values) {
+void qn__metric_view_values(const qn__metric_view *view, const unsigned char *counts,
+                            double *scratch, double *values) {
     for (int i = 0; i < QN__N_METRICS; i++)
         values[i] = (double)NAN;
     if (view->input.task == QN_TASK_BINARY)

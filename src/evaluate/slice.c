@@ -49,7 +49,7 @@ static void search_done(search *s) {
     qn_freep(&s->members);
 }
 
-/* --- making groups ----------------------------------------------------------------------------------- */
+/* --- making groups ---------------------------------------------------------------------------- */
 
 /* Takes `name`; its rows are those added to members since `first`. */
 static qn_status add_group(search *s, size_t i_column, char *name, int64_t first, qn_error *err) {
@@ -95,10 +95,11 @@ static int64_t frame_row(const search *s, int64_t i) {
     return s->input->rows ? s->input->rows[i] : i;
 }
 
-/* Rows sorted by group number group_of[i] in 0 .. n_groups - 1 (or -1: none) are appended to members; a group
- * of too few rows is left out. `names` gives the name of each. */
+/* Rows sorted by group number group_of[i] in 0 .. n_groups - 1 (or -1: none) are appended to
+ * members; a group of too few rows is left out. `names` gives the name of each. */
 static qn_status add_groups(search *s, size_t i_column, const int32_t *group_of, int32_t n_groups,
-                            char *(*name_of)(void *user, int32_t i_group), void *user, qn_error *err) {
+                            char *(*name_of)(void *user, int32_t i_group), void *user,
+                            qn_error *err) {
     int64_t n = s->input->eval.n;
     qn_cleanup(qn_freep) int64_t *start = qn_new_array(int64_t, (size_t)n_groups + 1);
     if (!start)
@@ -145,8 +146,8 @@ static char *category_name(void *user, int32_t i_group) {
     return bytes ? qn_strndup(text, bytes) : qn_strdup("(empty)");
 }
 
-static qn_status group_categories(search *s, size_t i_column, const qn_column *column, int32_t *group_of,
-                                  qn_error *err) {
+static qn_status group_categories(search *s, size_t i_column, const qn_column *column,
+                                  int32_t *group_of, qn_error *err) {
     int32_t n = column->type == QN_TYPE_BOOL ? 2 : qn_dict_size(column->dict);
     for (int64_t i = 0; i < s->input->eval.n; i++) {
         int64_t row = frame_row(s, i);
@@ -206,8 +207,8 @@ static void fill_quintiles(const double *values, const int64_t *order, int64_t n
     }
 }
 
-static qn_status group_numbers(search *s, size_t i_column, const qn_column *column, int32_t *group_of,
-                               qn_error *err) {
+static qn_status group_numbers(search *s, size_t i_column, const qn_column *column,
+                               int32_t *group_of, qn_error *err) {
     int64_t n = s->input->eval.n, n_there = 0;
     qn_cleanup(qn_freep) double *values = qn_new_array(double, n);
     qn_cleanup(qn_freep) int64_t *order = qn_new_array(int64_t, n);
@@ -238,7 +239,7 @@ static qn_status group_column(search *s, size_t i_column, qn_error *err) {
     return group_numbers(s, i_column, column, group_of, err);
 }
 
-/* --- judging them ------------------------------------------------------------------------------------ */
+/* --- judging them ----------------------------------------------------------------------------- */
 
 /* A gathered part of the evaluation rows. */
 typedef struct part {
@@ -300,8 +301,9 @@ static void judge_group(const search *s, group *g, part *p, bool *is_member) {
     g->badness = s->input->metric->greater_is_better ? -g->difference : g->difference;
 }
 
-/* Standard error of the metric on n of the rows (rows NULL: all), from a bootstrap of at most BOOTSTRAP_ROWS of
- * them, evenly taken; errors shrink with the root of the number of rows (m out of n: Bickel et al. 1997). */
+/* Standard error of the metric on n of the rows (rows NULL: all), from a bootstrap of at most
+ * BOOTSTRAP_ROWS of them, evenly taken; errors shrink with the root of the number of rows (m out of
+ * n: Bickel et al. 1997). */
 static qn_status standard_error(const search *s, const int64_t *rows, int64_t n, uint64_t stream,
                                 double *ret_error, qn_error *err) {
     int64_t m = n < BOOTSTRAP_ROWS ? n : BOOTSTRAP_ROWS;
@@ -377,7 +379,8 @@ static qn_status judge_all(search *s, const qn_job *job, qn_error *err) {
     return short_of_memory ? qn_error_memory(err) : QN_OK;
 }
 
-/* Errors, p and q of the first n_worst groups. The others are not worse than the rest: p above 0.5. */
+/* Errors, p and q of the first n_worst groups. The others are not worse than the rest: p above
+ * 0.5. */
 static qn_status test_worst(search *s, size_t n_worst, const qn_job *job, qn_error *err) {
     int64_t n = s->input->eval.n;
     QN_TRY(standard_error(s, NULL, n, 0, &s->all_error, err));
@@ -402,7 +405,8 @@ static qn_status test_worst(search *s, size_t n_worst, const qn_job *job, qn_err
     return status == QN_OK ? QN_OK : qn_error_memory(err);
 }
 
-/* Benjamini, Hochberg 1995: q of the k-th smallest p is the least p * n_tests / rank from there on. */
+/* Benjamini, Hochberg 1995: q of the k-th smallest p is the least p * n_tests / rank from there
+ * on. */
 static void adjust(search *s, size_t n_worst) {
     for (size_t i = 0; i < n_worst; i++) {
         double q = 1;
@@ -430,7 +434,8 @@ static size_t sort_by_size(search *s) {
     return n;
 }
 
-/* Then by how much worse they are at least: a small group with a wild difference does not come first. */
+/* Then by how much worse they are at least: a small group with a wild difference does not come
+ * first. */
 static size_t sort_by_bound(search *s, size_t n) {
     for (size_t i = 0; i < n; i++) {
         double bound = s->groups[i].badness - Z95 * s->groups[i].error_difference;
@@ -467,7 +472,8 @@ static json_t *group_to_json(const search *s, const group *g) {
 
 qn_status qn_slices_find(const qn_slice_input *input, const qn_job *job, json_t **ret_slices,
                          qn_error *err) {
-    QN_FAIL_IF(!input->metric || input->eval.n < 1, err, QN_ERR_USAGE, "slices need rows and a metric");
+    QN_FAIL_IF(!input->metric || input->eval.n < 1, err, QN_ERR_USAGE,
+               "slices need rows and a metric");
     qn_cleanup(search_done) search s = {.input = input};
     s.n_outputs = input->eval.task == QN_TASK_MULTICLASS ? input->eval.n_classes : 1;
     for (size_t i = 0; i < input->n_columns; i++)

@@ -44,11 +44,12 @@ bool qn_value_uses(const qn_value_spec *spec, const char *column) {
     return expr_uses(spec->per_row, column);
 }
 
-/* --- reading ----------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 /* The keys each task knows; all know `currency`. */
 static const char *const task_keys[][6] = {
-    [QN_TASK_BINARY] = {"true_positive", "false_positive", "false_negative", "true_negative", "currency"},
+    [QN_TASK_BINARY] = {"true_positive", "false_positive", "false_negative", "true_negative",
+                        "currency"},
     [QN_TASK_MULTICLASS] = {"matrix", "currency"},
     [QN_TASK_REGRESSION] = {"per_row", "currency"},
 };
@@ -69,10 +70,10 @@ static qn_status check_keys(const json_t *object, qn_task task, qn_error *err) {
         const char *nearest = qn_text_nearest(key, keys, n_keys);
         QN_FAIL_IF(nearest, err, QN_ERR_CONFIG, "value: unknown key '%s'; did you mean '%s'?", key,
                    nearest);
-        return qn_error_set(err, QN_ERR_CONFIG, "value: unknown key '%s' for a %s task; it takes %s%s",
-                            key, qn_task_name(task), keys[0],
-                            task == QN_TASK_BINARY ? ", false_positive, false_negative, true_negative"
-                                                   : "");
+        return qn_error_set(
+            err, QN_ERR_CONFIG, "value: unknown key '%s' for a %s task; it takes %s%s", key,
+            qn_task_name(task), keys[0],
+            task == QN_TASK_BINARY ? ", false_positive, false_negative, true_negative" : "");
     }
     return QN_OK;
 }
@@ -133,13 +134,14 @@ static qn_status find_class(const qn_target_info *target, const char *label, int
     return qn_error_set(err, QN_ERR_CONFIG, "value: matrix: there is no class '%s'", label);
 }
 
-static qn_status parse_matrix(qn_value_spec *spec, const json_t *object, const qn_target_info *target,
-                              qn_error *err) {
+static qn_status parse_matrix(qn_value_spec *spec, const json_t *object,
+                              const qn_target_info *target, qn_error *err) {
     json_t *matrix = json_object_get(object, "matrix");
     size_t n = (size_t)target->n_classes;
     QN_FAIL_IF(!json_is_object(matrix), err, QN_ERR_CONFIG,
                "value: matrix must map actual labels to maps from predicted labels to payoffs");
-    QN_FAIL_IF(n > QN_LIMIT_CLASSES, err, QN_ERR_LIMIT, "value: more than %d classes", QN_LIMIT_CLASSES);
+    QN_FAIL_IF(n > QN_LIMIT_CLASSES, err, QN_ERR_LIMIT, "value: more than %d classes",
+               QN_LIMIT_CLASSES);
     spec->n_classes = target->n_classes;
     if (!(spec->matrix = qn_new_array(double, n * n)))
         return qn_error_memory(err);
@@ -153,7 +155,8 @@ static qn_status parse_matrix(qn_value_spec *spec, const json_t *object, const q
         json_object_foreach(row, predicted, payoff) {
             QN_TRY(find_class(target, predicted, &p, err));
             QN_FAIL_IF(!json_is_number(payoff), err, QN_ERR_CONFIG,
-                       "value: matrix: the payoff of '%s' for '%s' must be a number", predicted, actual);
+                       "value: matrix: the payoff of '%s' for '%s' must be a number", predicted,
+                       actual);
             spec->matrix[(size_t)a * n + (size_t)p] = json_number_value(payoff);
         }
     }
@@ -162,7 +165,8 @@ static qn_status parse_matrix(qn_value_spec *spec, const json_t *object, const q
     return spec->stated ? QN_OK : qn_error_memory(err);
 }
 
-/* Columns may not hide `prediction` and `actual`: these come last and the evaluator looks at them first. */
+/* Columns may not hide `prediction` and `actual`: these come last and the evaluator looks at them
+ * first. */
 static qn_status parse_regression(qn_value_spec *spec, const json_t *object,
                                   const char *const *columns, size_t n_columns, qn_error *err) {
     qn_cleanup(qn_freep) const char **names = qn_calloc(n_columns + 2, sizeof *names);
@@ -173,8 +177,9 @@ static qn_status parse_regression(qn_value_spec *spec, const json_t *object,
     names[n_columns] = "prediction";
     names[n_columns + 1] = "actual";
     QN_TRY(parse_payoff(object, "per_row", names, n_columns + 2, &spec->per_row, err));
-    QN_FAIL_IF(!spec->per_row, err, QN_ERR_CONFIG,
-               "value: a regression states per_row, an expression over columns, prediction and actual");
+    QN_FAIL_IF(
+        !spec->per_row, err, QN_ERR_CONFIG,
+        "value: a regression states per_row, an expression over columns, prediction and actual");
     return note_expression(spec, "per_row", spec->per_row, err);
 }
 
@@ -201,7 +206,7 @@ qn_status qn_value_spec_parse(const json_t *object, const qn_target_info *target
     return QN_OK;
 }
 
-/* --- money of rows ----------------------------------------------------------------------------------- */
+/* --- money of rows ---------------------------------------------------------------------------- */
 
 qn_status qn_value_payoffs(const qn_value_spec *spec, const qn_frame *frame, const int64_t *rows,
                            int64_t n, double **ret_payoffs, qn_error *err) {
@@ -215,8 +220,8 @@ qn_status qn_value_payoffs(const qn_value_spec *spec, const qn_frame *frame, con
         return qn_error_memory(err);
     for (int i = 0; i < QN_N_OUTCOMES; i++) {
         if (spec->payoff[i])
-            QN_TRY(qn_expr_eval(spec->payoff[i], frame, rows, n, NULL, 0, payoffs + i, QN_N_OUTCOMES,
-                                err));
+            QN_TRY(qn_expr_eval(spec->payoff[i], frame, rows, n, NULL, 0, payoffs + i,
+                                QN_N_OUTCOMES, err));
     }
     *ret_payoffs = qn_steal(&payoffs);
     return QN_OK;
@@ -243,12 +248,13 @@ qn_status qn__value_per_row(const qn_value_spec *spec, const qn_value_rows *rows
     return qn_expr_eval(spec->per_row, rows->frame, rows->rows, rows->n, extras, 2, money, 1, err);
 }
 
-static qn_status binary_money(const qn_value_spec *spec, const qn_value_rows *rows, double threshold,
-                              double *money, qn_error *err) {
+static qn_status binary_money(const qn_value_spec *spec, const qn_value_rows *rows,
+                              double threshold, double *money, qn_error *err) {
     qn_cleanup(qn_freep) double *payoffs = NULL;
     QN_TRY(qn_value_payoffs(spec, rows->frame, rows->rows, rows->n, &payoffs, err));
     for (int64_t i = 0; i < rows->n; i++)
-        money[i] = payoffs[i * QN_N_OUTCOMES + qn__outcome(rows->y[i], rows->scores[i] >= threshold)];
+        money[i] =
+            payoffs[i * QN_N_OUTCOMES + qn__outcome(rows->y[i], rows->scores[i] >= threshold)];
     return QN_OK;
 }
 
@@ -264,7 +270,8 @@ qn_status qn_value_money(const qn_value_spec *spec, const qn_value_rows *rows, d
     } else {
         int32_t n = spec->n_classes;
         for (int64_t i = 0; i < rows->n; i++)
-            money[i] = spec->matrix[(int64_t)rows->y[i] * n + qn__value_decide(spec, rows->scores + i * n)];
+            money[i] = spec->matrix[(int64_t)rows->y[i] * n +
+                                    qn__value_decide(spec, rows->scores + i * n)];
     }
     *ret_money = qn_steal(&money);
     return QN_OK;

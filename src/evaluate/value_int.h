@@ -20,7 +20,8 @@ extern const char *const qn__outcome_names[QN_N_OUTCOMES];
 
 /* The outcome of a row. */
 static inline qn_outcome qn__outcome(double y, bool acted) {
-    return y > 0.5 ? (acted ? QN_OUTCOME_TP : QN_OUTCOME_FN) : (acted ? QN_OUTCOME_FP : QN_OUTCOME_TN);
+    return y > 0.5 ? (acted ? QN_OUTCOME_TP : QN_OUTCOME_FN)
+                   : (acted ? QN_OUTCOME_FP : QN_OUTCOME_TN);
 }
 
 /* Multiclass: the class with the largest expected payoff, the first of equals. */

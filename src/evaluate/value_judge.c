@@ -1,8 +1,8 @@
 /* Judging: the best threshold, the curve over thresholds, baselines and intervals.
  *
- * The ladder: rows sorted by score; total[k] is the money when the k lowest-scored rows are not acted on and
- * all others are. Every threshold is one rung, so one sort answers all of them (Elkan 2001 gives the closed form
- * for constant payoffs; payoffs that differ by row need the ladder). */
+ * The ladder: rows sorted by score; total[k] is the money when the k lowest-scored rows are not
+ * acted on and all others are. Every threshold is one rung, so one sort answers all of them (Elkan
+ * 2001 gives the closed form for constant payoffs; payoffs that differ by row need the ladder). */
 #include <math.h>
 #include <stdlib.h>
 
@@ -12,7 +12,7 @@
 #include "evaluate/value_int.h"
 #include "learn/order.h"
 
-/* --- the ladder -------------------------------------------------------------------------------------- */
+/* --- the ladder ------------------------------------------------------------------------------- */
 
 typedef struct ladder {
     int64_t n;
@@ -26,8 +26,8 @@ static void ladder_done(ladder *l) {
     qn_freep(&l->total);
 }
 
-static qn_status ladder_make(const double *payoffs, const double *y, const double *scores, int64_t n,
-                             ladder *ret_ladder, qn_error *err) {
+static qn_status ladder_make(const double *payoffs, const double *y, const double *scores,
+                             int64_t n, ladder *ret_ladder, qn_error *err) {
     qn_cleanup(ladder_done) ladder l = {.n = n};
     qn_cleanup(qn_freep) int64_t *order = qn_new_array(int64_t, n);
     l.score = qn_new_array(double, n);
@@ -78,8 +78,8 @@ static int64_t next_rung(const ladder *l, int64_t k) {
     return k;
 }
 
-/* Thresholds in (low, high] reach the rungs first..last. The middle, except that acting on all is 0 and on none
- * just above 1. */
+/* Thresholds in (low, high] reach the rungs first..last. The middle, except that acting on all is 0
+ * and on none just above 1. */
 static double stretch_middle(const ladder *l, int64_t first, int64_t last) {
     if (first == 0 && last == 0)
         return 0;
@@ -144,7 +144,7 @@ qn_value_point qn_value_at(const double *payoffs, const double *y, const double 
     return point;
 }
 
-/* --- intervals --------------------------------------------------------------------------------------- */
+/* --- intervals -------------------------------------------------------------------------------- */
 
 static double sum(const double *x, int64_t n) {
     double total = 0;
@@ -158,8 +158,8 @@ static double mean(const double *x, int64_t n) {
 }
 
 /* One resample's mean of money and of money - base. */
-static void resample(const double *money, const double *base, int64_t n, const unsigned char *counts,
-                     double *ret_money, double *ret_gain) {
+static void resample(const double *money, const double *base, int64_t n,
+                     const unsigned char *counts, double *ret_money, double *ret_gain) {
     double total = 0, gain = 0;
     int64_t size = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -205,7 +205,7 @@ static qn_status intervals(const double *money, const double *base, int64_t n,
     return QN_OK;
 }
 
-/* --- parts of the result ----------------------------------------------------------------------------- */
+/* --- parts of the result ---------------------------------------------------------------------- */
 
 static json_t *side_to_json(const ladder *l, double threshold) {
     qn_value_point point = ladder_at(l, threshold);
@@ -240,8 +240,9 @@ static int compare_doubles(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Where the curve has its points: even steps from 0 to 1, and the scores of the best 1, .., n rows in geometric
- * steps, since rare positives happen in a small corner. Ascending, distinct; the chosen one is among them. */
+/* Where the curve has its points: even steps from 0 to 1, and the scores of the best 1, .., n rows
+ * in geometric steps, since rare positives happen in a small corner. Ascending, distinct; the
+ * chosen one is among them. */
 static int threshold_grid(const ladder *l, double chosen, double grid[GRID_MAX]) {
     int n = 0, n_distinct = 0;
     for (int i = 0; i < GRID_EVEN; i++)
@@ -283,7 +284,7 @@ static json_t *curve_to_json(const ladder *validate, const ladder *test, double 
     return object;
 }
 
-/* --- binary ------------------------------------------------------------------------------------------ */
+/* --- binary ----------------------------------------------------------------------------------- */
 
 typedef struct binary_case {
     const qn_value_rows *test;
@@ -303,8 +304,8 @@ static void binary_case_done(binary_case *c) {
     ladder_done(&c->tested);
 }
 
-static qn_status rows_ladder(const qn_value_spec *spec, const qn_value_rows *rows, double **ret_payoffs,
-                             ladder *ret_ladder, qn_error *err) {
+static qn_status rows_ladder(const qn_value_spec *spec, const qn_value_rows *rows,
+                             double **ret_payoffs, ladder *ret_ladder, qn_error *err) {
     QN_TRY(qn_value_payoffs(spec, rows->frame, rows->rows, rows->n, ret_payoffs, err));
     return ladder_make(*ret_payoffs, rows->y, rows->scores, rows->n, ret_ladder, err);
 }
@@ -352,8 +353,8 @@ static json_t *binary_baselines(const binary_case *c) {
     json_t *array = json_array();
     qn__append(&ok, array, baseline_to_json("act_on_none", "Act on none", l->total[l->n], l->n));
     qn__append(&ok, array, baseline_to_json("act_on_all", "Act on all", l->total[0], l->n));
-    qn__append(&ok, array, baseline_to_json("threshold_half", "Threshold 0.5", ladder_at(l, 0.5).total,
-                                            l->n));
+    qn__append(&ok, array,
+               baseline_to_json("threshold_half", "Threshold 0.5", ladder_at(l, 0.5).total, l->n));
     qn__append(&ok, array, baseline_to_json("oracle", "Knowing the answer", oracle_total(c), l->n));
     if (!ok)
         qn_json_free(&array);
@@ -375,7 +376,8 @@ static json_t *binary_test(const binary_case *c, qn_interval per_row) {
         qn__put(&ok, counts_object, qn__outcome_names[i], json_integer(counts[i]));
         qn__put(&ok, money_object, qn__outcome_names[i], qn_json_number(money[i]));
     }
-    qn__put(&ok, object, "share_acted", qn_json_number(ladder_at(&c->tested, c->threshold).share_acted));
+    qn__put(&ok, object, "share_acted",
+            qn_json_number(ladder_at(&c->tested, c->threshold).share_acted));
     qn__put(&ok, object, "counts", counts_object);
     qn__put(&ok, object, "money", money_object);
     if (!ok)
@@ -401,14 +403,15 @@ static qn_status binary_evaluate(const qn_value_spec *spec, const qn_value_rows 
     qn__put(&ok, object, "curve",
             curve_to_json(c.has_validate ? &c.validate : NULL, l, c.threshold));
     qn__put(&ok, object, "baselines", binary_baselines(&c));
-    qn__put(&ok, object, "baseline_total", qn_json_number(c.act_on_all ? l->total[0] : l->total[l->n]));
+    qn__put(&ok, object, "baseline_total",
+            qn_json_number(c.act_on_all ? l->total[0] : l->total[l->n]));
     qn__put(&ok, object, "gain_over_best_baseline",
             gain_to_json(gain, c.act_on_all ? "act_on_all" : "act_on_none"));
     *ret_threshold = c.threshold;
     return ok ? QN_OK : qn_error_memory(err);
 }
 
-/* --- multiclass and regression ----------------------------------------------------------------------- */
+/* --- multiclass and regression ---------------------------------------------------------------- */
 
 /* The single answer that earns the most on the validation rows. */
 static int32_t best_single_answer(const qn_value_spec *spec, const qn_value_rows *rows) {
@@ -444,13 +447,15 @@ static void class_totals(const qn_value_spec *spec, const qn_value_rows *rows, d
     }
 }
 
-static json_t *class_baselines(const qn_value_spec *spec, const qn_value_rows *test, const double *base) {
+static json_t *class_baselines(const qn_value_spec *spec, const qn_value_rows *test,
+                               const double *base) {
     double largest, oracle;
     class_totals(spec, test, &largest, &oracle);
     bool ok = true;
     json_t *array = json_array();
-    qn__append(&ok, array, baseline_to_json("one_class", "Always the same answer", sum(base, test->n),
-                                            test->n));
+    qn__append(
+        &ok, array,
+        baseline_to_json("one_class", "Always the same answer", sum(base, test->n), test->n));
     qn__append(&ok, array, baseline_to_json("largest_probability", "The likeliest class", largest,
                                             test->n));
     qn__append(&ok, array, baseline_to_json("oracle", "Knowing the answer", oracle, test->n));
@@ -459,7 +464,8 @@ static json_t *class_baselines(const qn_value_spec *spec, const qn_value_rows *t
     return array;
 }
 
-/* Money of the test rows under the mean of the validation rows' target, and of the oracle (in total). */
+/* Money of the test rows under the mean of the validation rows' target, and of the oracle (in
+ * total). */
 static qn_status value_baselines(const qn_value_spec *spec, const qn_value_rows *chooser,
                                  const qn_value_rows *test, double *base, json_t **ret_baselines,
                                  qn_error *err) {
@@ -474,7 +480,8 @@ static qn_status value_baselines(const qn_value_spec *spec, const qn_value_rows 
     QN_TRY(qn__value_per_row(spec, test, test->y, oracle, err));
     bool ok = true;
     qn_cleanup(qn_json_free) json_t *array = json_array();
-    qn__append(&ok, array, baseline_to_json("mean", "Always the mean", sum(base, test->n), test->n));
+    qn__append(&ok, array,
+               baseline_to_json("mean", "Always the mean", sum(base, test->n), test->n));
     qn__append(&ok, array, baseline_to_json("oracle", "Knowing the answer", sum(oracle, test->n),
                                             test->n));
     if (!ok)
@@ -528,7 +535,8 @@ static qn_status other_evaluate(const qn_value_spec *spec, const qn_value_rows *
     qn__put(&ok, object, "test", test_to_json(per_row, sum(money, test->n), test->n));
     qn__put(&ok, object, "baselines", qn_steal(&baselines));
     qn__put(&ok, object, "baseline_total", qn_json_number(sum(base, test->n)));
-    qn__put(&ok, object, "gain_over_best_baseline", gain_to_json(gain, classes ? "one_class" : "mean"));
+    qn__put(&ok, object, "gain_over_best_baseline",
+            gain_to_json(gain, classes ? "one_class" : "mean"));
     return ok ? QN_OK : qn_error_memory(err);
 }
 

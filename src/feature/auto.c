@@ -1,5 +1,5 @@
-/* auto.c - what is done with a column when the user does not say, by its type and by what the family of
- * learners takes. The reasons are in README.md. */
+/* auto.c - what is done with a column when the user does not say, by its type and by what the
+ * family of learners takes. The reasons are in README.md. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -72,8 +72,8 @@ static bool two_valued(const qn_column *column) {
     return true;
 }
 
-static qn_status add_chain(qn_pipeline_spec *spec, const char *column, const char *const *texts, size_t n,
-                           qn_error *err) {
+static qn_status add_chain(qn_pipeline_spec *spec, const char *column, const char *const *texts,
+                           size_t n, qn_error *err) {
     qn__step *step;
     QN_TRY(qn__spec_add_step(spec, column, &step, err));
     step->automatic = true;
@@ -149,8 +149,9 @@ static qn_status auto_text(qn_pipeline_spec *spec, const qn_column *column, qn_e
     bool trees = spec->takes & QN_TAKES_MISSING;
     const char *scale = spec->takes & QN_WANTS_SCALED ? "\"standard\"" : NULL;
     const char *words[] = {
-        trees ? "{\"text\": \"word\", \"ngram_max\": 2, \"n_features\": 1000, \"min_count\": 3}"
-              : "{\"text\": \"word\", \"ngram_max\": 2, \"n_features\": 20000, \"sublinear\": true}"};
+        trees
+            ? "{\"text\": \"word\", \"ngram_max\": 2, \"n_features\": 1000, \"min_count\": 3}"
+            : "{\"text\": \"word\", \"ngram_max\": 2, \"n_features\": 20000, \"sublinear\": true}"};
     const char *chars[] = {"{\"text\": \"char\", \"ngram_min\": 3, \"ngram_max\": 5, "
                            "\"n_features\": 30000, \"sublinear\": true, \"min_count\": 3}"};
     const char *stats[] = {"\"text_stats\"", scale};
@@ -171,7 +172,8 @@ qn_status qn__auto_column(qn_pipeline_spec *spec, const qn_column *column, qn_er
     }
 }
 
-qn_status qn__auto_adapt(qn__step *step, unsigned kind, bool filled, unsigned takes, qn_error *err) {
+qn_status qn__auto_adapt(qn__step *step, unsigned kind, bool filled, unsigned takes,
+                         qn_error *err) {
     if (kind == QN__CATEGORY && !(takes & QN_TAKES_CATEGORIES))
         return qn__step_add(step, "{\"one_hot\": {\"max_categories\": 1000}}", err);
     if (kind == QN__NUMBER && !filled && !(takes & QN_TAKES_MISSING))

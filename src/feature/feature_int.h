@@ -1,7 +1,8 @@
 /* feature_int.h - the contract between the pipeline and its transforms.
  *
- * A pipeline is a list of chains. A chain starts from one input column (a cross: from several) and runs
- * through levels of transforms; a transform with several outputs gives each of them to the next level.
+ * A pipeline is a list of chains. A chain starts from one input column (a cross: from several) and
+ * runs through levels of transforms; a transform with several outputs gives each of them to the
+ * next level.
  *
  *     input values --> node --> values --> node --> leaf values = features
  *
@@ -98,7 +99,8 @@ struct qn__transform {
     void (*done)(qn__state *state);
 };
 
-/* By name or alias; *ret_main is set to the value an alias stands for ("standard" of scale) or NULL. */
+/* By name or alias; *ret_main is set to the value an alias stands for ("standard" of scale) or
+ * NULL. */
 const qn__transform *qn__transform_find(const char *name, const char **ret_main);
 qn_status qn__transform_unknown(const char *name, qn_error *err) QN_MUST_USE;
 /* "a number", "text", ... */
@@ -139,7 +141,8 @@ qn_status qn__spec_add_step(qn_pipeline_spec *spec, const char *column, qn__step
 /* Appends a transform by its JSON text: "\"standard\"" or "{\"impute\": \"median\"}". */
 qn_status qn__step_add(qn__step *step, const char *json_text, qn_error *err) QN_MUST_USE;
 /* Appends the steps of the automatic choice for one column. */
-qn_status qn__auto_column(qn_pipeline_spec *spec, const qn_column *column, qn_error *err) QN_MUST_USE;
+qn_status qn__auto_column(qn_pipeline_spec *spec, const qn_column *column, qn_error *err)
+    QN_MUST_USE;
 /* Appends what turns a value of `kind` into something the family takes. */
 qn_status qn__auto_adapt(qn__step *step, unsigned kind, bool filled, unsigned takes,
                          qn_error *err) QN_MUST_USE;
@@ -196,18 +199,19 @@ void qn__values_done(qn__values *values);
 /* Values of a frame column for the given rows; `seen` says what infinite numbers become. When
  * `num` is not NULL numbers are written there. */
 qn_status qn__values_gather(const qn_column *column, const int64_t *rows, int64_t n_rows,
-                            const qn__seen *seen, double *num, qn__values *ret, qn_error *err) QN_MUST_USE;
+                            const qn__seen *seen, double *num, qn__values *ret, qn_error *err)
+    QN_MUST_USE;
 /* Space for the output, unless the matrix gave some. NULL when memory is short. */
 double *qn__out_numbers(qn__values *out);
 int32_t *qn__out_codes(qn__values *out);
-/* The same values as categories: CATEGORY itself (borrowed), or a dictionary of the texts of numbers and
- * TEXT (missing: -1). */
+/* The same values as categories: CATEGORY itself (borrowed), or a dictionary of the texts of
+ * numbers and TEXT (missing: -1). */
 qn_status qn__as_category(const qn__values *in, qn__values *ret, qn_error *err) QN_MUST_USE;
 /* TEXT or CATEGORY of row i; NULL when missing. */
 const char *qn__value_text(const qn__values *values, int64_t i, size_t *ret_bytes);
 
-/* Categories of the training rows, by falling count, then by their bytes: the order does not depend on
- * the frame's dictionary. */
+/* Categories of the training rows, by falling count, then by their bytes: the order does not depend
+ * on the frame's dictionary. */
 typedef struct qn__count {
     int32_t code;
     int64_t n;
@@ -221,7 +225,8 @@ qn_status qn__count_categories(const qn__values *in, qn__count **ret_counts, int
 qn_dict *qn__counts_dict(const qn__count *counts, int32_t n);
 /* code of each row in `dict`: -1 for what is not there, -2 for missing. One look-up per row or per
  * dictionary entry, whichever is fewer. */
-qn_status qn__map_codes(const qn__values *in, const qn_dict *dict, int32_t *codes, qn_error *err) QN_MUST_USE;
+qn_status qn__map_codes(const qn__values *in, const qn_dict *dict, int32_t *codes, qn_error *err)
+    QN_MUST_USE;
 
 /* --- saving and loading --- */
 
@@ -232,7 +237,8 @@ qn_status qn__damaged(qn_error *err);
 /* A count of things of at least item_bytes each that can still be in the reader, at most `max`. */
 qn_status qn__read_count(qn_reader *reader, size_t item_bytes, int64_t max, int64_t *ret,
                          qn_error *err) QN_MUST_USE;
-qn_status qn__read_text(qn_reader *reader, char **ret, size_t *ret_bytes, qn_error *err) QN_MUST_USE;
+qn_status qn__read_text(qn_reader *reader, char **ret, size_t *ret_bytes, qn_error *err)
+    QN_MUST_USE;
 qn_status qn__read_dict(qn_reader *reader, qn_dict **ret, qn_error *err) QN_MUST_USE;
 /* n numbers, all finite. */
 qn_status qn__read_numbers(qn_reader *reader, int64_t n, double **ret, qn_error *err) QN_MUST_USE;
@@ -241,7 +247,8 @@ qn_status qn__read_finite(qn_reader *reader, double *ret, qn_error *err) QN_MUST
 /* --- numbers --- */
 
 /* The numbers that are there, ascending; *ret owned by the caller. */
-qn_status qn__sorted(const double *x, int64_t n, double **ret, int64_t *ret_n, qn_error *err) QN_MUST_USE;
+qn_status qn__sorted(const double *x, int64_t n, double **ret, int64_t *ret_n, qn_error *err)
+    QN_MUST_USE;
 /* Linear interpolation between order statistics (Hyndman & Fan type 7); n > 0. */
 double qn__quantile(const double *sorted, int64_t n, double q);
 /* Inverse of the standard normal distribution function (Wichura 1988, AS 241); 0 < p < 1. */

@@ -8,7 +8,8 @@
 
 enum { ALIGNMENT = 64 };
 
-/* One block for all dense columns: a row-sized matrix costs three allocations, not one per feature. */
+/* One block for all dense columns: a row-sized matrix costs three allocations, not one per
+ * feature. */
 static qn_status slab_new(qn_matrix *matrix, qn_error *err) {
     size_t num_bytes, code_bytes, total = 0;
     if (!qn_size_mul((size_t)matrix->n_rows, sizeof(double), &num_bytes) ||
@@ -18,7 +19,9 @@ static qn_status slab_new(qn_matrix *matrix, qn_error *err) {
     code_bytes = ((size_t)matrix->n_rows * sizeof(int32_t) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     for (int32_t i = 0; i < matrix->n_features; i++) {
         qn_feature_kind kind = matrix->features[i].kind;
-        size_t more = kind == QN_FEATURE_NUMERIC ? num_bytes : kind == QN_FEATURE_CATEGORY ? code_bytes : 0;
+        size_t more = kind == QN_FEATURE_NUMERIC    ? num_bytes
+                      : kind == QN_FEATURE_CATEGORY ? code_bytes
+                                                    : 0;
         if (!qn_size_add(total, more, &total))
             return qn_error_memory(err);
     }
@@ -121,7 +124,8 @@ void *qn_matrix_block(qn_matrix *matrix, size_t n_items, size_t item_bytes) {
     size_t bytes;
     if (!qn_size_mul(n_items, item_bytes, &bytes))
         return NULL;
-    qn_matrix_slab *blocks = qn_realloc(matrix->blocks, (size_t)matrix->n_blocks + 1, sizeof *blocks);
+    qn_matrix_slab *blocks = qn_realloc(matrix->blocks, (size_t)matrix->n_blocks + 1,
+                                        sizeof *blocks);
     if (!blocks)
         return NULL;
     matrix->blocks = blocks;

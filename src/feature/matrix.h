@@ -53,11 +53,11 @@ typedef struct qn_matrix {
 /* Columns without arrays yet: num and code are allocated (NaN, -1), sparse columns are empty. */
 qn_status qn_matrix_new(int64_t n_rows, const qn_feature *features, int32_t n_features,
                         qn_matrix **ret_matrix, qn_error *err) QN_MUST_USE;
-/* Frees the matrix with every array its columns point to: those of qn_matrix_new and qn_matrix_block, and
- * any that the user put there from qn_calloc and its kin. */
+/* Frees the matrix with every array its columns point to: those of qn_matrix_new and
+ * qn_matrix_block, and any that the user put there from qn_calloc and its kin. */
 void qn_matrix_free(qn_matrix **matrix);
-/* 64-byte aligned memory (not zeroed) that lives as long as the matrix and that any number of columns may
- * point into. NULL when memory is short. */
+/* 64-byte aligned memory (not zeroed) that lives as long as the matrix and that any number of
+ * columns may point into. NULL when memory is short. */
 void *qn_matrix_block(qn_matrix *matrix, size_t n_items, size_t item_bytes) QN_MUST_USE;
 size_t qn_matrix_bytes(const qn_matrix *matrix);
 
@@ -67,8 +67,8 @@ qn_status qn_matrix_take(const qn_matrix *matrix, const int64_t *rows, int64_t n
 
 /* The first entry of a SPARSE column at or after `row`; n_set when there is none. */
 int64_t qn_matrix_column_from(const qn_matrix_column *column, int64_t row);
-/* Copies rows first .. first + n - 1 into out[n][n_features], row-major: numbers as they are, codes as
- * numbers (missing -1), sparse values with their zeros. */
+/* Copies rows first .. first + n - 1 into out[n][n_features], row-major: numbers as they are, codes
+ * as numbers (missing -1), sparse values with their zeros. */
 void qn_matrix_rows(const qn_matrix *matrix, int64_t first, int64_t n, double *out);
 
 #endif

@@ -147,8 +147,8 @@ static const qn__node *maker_of(const qn__chain *chain, int32_t value) {
 }
 
 /* Name of a value, or of item i of a sparse block. Depth is bounded by the chain's nodes. */
-static qn_status name_value(const qn_pipeline *p, const qn__chain *chain, int32_t value, int32_t item,
-                            qn_buf *out, qn_error *err) {
+static qn_status name_value(const qn_pipeline *p, const qn__chain *chain, int32_t value,
+                            int32_t item, qn_buf *out, qn_error *err) {
     const qn__node *path[128];
     int32_t which[128], n = 0;
     for (const qn__node *node; n < 128 && (node = maker_of(chain, value)); value = node->i_in) {
@@ -162,8 +162,8 @@ static qn_status name_value(const qn_pipeline *p, const qn__chain *chain, int32_
     for (int32_t k = n - 1; k >= 0; k--) {
         qn_cleanup(qn_buf_done) qn_buf next = {0};
         bool sparse = k == 0 && item >= 0;
-        path[k]->state->transform->name_out(path[k]->state, qn_buf_text(&name), sparse ? item : which[k],
-                                            &next);
+        path[k]->state->transform->name_out(path[k]->state, qn_buf_text(&name),
+                                            sparse ? item : which[k], &next);
         QN_TRY(qn_buf_status(&next, err));
         qn_buf_clear(&name);
         qn_buf_put(&name, next.data, next.len);
@@ -178,8 +178,8 @@ static bool is_taken(const qn_dict *taken, char *text, size_t n, size_t size, in
     return qn_dict_find(taken, text, strlen(text)) >= 0;
 }
 
-/* Puts " #2" and so on behind a name that is taken. Copies are numbered without gaps, so bisection finds the first
- * free number: a file from outside may hold a million features of one name. */
+/* Puts " #2" and so on behind a name that is taken. Copies are numbered without gaps, so bisection
+ * finds the first free number: a file from outside may hold a million features of one name. */
 static void number_copy(const qn_dict *taken, char *text, size_t n, size_t size) {
     int64_t used = 1, free = 2;
     for (; is_taken(taken, text, n, size, free); free *= 2)
@@ -205,7 +205,8 @@ static qn_status settle_name(const qn_buf *raw, qn_dict *taken, char **ret, qn_e
             n--; /* not in the middle of a code point */
     bool utf8 = n == 0 || qn_text_is_utf8(text, n);
     for (size_t k = 0; k < n; k++)
-        if ((unsigned char)text[k] < 0x20 || text[k] == 0x7F || (!utf8 && (unsigned char)text[k] >= 0x80))
+        if ((unsigned char)text[k] < 0x20 || text[k] == 0x7F ||
+            (!utf8 && (unsigned char)text[k] >= 0x80))
             text[k] = text[k] == '\t' || text[k] == '\n' ? ' ' : '?';
     text[n] = '\0';
     if (qn_dict_find(taken, text, n) >= 0)
@@ -221,8 +222,8 @@ static int32_t features_of(const qn__chain *chain, int32_t value) {
     return maker ? maker->state->n_sparse : 1;
 }
 
-static qn_status describe_value(qn_pipeline *p, const qn__chain *chain, int32_t value, int32_t i_feature,
-                                qn_dict *taken, qn_error *err) {
+static qn_status describe_value(qn_pipeline *p, const qn__chain *chain, int32_t value,
+                                int32_t i_feature, qn_dict *taken, qn_error *err) {
     bool sparse = chain->kinds[value] == QN__SPARSE;
     const qn__node *maker = maker_of(chain, value);
     int32_t n = features_of(chain, value);
@@ -344,8 +345,8 @@ static qn_status place_sparse(const qn__values *block, int32_t n_block, int32_t 
 }
 
 /* Leaves that are not in the matrix already go there. */
-static qn_status place_leaves(const qn_pipeline *p, const qn__chain *chain, const qn__values *values,
-                              qn_matrix *matrix, qn_error *err) {
+static qn_status place_leaves(const qn_pipeline *p, const qn__chain *chain,
+                              const qn__values *values, qn_matrix *matrix, qn_error *err) {
     int32_t f = chain->i_feature;
     for (int32_t v = 0; v < chain->n_values; v++) {
         if (!chain->leaf[v])
@@ -384,8 +385,8 @@ static qn_status apply_chain(const qn_pipeline *p, const qn__chain *chain, const
     lend_columns(chain, matrix, values);
     for (int32_t k = 0; k < chain->n_inputs; k++) {
         int32_t i = chain->inputs[k];
-        QN_TRY(qn__values_gather(&frame->columns[columns[i]], rows, n_rows, &p->seen[i], values[k].num,
-                                 &values[k], err));
+        QN_TRY(qn__values_gather(&frame->columns[columns[i]], rows, n_rows, &p->seen[i],
+                                 values[k].num, &values[k], err));
     }
     for (int32_t k = 0; k < chain->n_nodes; k++)
         QN_TRY(run_node(chain, &chain->nodes[k], n_rows, NULL, values, err));
@@ -398,7 +399,8 @@ static bool same_kind(qn_type a, qn_type b) {
     return qn__kind_of_type(a) == qn__kind_of_type(b);
 }
 
-/* Which frame column is which input. Columns mostly come in the order of training: look there first. */
+/* Which frame column is which input. Columns mostly come in the order of training: look there
+ * first. */
 static qn_status find_columns(const qn_pipeline *p, const qn_frame *frame, int32_t *columns,
                               qn_error *err) {
     qn_cleanup(qn_buf_done) qn_buf missing = {0};
@@ -425,7 +427,8 @@ static qn_status find_columns(const qn_pipeline *p, const qn_frame *frame, int32
     return QN_OK;
 }
 
-static qn_status check_rows(const qn_frame *frame, const int64_t *rows, int64_t *n_rows, qn_error *err) {
+static qn_status check_rows(const qn_frame *frame, const int64_t *rows, int64_t *n_rows,
+                            qn_error *err) {
     if (!rows)
         *n_rows = frame->n_rows;
     for (int64_t i = 0; rows && i < *n_rows; i++)
@@ -442,7 +445,8 @@ typedef struct first_error {
     qn_error error;
 } first_error;
 
-static void keep_first(first_error *first, int32_t i_chain, qn_status status, const qn_error *error) {
+static void keep_first(first_error *first, int32_t i_chain, qn_status status,
+                       const qn_error *error) {
     if (status == QN_OK)
         return;
 #pragma omp critical(qn_feature_error)
@@ -457,8 +461,8 @@ static qn_status report_first(const first_error *first, qn_error *err) {
 }
 
 static qn_status apply_all(const qn_pipeline *p, const qn_frame *frame, const int32_t *columns,
-                           const int64_t *rows, int64_t n_rows, const qn_job *job, qn_matrix *matrix,
-                           qn_error *err) {
+                           const int64_t *rows, int64_t n_rows, const qn_job *job,
+                           qn_matrix *matrix, qn_error *err) {
     size_t n_values = 0;
     qn_cleanup(qn_freep) size_t *first_value = qn_new_array(size_t, p->n_chains);
     if (!first_value)
@@ -477,8 +481,8 @@ static qn_status apply_all(const qn_pipeline *p, const qn_frame *frame, const in
             qn__values *own = values + first_value[c];
             first.status = qn_job_check(job, &first.error);
             if (first.status == QN_OK)
-                first.status = apply_chain(p, &p->chains[c], frame, columns, rows, n_rows, own, matrix,
-                                           &first.error);
+                first.status = apply_chain(p, &p->chains[c], frame, columns, rows, n_rows, own,
+                                           matrix, &first.error);
             all_values_done(own, p->chains[c].n_values);
         }
         return report_first(&first, err);
@@ -489,7 +493,8 @@ static qn_status apply_all(const qn_pipeline *p, const qn_frame *frame, const in
         qn__values *own = values + first_value[c];
         qn_status status = qn_job_check(job, &error);
         if (status == QN_OK)
-            status = apply_chain(p, &p->chains[c], frame, columns, rows, n_rows, own, matrix, &error);
+            status = apply_chain(p, &p->chains[c], frame, columns, rows, n_rows, own, matrix,
+                                 &error);
         all_values_done(own, p->chains[c].n_values);
         keep_first(&first, c, status, &error);
     }
@@ -497,7 +502,8 @@ static qn_status apply_all(const qn_pipeline *p, const qn_frame *frame, const in
 }
 
 qn_status qn_pipeline_apply(const qn_pipeline *pipeline, const qn_frame *frame, const int64_t *rows,
-                            int64_t n_rows, const qn_job *job, qn_matrix **ret_matrix, qn_error *err) {
+                            int64_t n_rows, const qn_job *job, qn_matrix **ret_matrix,
+                            qn_error *err) {
     QN_TRY(check_rows(frame, rows, &n_rows, err));
     qn_cleanup(qn_freep) int32_t *columns = qn_new_array(int32_t, pipeline->inputs.n_columns);
     if (!columns)
@@ -536,7 +542,8 @@ static void fitting_done(fitting *f) {
     qn_freep(&f->columns);
 }
 
-static qn_status see_categories(const qn_column *column, const fitting *f, qn__seen *seen, qn_error *err) {
+static qn_status see_categories(const qn_column *column, const fitting *f, qn__seen *seen,
+                                qn_error *err) {
     qn_cleanup(qn__values_done) qn__values values = {0};
     qn_cleanup(qn_freep) qn__count *counts = NULL;
     int32_t n;
@@ -593,7 +600,8 @@ static void see_texts(const qn_column *column, const fitting *f, qn__seen *seen)
     seen->constant = !first || (!differ && seen->n_missing == 0);
 }
 
-static qn_status see_column(const qn_column *column, const fitting *f, qn__seen *seen, qn_error *err) {
+static qn_status see_column(const qn_column *column, const fitting *f, qn__seen *seen,
+                            qn_error *err) {
     seen->n_rows = f->n_rows;
     unsigned kind = qn__kind_of_type(column->type);
     if (kind == QN__CATEGORY)
@@ -628,8 +636,10 @@ static qn_status note_dropped(qn_pipeline *p, const char *name, qn_error *err) {
     return dropped[p->n_dropped] ? (p->n_dropped++, QN_OK) : qn_error_memory(err);
 }
 
-/* Adds a column to the inputs unless it is there; *ret_index -1 when it is constant and `automatic`. */
-static qn_status add_input(fitting *f, const char *name, bool automatic, int32_t *ret_index, qn_error *err) {
+/* Adds a column to the inputs unless it is there; *ret_index -1 when it is constant and
+ * `automatic`. */
+static qn_status add_input(fitting *f, const char *name, bool automatic, int32_t *ret_index,
+                           qn_error *err) {
     qn_pipeline *p = f->pipeline;
     int32_t i = input_index(p, name);
     *ret_index = i;
@@ -789,16 +799,17 @@ static qn_status check_steps(const qn_pipeline_spec *spec, qn_error *err) {
     for (int32_t s = 0; s < spec->n_steps; s++) {
         const qn__step *step = &spec->steps[s];
         bool many = step->n_items > 0 && step->items[0].transform->many;
-        QN_FAIL_IF(step->n_columns < 1 || step->n_columns > 8 || (!many && step->n_columns != 1), err,
-                   QN_ERR_INTERNAL, "step %d of the features has %d columns", s, step->n_columns);
+        QN_FAIL_IF(step->n_columns < 1 || step->n_columns > 8 || (!many && step->n_columns != 1),
+                   err, QN_ERR_INTERNAL, "step %d of the features has %d columns", s,
+                   step->n_columns);
     }
     return QN_OK;
 }
 
 qn_status qn_pipeline_fit(const qn_pipeline_spec *spec, const qn_frame *frame, const int64_t *rows,
-                          int64_t n_rows, const double *y, const qn_target_info *target, uint64_t seed,
-                          const qn_job *job, qn_pipeline **ret_pipeline, qn_matrix **ret_train,
-                          qn_error *err) {
+                          int64_t n_rows, const double *y, const qn_target_info *target,
+                          uint64_t seed, const qn_job *job, qn_pipeline **ret_pipeline,
+                          qn_matrix **ret_train, qn_error *err) {
     QN_TRY(check_rows(frame, rows, &n_rows, err));
     QN_TRY(check_steps(spec, err));
     QN_FAIL_IF(n_rows == 0, err, QN_ERR_DATA, "there are no training rows to fit features on");
@@ -806,9 +817,13 @@ qn_status qn_pipeline_fit(const qn_pipeline_spec *spec, const qn_frame *frame, c
     if (!pipeline)
         return qn_error_memory(err);
     pipeline->dense = !(spec->takes & QN_TAKES_SPARSE);
-    qn_cleanup(fitting_done) fitting f = {.spec = spec, .frame = frame, .rows = rows, .n_rows = n_rows,
+    qn_cleanup(fitting_done) fitting f = {.spec = spec,
+                                          .frame = frame,
+                                          .rows = rows,
+                                          .n_rows = n_rows,
                                           .fit = {.y = y, .target = target, .seed = seed},
-                                          .want_train = ret_train != NULL, .pipeline = pipeline};
+                                          .want_train = ret_train != NULL,
+                                          .pipeline = pipeline};
     QN_TRY(lay_out(&f, err));
     QN_TRY(fit_chains(&f, job, err));
     QN_TRY(qn__pipeline_finish(pipeline, err));

@@ -1,13 +1,13 @@
-/* pipeline.h - from a frame to a feature matrix: fitted once on training rows, then applied by the same
- * code to a batch and to one row, with equal bits.
+/* pipeline.h - from a frame to a feature matrix: fitted once on training rows, then applied by the
+ * same code to a batch and to one row, with equal bits.
  *
  *     qn_pipeline_spec *spec = NULL;
  *     QN_TRY(qn_pipeline_spec_auto(frame, inputs, n_inputs, needs, &spec, err));
  *     QN_TRY(qn_pipeline_fit(spec, frame, rows, n_rows, y, &info, seed, job, &pipeline, &train, err));
  *     QN_TRY(qn_pipeline_apply(pipeline, other, NULL, 0, job, &matrix, err));
  *
- * A spec is a list of steps, each {columns, chain of transforms}; its JSON form is what quern.yaml's
- * `features:` holds and what the model file keeps:
+ * A spec is a list of steps, each {columns, chain of transforms}; its JSON form is what
+ * quern.yaml's `features:` holds and what the model file keeps:
  *     [{"columns": ["age", "fnlwgt"], "transforms": [{"impute": "median", "indicator": true}, "standard"]},
  *      {"columns": ["job"], "transforms": [{"one_hot": {"min_count": 10}}]}]
  */
@@ -32,29 +32,33 @@ enum {
 typedef struct qn_pipeline_spec qn_pipeline_spec;
 typedef struct qn_pipeline qn_pipeline;
 
-/* The automatic choice for these input columns (names; the target is not among them) of this frame. */
+/* The automatic choice for these input columns (names; the target is not among them) of this
+ * frame. */
 qn_status qn_pipeline_spec_auto(const qn_frame *frame, const char *const *inputs, size_t n_inputs,
-                                unsigned takes, qn_pipeline_spec **ret_spec, qn_error *err) QN_MUST_USE;
-/* An explicit list (see above). Columns in `inputs` that no step names get the automatic choice unless
+                                unsigned takes, qn_pipeline_spec **ret_spec, qn_error *err)
+    QN_MUST_USE;
+/* An explicit list (see above). Columns in `inputs` that no step names get the automatic choice
+ * unless
  * "drop"ped; what the family cannot take (missing values, categories) is fitted with the automatic
- * adaptor behind the user's chain. QN_ERR_CONFIG with the nearest name for unknown columns, transforms
- * or parameters. */
+ * adaptor behind the user's chain. QN_ERR_CONFIG with the nearest name for unknown columns,
+ * transforms or parameters. */
 qn_status qn_pipeline_spec_parse(const json_t *steps, const qn_frame *frame,
                                  const char *const *inputs, size_t n_inputs, unsigned takes,
                                  qn_pipeline_spec **ret_spec, qn_error *err) QN_MUST_USE;
 json_t *qn_pipeline_spec_to_json(const qn_pipeline_spec *spec);
 void qn_pipeline_spec_free(qn_pipeline_spec **spec);
 
-/* Fits on the given rows only (rows NULL: all) and, when ret_train is not NULL, also gives the matrix of
- * those rows in that order: target encodings in it are out-of-fold, so it is NOT what apply gives for the
- * same rows. y holds one value per given row (class index or value), from qn_target_values. */
+/* Fits on the given rows only (rows NULL: all) and, when ret_train is not NULL, also gives the
+ * matrix of those rows in that order: target encodings in it are out-of-fold, so it is NOT what
+ * apply gives for the same rows. y holds one value per given row (class index or value), from
+ * qn_target_values. */
 qn_status qn_pipeline_fit(const qn_pipeline_spec *spec, const qn_frame *frame, const int64_t *rows,
-                          int64_t n_rows, const double *y, const qn_target_info *target, uint64_t seed,
-                          const qn_job *job, qn_pipeline **ret_pipeline, qn_matrix **ret_train,
-                          qn_error *err) QN_MUST_USE;
-/* Applies to the given rows (NULL: all). The frame needs the input columns by name, in any order, with
- * the types of qn_pipeline_inputs(); others are ignored; missing ones are QN_ERR_DATA listing them all.
- * Thread-safe. */
+                          int64_t n_rows, const double *y, const qn_target_info *target,
+                          uint64_t seed, const qn_job *job, qn_pipeline **ret_pipeline,
+                          qn_matrix **ret_train, qn_error *err) QN_MUST_USE;
+/* Applies to the given rows (NULL: all). The frame needs the input columns by name, in any order,
+ * with the types of qn_pipeline_inputs(); others are ignored; missing ones are QN_ERR_DATA listing
+ * them all. Thread-safe. */
 qn_status qn_pipeline_apply(const qn_pipeline *pipeline, const qn_frame *frame, const int64_t *rows,
                             int64_t n_rows, const qn_job *job, qn_matrix **ret_matrix,
                             qn_error *err) QN_MUST_USE;
@@ -68,12 +72,12 @@ const qn_feature *qn_pipeline_features(const qn_pipeline *pipeline, int32_t *ret
  * reference: {"name", "type", "missing_share", "low", "high", "categories": [...]}. */
 json_t *qn_pipeline_describe_input(const qn_pipeline *pipeline, int32_t i_input);
 
-/* Names of the columns that the automatic choice left out because the training rows held one value only,
- * or none. New reference: ["name", ...]; NULL when memory is short. */
+/* Names of the columns that the automatic choice left out because the training rows held one value
+ * only, or none. New reference: ["name", ...]; NULL when memory is short. */
 json_t *qn_pipeline_dropped(const qn_pipeline *pipeline);
 
-/* The fitted pipeline as bytes (little-endian, versioned), and back from untrusted bytes. Saving what was
- * loaded gives the same bytes. */
+/* The fitted pipeline as bytes (little-endian, versioned), and back from untrusted bytes. Saving
+ * what was loaded gives the same bytes. */
 qn_status qn_pipeline_save(const qn_pipeline *pipeline, qn_buf *out, qn_error *err) QN_MUST_USE;
 qn_status qn_pipeline_load(const void *bytes, size_t n, qn_pipeline **ret_pipeline,
                            qn_error *err) QN_MUST_USE;

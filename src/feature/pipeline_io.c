@@ -80,7 +80,8 @@ qn_status qn_pipeline_save(const qn_pipeline *pipeline, qn_buf *out, qn_error *e
 /* --- load --- */
 
 /* A u32 count of things of at least item_bytes each. */
-static qn_status read_few(qn_reader *reader, size_t item_bytes, int32_t max, int32_t *ret, qn_error *err) {
+static qn_status read_few(qn_reader *reader, size_t item_bytes, int32_t max, int32_t *ret,
+                          qn_error *err) {
     uint32_t n = qn_reader_u32(reader);
     if (reader->failed || n > (uint32_t)max || n > (reader->len - reader->pos) / item_bytes)
         return qn__damaged(err);
@@ -151,12 +152,12 @@ static qn_status load_item(qn_reader *reader, qn__item *ret_item, qn_error *err)
     if (status == QN_ERR_MEMORY)
         return qn_error_memory(err);
     return status == QN_OK ? QN_OK
-                           : qn_error_set(err, QN_ERR_FORMAT, "the feature pipeline is damaged: %.300s",
-                                          why.message);
+                           : qn_error_set(err, QN_ERR_FORMAT,
+                                          "the feature pipeline is damaged: %.300s", why.message);
 }
 
-static qn_status load_node(qn__node *node, const unsigned *kinds, int32_t n_values, qn_reader *reader,
-                           qn_error *err) {
+static qn_status load_node(qn__node *node, const unsigned *kinds, int32_t n_values,
+                           qn_reader *reader, qn_error *err) {
     qn_cleanup(qn__item_done) qn__item item = {0};
     QN_TRY(load_item(reader, &item, err));
     uint32_t i_in = qn_reader_u32(reader);
@@ -176,7 +177,8 @@ static qn_status load_node(qn__node *node, const unsigned *kinds, int32_t n_valu
     return QN_OK;
 }
 
-static qn_status grow_kinds(unsigned **kinds, int64_t n, int64_t n_more, unsigned kind, qn_error *err) {
+static qn_status grow_kinds(unsigned **kinds, int64_t n, int64_t n_more, unsigned kind,
+                            qn_error *err) {
     if (n + n_more > QN_LIMIT_FEATURES)
         return qn__damaged(err);
     unsigned *grown = qn_realloc(*kinds, (size_t)(n + n_more), sizeof *grown);
@@ -252,7 +254,8 @@ qn_status qn_pipeline_load(const void *bytes, size_t n, qn_pipeline **ret_pipeli
     if (reader.failed || magic != MAGIC)
         return qn__damaged(err);
     QN_FAIL_IF(version != VERSION || flags > 1, err, QN_ERR_FORMAT,
-               "the feature pipeline has version %u; this program reads version %d", version, VERSION);
+               "the feature pipeline has version %u; this program reads version %d", version,
+               VERSION);
     qn_cleanup(qn_pipeline_free) qn_pipeline *pipeline = qn_new(qn_pipeline);
     if (!pipeline)
         return qn_error_memory(err);

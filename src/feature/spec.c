@@ -57,7 +57,8 @@ qn_status qn__spec_add_step(qn_pipeline_spec *spec, const char *column, qn__step
 /* --- one transform --- */
 
 /* Which member of the object names the transform. */
-static const char *transform_key(const json_t *json, const qn__transform **ret, const char **ret_main) {
+static const char *transform_key(const json_t *json, const qn__transform **ret,
+                                 const char **ret_main) {
     const char *key, *first = NULL;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)json, key, value) {
@@ -78,11 +79,12 @@ static bool is_param(const qn__transform *t, const char *name) {
 
 static qn_status set_list(qn__item *item, json_t *list, qn_error *err) {
     const qn__transform *t = item->transform;
-    QN_FAIL_IF(!json_is_array(list), err, QN_ERR_CONFIG, "%s: '%s' must be a list of texts", t->name,
-               t->list_param);
+    QN_FAIL_IF(!json_is_array(list), err, QN_ERR_CONFIG, "%s: '%s' must be a list of texts",
+               t->name, t->list_param);
     for (size_t i = 0; i < json_array_size(list); i++)
         QN_FAIL_IF(!json_is_string(json_array_get(list, i)), err, QN_ERR_CONFIG,
-                   "%s: '%s' must be a list of texts, but item %zu is none", t->name, t->list_param, i + 1);
+                   "%s: '%s' must be a list of texts, but item %zu is none", t->name, t->list_param,
+                   i + 1);
     qn_json_free(&item->list);
     item->list = json_deep_copy(list);
     if (!item->list)
@@ -104,7 +106,8 @@ static qn_status set_main(qn__item *item, const json_t *value, qn_error *err) {
     }
     if (json_is_false(value))
         text = "false";
-    QN_FAIL_IF(!t->main_param || !text, err, QN_ERR_CONFIG, "'%s' takes {parameter: value}", t->name);
+    QN_FAIL_IF(!t->main_param || !text, err, QN_ERR_CONFIG, "'%s' takes {parameter: value}",
+               t->name);
     return qn_params_set(t->params, t->n_params, t->main_param, text, item->params, err);
 }
 
@@ -113,7 +116,8 @@ static qn_status set_member(qn__item *item, const char *key, json_t *value, qn_e
     const qn__transform *t = item->transform;
     if (t->list_param && strcmp(key, t->list_param) == 0)
         return json_is_null(value) ? QN_OK : set_list(item, value, err);
-    QN_FAIL_IF(t->n_params == 0, err, QN_ERR_CONFIG, "'%s' has no parameter '%.100s'", t->name, key);
+    QN_FAIL_IF(t->n_params == 0, err, QN_ERR_CONFIG, "'%s' has no parameter '%.100s'", t->name,
+               key);
     qn_cleanup(qn_json_free) json_t *one = json_pack("{sO}", key, value);
     if (!one)
         return qn_error_memory(err);
@@ -133,7 +137,8 @@ static qn_status set_members(qn__item *item, json_t *object, const char *except,
     return QN_OK;
 }
 
-static qn_status item_init(qn__item *item, const qn__transform *t, const char *main_value, qn_error *err) {
+static qn_status item_init(qn__item *item, const qn__transform *t, const char *main_value,
+                           qn_error *err) {
     item->transform = t;
     item->params = qn_calloc(1, t->params_bytes ? t->params_bytes : 1);
     if (!item->params)
@@ -184,7 +189,8 @@ qn_status qn__item_from_json(const json_t *json, qn__item *ret_item, qn_error *e
 
 json_t *qn__item_to_json(const qn__item *item) {
     const qn__transform *t = item->transform;
-    json_t *params = t->n_params ? qn_params_to_json(t->params, t->n_params, item->params) : json_object();
+    json_t *params = t->n_params ? qn_params_to_json(t->params, t->n_params, item->params)
+                                 : json_object();
     if (params && item->list && json_object_set(params, t->list_param, item->list) != 0)
         qn_json_free(&params);
     return params ? json_pack("{so}", t->name, params) : NULL;
@@ -205,15 +211,16 @@ qn_status qn__step_add(qn__step *step, const char *json_text, qn_error *err) {
 
 /* --- steps --- */
 
-/* The kind that leaves the chain of `step` when `kind` enters, or an error that says what would fit. */
-static qn_status check_chain(const qn__step *step, const char *column, unsigned kind, unsigned *ret_kind,
-                             bool *ret_filled, qn_error *err) {
+/* The kind that leaves the chain of `step` when `kind` enters, or an error that says what would
+ * fit. */
+static qn_status check_chain(const qn__step *step, const char *column, unsigned kind,
+                             unsigned *ret_kind, bool *ret_filled, qn_error *err) {
     bool filled = false;
     const char *after = NULL;
     for (int32_t i = 0; i < step->n_items; i++) {
         const qn__transform *t = step->items[i].transform;
-        QN_FAIL_IF(t->many && i > 0, err, QN_ERR_CONFIG, "'%s' must be the first transform of its step",
-                   t->name);
+        QN_FAIL_IF(t->many && i > 0, err, QN_ERR_CONFIG,
+                   "'%s' must be the first transform of its step", t->name);
         QN_FAIL_IF(t == &qn__transform_drop && step->n_items > 1, err, QN_ERR_CONFIG,
                    "column '%.100s': 'drop' stands alone", column);
         if (!(t->accepts & kind)) {
@@ -222,7 +229,8 @@ static qn_status check_chain(const qn__step *step, const char *column, unsigned 
             return qn_error_set_at(err, QN_ERR_CONFIG, NULL, 0, column,
                                    "'%s' does not take %s%s%s; %s%s", t->name, qn__kind_name(kind),
                                    after ? ", which is what it is after " : "", after ? after : "",
-                                   fits.len ? "these do: " : "no transform can follow", qn_buf_text(&fits));
+                                   fits.len ? "these do: " : "no transform can follow",
+                                   qn_buf_text(&fits));
         }
         filled = t->fills || (filled && t->keeps);
         kind = qn__kind_out(t, step->items[i].params, kind);
@@ -248,14 +256,16 @@ static qn_status find_column(parsing *p, const char *name, const qn_column **ret
             return qn_frame_get(p->frame, name, ret, err);
         }
     const char *nearest = qn_text_nearest(name, p->inputs, p->n_inputs);
-    return qn_error_set(err, QN_ERR_CONFIG, "features: there is no input column '%.100s'%s%.100s%s", name,
-                        nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+    return qn_error_set(err, QN_ERR_CONFIG, "features: there is no input column '%.100s'%s%.100s%s",
+                        name, nearest ? "; did you mean '" : "", nearest ? nearest : "",
+                        nearest ? "'?" : "");
 }
 
 static qn_status add_items(qn__step *step, const json_t *transforms, qn_error *err) {
     bool list = json_is_array(transforms);
     size_t n = list ? json_array_size(transforms) : transforms && !json_is_null(transforms);
-    QN_FAIL_IF(n > 64, err, QN_ERR_CONFIG, "features: a chain of %zu transforms is too long (at most 64)", n);
+    QN_FAIL_IF(n > 64, err, QN_ERR_CONFIG,
+               "features: a chain of %zu transforms is too long (at most 64)", n);
     step->items = qn_new_array(qn__item, n);
     if (!step->items)
         return qn_error_memory(err);
@@ -268,7 +278,8 @@ static qn_status add_items(qn__step *step, const json_t *transforms, qn_error *e
 }
 
 static bool means_auto(const json_t *transforms) {
-    const json_t *only = json_array_size(transforms) == 1 ? json_array_get(transforms, 0) : transforms;
+    const json_t *only = json_array_size(transforms) == 1 ? json_array_get(transforms, 0)
+                                                          : transforms;
     return !transforms || json_is_null(transforms) ||
            (json_is_array(transforms) && json_array_size(transforms) == 0) ||
            (json_is_string(only) && strcmp(json_string_value(only), "auto") == 0);
@@ -281,8 +292,8 @@ static qn_status adapt_last(parsing *p, unsigned kind, bool filled, qn_error *er
     return qn__auto_adapt(step, kind, filled, p->spec->takes, err);
 }
 
-static qn_status parse_single(parsing *p, const char *name, const json_t *transforms, bool automatic,
-                              const char *note, qn_error *err) {
+static qn_status parse_single(parsing *p, const char *name, const json_t *transforms,
+                              bool automatic, const char *note, qn_error *err) {
     const qn_column *column;
     QN_TRY(find_column(p, name, &column, err));
     if (means_auto(transforms))
@@ -300,10 +311,11 @@ static qn_status parse_single(parsing *p, const char *name, const json_t *transf
 }
 
 /* A step whose first transform takes all its columns together. */
-static qn_status parse_many(parsing *p, const json_t *columns, const json_t *transforms, bool short_form,
-                            qn_error *err) {
+static qn_status parse_many(parsing *p, const json_t *columns, const json_t *transforms,
+                            bool short_form, qn_error *err) {
     size_t n = json_array_size(columns);
-    QN_FAIL_IF(n < 2 || n > 8, err, QN_ERR_CONFIG, "features: a cross takes 2 to 8 columns, not %zu", n);
+    QN_FAIL_IF(n < 2 || n > 8, err, QN_ERR_CONFIG,
+               "features: a cross takes 2 to 8 columns, not %zu", n);
     qn__step *step;
     QN_TRY(qn__spec_add_step(p->spec, NULL, &step, err));
     step->columns = qn_new_array(char *, n);
@@ -349,8 +361,8 @@ static qn_status parse_many(parsing *p, const json_t *columns, const json_t *tra
 }
 
 static qn_status check_keys(const json_t *step, qn_error *err) {
-    static const char *const keys[] = {"columns", "column", "transforms", "transform", "cross", "auto",
-                                       "note"};
+    static const char *const keys[] = {"columns", "column", "transforms", "transform",
+                                       "cross",   "auto",   "note"};
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)step, key, value) {
@@ -383,7 +395,8 @@ static qn_status parse_step(parsing *p, const json_t *json, qn_error *err) {
     QN_FAIL_IF(!json_is_object(json), err, QN_ERR_CONFIG,
                "features: a step is {columns: [...], transforms: [...]}");
     QN_TRY(check_keys(json, err));
-    const json_t *columns = json_object_get(json, "columns"), *cross = json_object_get(json, "cross");
+    const json_t *columns = json_object_get(json, "columns"),
+                 *cross = json_object_get(json, "cross");
     const json_t *transforms = json_object_get(json, "transforms");
     columns = columns ? columns : json_object_get(json, "column");
     transforms = transforms ? transforms : json_object_get(json, "transform");
@@ -419,21 +432,23 @@ static qn_status parse_all(parsing *p, const json_t *steps, qn_error *err) {
     }
     if (!json_is_array(steps) && means_auto(steps))
         return QN_OK;
-    QN_FAIL_IF(!json_is_array(steps), err, QN_ERR_CONFIG, "features must be 'auto' or a list of steps");
+    QN_FAIL_IF(!json_is_array(steps), err, QN_ERR_CONFIG,
+               "features must be 'auto' or a list of steps");
     for (size_t i = 0; i < json_array_size(steps); i++)
         QN_TRY(parse_step(p, json_array_get(steps, i), err));
     return QN_OK;
 }
 
-qn_status qn_pipeline_spec_parse(const json_t *steps, const qn_frame *frame, const char *const *inputs,
-                                 size_t n_inputs, unsigned takes, qn_pipeline_spec **ret_spec,
-                                 qn_error *err) {
+qn_status qn_pipeline_spec_parse(const json_t *steps, const qn_frame *frame,
+                                 const char *const *inputs, size_t n_inputs, unsigned takes,
+                                 qn_pipeline_spec **ret_spec, qn_error *err) {
     qn_cleanup(qn_pipeline_spec_free) qn_pipeline_spec *spec = qn_new(qn_pipeline_spec);
     qn_cleanup(qn_freep) uint8_t *named = qn_new_array(uint8_t, n_inputs);
     if (!spec || !named)
         return qn_error_memory(err);
     spec->takes = takes;
-    parsing p = {.spec = spec, .frame = frame, .inputs = inputs, .n_inputs = n_inputs, .named = named};
+    parsing p = {
+        .spec = spec, .frame = frame, .inputs = inputs, .n_inputs = n_inputs, .named = named};
     QN_TRY(parse_all(&p, steps, err));
     for (size_t i = 0; i < n_inputs; i++) {
         const qn_column *column;

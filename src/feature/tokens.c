@@ -81,7 +81,8 @@ bool qn__is_upper(uint32_t c) {
 
 static bool is_space(uint32_t c) {
     return c <= 0x20 || c == 0x7F || c == 0x85 || c == 0xA0 || (c >= 0x2000 && c <= 0x200B) ||
-           c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000 || c == UINT32_MAX;
+           c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000 ||
+           c == UINT32_MAX;
 }
 
 /* A word of its own. */
@@ -92,12 +93,14 @@ static bool stands_alone(uint32_t c) {
 
 bool qn__is_word(uint32_t c) {
     if (c < 0x80)
-        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+               c == '_';
     if (c < 0xC0)
         return c == 0xAA || c == 0xB5 || c == 0xBA;
     return c != UINT32_MAX && c != 0xD7 && c != 0xF7 && !(c >= 0x2000 && c <= 0x206F) &&
            !(c >= 0x2190 && c <= 0x2BFF) && !(c >= 0x3000 && c <= 0x3004) &&
-           !(c >= 0x3008 && c <= 0x3020) && !(c >= 0xFF00 && c <= 0xFF0F) && !(c >= 0xFF1A && c <= 0xFF20);
+           !(c >= 0x3008 && c <= 0x3020) && !(c >= 0xFF00 && c <= 0xFF0F) &&
+           !(c >= 0xFF1A && c <= 0xFF20);
 }
 
 static bool push(qn__tokens *t, int64_t begin, int64_t end) {

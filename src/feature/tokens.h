@@ -24,8 +24,10 @@ typedef struct qn__tokens {
 
 void qn__tokens_done(qn__tokens *tokens);
 /* Replaces the contents by the words, or the code points, of `text` (NULL: none). */
-qn_status qn__tokens_words(qn__tokens *tokens, const char *text, size_t n, qn_error *err) QN_MUST_USE;
-qn_status qn__tokens_chars(qn__tokens *tokens, const char *text, size_t n, qn_error *err) QN_MUST_USE;
+qn_status qn__tokens_words(qn__tokens *tokens, const char *text, size_t n, qn_error *err)
+    QN_MUST_USE;
+qn_status qn__tokens_chars(qn__tokens *tokens, const char *text, size_t n, qn_error *err)
+    QN_MUST_USE;
 
 /* The next code point of bytes[*at..n), moving *at on; UINT32_MAX for a byte that is not UTF-8. */
 uint32_t qn__utf8_next(const char *bytes, size_t n, size_t *at);

@@ -1,5 +1,5 @@
-/* transform_category.c - categories as codes, as 0/1 columns, as ordered numbers, as hashed columns; and
- * categories crossed.
+/* transform_category.c - categories as codes, as 0/1 columns, as ordered numbers, as hashed
+ * columns; and categories crossed.
  *
  * In all of them a category not seen in training, or too rare there, is "rare". */
 #include <math.h>
@@ -25,7 +25,8 @@ static qn_status keep_frequent(const qn__values *in, int64_t min_count, int64_t 
     int32_t n, kept = 0;
     QN_TRY(qn__as_category(in, &categories, err));
     QN_TRY(qn__count_categories(&categories, &counts, &n, err));
-    while (kept < n && counts[kept].n >= min_count && (max_categories == 0 || kept < max_categories))
+    while (kept < n && counts[kept].n >= min_count &&
+           (max_categories == 0 || kept < max_categories))
         kept++;
     s->dict = qn__counts_dict(counts, kept);
     s->has_rare = kept < n;
@@ -35,7 +36,8 @@ static qn_status keep_frequent(const qn__values *in, int64_t min_count, int64_t 
 }
 
 /* Codes of `in` in the state's dictionary: -1 rare or unseen, -2 missing. */
-static qn_status codes_of(const dict_state *s, const qn__values *in, int32_t *codes, qn_error *err) {
+static qn_status codes_of(const dict_state *s, const qn__values *in, int32_t *codes,
+                          qn_error *err) {
     qn_cleanup(qn__values_done) qn__values categories = {0};
     QN_TRY(qn__as_category(in, &categories, err));
     return qn__map_codes(&categories, s->dict, codes, err);
@@ -73,14 +75,24 @@ typedef struct category_params {
 } category_params;
 
 static const qn_param category_table[] = {
-    {.name = "min_count", .kind = QN_PARAM_INT, .offset = offsetof(category_params, min_count), .low = 1,
-     .high = 1e15, .preset = 1, .help = "categories in fewer training rows count as unseen"},
-    {.name = "max_categories", .kind = QN_PARAM_INT, .offset = offsetof(category_params, max_categories),
-     .low = 0, .high = 1e9, .preset = 0, .help = "keep only so many, the most frequent; 0: all"},
+    {.name = "min_count",
+     .kind = QN_PARAM_INT,
+     .offset = offsetof(category_params, min_count),
+     .low = 1,
+     .high = 1e15,
+     .preset = 1,
+     .help = "categories in fewer training rows count as unseen"},
+    {.name = "max_categories",
+     .kind = QN_PARAM_INT,
+     .offset = offsetof(category_params, max_categories),
+     .low = 0,
+     .high = 1e9,
+     .preset = 0,
+     .help = "keep only so many, the most frequent; 0: all"},
 };
 
-static qn_status category_fit(qn__state *state, const qn__values *in, int32_t n_in, const qn__fit *fit,
-                              qn_error *err) {
+static qn_status category_fit(qn__state *state, const qn__values *in, int32_t n_in,
+                              const qn__fit *fit, qn_error *err) {
     const category_params *p = state->params;
     state->n_out = 1;
     return keep_frequent(in, p->min_count, p->max_categories, (dict_state *)state, err);
@@ -99,12 +111,23 @@ static qn_status category_apply(const qn__state *state, const qn__values *in, in
 }
 
 const qn__transform qn__transform_category = {
-    .name = "category", .aliases = "native", .help = "category codes, for families that take them",
-    .accepts = ANY_CATEGORY, .gives = QN__CATEGORY, .params = category_table,
-    .n_params = sizeof category_table / sizeof category_table[0], .params_bytes = sizeof(category_params),
-    .main_param = "min_count", .state_bytes = sizeof(dict_state), .fit = category_fit,
-    .apply = category_apply, .save = dict_save, .load = dict_load, .name_out = qn__name_same,
-    .dict = dict_of, .done = dict_done,
+    .name = "category",
+    .aliases = "native",
+    .help = "category codes, for families that take them",
+    .accepts = ANY_CATEGORY,
+    .gives = QN__CATEGORY,
+    .params = category_table,
+    .n_params = sizeof category_table / sizeof category_table[0],
+    .params_bytes = sizeof(category_params),
+    .main_param = "min_count",
+    .state_bytes = sizeof(dict_state),
+    .fit = category_fit,
+    .apply = category_apply,
+    .save = dict_save,
+    .load = dict_load,
+    .name_out = qn__name_same,
+    .dict = dict_of,
+    .done = dict_done,
 };
 
 /* --- one_hot: a 0/1 column per category --- */
@@ -114,11 +137,20 @@ typedef struct one_hot_params {
 } one_hot_params;
 
 static const qn_param one_hot_table[] = {
-    {.name = "min_count", .aliases = "min_frequency", .kind = QN_PARAM_INT,
-     .offset = offsetof(one_hot_params, min_count), .low = 1, .high = 1e15, .preset = 1,
+    {.name = "min_count",
+     .aliases = "min_frequency",
+     .kind = QN_PARAM_INT,
+     .offset = offsetof(one_hot_params, min_count),
+     .low = 1,
+     .high = 1e15,
+     .preset = 1,
      .help = "categories in fewer training rows share the column (rare)"},
-    {.name = "max_categories", .kind = QN_PARAM_INT, .offset = offsetof(one_hot_params, max_categories),
-     .low = 0, .high = 1e6, .preset = 0,
+    {.name = "max_categories",
+     .kind = QN_PARAM_INT,
+     .offset = offsetof(one_hot_params, max_categories),
+     .low = 0,
+     .high = 1e6,
+     .preset = 0,
      .help = "columns for so many categories at most, the most frequent; 0: all"},
 };
 
@@ -127,8 +159,8 @@ static void one_hot_size(dict_state *s) {
     s->base.n_sparse = qn_dict_size(s->dict) + s->has_rare + s->has_missing;
 }
 
-static qn_status one_hot_fit(qn__state *state, const qn__values *in, int32_t n_in, const qn__fit *fit,
-                             qn_error *err) {
+static qn_status one_hot_fit(qn__state *state, const qn__values *in, int32_t n_in,
+                             const qn__fit *fit, qn_error *err) {
     const one_hot_params *p = state->params;
     dict_state *s = (dict_state *)state;
     QN_TRY(keep_frequent(in, p->min_count, p->max_categories, s, err));
@@ -143,8 +175,8 @@ static qn_status sparse_new(qn__values *out, int64_t n_items, qn_error *err) {
     return out->start && out->feature && out->weight ? QN_OK : qn_error_memory(err);
 }
 
-static qn_status one_hot_apply(const qn__state *state, const qn__values *in, int32_t n_in, qn__values *out,
-                               qn_error *err) {
+static qn_status one_hot_apply(const qn__state *state, const qn__values *in, int32_t n_in,
+                               qn__values *out, qn_error *err) {
     const dict_state *s = (const dict_state *)state;
     int32_t size = qn_dict_size(s->dict);
     qn_cleanup(qn_freep) int32_t *code = qn_new_array(int32_t, in->n_rows);
@@ -184,11 +216,22 @@ static void one_hot_name(const qn__state *state, const char *in, int32_t i, qn_b
 }
 
 const qn__transform qn__transform_one_hot = {
-    .name = "one_hot", .aliases = "onehot one-hot dummies", .help = "a 0/1 column per category",
-    .accepts = ANY_CATEGORY, .gives = QN__SPARSE, .fills = true, .params = one_hot_table,
-    .n_params = sizeof one_hot_table / sizeof one_hot_table[0], .params_bytes = sizeof(one_hot_params),
-    .main_param = "min_count", .state_bytes = sizeof(dict_state), .fit = one_hot_fit,
-    .apply = one_hot_apply, .save = dict_save, .load = one_hot_load, .name_out = one_hot_name,
+    .name = "one_hot",
+    .aliases = "onehot one-hot dummies",
+    .help = "a 0/1 column per category",
+    .accepts = ANY_CATEGORY,
+    .gives = QN__SPARSE,
+    .fills = true,
+    .params = one_hot_table,
+    .n_params = sizeof one_hot_table / sizeof one_hot_table[0],
+    .params_bytes = sizeof(one_hot_params),
+    .main_param = "min_count",
+    .state_bytes = sizeof(dict_state),
+    .fit = one_hot_fit,
+    .apply = one_hot_apply,
+    .save = dict_save,
+    .load = one_hot_load,
+    .name_out = one_hot_name,
     .done = dict_done,
 };
 
@@ -200,9 +243,13 @@ typedef struct ordinal_params {
 
 static const char *const orders[] = {"frequency", "alphabetical", "given", NULL};
 static const qn_param ordinal_table[] = {
-    {.name = "by", .kind = QN_PARAM_CHOICE, .offset = offsetof(ordinal_params, by), .choices = orders,
+    {.name = "by",
+     .kind = QN_PARAM_CHOICE,
+     .offset = offsetof(ordinal_params, by),
+     .choices = orders,
      .preset = 0,
-     .help = "frequency: 0 is the most frequent; alphabetical: by bytes; given: as listed in `order`"},
+     .help =
+         "frequency: 0 is the most frequent; alphabetical: by bytes; given: as listed in `order`"},
 };
 
 static int compare_texts(const void *a, const void *b) {
@@ -218,14 +265,14 @@ static qn_status ordinal_check(const void *params, const json_t *list, qn_error 
                "ordinal by 'given' needs the list `order`");
     for (size_t i = 0; i < json_array_size(list); i++)
         for (size_t k = 0; k < i && json_array_size(list) < 10000; k++)
-            QN_FAIL_IF(json_equal(json_array_get(list, i), json_array_get(list, k)), err, QN_ERR_CONFIG,
-                       "ordinal: '%.100s' is in `order` twice",
+            QN_FAIL_IF(json_equal(json_array_get(list, i), json_array_get(list, k)), err,
+                       QN_ERR_CONFIG, "ordinal: '%.100s' is in `order` twice",
                        json_string_value(json_array_get(list, i)));
     return QN_OK;
 }
 
-static qn_status ordinal_fit(qn__state *state, const qn__values *in, int32_t n_in, const qn__fit *fit,
-                             qn_error *err) {
+static qn_status ordinal_fit(qn__state *state, const qn__values *in, int32_t n_in,
+                             const qn__fit *fit, qn_error *err) {
     dict_state *s = (dict_state *)state;
     const ordinal_params *p = state->params;
     state->n_out = 1;
@@ -249,8 +296,8 @@ static qn_status ordinal_fit(qn__state *state, const qn__values *in, int32_t n_i
     return s->dict ? QN_OK : qn_error_memory(err);
 }
 
-static qn_status ordinal_apply(const qn__state *state, const qn__values *in, int32_t n_in, qn__values *out,
-                               qn_error *err) {
+static qn_status ordinal_apply(const qn__state *state, const qn__values *in, int32_t n_in,
+                               qn__values *out, qn_error *err) {
     double *to = qn__out_numbers(out);
     qn_cleanup(qn_freep) int32_t *code = qn_new_array(int32_t, in->n_rows);
     if (!to || !code)
@@ -262,12 +309,23 @@ static qn_status ordinal_apply(const qn__state *state, const qn__values *in, int
 }
 
 const qn__transform qn__transform_ordinal = {
-    .name = "ordinal", .help = "a number per category; unseen and missing are missing",
-    .accepts = ANY_CATEGORY, .gives = QN__NUMBER, .params = ordinal_table,
-    .n_params = sizeof ordinal_table / sizeof ordinal_table[0], .params_bytes = sizeof(ordinal_params),
-    .main_param = "by", .list_param = "order", .state_bytes = sizeof(dict_state), .check = ordinal_check,
-    .fit = ordinal_fit, .apply = ordinal_apply, .save = dict_save, .load = dict_load,
-    .name_out = qn__name_same, .done = dict_done,
+    .name = "ordinal",
+    .help = "a number per category; unseen and missing are missing",
+    .accepts = ANY_CATEGORY,
+    .gives = QN__NUMBER,
+    .params = ordinal_table,
+    .n_params = sizeof ordinal_table / sizeof ordinal_table[0],
+    .params_bytes = sizeof(ordinal_params),
+    .main_param = "by",
+    .list_param = "order",
+    .state_bytes = sizeof(dict_state),
+    .check = ordinal_check,
+    .fit = ordinal_fit,
+    .apply = ordinal_apply,
+    .save = dict_save,
+    .load = dict_load,
+    .name_out = qn__name_same,
+    .done = dict_done,
 };
 
 /* --- hash: the hashing trick (Weinberger et al. 2009) with signs --- */
@@ -278,9 +336,17 @@ typedef struct hash_params {
 } hash_params;
 
 static const qn_param hash_table[] = {
-    {.name = "n_features", .kind = QN_PARAM_INT, .offset = offsetof(hash_params, n_features), .low = 1,
-     .high = 1 << 20, .preset = 64, .help = "columns"},
-    {.name = "signed", .kind = QN_PARAM_BOOL, .offset = offsetof(hash_params, is_signed), .preset = 1,
+    {.name = "n_features",
+     .kind = QN_PARAM_INT,
+     .offset = offsetof(hash_params, n_features),
+     .low = 1,
+     .high = 1 << 20,
+     .preset = 64,
+     .help = "columns"},
+    {.name = "signed",
+     .kind = QN_PARAM_BOOL,
+     .offset = offsetof(hash_params, is_signed),
+     .preset = 1,
      .help = "+1 or -1 by the hash, so that collisions cancel; else 1"},
 };
 
@@ -292,8 +358,8 @@ static qn_status hash_fit(qn__state *state, const qn__values *in, int32_t n_in, 
     return QN_OK;
 }
 
-static qn_status hash_apply(const qn__state *state, const qn__values *in, int32_t n_in, qn__values *out,
-                            qn_error *err) {
+static qn_status hash_apply(const qn__state *state, const qn__values *in, int32_t n_in,
+                            qn__values *out, qn_error *err) {
     const hash_params *p = state->params;
     qn_cleanup(qn__values_done) qn__values categories = {0};
     QN_TRY(qn__as_category(in, &categories, err));
@@ -321,11 +387,21 @@ static void hash_name(const qn__state *state, const char *in, int32_t i, qn_buf 
 }
 
 const qn__transform qn__transform_hash = {
-    .name = "hash", .aliases = "hashing", .help = "category hashed to a fixed number of columns",
-    .accepts = ANY_CATEGORY, .gives = QN__SPARSE, .fills = true, .params = hash_table,
-    .n_params = sizeof hash_table / sizeof hash_table[0], .params_bytes = sizeof(hash_params),
-    .main_param = "n_features", .state_bytes = sizeof(qn__state), .fit = hash_fit, .apply = hash_apply,
-    .load = hash_load, .name_out = hash_name,
+    .name = "hash",
+    .aliases = "hashing",
+    .help = "category hashed to a fixed number of columns",
+    .accepts = ANY_CATEGORY,
+    .gives = QN__SPARSE,
+    .fills = true,
+    .params = hash_table,
+    .n_params = sizeof hash_table / sizeof hash_table[0],
+    .params_bytes = sizeof(hash_params),
+    .main_param = "n_features",
+    .state_bytes = sizeof(qn__state),
+    .fit = hash_fit,
+    .apply = hash_apply,
+    .load = hash_load,
+    .name_out = hash_name,
 };
 
 /* --- cross: the combination of several columns as one category --- */
@@ -335,10 +411,20 @@ typedef struct cross_params {
 } cross_params;
 
 static const qn_param cross_table[] = {
-    {.name = "min_count", .kind = QN_PARAM_INT, .offset = offsetof(cross_params, min_count), .low = 1,
-     .high = 1e15, .preset = 1, .help = "combinations in fewer training rows count as unseen"},
-    {.name = "max_categories", .kind = QN_PARAM_INT, .offset = offsetof(cross_params, max_categories),
-     .low = 0, .high = 1e9, .preset = 0, .help = "keep only so many, the most frequent; 0: all"},
+    {.name = "min_count",
+     .kind = QN_PARAM_INT,
+     .offset = offsetof(cross_params, min_count),
+     .low = 1,
+     .high = 1e15,
+     .preset = 1,
+     .help = "combinations in fewer training rows count as unseen"},
+    {.name = "max_categories",
+     .kind = QN_PARAM_INT,
+     .offset = offsetof(cross_params, max_categories),
+     .low = 0,
+     .high = 1e9,
+     .preset = 0,
+     .help = "keep only so many, the most frequent; 0: all"},
 };
 
 enum { CROSS_MAX = 8 };
@@ -359,8 +445,8 @@ static void put_part(qn_buf *key, const char *text, size_t n) {
 
 /* Combinations as categories of a dictionary of their own; missing where any part is missing. With
  * `known` their codes in it (-1: unseen) and no dictionary. */
-static qn_status cross_values(const qn__values *in, int32_t n_in, const qn_dict *known, int32_t *code,
-                              qn_dict *dict, qn_error *err) {
+static qn_status cross_values(const qn__values *in, int32_t n_in, const qn_dict *known,
+                              int32_t *code, qn_dict *dict, qn_error *err) {
     qn_cleanup(cross_done_inputs) qn__values inputs[CROSS_MAX] = {{0}};
     qn_cleanup(qn_buf_done) qn_buf key = {0};
     QN_FAIL_IF(n_in > CROSS_MAX, err, QN_ERR_CONFIG, "a cross takes at most %d columns", CROSS_MAX);
@@ -400,17 +486,29 @@ static qn_status cross_fit(qn__state *state, const qn__values *in, int32_t n_in,
     return keep_frequent(&crossed, p->min_count, p->max_categories, (dict_state *)state, err);
 }
 
-static qn_status cross_apply(const qn__state *state, const qn__values *in, int32_t n_in, qn__values *out,
-                             qn_error *err) {
+static qn_status cross_apply(const qn__state *state, const qn__values *in, int32_t n_in,
+                             qn__values *out, qn_error *err) {
     if (!qn__out_codes(out))
         return qn_error_memory(err);
     return cross_values(in, n_in, ((const dict_state *)state)->dict, out->code, NULL, err);
 }
 
 const qn__transform qn__transform_cross = {
-    .name = "cross", .help = "the combination of all columns of the step as one category",
-    .accepts = ANY_CATEGORY, .gives = QN__CATEGORY, .many = true, .params = cross_table,
-    .n_params = sizeof cross_table / sizeof cross_table[0], .params_bytes = sizeof(cross_params),
-    .main_param = "min_count", .state_bytes = sizeof(dict_state), .fit = cross_fit, .apply = cross_apply,
-    .save = dict_save, .load = dict_load, .name_out = qn__name_same, .dict = dict_of, .done = dict_done,
+    .name = "cross",
+    .help = "the combination of all columns of the step as one category",
+    .accepts = ANY_CATEGORY,
+    .gives = QN__CATEGORY,
+    .many = true,
+    .params = cross_table,
+    .n_params = sizeof cross_table / sizeof cross_table[0],
+    .params_bytes = sizeof(cross_params),
+    .main_param = "min_count",
+    .state_bytes = sizeof(dict_state),
+    .fit = cross_fit,
+    .apply = cross_apply,
+    .save = dict_save,
+    .load = dict_load,
+    .name_out = qn__name_same,
+    .dict = dict_of,
+    .done = dict_done,
 };

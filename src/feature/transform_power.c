@@ -13,7 +13,10 @@ typedef struct log_params {
 
 static const char *const forms[] = {"signed", "log1p", NULL};
 static const qn_param log_table[] = {
-    {.name = "form", .kind = QN_PARAM_CHOICE, .offset = offsetof(log_params, form), .choices = forms,
+    {.name = "form",
+     .kind = QN_PARAM_CHOICE,
+     .offset = offsetof(log_params, form),
+     .choices = forms,
      .preset = 0,
      .help = "signed: sign(x) log(1 + |x|); log1p: log(1 + x), about -36.7 at -1 and below"},
 };
@@ -24,8 +27,8 @@ static qn_status log_fit(qn__state *state, const qn__values *in, int32_t n_in, c
     return QN_OK;
 }
 
-static qn_status log_apply(const qn__state *state, const qn__values *in, int32_t n_in, qn__values *out,
-                           qn_error *err) {
+static qn_status log_apply(const qn__state *state, const qn__values *in, int32_t n_in,
+                           qn__values *out, qn_error *err) {
     const log_params *p = state->params;
     bool is_signed = strcmp(p->form, "signed") == 0;
     const double above = nextafter(-1, 0);
@@ -59,8 +62,12 @@ typedef struct power_params {
 } power_params;
 
 static const qn_param power_table[] = {
-    {.name = "standardise", .aliases = "standardize", .kind = QN_PARAM_BOOL,
-     .offset = offsetof(power_params, standardise), .preset = 1, .help = "then mean 0 and variance 1"},
+    {.name = "standardise",
+     .aliases = "standardize",
+     .kind = QN_PARAM_BOOL,
+     .offset = offsetof(power_params, standardise),
+     .preset = 1,
+     .help = "then mean 0 and variance 1"},
 };
 
 typedef struct power_state {
@@ -77,7 +84,8 @@ static double yeo_johnson(double x, double lambda) {
     return fabs(lambda - 2) < 1e-12 ? -log1p(-x) : -expm1((2 - lambda) * log1p(-x)) / (2 - lambda);
 }
 
-static void moments(const double *x, int64_t n, double lambda, double *ret_mean, double *ret_variance) {
+static void moments(const double *x, int64_t n, double lambda, double *ret_mean,
+                    double *ret_variance) {
     double sum = 0, squares = 0;
     for (int64_t i = 0; i < n; i++)
         sum += qn__finite(yeo_johnson(x[i], lambda)) / (double)n;
@@ -102,7 +110,8 @@ static double loss(const double *x, int64_t n, double slope, double lambda) {
 static double minimise(const double *x, int64_t n, double slope, double low, double high) {
     const double golden = 0.3819660112501051, tolerance = 1e-9;
     double a = low, b = high, best = 1, second = 1, third = 1; /* start at the identity */
-    double f_best = loss(x, n, slope, best), f_second = f_best, f_third = f_best, step = 0, before = 0;
+    double f_best = loss(x, n, slope, best), f_second = f_best, f_third = f_best, step = 0,
+           before = 0;
     for (int k = 0; k < POWER_STEPS; k++) {
         double middle = 0.5 * (a + b), small = tolerance * fabs(best) + 1e-10;
         if (fabs(best - middle) <= 2 * small - 0.5 * (b - a))
@@ -183,16 +192,17 @@ static qn_status power_fit(qn__state *state, const qn__values *in, int32_t n_in,
     return QN_OK;
 }
 
-static qn_status power_apply(const qn__state *state, const qn__values *in, int32_t n_in, qn__values *out,
-                             qn_error *err) {
+static qn_status power_apply(const qn__state *state, const qn__values *in, int32_t n_in,
+                             qn__values *out, qn_error *err) {
     const power_state *s = (const power_state *)state;
     double *to = qn__out_numbers(out);
     if (!to)
         return qn_error_memory(err);
     for (int64_t i = 0; i < in->n_rows; i++)
-        to[i] = isnan(in->num[i]) ? NAN
-                                  : qn__finite((qn__finite(yeo_johnson(in->num[i], s->lambda)) - s->mean) /
-                                               s->deviation);
+        to[i] = isnan(in->num[i])
+                    ? NAN
+                    : qn__finite((qn__finite(yeo_johnson(in->num[i], s->lambda)) - s->mean) /
+                                 s->deviation);
     return QN_OK;
 }
 
@@ -213,11 +223,20 @@ static qn_status power_load(qn__state *state, qn_reader *reader, qn_error *err) 
 }
 
 const qn__transform qn__transform_power = {
-    .keeps = true, .name = "power", .aliases = "yeo_johnson yeo-johnson",
+    .keeps = true,
+    .name = "power",
+    .aliases = "yeo_johnson yeo-johnson",
     .help = "Yeo-Johnson power transform towards a normal distribution",
-    .accepts = QN__NUMBER, .gives = QN__NUMBER,
-    .params = power_table, .n_params = sizeof power_table / sizeof power_table[0],
-    .params_bytes = sizeof(power_params), .main_param = "standardise", .state_bytes = sizeof(power_state),
-    .fit = power_fit, .apply = power_apply, .save = power_save, .load = power_load,
+    .accepts = QN__NUMBER,
+    .gives = QN__NUMBER,
+    .params = power_table,
+    .n_params = sizeof power_table / sizeof power_table[0],
+    .params_bytes = sizeof(power_params),
+    .main_param = "standardise",
+    .state_bytes = sizeof(power_state),
+    .fit = power_fit,
+    .apply = power_apply,
+    .save = power_save,
+    .load = power_load,
     .name_out = qn__name_same,
 };

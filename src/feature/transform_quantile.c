@@ -1,5 +1,5 @@
-/* transform_quantile.c - numbers by their rank among the training rows, and by bins. Definitions are those
- * of scikit-learn's QuantileTransformer and KBinsDiscretizer. */
+/* transform_quantile.c - numbers by their rank among the training rows, and by bins. Definitions
+ * are those of scikit-learn's QuantileTransformer and KBinsDiscretizer. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -56,8 +56,8 @@ typedef struct quantile_state {
     double *at; /* owned; ascending; at[k] is the quantile k / (n - 1) */
 } quantile_state;
 
-static qn_status quantile_fit(qn__state *state, const qn__values *in, int32_t n_in, const qn__fit *fit,
-                              qn_error *err) {
+static qn_status quantile_fit(qn__state *state, const qn__values *in, int32_t n_in,
+                              const qn__fit *fit, qn_error *err) {
     quantile_state *s = (quantile_state *)state;
     const quantile_params *p = state->params;
     qn_cleanup(qn_freep) double *sorted = NULL;
@@ -89,11 +89,12 @@ static double rank_of(const quantile_state *s, double x) {
     int64_t low = last_at_most(s->at, s->n, x), high = first_at_least(s->at, s->n, x);
     if (low >= high)
         return 0.5 * ((double)low + (double)high) / last;
-    return ((double)low + (x - s->at[low]) / (s->at[high] - s->at[low]) * (double)(high - low)) / last;
+    return ((double)low + (x - s->at[low]) / (s->at[high] - s->at[low]) * (double)(high - low)) /
+           last;
 }
 
-static qn_status quantile_apply(const qn__state *state, const qn__values *in, int32_t n_in, qn__values *out,
-                                qn_error *err) {
+static qn_status quantile_apply(const qn__state *state, const qn__values *in, int32_t n_in,
+                                qn__values *out, qn_error *err) {
     const quantile_state *s = (const quantile_state *)state;
     const quantile_params *p = state->params;
     bool normal = strcmp(p->output, "normal") == 0;
@@ -141,12 +142,22 @@ static void quantile_done(qn__state *state) {
 }
 
 const qn__transform qn__transform_quantile = {
-    .keeps = true, .name = "quantile", .help = "rank among the training rows, uniform or normal",
-    .accepts = QN__NUMBER, .gives = QN__NUMBER,
-    .params = quantile_table, .n_params = sizeof quantile_table / sizeof quantile_table[0],
-    .params_bytes = sizeof(quantile_params), .main_param = "output", .state_bytes = sizeof(quantile_state),
-    .fit = quantile_fit, .apply = quantile_apply, .save = quantile_save, .load = quantile_load,
-    .name_out = qn__name_same, .done = quantile_done,
+    .keeps = true,
+    .name = "quantile",
+    .help = "rank among the training rows, uniform or normal",
+    .accepts = QN__NUMBER,
+    .gives = QN__NUMBER,
+    .params = quantile_table,
+    .n_params = sizeof quantile_table / sizeof quantile_table[0],
+    .params_bytes = sizeof(quantile_params),
+    .main_param = "output",
+    .state_bytes = sizeof(quantile_state),
+    .fit = quantile_fit,
+    .apply = quantile_apply,
+    .save = quantile_save,
+    .load = quantile_load,
+    .name_out = qn__name_same,
+    .done = quantile_done,
 };
 
 /* --- discretise --- */
@@ -159,12 +170,26 @@ typedef struct discretise_params {
 static const char *const strategies[] = {"quantile", "uniform", NULL};
 static const char *const bin_outputs[] = {"ordinal", "category", NULL};
 static const qn_param discretise_table[] = {
-    {.name = "n_bins", .aliases = "bins", .kind = QN_PARAM_INT, .offset = offsetof(discretise_params, n_bins),
-     .low = 2, .high = 65535, .preset = 10, .help = "bins at most; equal edges merge"},
-    {.name = "strategy", .kind = QN_PARAM_CHOICE, .offset = offsetof(discretise_params, strategy),
-     .choices = strategies, .preset = 0, .help = "quantile: equally many rows; uniform: equally wide"},
-    {.name = "output", .kind = QN_PARAM_CHOICE, .offset = offsetof(discretise_params, output),
-     .choices = bin_outputs, .preset = 0, .help = "ordinal: the bin's number; category: its name"},
+    {.name = "n_bins",
+     .aliases = "bins",
+     .kind = QN_PARAM_INT,
+     .offset = offsetof(discretise_params, n_bins),
+     .low = 2,
+     .high = 65535,
+     .preset = 10,
+     .help = "bins at most; equal edges merge"},
+    {.name = "strategy",
+     .kind = QN_PARAM_CHOICE,
+     .offset = offsetof(discretise_params, strategy),
+     .choices = strategies,
+     .preset = 0,
+     .help = "quantile: equally many rows; uniform: equally wide"},
+    {.name = "output",
+     .kind = QN_PARAM_CHOICE,
+     .offset = offsetof(discretise_params, output),
+     .choices = bin_outputs,
+     .preset = 0,
+     .help = "ordinal: the bin's number; category: its name"},
 };
 
 typedef struct discretise_state {
@@ -198,8 +223,8 @@ static qn_status name_bins(discretise_state *s, qn_error *err) {
     return s->dict ? QN_OK : qn_error_memory(err);
 }
 
-static qn_status discretise_fit(qn__state *state, const qn__values *in, int32_t n_in, const qn__fit *fit,
-                                qn_error *err) {
+static qn_status discretise_fit(qn__state *state, const qn__values *in, int32_t n_in,
+                                const qn__fit *fit, qn_error *err) {
     discretise_state *s = (discretise_state *)state;
     const discretise_params *p = state->params;
     qn_cleanup(qn_freep) double *sorted = NULL;
@@ -229,7 +254,9 @@ static qn_status discretise_apply(const qn__state *state, const qn__values *in, 
         return qn_error_memory(err);
     for (int64_t i = 0; i < in->n_rows; i++) {
         double x = in->num[i];
-        int64_t bin = isnan(x) || s->n == 0 || x < s->edges[0] ? 0 : last_at_most(s->edges, s->n, x) + 1;
+        int64_t bin = isnan(x) || s->n == 0 || x < s->edges[0]
+                          ? 0
+                          : last_at_most(s->edges, s->n, x) + 1;
         if (categories)
             out->code[i] = isnan(x) ? -1 : (int32_t)bin;
         else
@@ -266,11 +293,22 @@ static void discretise_done(qn__state *state) {
 }
 
 const qn__transform qn__transform_discretise = {
-    .keeps = true, .name = "discretise", .aliases = "discretize bin bins", .help = "cut numbers into bins",
-    .accepts = QN__NUMBER, .params = discretise_table,
+    .keeps = true,
+    .name = "discretise",
+    .aliases = "discretize bin bins",
+    .help = "cut numbers into bins",
+    .accepts = QN__NUMBER,
+    .params = discretise_table,
     .n_params = sizeof discretise_table / sizeof discretise_table[0],
-    .params_bytes = sizeof(discretise_params), .main_param = "n_bins", .kind = discretise_kind,
-    .state_bytes = sizeof(discretise_state), .fit = discretise_fit, .apply = discretise_apply,
-    .save = discretise_save, .load = discretise_load, .name_out = qn__name_same, .dict = discretise_dict,
+    .params_bytes = sizeof(discretise_params),
+    .main_param = "n_bins",
+    .kind = discretise_kind,
+    .state_bytes = sizeof(discretise_state),
+    .fit = discretise_fit,
+    .apply = discretise_apply,
+    .save = discretise_save,
+    .load = discretise_load,
+    .name_out = qn__name_same,
+    .dict = discretise_dict,
     .done = discretise_done,
 };

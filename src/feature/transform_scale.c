@@ -1,5 +1,6 @@
-/* transform_scale.c - filling what is missing, and bringing numbers to comparable scales. Definitions are
- * those of scikit-learn's SimpleImputer, StandardScaler, MinMaxScaler and RobustScaler. */
+/* transform_scale.c - filling what is missing, and bringing numbers to comparable scales.
+ * Definitions are those of scikit-learn's SimpleImputer, StandardScaler, MinMaxScaler and
+ * RobustScaler. */
 #include <math.h>
 #include <string.h>
 
@@ -16,14 +17,24 @@ typedef struct impute_params {
 
 static const char *const strategies[] = {"median", "mean", "most_frequent", "constant", NULL};
 static const qn_param impute_table[] = {
-    {.name = "strategy", .kind = QN_PARAM_CHOICE, .offset = offsetof(impute_params, strategy),
-     .choices = strategies, .preset = 0,
+    {.name = "strategy",
+     .kind = QN_PARAM_CHOICE,
+     .offset = offsetof(impute_params, strategy),
+     .choices = strategies,
+     .preset = 0,
      .help = "what stands in for a missing value; categories take most_frequent or constant"},
-    {.name = "value", .aliases = "fill_value", .kind = QN_PARAM_REAL,
+    {.name = "value",
+     .aliases = "fill_value",
+     .kind = QN_PARAM_REAL,
      .offset = offsetof(impute_params, value),
-     .low = -QN__HUGE, .high = QN__HUGE, .preset = 0,
+     .low = -QN__HUGE,
+     .high = QN__HUGE,
+     .preset = 0,
      .help = "the constant for numbers (categories get \"(missing)\")"},
-    {.name = "indicator", .kind = QN_PARAM_BOOL, .offset = offsetof(impute_params, indicator), .preset = 0,
+    {.name = "indicator",
+     .kind = QN_PARAM_BOOL,
+     .offset = offsetof(impute_params, indicator),
+     .preset = 0,
      .help = "add a 0/1 column of what was missing, when training rows had missing values"},
 };
 
@@ -94,8 +105,8 @@ static qn_status impute_fit_category(impute_state *s, const qn__values *in, qn_e
     return QN_OK;
 }
 
-static qn_status impute_fit(qn__state *state, const qn__values *in, int32_t n_in, const qn__fit *fit,
-                            qn_error *err) {
+static qn_status impute_fit(qn__state *state, const qn__values *in, int32_t n_in,
+                            const qn__fit *fit, qn_error *err) {
     impute_state *s = (impute_state *)state;
     state->n_out = 1;
     if (in->kind == QN__CATEGORY)
@@ -105,8 +116,8 @@ static qn_status impute_fit(qn__state *state, const qn__values *in, int32_t n_in
     return QN_OK;
 }
 
-static qn_status impute_apply(const qn__state *state, const qn__values *in, int32_t n_in, qn__values *out,
-                              qn_error *err) {
+static qn_status impute_apply(const qn__state *state, const qn__values *in, int32_t n_in,
+                              qn__values *out, qn_error *err) {
     const impute_state *s = (const impute_state *)state;
     if (in->kind == QN__CATEGORY) {
         int32_t *code = qn__out_codes(out);
@@ -171,11 +182,22 @@ static void impute_done(qn__state *state) {
 }
 
 const qn__transform qn__transform_impute = {
-    .name = "impute", .help = "fill missing values", .accepts = QN__NUMBER | QN__CATEGORY, .fills = true,
-    .params = impute_table, .n_params = sizeof impute_table / sizeof impute_table[0],
-    .params_bytes = sizeof(impute_params), .main_param = "strategy", .state_bytes = sizeof(impute_state),
-    .fit = impute_fit, .apply = impute_apply, .save = impute_save, .load = impute_load,
-    .name_out = impute_name, .dict = impute_dict, .done = impute_done,
+    .name = "impute",
+    .help = "fill missing values",
+    .accepts = QN__NUMBER | QN__CATEGORY,
+    .fills = true,
+    .params = impute_table,
+    .n_params = sizeof impute_table / sizeof impute_table[0],
+    .params_bytes = sizeof(impute_params),
+    .main_param = "strategy",
+    .state_bytes = sizeof(impute_state),
+    .fit = impute_fit,
+    .apply = impute_apply,
+    .save = impute_save,
+    .load = impute_load,
+    .name_out = impute_name,
+    .dict = impute_dict,
+    .done = impute_done,
 };
 
 /* --- scale: (x - center) / scale --- */
@@ -187,10 +209,17 @@ typedef struct scale_params {
 
 static const char *const methods[] = {"standard", "minmax", "robust", NULL};
 static const qn_param scale_table[] = {
-    {.name = "method", .kind = QN_PARAM_CHOICE, .offset = offsetof(scale_params, method), .choices = methods,
+    {.name = "method",
+     .kind = QN_PARAM_CHOICE,
+     .offset = offsetof(scale_params, method),
+     .choices = methods,
      .preset = 0,
-     .help = "standard: mean 0, variance 1; minmax: training range to 0..1; robust: median and quartiles"},
-    {.name = "clip", .kind = QN_PARAM_BOOL, .offset = offsetof(scale_params, clip), .preset = 0,
+     .help = "standard: mean 0, variance 1; minmax: training range to 0..1; robust: median and "
+             "quartiles"},
+    {.name = "clip",
+     .kind = QN_PARAM_BOOL,
+     .offset = offsetof(scale_params, clip),
+     .preset = 0,
      .help = "with minmax: keep new values within 0..1"},
 };
 
@@ -241,8 +270,8 @@ static qn_status scale_fit(qn__state *state, const qn__values *in, int32_t n_in,
     return QN_OK;
 }
 
-static qn_status scale_apply(const qn__state *state, const qn__values *in, int32_t n_in, qn__values *out,
-                             qn_error *err) {
+static qn_status scale_apply(const qn__state *state, const qn__values *in, int32_t n_in,
+                             qn__values *out, qn_error *err) {
     const scale_state *s = (const scale_state *)state;
     const scale_params *p = state->params;
     double *to = qn__out_numbers(out);
@@ -271,10 +300,19 @@ static qn_status scale_load(qn__state *state, qn_reader *reader, qn_error *err) 
 }
 
 const qn__transform qn__transform_scale = {
-    .keeps = true, .name = "scale", .help = "bring numbers to a common scale",
-    .accepts = QN__NUMBER, .gives = QN__NUMBER,
-    .params = scale_table, .n_params = sizeof scale_table / sizeof scale_table[0],
-    .params_bytes = sizeof(scale_params), .main_param = "method", .state_bytes = sizeof(scale_state),
-    .fit = scale_fit, .apply = scale_apply, .save = scale_save, .load = scale_load,
+    .keeps = true,
+    .name = "scale",
+    .help = "bring numbers to a common scale",
+    .accepts = QN__NUMBER,
+    .gives = QN__NUMBER,
+    .params = scale_table,
+    .n_params = sizeof scale_table / sizeof scale_table[0],
+    .params_bytes = sizeof(scale_params),
+    .main_param = "method",
+    .state_bytes = sizeof(scale_state),
+    .fit = scale_fit,
+    .apply = scale_apply,
+    .save = scale_save,
+    .load = scale_load,
     .name_out = qn__name_same,
 };

@@ -1,5 +1,5 @@
-/* transform_target.c - categories by what the target was among them (out-of-fold, Micci-Barreca 2001 with
- * the m-estimate), and by how often they occur. */
+/* transform_target.c - categories by what the target was among them (out-of-fold, Micci-Barreca
+ * 2001 with the m-estimate), and by how often they occur. */
 #include <math.h>
 #include <string.h>
 
@@ -17,13 +17,28 @@ typedef struct target_params {
 } target_params;
 
 static const qn_param target_table[] = {
-    {.name = "smoothing", .aliases = "m", .kind = QN_PARAM_REAL, .offset = offsetof(target_params, smoothing),
-     .low = 0, .high = 1e9, .preset = 10,
+    {.name = "smoothing",
+     .aliases = "m",
+     .kind = QN_PARAM_REAL,
+     .offset = offsetof(target_params, smoothing),
+     .low = 0,
+     .high = 1e9,
+     .preset = 10,
      .help = "rows' worth of the overall mean that every category starts with (the m-estimate)"},
-    {.name = "folds", .kind = QN_PARAM_INT, .offset = offsetof(target_params, folds), .low = 2, .high = 100,
-     .preset = 5, .help = "training rows are encoded by the other folds"},
-    {.name = "min_count", .kind = QN_PARAM_INT, .offset = offsetof(target_params, min_count), .low = 1,
-     .high = 1e15, .preset = 2, .help = "categories in fewer training rows get the overall mean"},
+    {.name = "folds",
+     .kind = QN_PARAM_INT,
+     .offset = offsetof(target_params, folds),
+     .low = 2,
+     .high = 100,
+     .preset = 5,
+     .help = "training rows are encoded by the other folds"},
+    {.name = "min_count",
+     .kind = QN_PARAM_INT,
+     .offset = offsetof(target_params, min_count),
+     .low = 1,
+     .high = 1e15,
+     .preset = 2,
+     .help = "categories in fewer training rows get the overall mean"},
 };
 
 typedef struct target_state {
@@ -64,7 +79,8 @@ static qn_status keep_classes(target_state *s, const qn_target_info *info, qn_er
 }
 
 /* Each row's category: its code, the number of categories for missing, -1 for the rest. */
-static qn_status groups_of(const qn_dict *dict, const qn__values *in, int32_t *group, qn_error *err) {
+static qn_status groups_of(const qn_dict *dict, const qn__values *in, int32_t *group,
+                           qn_error *err) {
     qn_cleanup(qn__values_done) qn__values categories = {0};
     QN_TRY(qn__as_category(in, &categories, err));
     QN_TRY(qn__map_codes(&categories, dict, group, err));
@@ -100,8 +116,8 @@ static qn_status target_dict(target_state *s, const qn__values *in, qn_error *er
     return s->dict ? QN_OK : qn_error_memory(err);
 }
 
-static qn_status target_fit(qn__state *state, const qn__values *in, int32_t n_in, const qn__fit *fit,
-                            qn_error *err) {
+static qn_status target_fit(qn__state *state, const qn__values *in, int32_t n_in,
+                            const qn__fit *fit, qn_error *err) {
     target_state *s = (target_state *)state;
     const target_params *p = state->params;
     QN_FAIL_IF(!fit->y || !fit->target, err, QN_ERR_USAGE, "target encoding needs a target");
@@ -126,8 +142,8 @@ static qn_status target_fit(qn__state *state, const qn__values *in, int32_t n_in
     return QN_OK;
 }
 
-static qn_status target_apply(const qn__state *state, const qn__values *in, int32_t n_in, qn__values *out,
-                              qn_error *err) {
+static qn_status target_apply(const qn__state *state, const qn__values *in, int32_t n_in,
+                              qn__values *out, qn_error *err) {
     const target_state *s = (const target_state *)state;
     qn_cleanup(qn_freep) int32_t *group = qn_new_array(int32_t, in->n_rows);
     if (!group)
@@ -146,7 +162,8 @@ static qn_status target_apply(const qn__state *state, const qn__values *in, int3
 
 /* Every fold is encoded by the rows of the others: prior, sums and counts alike. */
 static qn_status target_fold(const target_state *s, const qn__fit *fit, const int32_t *group,
-                             const uint8_t *fold, int f, int64_t n_rows, qn__values *out, qn_error *err) {
+                             const uint8_t *fold, int f, int64_t n_rows, qn__values *out,
+                             qn_error *err) {
     const target_params *p = s->base.params;
     size_t n_groups = (size_t)qn_dict_size(s->dict) + 1, n_means = (size_t)s->n_means;
     qn_cleanup(qn_freep) double *sums = qn_calloc(n_groups, n_means * sizeof *sums);
@@ -245,13 +262,24 @@ static void target_done(qn__state *state) {
 }
 
 const qn__transform qn__transform_target = {
-    .name = "target", .aliases = "target_encode target_encoding mean_encode",
+    .name = "target",
+    .aliases = "target_encode target_encoding mean_encode",
     .help = "the mean target of the category, smoothed; out-of-fold for training rows",
-    .accepts = ANY_CATEGORY, .gives = QN__NUMBER, .fills = true, .params = target_table,
-    .n_params = sizeof target_table / sizeof target_table[0], .params_bytes = sizeof(target_params),
-    .main_param = "smoothing", .state_bytes = sizeof(target_state), .fit = target_fit,
-    .apply = target_apply, .apply_train = target_apply_train, .save = target_save, .load = target_load,
-    .name_out = target_name, .done = target_done,
+    .accepts = ANY_CATEGORY,
+    .gives = QN__NUMBER,
+    .fills = true,
+    .params = target_table,
+    .n_params = sizeof target_table / sizeof target_table[0],
+    .params_bytes = sizeof(target_params),
+    .main_param = "smoothing",
+    .state_bytes = sizeof(target_state),
+    .fit = target_fit,
+    .apply = target_apply,
+    .apply_train = target_apply_train,
+    .save = target_save,
+    .load = target_load,
+    .name_out = target_name,
+    .done = target_done,
 };
 
 /* --- frequency --- */
@@ -263,11 +291,19 @@ typedef struct frequency_params {
 
 static const char *const frequency_forms[] = {"log", "share", NULL};
 static const qn_param frequency_table[] = {
-    {.name = "form", .kind = QN_PARAM_CHOICE, .offset = offsetof(frequency_params, form),
-     .choices = frequency_forms, .preset = 0,
+    {.name = "form",
+     .kind = QN_PARAM_CHOICE,
+     .offset = offsetof(frequency_params, form),
+     .choices = frequency_forms,
+     .preset = 0,
      .help = "log: log(1 + training rows of the category); share: rows / all rows"},
-    {.name = "min_count", .kind = QN_PARAM_INT, .offset = offsetof(frequency_params, min_count), .low = 1,
-     .high = 1e15, .preset = 2, .help = "categories in fewer training rows count as unseen: 0"},
+    {.name = "min_count",
+     .kind = QN_PARAM_INT,
+     .offset = offsetof(frequency_params, min_count),
+     .low = 1,
+     .high = 1e15,
+     .preset = 2,
+     .help = "categories in fewer training rows count as unseen: 0"},
 };
 
 typedef struct frequency_state {
@@ -276,8 +312,8 @@ typedef struct frequency_state {
     double *values; /* owned; dict size + 1: the last is for missing */
 } frequency_state;
 
-static qn_status frequency_fit(qn__state *state, const qn__values *in, int32_t n_in, const qn__fit *fit,
-                               qn_error *err) {
+static qn_status frequency_fit(qn__state *state, const qn__values *in, int32_t n_in,
+                               const qn__fit *fit, qn_error *err) {
     frequency_state *s = (frequency_state *)state;
     const frequency_params *p = state->params;
     qn_cleanup(qn__values_done) qn__values categories = {0};
@@ -339,10 +375,21 @@ static void frequency_done(qn__state *state) {
 }
 
 const qn__transform qn__transform_frequency = {
-    .name = "frequency", .aliases = "count", .help = "how often the category occurs in training rows",
-    .accepts = ANY_CATEGORY, .gives = QN__NUMBER, .fills = true, .params = frequency_table,
+    .name = "frequency",
+    .aliases = "count",
+    .help = "how often the category occurs in training rows",
+    .accepts = ANY_CATEGORY,
+    .gives = QN__NUMBER,
+    .fills = true,
+    .params = frequency_table,
     .n_params = sizeof frequency_table / sizeof frequency_table[0],
-    .params_bytes = sizeof(frequency_params), .main_param = "form",
-    .state_bytes = sizeof(frequency_state), .fit = frequency_fit, .apply = frequency_apply,
-    .save = frequency_save, .load = frequency_load, .name_out = frequency_name, .done = frequency_done,
+    .params_bytes = sizeof(frequency_params),
+    .main_param = "form",
+    .state_bytes = sizeof(frequency_state),
+    .fit = frequency_fit,
+    .apply = frequency_apply,
+    .save = frequency_save,
+    .load = frequency_load,
+    .name_out = frequency_name,
+    .done = frequency_done,
 };

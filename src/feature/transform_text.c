@@ -1,8 +1,10 @@
-/* transform_text.c - text as hashed n-grams weighted by tf-idf (sparse), and as a few plain numbers.
+/* transform_text.c - text as hashed n-grams weighted by tf-idf (sparse), and as a few plain
+ * numbers.
  *
- * Every n-gram is hashed into one of n_buckets; of the buckets met in training those in at least min_count
- * rows are kept, the most frequent first, at most n_features. Weights are those of scikit-learn's
- * TfidfTransformer: (sublinear) count times log((1 + n) / (1 + df)) + 1, each row scaled to length 1. */
+ * Every n-gram is hashed into one of n_buckets; of the buckets met in training those in at least
+ * min_count rows are kept, the most frequent first, at most n_features. Weights are those of
+ * scikit-learn's TfidfTransformer: (sublinear) count times log((1 + n) / (1 + df)) + 1, each row
+ * scaled to length 1. */
 #include <math.h>
 #include <string.h>
 
@@ -19,30 +21,76 @@ typedef struct text_params {
 
 static const char *const analysers[] = {"word", "char", NULL};
 static const qn_param text_table[] = {
-    {.name = "analyser", .aliases = "analyzer", .kind = QN_PARAM_CHOICE,
-     .offset = offsetof(text_params, analyser), .choices = analysers, .preset = 0,
+    {.name = "analyser",
+     .aliases = "analyzer",
+     .kind = QN_PARAM_CHOICE,
+     .offset = offsetof(text_params, analyser),
+     .choices = analysers,
+     .preset = 0,
      .help = "n-grams of words or of characters"},
-    {.name = "ngram_min", .kind = QN_PARAM_INT, .offset = offsetof(text_params, ngram_min), .low = 1,
-     .high = 8, .preset = 1, .help = "shortest n-gram"},
-    {.name = "ngram_max", .kind = QN_PARAM_INT, .offset = offsetof(text_params, ngram_max), .low = 1,
-     .high = 8, .preset = 1, .help = "longest n-gram"},
-    {.name = "n_features", .aliases = "max_features", .kind = QN_PARAM_INT,
-     .offset = offsetof(text_params, n_features), .low = 1, .high = 1 << 20, .preset = 10000,
+    {.name = "ngram_min",
+     .kind = QN_PARAM_INT,
+     .offset = offsetof(text_params, ngram_min),
+     .low = 1,
+     .high = 8,
+     .preset = 1,
+     .help = "shortest n-gram"},
+    {.name = "ngram_max",
+     .kind = QN_PARAM_INT,
+     .offset = offsetof(text_params, ngram_max),
+     .low = 1,
+     .high = 8,
+     .preset = 1,
+     .help = "longest n-gram"},
+    {.name = "n_features",
+     .aliases = "max_features",
+     .kind = QN_PARAM_INT,
+     .offset = offsetof(text_params, n_features),
+     .low = 1,
+     .high = 1 << 20,
+     .preset = 10000,
      .help = "columns at most: the n-grams in the most training rows"},
-    {.name = "n_buckets", .kind = QN_PARAM_INT, .offset = offsetof(text_params, n_buckets), .low = 1,
-     .high = 1 << 24, .preset = 1 << 20, .help = "hash space; n-grams of one bucket share a column"},
-    {.name = "min_count", .aliases = "min_df", .kind = QN_PARAM_INT,
-     .offset = offsetof(text_params, min_count), .low = 1, .high = 1e15, .preset = 2,
+    {.name = "n_buckets",
+     .kind = QN_PARAM_INT,
+     .offset = offsetof(text_params, n_buckets),
+     .low = 1,
+     .high = 1 << 24,
+     .preset = 1 << 20,
+     .help = "hash space; n-grams of one bucket share a column"},
+    {.name = "min_count",
+     .aliases = "min_df",
+     .kind = QN_PARAM_INT,
+     .offset = offsetof(text_params, min_count),
+     .low = 1,
+     .high = 1e15,
+     .preset = 2,
      .help = "n-grams in fewer training rows are left out"},
-    {.name = "max_share", .aliases = "max_df", .kind = QN_PARAM_REAL,
-     .offset = offsetof(text_params, max_share), .low = 0, .high = 1, .preset = 1,
+    {.name = "max_share",
+     .aliases = "max_df",
+     .kind = QN_PARAM_REAL,
+     .offset = offsetof(text_params, max_share),
+     .low = 0,
+     .high = 1,
+     .preset = 1,
      .help = "n-grams in a larger share of the training rows are left out"},
-    {.name = "sublinear", .aliases = "sublinear_tf", .kind = QN_PARAM_BOOL,
-     .offset = offsetof(text_params, sublinear), .preset = 0, .help = "count as 1 + log(count)"},
-    {.name = "idf", .aliases = "use_idf", .kind = QN_PARAM_BOOL, .offset = offsetof(text_params, idf),
-     .preset = 1, .help = "weigh by rarity"},
-    {.name = "normalise", .aliases = "normalize norm", .kind = QN_PARAM_BOOL,
-     .offset = offsetof(text_params, normalise), .preset = 1, .help = "scale every row to length 1"},
+    {.name = "sublinear",
+     .aliases = "sublinear_tf",
+     .kind = QN_PARAM_BOOL,
+     .offset = offsetof(text_params, sublinear),
+     .preset = 0,
+     .help = "count as 1 + log(count)"},
+    {.name = "idf",
+     .aliases = "use_idf",
+     .kind = QN_PARAM_BOOL,
+     .offset = offsetof(text_params, idf),
+     .preset = 1,
+     .help = "weigh by rarity"},
+    {.name = "normalise",
+     .aliases = "normalize norm",
+     .kind = QN_PARAM_BOOL,
+     .offset = offsetof(text_params, normalise),
+     .preset = 1,
+     .help = "scale every row to length 1"},
 };
 
 typedef struct text_state {
@@ -149,7 +197,8 @@ static int compare_buckets(const void *a, const void *b) {
 }
 
 /* Document frequency of every bucket. */
-static qn_status count_rows(const text_params *p, const qn__values *in, int32_t *rows, qn_error *err) {
+static qn_status count_rows(const text_params *p, const qn__values *in, int32_t *rows,
+                            qn_error *err) {
     qn_cleanup(row_grams_done) row_grams row = {0};
     qn_cleanup(qn_freep) int32_t *last = qn_new_array(int32_t, p->n_buckets); /* last row + 1 that had it */
     QN_FAIL_IF(in->n_rows >= INT32_MAX, err, QN_ERR_LIMIT, "too many rows for text: %lld",
@@ -274,8 +323,8 @@ static int64_t weigh_row(const text_state *s, row_grams *row, int32_t *feature, 
     return n_set;
 }
 
-static qn_status text_apply(const qn__state *state, const qn__values *in, int32_t n_in, qn__values *out,
-                            qn_error *err) {
+static qn_status text_apply(const qn__state *state, const qn__values *in, int32_t n_in,
+                            qn__values *out, qn_error *err) {
     const text_state *s = (const text_state *)state;
     qn_cleanup(row_grams_done) row_grams row = {0};
     out->start = qn_new_array(int64_t, in->n_rows + 1);
@@ -352,19 +401,32 @@ static void text_done(qn__state *state) {
 }
 
 const qn__transform qn__transform_text = {
-    .name = "text", .aliases = "tfidf tf_idf tf-idf ngrams", .help = "hashed n-grams weighted by tf-idf",
-    .accepts = QN__TEXT | QN__CATEGORY, .gives = QN__SPARSE, .fills = true, .params = text_table,
-    .n_params = sizeof text_table / sizeof text_table[0], .params_bytes = sizeof(text_params),
-    .main_param = "analyser", .state_bytes = sizeof(text_state), .check = text_check, .fit = text_fit,
-    .apply = text_apply, .save = text_save, .load = text_load, .name_out = text_name, .done = text_done,
+    .name = "text",
+    .aliases = "tfidf tf_idf tf-idf ngrams",
+    .help = "hashed n-grams weighted by tf-idf",
+    .accepts = QN__TEXT | QN__CATEGORY,
+    .gives = QN__SPARSE,
+    .fills = true,
+    .params = text_table,
+    .n_params = sizeof text_table / sizeof text_table[0],
+    .params_bytes = sizeof(text_params),
+    .main_param = "analyser",
+    .state_bytes = sizeof(text_state),
+    .check = text_check,
+    .fit = text_fit,
+    .apply = text_apply,
+    .save = text_save,
+    .load = text_load,
+    .name_out = text_name,
+    .done = text_done,
 };
 
 /* --- text_stats --- */
 
 enum { STAT_LENGTH, STAT_WORDS, STAT_DIGITS, STAT_UPPER, STAT_OTHER, N_STATS };
 
-static const char *const stat_names[N_STATS] = {"length", "words", "digit share", "upper-case share",
-                                                "punctuation share"};
+static const char *const stat_names[N_STATS] = {"length", "words", "digit share",
+                                                "upper-case share", "punctuation share"};
 
 static void stats_of(const char *text, size_t n, double stat[N_STATS]) {
     double count[N_STATS] = {0};
@@ -390,8 +452,8 @@ static qn_status stats_fit(qn__state *state, const qn__values *in, int32_t n_in,
     return QN_OK;
 }
 
-static qn_status stats_apply(const qn__state *state, const qn__values *in, int32_t n_in, qn__values *out,
-                             qn_error *err) {
+static qn_status stats_apply(const qn__state *state, const qn__values *in, int32_t n_in,
+                             qn__values *out, qn_error *err) {
     for (int k = 0; k < N_STATS; k++)
         if (!qn__out_numbers(&out[k]))
             return qn_error_memory(err);
@@ -417,8 +479,14 @@ static void stats_name(const qn__state *state, const char *in, int32_t i, qn_buf
 
 const qn__transform qn__transform_text_stats = {
     .name = "text_stats",
-    .help = "length, words, and shares of digits, capitals and punctuation; missing text counts as empty",
-    .accepts = QN__TEXT | QN__CATEGORY, .gives = QN__NUMBER, .fills = true,
-    .state_bytes = sizeof(qn__state), .fit = stats_fit, .apply = stats_apply, .load = stats_load,
+    .help = "length, words, and shares of digits, capitals and punctuation; missing text counts as "
+            "empty",
+    .accepts = QN__TEXT | QN__CATEGORY,
+    .gives = QN__NUMBER,
+    .fills = true,
+    .state_bytes = sizeof(qn__state),
+    .fit = stats_fit,
+    .apply = stats_apply,
+    .load = stats_load,
     .name_out = stats_name,
 };

@@ -1,5 +1,6 @@
-/* transform_time.c - the parts of a time, and circles. Times are UTC; dates follow the proleptic Gregorian
- * calendar (days-to-civil as in Hinnant, "chrono-compatible low-level date algorithms", 2014). */
+/* transform_time.c - the parts of a time, and circles. Times are UTC; dates follow the proleptic
+ * Gregorian calendar (days-to-civil as in Hinnant, "chrono-compatible low-level date algorithms",
+ * 2014). */
 #include <math.h>
 #include <string.h>
 
@@ -8,8 +9,16 @@
 #include "feature/transforms_int.h"
 
 enum {
-    PART_YEAR, PART_MONTH, PART_DAY, PART_WEEKDAY, PART_DAY_OF_YEAR, PART_WEEKEND, PART_HOUR, PART_MINUTE,
-    PART_ELAPSED, N_PARTS
+    PART_YEAR,
+    PART_MONTH,
+    PART_DAY,
+    PART_WEEKDAY,
+    PART_DAY_OF_YEAR,
+    PART_WEEKEND,
+    PART_HOUR,
+    PART_MINUTE,
+    PART_ELAPSED,
+    N_PARTS
 };
 
 static const char *const part_names[N_PARTS] = {"year", "month", "day", "weekday", "day_of_year",
@@ -25,7 +34,8 @@ static void parts_of(int64_t time_us, int64_t origin_us, double part[N_PARTS]) {
     }
     int64_t z = days + 719468, era = (z >= 0 ? z : z - 146096) / 146097, in_era = z - era * 146097;
     int64_t year = (in_era - in_era / 1460 + in_era / 36524 - in_era / 146096) / 365;
-    int64_t from_march = in_era - (365 * year + year / 4 - year / 100), mp = (5 * from_march + 2) / 153;
+    int64_t from_march = in_era - (365 * year + year / 4 - year / 100),
+            mp = (5 * from_march + 2) / 153;
     int64_t month = mp < 10 ? mp + 3 : mp - 9;
     year += era * 400 + (month <= 2);
     bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
@@ -55,15 +65,17 @@ static qn_status parts_check(const void *params, const json_t *list, qn_error *e
             continue;
         const char *nearest = qn_text_nearest(name, part_names, N_PARTS);
         return qn_error_set(err, QN_ERR_CONFIG, "'%.100s' is no part of a time; %s%s", name,
-                            nearest ? "did you mean " : "there are year, month, day, weekday, day_of_year, "
-                                                        "is_weekend, hour, minute, elapsed",
+                            nearest ? "did you mean "
+                                    : "there are year, month, day, weekday, day_of_year, "
+                                      "is_weekend, hour, minute, elapsed",
                             nearest ? nearest : "");
     }
     return QN_OK;
 }
 
 /* The parts listed, or (without a list) those of `able` that differ among the training times. */
-static uint32_t choose_parts(const qn__values *in, const json_t *list, uint32_t able, int64_t origin_us) {
+static uint32_t choose_parts(const qn__values *in, const json_t *list, uint32_t able,
+                             int64_t origin_us) {
     uint32_t chosen = 0;
     for (size_t i = 0; i < json_array_size(list); i++)
         chosen |= 1u << part_index(json_string_value(json_array_get(list, i)));
@@ -107,8 +119,8 @@ static qn_status date_fit(qn__state *state, const qn__values *in, int32_t n_in, 
     return QN_OK;
 }
 
-static qn_status date_apply(const qn__state *state, const qn__values *in, int32_t n_in, qn__values *out,
-                            qn_error *err) {
+static qn_status date_apply(const qn__state *state, const qn__values *in, int32_t n_in,
+                            qn__values *out, qn_error *err) {
     const date_state *s = (const date_state *)state;
     for (int32_t k = 0; k < state->n_out; k++)
         if (!qn__out_numbers(&out[k]))
@@ -151,11 +163,20 @@ static void date_name(const qn__state *state, const char *in, int32_t i, qn_buf 
 }
 
 const qn__transform qn__transform_date = {
-    .name = "date", .aliases = "date_parts time datetime",
-    .help = "year, month, day, weekday (0 Monday), day_of_year, is_weekend, hour, minute, elapsed seconds; "
+    .name = "date",
+    .aliases = "date_parts time datetime",
+    .help = "year, month, day, weekday (0 Monday), day_of_year, is_weekend, hour, minute, elapsed "
+            "seconds; "
             "without a list those that vary in training",
-    .accepts = QN__TIME, .gives = QN__NUMBER, .list_param = "parts", .state_bytes = sizeof(date_state),
-    .check = parts_check, .fit = date_fit, .apply = date_apply, .save = date_save, .load = date_load,
+    .accepts = QN__TIME,
+    .gives = QN__NUMBER,
+    .list_param = "parts",
+    .state_bytes = sizeof(date_state),
+    .check = parts_check,
+    .fit = date_fit,
+    .apply = date_apply,
+    .save = date_save,
+    .load = date_load,
     .name_out = date_name,
 };
 
@@ -181,8 +202,9 @@ enum {
     ROUND_PARTS = 1 << PART_MONTH | 1 << PART_DAY | 1 << PART_WEEKDAY | 1 << PART_DAY_OF_YEAR |
                   1 << PART_HOUR | 1 << PART_MINUTE
 };
-static const double part_period[N_PARTS] = {[PART_MONTH] = 12, [PART_DAY] = 31, [PART_WEEKDAY] = 7,
-                                            [PART_DAY_OF_YEAR] = 366, [PART_HOUR] = 24, [PART_MINUTE] = 60};
+static const double part_period[N_PARTS] = {
+    [PART_MONTH] = 12,        [PART_DAY] = 31,  [PART_WEEKDAY] = 7,
+    [PART_DAY_OF_YEAR] = 366, [PART_HOUR] = 24, [PART_MINUTE] = 60};
 
 static void cyclical_size(cyclical_state *s) {
     s->base.n_out = s->base.in_kind == QN__TIME ? 2 * __builtin_popcount(s->parts) : 2;
@@ -192,15 +214,16 @@ static qn_status cyclical_check(const void *params, const json_t *list, qn_error
     QN_TRY(parts_check(params, list, err));
     for (size_t i = 0; i < json_array_size(list); i++) {
         const char *name = json_string_value(json_array_get(list, i));
-        QN_FAIL_IF(!(ROUND_PARTS >> part_index(name) & 1), err, QN_ERR_CONFIG,
-                   "'%s' does not go round; cyclical takes month, day, weekday, day_of_year, hour, minute",
-                   name);
+        QN_FAIL_IF(
+            !(ROUND_PARTS >> part_index(name) & 1), err, QN_ERR_CONFIG,
+            "'%s' does not go round; cyclical takes month, day, weekday, day_of_year, hour, minute",
+            name);
     }
     return QN_OK;
 }
 
-static qn_status cyclical_fit(qn__state *state, const qn__values *in, int32_t n_in, const qn__fit *fit,
-                              qn_error *err) {
+static qn_status cyclical_fit(qn__state *state, const qn__values *in, int32_t n_in,
+                              const qn__fit *fit, qn_error *err) {
     cyclical_state *s = (cyclical_state *)state;
     s->period = ((const cyclical_params *)state->params)->period;
     if (in->kind == QN__TIME) {
@@ -274,10 +297,21 @@ static void cyclical_name(const qn__state *state, const char *in, int32_t i, qn_
 }
 
 const qn__transform qn__transform_cyclical = {
-    .keeps = true, .name = "cyclical", .help = "sine and cosine of a number, or of the parts of a time",
-    .accepts = QN__NUMBER | QN__TIME, .gives = QN__NUMBER, .params = cyclical_table,
-    .n_params = sizeof cyclical_table / sizeof cyclical_table[0], .params_bytes = sizeof(cyclical_params),
-    .main_param = "period", .list_param = "parts", .state_bytes = sizeof(cyclical_state),
-    .check = cyclical_check, .fit = cyclical_fit, .apply = cyclical_apply, .save = cyclical_save,
-    .load = cyclical_load, .name_out = cyclical_name,
+    .keeps = true,
+    .name = "cyclical",
+    .help = "sine and cosine of a number, or of the parts of a time",
+    .accepts = QN__NUMBER | QN__TIME,
+    .gives = QN__NUMBER,
+    .params = cyclical_table,
+    .n_params = sizeof cyclical_table / sizeof cyclical_table[0],
+    .params_bytes = sizeof(cyclical_params),
+    .main_param = "period",
+    .list_param = "parts",
+    .state_bytes = sizeof(cyclical_state),
+    .check = cyclical_check,
+    .fit = cyclical_fit,
+    .apply = cyclical_apply,
+    .save = cyclical_save,
+    .load = cyclical_load,
+    .name_out = cyclical_name,
 };

@@ -7,11 +7,16 @@
 #include "feature/transforms_int.h"
 
 static const qn__transform *const list[] = {
-    &qn__transform_number,   &qn__transform_impute,    &qn__transform_scale,      &qn__transform_log,
-    &qn__transform_power,    &qn__transform_quantile,  &qn__transform_discretise, &qn__transform_category,
-    &qn__transform_one_hot,  &qn__transform_ordinal,   &qn__transform_hash,       &qn__transform_target,
-    &qn__transform_frequency, &qn__transform_cross,    &qn__transform_date,       &qn__transform_cyclical,
-    &qn__transform_text,     &qn__transform_text_stats, &qn__transform_drop,      NULL,
+    &qn__transform_number,     &qn__transform_impute,
+    &qn__transform_scale,      &qn__transform_log,
+    &qn__transform_power,      &qn__transform_quantile,
+    &qn__transform_discretise, &qn__transform_category,
+    &qn__transform_one_hot,    &qn__transform_ordinal,
+    &qn__transform_hash,       &qn__transform_target,
+    &qn__transform_frequency,  &qn__transform_cross,
+    &qn__transform_date,       &qn__transform_cyclical,
+    &qn__transform_text,       &qn__transform_text_stats,
+    &qn__transform_drop,       NULL,
 };
 
 enum { N_TRANSFORMS = sizeof list / sizeof list[0] - 1 };
@@ -55,8 +60,8 @@ qn_status qn__transform_unknown(const char *name, qn_error *err) {
         names[N_TRANSFORMS + i] = short_forms[i].word;
     const char *nearest = qn_text_nearest(name, names, N_TRANSFORMS + 3);
     if (nearest)
-        return qn_error_set(err, QN_ERR_CONFIG, "there is no transform '%.100s'; did you mean '%s'?", name,
-                            nearest);
+        return qn_error_set(err, QN_ERR_CONFIG,
+                            "there is no transform '%.100s'; did you mean '%s'?", name, nearest);
     qn_cleanup(qn_buf_done) qn_buf all = {0};
     qn__transforms_for(~0u, &all);
     return qn_error_set(err, QN_ERR_CONFIG, "there is no transform '%.100s'; there are %s", name,
@@ -102,7 +107,8 @@ static void put_kinds(unsigned kinds, qn_buf *out) {
     static const struct {
         unsigned kind;
         const char *name;
-    } names[] = {{QN__NUMBER, "number"}, {QN__CATEGORY, "category"}, {QN__TEXT, "text"}, {QN__TIME, "time"}};
+    } names[] = {
+        {QN__NUMBER, "number"}, {QN__CATEGORY, "category"}, {QN__TEXT, "text"}, {QN__TIME, "time"}};
     bool first = true;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (kinds & names[i].kind) {
@@ -116,9 +122,13 @@ size_t qn_transforms_count(void) {
 }
 
 qn_transform_info qn_transforms_info(size_t i) {
-    return (qn_transform_info){.name = list[i]->name, .help = list[i]->help, .params = list[i]->params,
-                               .n_params = list[i]->n_params, .main_param = list[i]->main_param,
-                               .list_param = list[i]->list_param, .many = list[i]->many,
+    return (qn_transform_info){.name = list[i]->name,
+                               .help = list[i]->help,
+                               .params = list[i]->params,
+                               .n_params = list[i]->n_params,
+                               .main_param = list[i]->main_param,
+                               .list_param = list[i]->list_param,
+                               .many = list[i]->many,
                                .takes_number = list[i]->accepts & QN__NUMBER,
                                .takes_category = list[i]->accepts & QN__CATEGORY,
                                .takes_text = list[i]->accepts & QN__TEXT,

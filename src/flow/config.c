@@ -13,7 +13,7 @@
 #include "base/yaml.h"
 #include "flow/config_int.h"
 
-/* --- life ---------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 void qn__config_clear_texts(qn_config_texts *texts) {
     for (size_t i = 0; i < texts->n; i++)
@@ -75,7 +75,7 @@ void qn_config_free(qn_config **config) {
     qn_freep(config);
 }
 
-/* --- walking the file ---------------------------------------------------------------------------- */
+/* --- walking the file ------------------------------------------------------------------------- */
 
 enum { PATH_BYTES = 256 };
 
@@ -129,17 +129,20 @@ static qn_status unknown_key(const qn_config *config, const char *section, const
     const char *near = qn_text_nearest(node->key, names, n), *under = section[0] ? " under " : "";
     const qn__key *elsewhere = key_elsewhere(node->key);
     if (near && !elsewhere)
-        return qn_yaml_error(err, config->file, node->key_line, "unknown key '%.80s'%s%s: did you mean '%s'?",
-                             node->key, under, section, near);
+        return qn_yaml_error(err, config->file, node->key_line,
+                             "unknown key '%.80s'%s%s: did you mean '%s'?", node->key, under,
+                             section, near);
     if (elsewhere)
-        return qn_yaml_error(err, config->file, node->key_line, "unknown key '%.80s'%s%s: it belongs under %.*s",
-                             node->key, under, section, (int)(strrchr(elsewhere->path, '.') - elsewhere->path),
+        return qn_yaml_error(err, config->file, node->key_line,
+                             "unknown key '%.80s'%s%s: it belongs under %.*s", node->key, under,
+                             section, (int)(strrchr(elsewhere->path, '.') - elsewhere->path),
                              elsewhere->path);
     char list[512] = "";
     for (size_t i = 0; i < n; i++)
         snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "", names[i]);
-    return qn_yaml_error(err, config->file, node->key_line, "unknown key '%.80s'%s%s: it must be one of %s",
-                         node->key, under, section, list);
+    return qn_yaml_error(err, config->file, node->key_line,
+                         "unknown key '%.80s'%s%s: it must be one of %s", node->key, under, section,
+                         list);
 }
 
 static qn_status shape_error(const qn_config *config, const qn_yaml_node *node, const char *path,
@@ -147,7 +150,8 @@ static qn_status shape_error(const qn_config *config, const qn_yaml_node *node, 
     return qn_yaml_error(err, config->file, node->line, "%s must be %s", path, wanted);
 }
 
-static qn_status read_texts(qn_config *config, const qn__key *key, const qn_yaml_node *node, qn_error *err) {
+static qn_status read_texts(qn_config *config, const qn__key *key, const qn_yaml_node *node,
+                            qn_error *err) {
     qn_config_texts *texts = qn__config_member(config, key);
     const qn_yaml_node *item = node->kind == QN_YAML_LIST ? node->child : node;
     if (node->kind == QN_YAML_MAP)
@@ -157,8 +161,9 @@ static qn_status read_texts(qn_config *config, const qn__key *key, const qn_yaml
             return shape_error(config, item, key->path, "a list of texts", err);
         size_t n = strlen(item->text);
         if (n < (size_t)key->low || n > (size_t)key->high)
-            return qn_yaml_error(err, config->file, item->line, "%s: each text must have %.0f to %.0f bytes",
-                                 key->path, key->low, key->high);
+            return qn_yaml_error(err, config->file, item->line,
+                                 "%s: each text must have %.0f to %.0f bytes", key->path, key->low,
+                                 key->high);
         QN_TRY(qn__config_add_texts(texts, item->text, err));
     }
     return QN_OK;
@@ -167,17 +172,20 @@ static qn_status read_texts(qn_config *config, const qn__key *key, const qn_yaml
 static qn_status wrong_type_name(const qn_config *config, const qn_yaml_node *node, qn_error *err) {
     static const char *const names[] = {"bool", "integer", "number", "category", "text", "time"};
     const char *near = qn_text_nearest(node->text, names, sizeof names / sizeof names[0]);
-    return qn_yaml_error(err, config->file, node->line,
-                         "data.types: '%.80s' is not a type: bool, integer, number, category, text or time%s%s%s",
-                         node->text, near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
+    return qn_yaml_error(
+        err, config->file, node->line,
+        "data.types: '%.80s' is not a type: bool, integer, number, category, text or time%s%s%s",
+        node->text, near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
 }
 
-static qn_status read_types(qn_config *config, const qn__key *key, const qn_yaml_node *node, qn_error *err) {
+static qn_status read_types(qn_config *config, const qn__key *key, const qn_yaml_node *node,
+                            qn_error *err) {
     qn_schema *types = qn__config_member(config, key);
     if (node->kind != QN_YAML_MAP)
         return shape_error(config, node, key->path, "a map of column names to types", err);
     if (node->n_children > QN_LIMIT_COLUMNS)
-        return qn_yaml_error(err, config->file, node->line, "%s: more than %d columns", key->path, QN_LIMIT_COLUMNS);
+        return qn_yaml_error(err, config->file, node->line, "%s: more than %d columns", key->path,
+                             QN_LIMIT_COLUMNS);
     types->columns = qn_new_array(qn_schema_column, node->n_children);
     if (!types->columns)
         return qn_error_memory(err);
@@ -193,15 +201,18 @@ static qn_status read_types(qn_config *config, const qn__key *key, const qn_yaml
     return QN_OK;
 }
 
-static qn_status read_features(qn_config *config, const qn__key *key, const qn_yaml_node *node, qn_error *err) {
+static qn_status read_features(qn_config *config, const qn__key *key, const qn_yaml_node *node,
+                               qn_error *err) {
     json_t **member = qn__config_member(config, key);
     if (node->kind == QN_YAML_SCALAR && strcmp(node->text, "auto") == 0)
         return QN_OK;
     if (node->kind != QN_YAML_LIST)
-        return shape_error(config, node, key->path, "auto, or a list of steps {columns: [..], transforms: [..]}", err);
+        return shape_error(config, node, key->path,
+                           "auto, or a list of steps {columns: [..], transforms: [..]}", err);
     for (const qn_yaml_node *step = node->child; step; step = step->next)
         if (step->kind != QN_YAML_MAP)
-            return shape_error(config, step, key->path, "a list of steps {columns: [..], transforms: [..]}", err);
+            return shape_error(config, step, key->path,
+                               "a list of steps {columns: [..], transforms: [..]}", err);
     *member = qn_yaml_to_json(node);
     return *member ? QN_OK : qn_error_memory(err);
 }
@@ -209,10 +220,12 @@ static qn_status read_features(qn_config *config, const qn__key *key, const qn_y
 static qn_status read_family(qn_config *config, const qn_yaml_node *at, const char *name,
                              const qn_yaml_node *params, qn_error *err) {
     if (params && params->kind != QN_YAML_MAP)
-        return qn_yaml_error(err, config->file, params->line, "train.families: the parameters of %.80s must be a map", name);
+        return qn_yaml_error(err, config->file, params->line,
+                             "train.families: the parameters of %.80s must be a map", name);
     for (const qn_yaml_node *p = params ? params->child : NULL; p; p = p->next)
         if (p->kind != QN_YAML_SCALAR)
-            return qn_yaml_error(err, config->file, p->line, "train.families: parameter %.80s of %.80s must be a plain value",
+            return qn_yaml_error(err, config->file, p->line,
+                                 "train.families: parameter %.80s of %.80s must be a plain value",
                                  p->key, name);
     json_t *json = params ? qn_yaml_to_json(params) : json_object();
     if (!json)
@@ -224,7 +237,8 @@ static const qn_yaml_node *unless_null(const qn_yaml_node *node) {
     return qn_yaml_is_null(node) ? NULL : node;
 }
 
-static qn_status read_families(qn_config *config, const qn__key *key, const qn_yaml_node *node, qn_error *err) {
+static qn_status read_families(qn_config *config, const qn__key *key, const qn_yaml_node *node,
+                               qn_error *err) {
     static const char wanted[] = "a list of names, or a map of names to parameters";
     if (node->kind == QN_YAML_SCALAR)
         return read_family(config, node, node->text, NULL, err);
@@ -243,7 +257,8 @@ static qn_status read_families(qn_config *config, const qn__key *key, const qn_y
     return QN_OK;
 }
 
-static qn_status read_key(qn_config *config, const qn__key *key, const qn_yaml_node *node, qn_error *err) {
+static qn_status read_key(qn_config *config, const qn__key *key, const qn_yaml_node *node,
+                          qn_error *err) {
     if (qn_yaml_is_null(node)) /* "positive:" with nothing behind it is as good as absent */
         return QN_OK;
     size_t n_keys;
@@ -265,14 +280,16 @@ static qn_status read_key(qn_config *config, const qn__key *key, const qn_yaml_n
 }
 
 /* Recursion follows the known sections only, so it is two levels deep at most. */
-static qn_status read_section(qn_config *config, const char *section, const qn_yaml_node *map, qn_error *err) {
+static qn_status read_section(qn_config *config, const char *section, const qn_yaml_node *map,
+                              qn_error *err) {
     size_t n;
     const qn__key *keys = qn__config_keys(&n);
     for (const qn_yaml_node *node = map->child; node; node = node->next) {
         char path[PATH_BYTES];
         int len = snprintf(path, sizeof path, "%s%s%s", section, section[0] ? "." : "", node->key);
         int i_key = len < PATH_BYTES && !strchr(node->key, '.') ? qn__config_find(path) : -1;
-        bool known = i_key >= 0 || (len < PATH_BYTES && !strchr(node->key, '.') && is_section(path));
+        bool known = i_key >= 0 ||
+                     (len < PATH_BYTES && !strchr(node->key, '.') && is_section(path));
         if (!known)
             return unknown_key(config, section, node, err);
         if (i_key >= 0) {
@@ -286,24 +303,26 @@ static qn_status read_section(qn_config *config, const char *section, const qn_y
     return QN_OK;
 }
 
-/* --- entry points -------------------------------------------------------------------------------- */
+/* --- entry points ----------------------------------------------------------------------------- */
 
 static qn_status set_place(qn_config *config, const char *name, qn_error *err) {
     const char *slash = strrchr(name, '/');
     config->file = qn_strdup(name);
-    config->folder = !slash ? qn_strdup(".") : qn_strndup(name, slash == name ? 1 : (size_t)(slash - name));
+    config->folder = !slash ? qn_strdup(".")
+                            : qn_strndup(name, slash == name ? 1 : (size_t)(slash - name));
     return config->file && config->folder ? QN_OK : qn_error_memory(err);
 }
 
 qn_status qn_config_parse(const char *bytes, size_t n, const char *name, qn_config **ret_config,
                           qn_error *err) {
-    QN_FAIL_IF(n > QN_LIMIT_CONFIG_BYTES, err, QN_ERR_LIMIT, "%.300s has %zu bytes; at most %zu are allowed", name, n,
-               QN_LIMIT_CONFIG_BYTES);
+    QN_FAIL_IF(n > QN_LIMIT_CONFIG_BYTES, err, QN_ERR_LIMIT,
+               "%.300s has %zu bytes; at most %zu are allowed", name, n, QN_LIMIT_CONFIG_BYTES);
     qn_cleanup(qn_yaml_free) qn_yaml *yaml = NULL;
     QN_TRY(qn_yaml_parse(bytes, n, name, &yaml, err));
     const qn_yaml_node *root = qn_yaml_root(yaml);
     if (root->kind != QN_YAML_MAP)
-        return qn_yaml_error(err, name, root->line, "a config is a map of keys, as in `task: {target: price}`");
+        return qn_yaml_error(err, name, root->line,
+                             "a config is a map of keys, as in `task: {target: price}`");
     qn_cleanup(qn_config_free) qn_config *config = qn_new(qn_config);
     if (!config)
         return qn_error_memory(err);
@@ -338,15 +357,17 @@ qn_status qn_config_set(qn_config *config, const char *path, const char *text, q
     int i_key = qn__config_find(path);
     if (i_key < 0) {
         const qn__key *near = nearest_key(path);
-        return qn_error_set(err, QN_ERR_USAGE, "unknown key '%.80s'%s%s%s", path, near ? ": did you mean '" : "",
-                            near ? near->path : "", near ? "'?" : "");
+        return qn_error_set(err, QN_ERR_USAGE, "unknown key '%.80s'%s%s%s", path,
+                            near ? ": did you mean '" : "", near ? near->path : "",
+                            near ? "'?" : "");
     }
     config->line[i_key] = -1;
     QN_TRY(qn__config_set_text(config, &keys[i_key], text, false, 0, err));
     return qn__config_finish(config, err);
 }
 
-qn_status qn_config_error(const qn_config *config, const char *path, qn_error *err, const char *format, ...) {
+qn_status qn_config_error(const qn_config *config, const char *path, qn_error *err,
+                          const char *format, ...) {
     char text[sizeof err->message];
     va_list args;
     va_start(args, format);

@@ -4,8 +4,8 @@
  *     QN_TRY(qn_config_read("fraud/quern.yaml", &config, err));
  *     printf("%s\n", config->task.target);
  *
- * One table of keys (config_table.c) drives parsing, checks, the resolved JSON that a run keeps, the
- * reference (docs/CONFIG.md) and the JSON Schema for editors. Unknown keys and wrong values are
+ * One table of keys (config_table.c) drives parsing, checks, the resolved JSON that a run keeps,
+ * the reference (docs/CONFIG.md) and the JSON Schema for editors. Unknown keys and wrong values are
  * QN_ERR_CONFIG naming the file, the line, what is allowed and the nearest known key:
  *     quern.yaml line 12: unknown key 'vaildate' under split: did you mean 'validate'?
  *
@@ -126,30 +126,30 @@ qn_status qn_config_parse(const char *bytes, size_t n, const char *name, qn_conf
                           qn_error *err) QN_MUST_USE;
 void qn_config_free(qn_config **config);
 
-/* Overrides one plain key ("seed", "train.budget") with a text, as `--seed 7` does; every check is done
- * again. On failure the config must not be used any more. QN_ERR_USAGE for an unknown key. */
+/* Overrides one plain key ("seed", "train.budget") with a text, as `--seed 7` does; every check is
+ * done again. On failure the config must not be used any more. QN_ERR_USAGE for an unknown key. */
 qn_status qn_config_set(qn_config *config, const char *key, const char *text,
                         qn_error *err) QN_MUST_USE;
 
-/* How rows are split: split.method when it is given; else group when split.group is, time when data.time
- * is, stratified for classes, random for regression. */
+/* How rows are split: split.method when it is given; else group when split.group is, time when
+ * data.time is, stratified for classes, random for regression. */
 const char *qn_config_split_method(const qn_config *config, qn_task task);
 
-/* The checks that need the task (positive, value, sample.negatives, stratified, calibrate): done by read when
- * task.kind is given; to be called by the run once it has been inferred. */
+/* The checks that need the task (positive, value, sample.negatives, stratified, calibrate): done by
+ * read when task.kind is given; to be called by the run once it has been inferred. */
 qn_status qn_config_check_task(const qn_config *config, qn_task task, qn_error *err) QN_MUST_USE;
 
-/* QN_ERR_CONFIG "FILE line N: KEY: TEXT" for trouble found later, as a column that is not there: `key` is a
- * dotted path ("data.time"). The line is left out when the key was not given. */
-qn_status qn_config_error(const qn_config *config, const char *key, qn_error *err, const char *format,
-                          ...) QN_PRINTF(4, 5);
+/* QN_ERR_CONFIG "FILE line N: KEY: TEXT" for trouble found later, as a column that is not there:
+ * `key` is a dotted path ("data.time"). The line is left out when the key was not given. */
+qn_status qn_config_error(const qn_config *config, const char *key, qn_error *err,
+                          const char *format, ...) QN_PRINTF(4, 5);
 
-/* The whole config with every default filled in; null where nothing is stated. New reference; NULL when
- * memory is short. Key order is the table's. */
+/* The whole config with every default filled in; null where nothing is stated. New reference; NULL
+ * when memory is short. Key order is the table's. */
 json_t *qn_config_to_json(const qn_config *config);
 
-/* The reference of quern.yaml as Markdown, and the JSON Schema for editors (new reference, NULL when
- * memory is short), both from the table. */
+/* The reference of quern.yaml as Markdown, and the JSON Schema for editors (new reference, NULL
+ * when memory is short), both from the table. */
 void qn_config_reference(qn_buf *out);
 json_t *qn_config_schema(void);
 

@@ -1,4 +1,5 @@
-/* What the table of keys says to others: the resolved config of a run, the reference, the JSON Schema. */
+/* What the table of keys says to others: the resolved config of a run, the reference, the JSON
+ * Schema. */
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -7,7 +8,7 @@
 #include "base/text.h"
 #include "flow/config_int.h"
 
-/* --- the resolved config ------------------------------------------------------------------------- */
+/* --- the resolved config ---------------------------------------------------------------------- */
 
 static json_t *text_or_null(const char *text) {
     return text ? json_string(text) : json_null();
@@ -24,7 +25,8 @@ static json_t *texts_json(const qn_config_texts *texts) {
 static json_t *types_json(const qn_schema *types) {
     json_t *map = json_object();
     for (int32_t i = 0; map && i < types->n_columns; i++)
-        if (json_object_set_new(map, types->columns[i].name, json_string(qn_type_name(types->columns[i].type))) != 0)
+        if (json_object_set_new(map, types->columns[i].name,
+                                json_string(qn_type_name(types->columns[i].type))) != 0)
             qn_json_free(&map);
     return map;
 }
@@ -32,7 +34,8 @@ static json_t *types_json(const qn_schema *types) {
 static json_t *families_json(const qn_config *config) {
     json_t *map = json_object();
     for (size_t i = 0; map && i < config->train.n_families; i++)
-        if (json_object_set(map, config->train.families[i].name, config->train.families[i].params) != 0)
+        if (json_object_set(map, config->train.families[i].name,
+                            config->train.families[i].params) != 0)
             qn_json_free(&map);
     return map;
 }
@@ -68,9 +71,11 @@ static json_t *value_json(const qn_config *config, const qn__key *key) {
     return NULL;
 }
 
-/* The object for "train.limits" inside `root`, made when it is not there; *ret_name is the last part of the
- * path. Borrowed; NULL when memory is short. `inner` is the member that holds the objects' members. */
-static json_t *object_for(json_t *root, const char *path, const char *inner, const char **ret_name) {
+/* The object for "train.limits" inside `root`, made when it is not there; *ret_name is the last
+ * part of the path. Borrowed; NULL when memory is short. `inner` is the member that holds the
+ * objects' members. */
+static json_t *object_for(json_t *root, const char *path, const char *inner,
+                          const char **ret_name) {
     json_t *object = root;
     for (const char *dot; object && (dot = strchr(path, '.')); path = dot + 1) {
         json_t *members = inner ? json_object_get(object, inner) : object;
@@ -101,7 +106,7 @@ json_t *qn_config_to_json(const qn_config *config) {
     return qn_steal(&root);
 }
 
-/* --- the reference ------------------------------------------------------------------------------- */
+/* --- the reference ---------------------------------------------------------------------------- */
 
 static void put_range(const qn__key *key, qn_buf *out) {
     char low[QN_DOUBLE_TEXT], high[QN_DOUBLE_TEXT];
@@ -116,10 +121,17 @@ static void put_range(const qn__key *key, qn_buf *out) {
 
 static void put_values(const qn__key *key, qn_buf *out) {
     static const char *const words[] = {
-        [QN__KEY_TEXT] = "text", [QN__KEY_CHAR] = "one character", [QN__KEY_EXPR] = "number or expression",
-        [QN__KEY_TEXTS] = "list of texts", [QN__KEY_BOOL] = "true, false", [QN__KEY_TRISTATE] = "auto, true, false",
-        [QN__KEY_SECONDS] = "time: 60s, 5m, 1h30m", [QN__KEY_BYTES] = "size: 500MB, 4GB",
-        [QN__KEY_TYPES] = "map", [QN__KEY_FEATURES] = "auto, or a list", [QN__KEY_FAMILIES] = "list or map",
+        [QN__KEY_TEXT] = "text",
+        [QN__KEY_CHAR] = "one character",
+        [QN__KEY_EXPR] = "number or expression",
+        [QN__KEY_TEXTS] = "list of texts",
+        [QN__KEY_BOOL] = "true, false",
+        [QN__KEY_TRISTATE] = "auto, true, false",
+        [QN__KEY_SECONDS] = "time: 60s, 5m, 1h30m",
+        [QN__KEY_BYTES] = "size: 500MB, 4GB",
+        [QN__KEY_TYPES] = "map",
+        [QN__KEY_FEATURES] = "auto, or a list",
+        [QN__KEY_FAMILIES] = "list or map",
     };
     if (key->kind == QN__KEY_INT || key->kind == QN__KEY_REAL) {
         put_range(key, out);
@@ -166,14 +178,17 @@ static void put_table(const char *section, qn_buf *out) {
 void qn_config_reference(qn_buf *out) {
     size_t n;
     const qn__section *sections = qn__config_sections(&n);
-    qn_buf_put_text(out,
-                    "# quern.yaml\n\n"
-                    "<!-- Made from the table in src/flow/config_table.c by `make docs`: change it there. -->\n\n"
-                    "A project is a folder with a `quern.yaml`. Only the source and the target must be given:\n\n"
-                    "```yaml\ntask: {target: churned}\ndata: {source: customers.csv}\n```\n\n"
-                    "`quern new` writes a commented one after looking at the data. A key that is not listed here is an\n"
-                    "error with its line number. Anchors, aliases and tags of YAML are not used.\n\n"
-                    "## At the left margin\n\n");
+    qn_buf_put_text(
+        out, "# quern.yaml\n\n"
+             "<!-- Made from the table in src/flow/config_table.c by `make docs`: change it there. "
+             "-->\n\n"
+             "A project is a folder with a `quern.yaml`. Only the source and the target must be "
+             "given:\n\n"
+             "```yaml\ntask: {target: churned}\ndata: {source: customers.csv}\n```\n\n"
+             "`quern new` writes a commented one after looking at the data. A key that is not "
+             "listed here is an\n"
+             "error with its line number. Anchors, aliases and tags of YAML are not used.\n\n"
+             "## At the left margin\n\n");
     put_table("", out);
     for (size_t i = 0; i < n; i++) {
         qn_buf_printf(out, "## %s\n\n%s\n\n", sections[i].path, sections[i].help);
@@ -181,12 +196,12 @@ void qn_config_reference(qn_buf *out) {
     }
 }
 
-/* --- the JSON Schema ----------------------------------------------------------------------------- */
+/* --- the JSON Schema -------------------------------------------------------------------------- */
 
 static json_t *number_schema(const qn__key *key) {
     const char *type = key->kind == QN__KEY_INT ? "integer" : "number";
-    json_t *schema = json_pack("{s:s, s:o, s:o}", "type", type, "minimum", qn_json_number(key->low), "maximum",
-                               qn_json_number(key->high));
+    json_t *schema = json_pack("{s:s, s:o, s:o}", "type", type, "minimum", qn_json_number(key->low),
+                               "maximum", qn_json_number(key->high));
     return schema;
 }
 
@@ -199,8 +214,8 @@ static json_t *choice_schema(const qn__key *key) {
 }
 
 static json_t *scalar_list_schema(void) {
-    return json_pack("{s:[s,s,s,s], s:{s:[s,s,s]}}", "type", "array", "string", "number", "boolean", "items",
-                     "type", "string", "number", "boolean");
+    return json_pack("{s:[s,s,s,s], s:{s:[s,s,s]}}", "type", "array", "string", "number", "boolean",
+                     "items", "type", "string", "number", "boolean");
 }
 
 static json_t *key_schema(const qn__key *key) {
@@ -217,11 +232,11 @@ static json_t *key_schema(const qn__key *key) {
     case QN__KEY_TEXTS:
         return scalar_list_schema();
     case QN__KEY_TYPES:
-        return json_pack("{s:s, s:{s:[s,s,s,s,s,s]}}", "type", "object", "additionalProperties", "enum", "bool",
-                         "integer", "number", "category", "text", "time");
+        return json_pack("{s:s, s:{s:[s,s,s,s,s,s]}}", "type", "object", "additionalProperties",
+                         "enum", "bool", "integer", "number", "category", "text", "time");
     case QN__KEY_FEATURES:
-        return json_pack("{s:[{s:s}, {s:s, s:{s:s}}]}", "oneOf", "const", "auto", "type", "array", "items", "type",
-                         "object");
+        return json_pack("{s:[{s:s}, {s:s, s:{s:s}}]}", "oneOf", "const", "auto", "type", "array",
+                         "items", "type", "object");
     case QN__KEY_FAMILIES:
         return json_pack("{s:[s,s,s]}", "type", "string", "array", "object");
     default:
@@ -254,10 +269,10 @@ json_t *qn_config_schema(void) {
     size_t n_keys, n_sections;
     const qn__key *keys = qn__config_keys(&n_keys);
     const qn__section *sections = qn__config_sections(&n_sections);
-    qn_cleanup(qn_json_free) json_t *root =
-        json_pack("{s:s, s:s, s:s, s:{}, s:b, s:[s,s]}", "$schema", "https://json-schema.org/draft/2020-12/schema",
-                  "title", "quern.yaml", "type", "object", "properties", "additionalProperties", 0, "required", "task",
-                  "data");
+    qn_cleanup(qn_json_free) json_t *root = json_pack(
+        "{s:s, s:s, s:s, s:{}, s:b, s:[s,s]}", "$schema",
+        "https://json-schema.org/draft/2020-12/schema", "title", "quern.yaml", "type", "object",
+        "properties", "additionalProperties", 0, "required", "task", "data");
     for (size_t i = 0; i < n_keys && root; i++)
         if (add_key_schema(root, &keys[i]) != 0)
             return NULL;

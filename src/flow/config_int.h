@@ -49,7 +49,8 @@ static inline void *qn__config_member(qn_config *config, const qn__key *key) {
     return (char *)config + key->offset;
 }
 
-/* Sets one key from a scalar's text; `at` tells where for messages: line > 0 in the file, else an override. */
+/* Sets one key from a scalar's text; `at` tells where for messages: line > 0 in the file, else an
+ * override. */
 qn_status qn__config_set_text(qn_config *config, const qn__key *key, const char *text, bool quoted,
                               int32_t line, qn_error *err) QN_MUST_USE;
 /* Fills what follows from other keys, and checks what concerns several. */

@@ -26,15 +26,19 @@ static void put_head(const qn_config_facts *f, qn_buf *out) {
     put_comment_text(f->project, out);
     qn_buf_put_text(out, ": what to predict, from what, and how to judge it.\n");
     if (f->n_rows > 0)
-        qn_buf_printf(out, "# Written by `quern new` after reading %s rows of %s columns. Edit freely, then `quern run`.\n",
+        qn_buf_printf(out,
+                      "# Written by `quern new` after reading %s rows of %s columns. Edit freely, "
+                      "then `quern run`.\n",
                       rows, columns);
-    qn_buf_put_text(out, "# Lines that begin with # are suggestions. Every key: docs/CONFIG.md.\n\n");
+    qn_buf_put_text(out,
+                    "# Lines that begin with # are suggestions. Every key: docs/CONFIG.md.\n\n");
     put_key("project: ", f->project, "\n\n", out);
 }
 
 static void put_share(const qn_config_facts *f, qn_buf *out) {
     if (f->positive_share > 0)
-        qn_buf_printf(out, "    # %.*f %% of the rows", f->positive_share < 0.01 ? 2 : 0, 100 * f->positive_share);
+        qn_buf_printf(out, "    # %.*f %% of the rows", f->positive_share < 0.01 ? 2 : 0,
+                      100 * f->positive_share);
     qn_buf_put_char(out, '\n');
 }
 
@@ -61,8 +65,11 @@ static void put_drop(const qn_config_facts *f, qn_buf *out) {
         n_drop += f->suspects[i].drop;
     if (!f->n_suspects)
         return;
-    qn_buf_put_text(out, "\n  # Columns to leave out: identifiers, and whatever is not yet known at the moment when the\n"
-                         "  # prediction is needed (a leak: it makes the model look better than it will be).\n");
+    qn_buf_put_text(
+        out,
+        "\n  # Columns to leave out: identifiers, and whatever is not yet known at the moment when "
+        "the\n"
+        "  # prediction is needed (a leak: it makes the model look better than it will be).\n");
     qn_buf_put_text(out, n_drop ? "  drop:\n" : "  # drop:\n");
     for (size_t i = 0; i < f->n_suspects; i++)
         if (f->suspects[i].drop)
@@ -99,7 +106,8 @@ static void put_columns_of(const qn_config_facts *f, qn_type type, qn_buf *out) 
 }
 
 static void put_types(const qn_config_facts *f, qn_buf *out) {
-    static const qn_type order[] = {QN_TYPE_F64, QN_TYPE_I64, QN_TYPE_BOOL, QN_TYPE_CATEGORY, QN_TYPE_TEXT, QN_TYPE_TIME};
+    static const qn_type order[] = {QN_TYPE_F64,      QN_TYPE_I64,  QN_TYPE_BOOL,
+                                    QN_TYPE_CATEGORY, QN_TYPE_TEXT, QN_TYPE_TIME};
     if (!f->n_columns || !f->types)
         return;
     qn_buf_put_text(out, "\n  # The columns were taken for these types:\n");
@@ -112,7 +120,8 @@ static void put_data(const qn_config_facts *f, qn_buf *out) {
     qn_buf_put_text(out, "data:\n");
     put_key("  source: ", f->source, "\n", out);
     if (f->time) {
-        qn_buf_put_text(out, "\n  # If the rows happened one after the other and the future is to be predicted, say so: the newest\n"
+        qn_buf_put_text(out, "\n  # If the rows happened one after the other and the future is to "
+                             "be predicted, say so: the newest\n"
                              "  # rows then judge the model.\n");
         put_key("  # time: ", f->time, "\n", out);
     }
@@ -122,19 +131,24 @@ static void put_data(const qn_config_facts *f, qn_buf *out) {
 }
 
 static void put_split(const qn_config_facts *f, qn_buf *out) {
-    qn_buf_put_text(out, "split:\n"
-                         "  test: 0.2         # kept back to judge the model, never looked at before\n"
-                         "  validate: 0.1     # for choosing the model, calibration and threshold\n"
-                         "  # group: customer # when several rows belong together, keep them together\n\n");
-    if (f->kind == QN_TASK_BINARY && f->positive_share > 0 && f->positive_share < 0.02 && f->n_rows > 1000000)
-        qn_buf_put_text(out, "# Positives are rare and rows are many: training on a share of the negatives is much faster, and\n"
-                             "# the probabilities are corrected for it.\n# sample: {negatives: 0.1}\n\n");
+    qn_buf_put_text(
+        out, "split:\n"
+             "  test: 0.2         # kept back to judge the model, never looked at before\n"
+             "  validate: 0.1     # for choosing the model, calibration and threshold\n"
+             "  # group: customer # when several rows belong together, keep them together\n\n");
+    if (f->kind == QN_TASK_BINARY && f->positive_share > 0 && f->positive_share < 0.02 &&
+        f->n_rows > 1000000)
+        qn_buf_put_text(
+            out, "# Positives are rare and rows are many: training on a share of the negatives is "
+                 "much faster, and\n"
+                 "# the probabilities are corrected for it.\n# sample: {negatives: 0.1}\n\n");
 }
 
 static void put_value(const qn_config_facts *f, qn_buf *out) {
     if (f->kind != QN_TASK_BINARY)
         return;
-    qn_buf_put_text(out, "# What is each outcome worth? Numbers, or expressions over columns. With it the best threshold is\n"
+    qn_buf_put_text(out, "# What is each outcome worth? Numbers, or expressions over columns. With "
+                         "it the best threshold is\n"
                          "# found, and the report speaks of money.\n"
                          "# value:\n#   currency: EUR\n#   true_positive: 100");
     qn_buf_put_text(out, "      # acted, and it was ");
@@ -145,21 +159,27 @@ static void put_value(const qn_config_facts *f, qn_buf *out) {
 }
 
 static void put_rest(const qn_config_facts *f, qn_buf *out) {
-    qn_buf_put_text(out, "train:\n  families: [gbdt, linear]    # simple baselines are always tried beside them\n");
+    qn_buf_put_text(
+        out,
+        "train:\n  families: [gbdt, linear]    # simple baselines are always tried beside them\n");
     qn_buf_printf(out, "  metric: %s%s\n", f->kind == QN_TASK_REGRESSION ? "rmse" : "log_loss",
                   f->kind == QN_TASK_REGRESSION ? "               # or mae, median_ae, r2, mape"
-                  : f->kind == QN_TASK_BINARY   ? "           # or roc_auc, pr_auc, f1, ...; value, with the section above"
-                                                : "           # or accuracy, f1_macro, ...");
-    qn_buf_put_text(out, "  # budget: 60s               # time that training may take\n\nregister:\n");
+                  : f->kind == QN_TASK_BINARY
+                      ? "           # or roc_auc, pr_auc, f1, ...; value, with the section above"
+                      : "           # or accuracy, f1_macro, ...");
+    qn_buf_put_text(out,
+                    "  # budget: 60s               # time that training may take\n\nregister:\n");
     put_key("  name: ", f->project, "\n", out);
-    qn_buf_put_text(out, "  when: better                # becomes champion when it beats the current one on the same rows\n");
+    qn_buf_put_text(out, "  when: better                # becomes champion when it beats the "
+                         "current one on the same rows\n");
 }
 
 /* A project's folder may be called anything; models may not. */
 static qn_status check_facts(const qn_config_facts *f, qn_error *err) {
-    QN_FAIL_IF(!f->project || !f->source || !f->target, err, QN_ERR_USAGE, "a new project needs a name, a source and a target");
-    QN_FAIL_IF(strpbrk(f->project, "@:/\\"), err, QN_ERR_USAGE, "a project's name must not contain '@', ':', '/' or '\\': '%.80s'",
-               f->project);
+    QN_FAIL_IF(!f->project || !f->source || !f->target, err, QN_ERR_USAGE,
+               "a new project needs a name, a source and a target");
+    QN_FAIL_IF(strpbrk(f->project, "@:/\\"), err, QN_ERR_USAGE,
+               "a project's name must not contain '@', ':', '/' or '\\': '%.80s'", f->project);
     return QN_OK;
 }
 

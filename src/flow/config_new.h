@@ -1,5 +1,5 @@
-/* config_new.h - the quern.yaml that `quern new` writes after looking at the data: short, commented, and
- * accepted by qn_config_parse as it stands. */
+/* config_new.h - the quern.yaml that `quern new` writes after looking at the data: short,
+ * commented, and accepted by qn_config_parse as it stands. */
 #ifndef QN_FLOW_CONFIG_NEW_H
 #define QN_FLOW_CONFIG_NEW_H
 
@@ -10,7 +10,7 @@
 /* One column that might better be left out. */
 typedef struct qn_config_suspect {
     const char *name;
-    const char *why;   /* one phrase: "a different value in nearly every row", "alone it predicts the target" */
+    const char *why;   /* one phrase: "a different value in nearly every row", say */
     bool drop;         /* true: dropped already (an id); false: only suggested (a suspected leak) */
 } qn_config_suspect;
 

@@ -23,29 +23,34 @@ static const qn__key keys[] = {
      .help = "what this project is called, in reports and in the list of runs"},
     {"seed", QN__KEY_INT, AT(seed), SEED, .preset = 42,
      .help = "where all random choices start: equal data, config and seed give an equal model"},
-    {"threads", QN__KEY_INT, AT(threads), .low = 0, .high = QN_LIMIT_THREADS, .absent = "0 (all processors)",
-     .help = "threads to use; results never depend on it"},
+    {"threads", QN__KEY_INT, AT(threads), .low = 0, .high = QN_LIMIT_THREADS,
+     .absent = "0 (all processors)", .help = "threads to use; results never depend on it"},
 
-    {"task.target", QN__KEY_TEXT, AT(task.target), NAME, .required = true, .absent = "must be given",
-     .help = "the column to be predicted"},
+    {"task.target", QN__KEY_TEXT, AT(task.target), NAME, .required = true,
+     .absent = "must be given", .help = "the column to be predicted"},
     {"task.kind", QN__KEY_CHOICE, AT(task.kind), .choices = kinds, .first_is_null = true,
      .absent = "auto (from the target's values)",
      .help = "binary for two classes, multiclass for more, regression for a number"},
-    {"task.positive", QN__KEY_TEXT, AT(task.positive), NAME, .absent = "1, true, yes, or the rarer one",
+    {"task.positive", QN__KEY_TEXT, AT(task.positive), NAME,
+     .absent = "1, true, yes, or the rarer one",
      .help = "binary: the value of the target that is to be found, as fraud among payments"},
 
-    {"data.source", QN__KEY_TEXT, AT(data.source), PATH, .required = true, .absent = "must be given",
-     .help = "file or glob: CSV, TSV, JSON lines or Parquet, also .gz and .zst; relative to this file"},
+    {"data.source", QN__KEY_TEXT, AT(data.source), PATH, .required = true,
+     .absent = "must be given",
+     .help =
+         "file or glob: CSV, TSV, JSON lines or Parquet, also .gz and .zst; relative to this file"},
     {"data.test", QN__KEY_TEXT, AT(data.test), PATH, .absent = "none",
      .help = "a separate file to judge the model on; then nothing is split off for testing"},
-    {"data.query", QN__KEY_TEXT, AT(data.query), .low = 1, .high = 1 << 20, .absent = "all of the source",
-     .help = "SQL that makes the table, over the table `source`"},
+    {"data.query", QN__KEY_TEXT, AT(data.query), .low = 1, .high = 1 << 20,
+     .absent = "all of the source", .help = "SQL that makes the table, over the table `source`"},
     {"data.time", QN__KEY_TEXT, AT(data.time), NAME, .absent = "none",
-     .help = "column that tells when a row happened; the split is then by time unless split.method says otherwise"},
+     .help = "column that tells when a row happened; the split is then by time unless split.method "
+             "says otherwise"},
     {"data.drop", QN__KEY_TEXTS, AT(data.drop), NAME, .absent = "[]",
-     .help = "columns left out: identifiers, and what is not yet known when the prediction is needed"},
-    {"data.missing", QN__KEY_TEXTS, AT(data.missing), .low = 0, .high = QN_LIMIT_NAME_BYTES, .absent = "[]",
-     .help = "further texts that mean missing, beside empty, ?, NA and their kin"},
+     .help =
+         "columns left out: identifiers, and what is not yet known when the prediction is needed"},
+    {"data.missing", QN__KEY_TEXTS, AT(data.missing), .low = 0, .high = QN_LIMIT_NAME_BYTES,
+     .absent = "[]", .help = "further texts that mean missing, beside empty, ?, NA and their kin"},
     {"data.delimiter", QN__KEY_CHAR, AT(data.delimiter), .absent = "found by looking",
      .help = "CSV: the character between fields; tab for a tab"},
     {"data.quote", QN__KEY_CHAR, AT(data.quote), .absent = "found by looking",
@@ -56,16 +61,19 @@ static const qn__key keys[] = {
      .help = "types of columns by name: bool, integer, number, category, text, time"},
 
     {"sample.negatives", QN__KEY_REAL, AT(sample.negatives), .low = 1e-6, .high = 1, .preset = 1,
-     .help = "binary: share of the negative rows kept for training; probabilities are corrected for it"},
+     .help = "binary: share of the negative rows kept for training; probabilities are corrected "
+             "for it"},
     {"sample.rows", QN__KEY_INT, AT(sample.rows), COUNT, .absent = "0 (all)",
      .help = "at most this many rows, drawn at random"},
     {"sample.weight", QN__KEY_TEXT, AT(sample.weight), NAME, .absent = "none",
      .help = "column with the weight of each row; it is then not a feature"},
-    {"sample.seed", QN__KEY_INT, AT(sample.seed), SEED, .absent = "`seed`", .help = "seed of the sampling"},
+    {"sample.seed", QN__KEY_INT, AT(sample.seed), SEED, .absent = "`seed`",
+     .help = "seed of the sampling"},
 
     {"split.method", QN__KEY_CHOICE, AT(split.method), .choices = methods, .first_is_null = true,
      .absent = "auto",
-     .help = "how rows go to training, validation and test. auto: group when split.group is given, time when "
+     .help = "how rows go to training, validation and test. auto: group when split.group is given, "
+             "time when "
              "data.time is, stratified for classes, random for regression"},
     {"split.test", QN__KEY_REAL, AT(split.test), .low = 0, .high = 0.9, .preset = 0.2,
      .help = "share of the rows kept back to judge the model; 0 with data.test"},
@@ -73,17 +81,20 @@ static const qn__key keys[] = {
      .help = "share of the rows for early stopping, choice, calibration and threshold"},
     {"split.group", QN__KEY_TEXT, AT(split.group), NAME, .absent = "none",
      .help = "column whose equal values stay together, as all rows of one customer"},
-    {"split.folds", QN__KEY_INT, AT(split.folds), .low = 0, .high = 100, .absent = "0 (no cross-validation)",
-     .help = "number of folds, from 2"},
-    {"split.seed", QN__KEY_INT, AT(split.seed), SEED, .absent = "`seed`", .help = "seed of the split"},
+    {"split.folds", QN__KEY_INT, AT(split.folds), .low = 0, .high = 100,
+     .absent = "0 (no cross-validation)", .help = "number of folds, from 2"},
+    {"split.seed", QN__KEY_INT, AT(split.seed), SEED, .absent = "`seed`",
+     .help = "seed of the split"},
 
     {"features", QN__KEY_FEATURES, AT(features), .absent = "auto",
-     .help = "auto, or a list of steps {columns: [..], transforms: [..]}; columns in no step stay automatic"},
+     .help = "auto, or a list of steps {columns: [..], transforms: [..]}; columns in no step stay "
+             "automatic"},
 
     {"value.currency", QN__KEY_TEXT, AT(value.currency), .low = 1, .high = 16, .absent = "none",
      .help = "what the amounts are in, as EUR"},
     {"value.true_positive", QN__KEY_EXPR, AT(value.true_positive), EXPR, .absent = "0",
-     .help = "worth of a positive that was found: a number, or an expression over columns, as Amount - 5"},
+     .help = "worth of a positive that was found: a number, or an expression over columns, as "
+             "Amount - 5"},
     {"value.false_positive", QN__KEY_EXPR, AT(value.false_positive), EXPR, .absent = "0",
      .help = "worth of a false alarm (negative when it costs)"},
     {"value.false_negative", QN__KEY_EXPR, AT(value.false_negative), EXPR, .absent = "0",
@@ -92,27 +103,32 @@ static const qn__key keys[] = {
      .help = "worth of a negative that was left alone"},
 
     {"train.families", QN__KEY_FAMILIES, AT(train.families), .absent = "[gbdt, linear]",
-     .help = "kinds of model to try: a list of names, or a map of names to parameters; baselines are always "
+     .help = "kinds of model to try: a list of names, or a map of names to parameters; baselines "
+             "are always "
              "tried beside them"},
-    {"train.metric", QN__KEY_TEXT, AT(train.metric), NAME, .absent = "log_loss for classes, rmse for regression",
+    {"train.metric", QN__KEY_TEXT, AT(train.metric), NAME,
+     .absent = "log_loss for classes, rmse for regression",
      .help = "what decides between models: a metric's name, or value (needs `value`)"},
-    {"train.budget", QN__KEY_SECONDS, AT(train.budget_s), .low = 0, .high = 1e9, .absent = "0 (none)",
-     .help = "time that training may take, as 60s or 1h30m; models are then no longer equal from run to run"},
+    {"train.budget", QN__KEY_SECONDS, AT(train.budget_s), .low = 0, .high = 1e9,
+     .absent = "0 (none)",
+     .help = "time that training may take, as 60s or 1h30m; models are then no longer equal from "
+             "run to run"},
     {"train.calibrate", QN__KEY_CHOICE, AT(train.calibrate), .choices = calibrations,
-     .help = "map from scores to probabilities, fitted on validation rows and kept when it helps (auto) or always"},
+     .help = "map from scores to probabilities, fitted on validation rows and kept when it helps "
+             "(auto) or always"},
     {"train.class_weight", QN__KEY_CHOICE, AT(train.class_weight), .choices = class_weights,
      .help = "balanced gives rare classes as much weight as common ones"},
     {"train.refit", QN__KEY_BOOL, AT(train.refit), .preset = 1,
      .help = "fit the chosen family once more on train and validation rows together"},
-    {"train.limits.memory", QN__KEY_BYTES, AT(train.limits.memory_bytes), COUNT, .absent = "0 (none)",
-     .help = "memory that a run may use, as 4GB"},
-    {"train.limits.model_bytes", QN__KEY_BYTES, AT(train.limits.model_bytes), COUNT, .absent = "0 (none)",
-     .help = "size that the model file may have, as 20MB"},
-    {"train.limits.row_us", QN__KEY_REAL, AT(train.limits.row_us), .low = 0, .high = 1e9, .absent = "0 (none)",
-     .help = "microseconds that predicting one row may take"},
+    {"train.limits.memory", QN__KEY_BYTES, AT(train.limits.memory_bytes), COUNT,
+     .absent = "0 (none)", .help = "memory that a run may use, as 4GB"},
+    {"train.limits.model_bytes", QN__KEY_BYTES, AT(train.limits.model_bytes), COUNT,
+     .absent = "0 (none)", .help = "size that the model file may have, as 20MB"},
+    {"train.limits.row_us", QN__KEY_REAL, AT(train.limits.row_us), .low = 0, .high = 1e9,
+     .absent = "0 (none)", .help = "microseconds that predicting one row may take"},
 
-    {"evaluate.bootstrap", QN__KEY_INT, AT(evaluate.bootstrap), .low = 0, .high = 100000, .preset = 200,
-     .help = "resamples behind the 95 % intervals; 0 for none"},
+    {"evaluate.bootstrap", QN__KEY_INT, AT(evaluate.bootstrap), .low = 0, .high = 100000,
+     .preset = 200, .help = "resamples behind the 95 % intervals; 0 for none"},
     {"evaluate.slices", QN__KEY_BOOL, AT(evaluate.slices), .preset = 1,
      .help = "look for the groups of rows in which the model does worst"},
     {"evaluate.importance", QN__KEY_BOOL, AT(evaluate.importance), .preset = 1,
@@ -125,7 +141,8 @@ static const qn__key keys[] = {
     {"register.alias", QN__KEY_TEXT, AT(registry.alias), NAME, .preset_text = "champion",
      .help = "alias that a better model takes over"},
     {"register.when", QN__KEY_CHOICE, AT(registry.when), .choices = whens,
-     .help = "better: the alias moves when the new model beats its holder on the same rows; always; never: "
+     .help = "better: the alias moves when the new model beats its holder on the same rows; "
+             "always; never: "
              "the model is not registered"},
 };
 
@@ -134,8 +151,10 @@ static const qn__section sections[] = {
     {"data", "Where the rows come from, and what is in them."},
     {"sample", "Training on fewer rows."},
     {"split", "Which rows train, which choose, which judge."},
-    {"value", "What the four outcomes of a yes-or-no decision are worth (binary tasks). When given, the best "
-              "threshold is found from it, and reports speak of money. An outcome left out is worth 0."},
+    {"value",
+     "What the four outcomes of a yes-or-no decision are worth (binary tasks). When given, the "
+     "best "
+     "threshold is found from it, and reports speak of money. An outcome left out is worth 0."},
     {"train", "Which models are tried, and within which limits."},
     {"train.limits", "Hard limits that training keeps."},
     {"evaluate", "How the model is judged and explained."},

@@ -1,4 +1,5 @@
-/* Values of quern.yaml: from text into the struct, what follows from other keys, and what must agree. */
+/* Values of quern.yaml: from text into the struct, what follows from other keys, and what must
+ * agree. */
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
@@ -11,7 +12,7 @@
 #include "base/yaml.h"
 #include "flow/config_int.h"
 
-/* --- one value ----------------------------------------------------------------------------------- */
+/* --- one value -------------------------------------------------------------------------------- */
 
 qn_status qn__config_put_text(char **member, const char *text, qn_error *err) {
     char *copy = qn_strdup(text);
@@ -40,9 +41,11 @@ qn_status qn__config_add_family(qn_config *config, const char *name, json_t *par
     size_t n = config->train.n_families;
     for (size_t i = 0; i < n; i++)
         if (strcmp(config->train.families[i].name, name) == 0)
-            return qn_yaml_error(err, config->file, line, "train.families: '%.80s' is named twice", name);
+            return qn_yaml_error(err, config->file, line, "train.families: '%.80s' is named twice",
+                                 name);
     if (!*name || n >= 256)
-        return qn_yaml_error(err, config->file, line, "train.families: %s", *name ? "more than 256" : "an empty name");
+        return qn_yaml_error(err, config->file, line, "train.families: %s",
+                             *name ? "more than 256" : "an empty name");
     qn_config_family *families = qn_realloc(config->train.families, n + 1, sizeof *families);
     if (!families)
         return qn_error_memory(err);
@@ -55,15 +58,17 @@ qn_status qn__config_add_family(qn_config *config, const char *name, json_t *par
     return QN_OK;
 }
 
-static qn_status wrong_choice(const qn_config *config, const qn__key *key, const char *text, int32_t line,
-                              qn_error *err) {
+static qn_status wrong_choice(const qn_config *config, const qn__key *key, const char *text,
+                              int32_t line, qn_error *err) {
     char list[256] = "";
     size_t n = 0;
     for (; key->choices[n]; n++)
-        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", n ? ", " : "", key->choices[n]);
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", n ? ", " : "",
+                 key->choices[n]);
     const char *near = qn_text_nearest(text, key->choices, n);
-    return qn_yaml_error(err, config->file, line, "%s must be one of %s, not '%.80s'%s%s%s", key->path, list, text,
-                         near ? ": did you mean '" : "", near ? near : "", near ? "'?" : "");
+    return qn_yaml_error(err, config->file, line, "%s must be one of %s, not '%.80s'%s%s%s",
+                         key->path, list, text, near ? ": did you mean '" : "", near ? near : "",
+                         near ? "'?" : "");
 }
 
 static qn_status set_choice(qn_config *config, const qn__key *key, const char *text, int32_t line,
@@ -85,8 +90,8 @@ static qn_status set_number(qn_config *config, const qn__key *key, const char *t
         char low[QN_DOUBLE_TEXT], high[QN_DOUBLE_TEXT];
         qn_double_to_text(key->low, low);
         qn_double_to_text(key->high, high);
-        return qn_yaml_error(err, config->file, line, "%s must be a %s from %s to %s, not '%.80s'", key->path,
-                             whole ? "whole number" : "number", low, high, text);
+        return qn_yaml_error(err, config->file, line, "%s must be a %s from %s to %s, not '%.80s'",
+                             key->path, whole ? "whole number" : "number", low, high, text);
     }
     if (whole)
         *(int64_t *)qn__config_member(config, key) = (int64_t)x;
@@ -101,23 +106,28 @@ static qn_status set_quantity(qn_config *config, const qn__key *key, const char 
     double s;
     if (key->kind == QN__KEY_BYTES) {
         if (!qn_text_to_bytes(text, &bytes) || (double)bytes > key->high)
-            return qn_yaml_error(err, config->file, line, "%s must be a size, as 500MB or 4GB, not '%.80s'", key->path, text);
+            return qn_yaml_error(err, config->file, line,
+                                 "%s must be a size, as 500MB or 4GB, not '%.80s'", key->path,
+                                 text);
         *(int64_t *)qn__config_member(config, key) = (int64_t)bytes;
         return QN_OK;
     }
     if (!qn_text_to_seconds(text, &s) || s > key->high)
-        return qn_yaml_error(err, config->file, line, "%s must be a time, as 60s, 5m or 1h30m, not '%.80s'", key->path, text);
+        return qn_yaml_error(err, config->file, line,
+                             "%s must be a time, as 60s, 5m or 1h30m, not '%.80s'", key->path,
+                             text);
     *(double *)qn__config_member(config, key) = s;
     return QN_OK;
 }
 
-static qn_status set_flag(qn_config *config, const qn__key *key, const char *text, int32_t line, qn_error *err) {
+static qn_status set_flag(qn_config *config, const qn__key *key, const char *text, int32_t line,
+                          qn_error *err) {
     bool yes = !strcmp(text, "true") || !strcmp(text, "True") || !strcmp(text, "TRUE");
     bool no = !strcmp(text, "false") || !strcmp(text, "False") || !strcmp(text, "FALSE");
     bool either = key->kind == QN__KEY_TRISTATE && !strcmp(text, "auto");
     if (!yes && !no && !either)
-        return qn_yaml_error(err, config->file, line, "%s must be %strue or false, not '%.80s'", key->path,
-                             key->kind == QN__KEY_TRISTATE ? "auto, " : "", text);
+        return qn_yaml_error(err, config->file, line, "%s must be %strue or false, not '%.80s'",
+                             key->path, key->kind == QN__KEY_TRISTATE ? "auto, " : "", text);
     if (key->kind == QN__KEY_TRISTATE)
         *(int *)qn__config_member(config, key) = either ? -1 : yes;
     else
@@ -125,18 +135,21 @@ static qn_status set_flag(qn_config *config, const qn__key *key, const char *tex
     return QN_OK;
 }
 
-static qn_status set_text(qn_config *config, const qn__key *key, const char *text, int32_t line, qn_error *err) {
+static qn_status set_text(qn_config *config, const qn__key *key, const char *text, int32_t line,
+                          qn_error *err) {
     char **member = qn__config_member(config, key);
     if (key->kind == QN__KEY_CHAR) {
         if (!strcmp(text, "tab") || !strcmp(text, "\\t"))
             text = "\t";
         if (strlen(text) != 1 || (unsigned char)text[0] >= 128)
-            return qn_yaml_error(err, config->file, line, "%s must be one ASCII character, as \";\" or tab, not '%.80s'",
+            return qn_yaml_error(err, config->file, line,
+                                 "%s must be one ASCII character, as \";\" or tab, not '%.80s'",
                                  key->path, text);
     } else if (!*text && key->low > 0) {
         return qn_yaml_error(err, config->file, line, "%s must not be empty", key->path);
     } else if (strlen(text) > (size_t)key->high) {
-        return qn_yaml_error(err, config->file, line, "%s is longer than %.0f bytes", key->path, key->high);
+        return qn_yaml_error(err, config->file, line, "%s is longer than %.0f bytes", key->path,
+                             key->high);
     }
     return qn__config_put_text(member, text, err);
 }
@@ -224,7 +237,7 @@ void qn__config_presets(qn_config *config) {
     }
 }
 
-/* --- what follows from other keys ---------------------------------------------------------------- */
+/* --- what follows from other keys ------------------------------------------------------------- */
 
 static int32_t line_of(const qn_config *config, const char *path) {
     return config->line[qn__config_find(path)];
@@ -284,8 +297,9 @@ static qn_status fill_value(qn_config *config, qn_error *err) {
             QN_TRY(qn__config_put_text(member, "0", err));
     }
     if (given(config, "value.currency") && !config->value.given)
-        return qn_config_error(config, "value.currency", err,
-                               "say what the outcomes are worth too, as value.false_negative: -100");
+        return qn_config_error(
+            config, "value.currency", err,
+            "say what the outcomes are worth too, as value.false_negative: -100");
     return QN_OK;
 }
 
@@ -298,33 +312,46 @@ static void fill_numbers(qn_config *config) {
         config->split.test = 0;
 }
 
-/* --- what must agree ----------------------------------------------------------------------------- */
+/* --- what must agree -------------------------------------------------------------------------- */
 
 static qn_status check_required(const qn_config *config, qn_error *err) {
     if (!config->task.target)
-        return qn_yaml_error(err, config->file, 0, "task.target is missing: name the column to be predicted, as `task: {target: price}`");
+        return qn_yaml_error(
+            err, config->file, 0,
+            "task.target is missing: name the column to be predicted, as `task: {target: price}`");
     if (!config->data.source)
-        return qn_yaml_error(err, config->file, 0, "data.source is missing: name the file with the data, as `data: {source: rows.csv}`");
+        return qn_yaml_error(
+            err, config->file, 0,
+            "data.source is missing: name the file with the data, as `data: {source: rows.csv}`");
     return QN_OK;
 }
 
 static qn_status check_split(const qn_config *config, qn_error *err) {
     const char *method = config->split.method;
     if (method && !strcmp(method, "time") && !config->data.time)
-        return qn_config_error(config, "split.method", err, "a split by time needs data.time, the column that tells when");
+        return qn_config_error(config, "split.method", err,
+                               "a split by time needs data.time, the column that tells when");
     if (method && !strcmp(method, "group") && !config->split.group)
-        return qn_config_error(config, "split.method", err, "a split by group needs split.group, the column whose rows stay together");
+        return qn_config_error(
+            config, "split.method", err,
+            "a split by group needs split.group, the column whose rows stay together");
     if (method && strcmp(method, "group") != 0 && config->split.group)
-        return qn_config_error(config, "split.group", err, "only method group keeps groups together, not %s", method);
+        return qn_config_error(config, "split.group", err,
+                               "only method group keeps groups together, not %s", method);
     if (config->data.test && config->split.test > 0)
-        return qn_config_error(config, "split.test", err, "data.test names a test file already: leave this out, or make it 0");
+        return qn_config_error(config, "split.test", err,
+                               "data.test names a test file already: leave this out, or make it 0");
     if (config->split.test + config->split.validate >= 1)
-        return qn_config_error(config, "split.validate", err, "test and validate take %g of the rows together: nothing is left to train on",
-                               config->split.test + config->split.validate);
+        return qn_config_error(
+            config, "split.validate", err,
+            "test and validate take %g of the rows together: nothing is left to train on",
+            config->split.test + config->split.validate);
     if (config->split.folds == 1)
         return qn_config_error(config, "split.folds", err, "must be at least 2, or 0 for none");
     if (!config->data.test && config->split.test <= 0 && !config->split.folds)
-        return qn_config_error(config, "split.test", err, "no rows are left to judge the model on: keep a share, or give data.test or split.folds");
+        return qn_config_error(config, "split.test", err,
+                               "no rows are left to judge the model on: keep a share, or give "
+                               "data.test or split.folds");
     return QN_OK;
 }
 
@@ -335,23 +362,33 @@ static qn_status check_columns(const qn_config *config, qn_error *err) {
                   {"split.group", config->split.group}};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         if (others[i].column && !strcmp(others[i].column, config->task.target))
-            return qn_config_error(config, others[i].path, err, "'%.80s' is the target: it cannot be this too", others[i].column);
+            return qn_config_error(config, others[i].path, err,
+                                   "'%.80s' is the target: it cannot be this too",
+                                   others[i].column);
     for (size_t i = 0; i < config->data.drop.n; i++)
         if (!strcmp(config->data.drop.items[i], config->task.target))
-            return qn_config_error(config, "data.drop", err, "'%.80s' is the target: it cannot be dropped", config->task.target);
+            return qn_config_error(config, "data.drop", err,
+                                   "'%.80s' is the target: it cannot be dropped",
+                                   config->task.target);
     return QN_OK;
 }
 
 /* The registry's rule for names: references are NAME@ALIAS and NAME:VERSION. */
 static qn_status check_names(const qn_config *config, qn_error *err) {
     if (strpbrk(config->registry.name, "@:/\\"))
-        return qn_config_error(config, "register.name", err, "'%.80s' must not contain '@', ':', '/' or '\\'", config->registry.name);
+        return qn_config_error(config, "register.name", err,
+                               "'%.80s' must not contain '@', ':', '/' or '\\'",
+                               config->registry.name);
     if (strpbrk(config->registry.alias, "@:/\\"))
-        return qn_config_error(config, "register.alias", err, "'%.80s' must not contain '@', ':', '/' or '\\'", config->registry.alias);
+        return qn_config_error(config, "register.alias", err,
+                               "'%.80s' must not contain '@', ':', '/' or '\\'",
+                               config->registry.alias);
     if (config->train.metric && !strcmp(config->train.metric, "value") && !config->value.given)
-        return qn_config_error(config, "train.metric", err, "value needs the section `value`: what the outcomes are worth");
+        return qn_config_error(config, "train.metric", err,
+                               "value needs the section `value`: what the outcomes are worth");
     if (config->train.n_families == 0)
-        return qn_config_error(config, "train.families", err, "name at least one family, as [gbdt]");
+        return qn_config_error(config, "train.families", err,
+                               "name at least one family, as [gbdt]");
     return QN_OK;
 }
 
@@ -359,19 +396,27 @@ qn_status qn_config_check_task(const qn_config *config, qn_task task, qn_error *
     bool binary = task == QN_TASK_BINARY, regression = task == QN_TASK_REGRESSION;
     const char *name = qn_task_name(task), *method = config->split.method;
     if (!binary && config->task.positive)
-        return qn_config_error(config, "task.positive", err, "only a binary task has a positive class; this one is %s", name);
+        return qn_config_error(config, "task.positive", err,
+                               "only a binary task has a positive class; this one is %s", name);
     if (!binary && config->value.given)
-        return qn_config_error(config, given(config, "value.true_positive") ? "value.true_positive" : "value.false_negative", err,
-                               "values of outcomes need a binary task; this one is %s", name);
+        return qn_config_error(config,
+                               given(config, "value.true_positive") ? "value.true_positive"
+                                                                    : "value.false_negative",
+                               err, "values of outcomes need a binary task; this one is %s", name);
     if (!binary && config->sample.negatives < 1)
-        return qn_config_error(config, "sample.negatives", err, "only a binary task has negatives; this one is %s", name);
+        return qn_config_error(config, "sample.negatives", err,
+                               "only a binary task has negatives; this one is %s", name);
     if (regression && method && !strcmp(method, "stratified"))
-        return qn_config_error(config, "split.method", err, "a stratified split needs classes; this task is regression");
-    bool forced = strcmp(config->train.calibrate, "auto") != 0 && strcmp(config->train.calibrate, "none") != 0;
+        return qn_config_error(config, "split.method", err,
+                               "a stratified split needs classes; this task is regression");
+    bool forced = strcmp(config->train.calibrate, "auto") != 0 &&
+                  strcmp(config->train.calibrate, "none") != 0;
     if (regression && forced)
-        return qn_config_error(config, "train.calibrate", err, "only probabilities can be calibrated; this task is regression");
+        return qn_config_error(config, "train.calibrate", err,
+                               "only probabilities can be calibrated; this task is regression");
     if (regression && strcmp(config->train.class_weight, "none") != 0)
-        return qn_config_error(config, "train.class_weight", err, "only classes have class weights; this task is regression");
+        return qn_config_error(config, "train.class_weight", err,
+                               "only classes have class weights; this task is regression");
     return QN_OK;
 }
 

@@ -90,11 +90,12 @@ json_t *qn_environment_json(const char *folder) {
     bool has_commit = find_commit(folder, commit);
     cpu_name(cpu);
     if (uname(&system) == 0) {
-        snprintf(os, sizeof os, "%.60s %.60s %.60s", system.sysname, system.release, system.machine);
+        snprintf(os, sizeof os, "%.60s %.60s %.60s", system.sysname, system.release,
+                 system.machine);
         snprintf(host, sizeof host, "%.120s", system.nodename);
     }
     return json_pack("{s:s, s:o, s:s, s:s, s:s, s:i, s:I, s:s}", "quern", QN_VERSION, "git_commit",
-                     has_commit ? json_string(commit) : json_null(), "host", host, "os", os, "cpu", cpu,
-                     "processors", qn_threads_available(), "memory_bytes",
+                     has_commit ? json_string(commit) : json_null(), "host", host, "os", os, "cpu",
+                     cpu, "processors", qn_threads_available(), "memory_bytes",
                      (json_int_t)qn_mem_available_bytes(), "compiler", __VERSION__);
 }

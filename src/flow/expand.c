@@ -9,10 +9,11 @@
 
 enum { MAX_NAME = 128 };
 
-static qn_status put_variable(const char *key, const char *name, bool first, qn_buf *out, qn_error *err) {
+static qn_status put_variable(const char *key, const char *name, bool first, qn_buf *out,
+                              qn_error *err) {
     const char *value = getenv(name);
-    QN_FAIL_IF(!value || !*value, err, QN_ERR_CONFIG, "%s uses ${%s}: set the environment variable %s first",
-               key, name, name);
+    QN_FAIL_IF(!value || !*value, err, QN_ERR_CONFIG,
+               "%s uses ${%s}: set the environment variable %s first", key, name, name);
     if (first && value[0] != '/') {
         qn_cleanup(qn_freep) char *here = qn_new_array(char, 4096);
         if (!here)
@@ -35,7 +36,8 @@ qn_status qn_expand_path(const char *key, const char *path, char **ret_path, qn_
         }
         char name[MAX_NAME];
         size_t n = (size_t)(close - at - 2);
-        QN_FAIL_IF(n == 0 || n >= MAX_NAME, err, QN_ERR_CONFIG, "%s: ${...} needs the name of a variable", key);
+        QN_FAIL_IF(n == 0 || n >= MAX_NAME, err, QN_ERR_CONFIG,
+                   "%s: ${...} needs the name of a variable", key);
         memcpy(name, at + 2, n);
         name[n] = '\0';
         QN_TRY(put_variable(key, name, at == path, &out, err));

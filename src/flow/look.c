@@ -38,8 +38,8 @@ static bool is_truth(const qn_schema *schema, const char *name) {
     return false;
 }
 
-qn_status qn_source_open_labelled(const qn_source_options *options, const char *target, const qn_job *job,
-                                  qn_source **ret_source, qn_error *err) {
+qn_status qn_source_open_labelled(const qn_source_options *options, const char *target,
+                                  const qn_job *job, qn_source **ret_source, qn_error *err) {
     qn_cleanup(qn_source_free) qn_source *source = NULL;
     QN_TRY(qn_source_open(options, job, &source, err));
     if (is_truth(qn_source_schema(source), target)) {
@@ -76,8 +76,10 @@ static qn_status read_config(const char *folder, qn_config **ret_config, qn_erro
     return qn_config_read(path, ret_config, err);
 }
 
-/* All rows when they are few enough, else a random MAX_ROWS of them, through a temporary snapshot. */
-static qn_status read_rows(qn_source *source, const qn_job *job, qn_frame **ret_frame, qn_error *err) {
+/* All rows when they are few enough, else a random MAX_ROWS of them, through a temporary
+ * snapshot. */
+static qn_status read_rows(qn_source *source, const qn_job *job, qn_frame **ret_frame,
+                           qn_error *err) {
     qn_cleanup(qn_freep) char *path = NULL;
     qn_cleanup(qn_freep) int64_t *rows = NULL;
     int64_t n_rows, n = 0;
@@ -92,8 +94,8 @@ static qn_status read_rows(qn_source *source, const qn_job *job, qn_frame **ret_
     return status;
 }
 
-static qn_status read_frame(const qn_look_options *options, const qn_config *config, qn_frame **ret_frame,
-                            qn_error *err) {
+static qn_status read_frame(const qn_look_options *options, const qn_config *config,
+                            qn_frame **ret_frame, qn_error *err) {
     qn_cleanup(qn_source_free) qn_source *source = NULL;
     qn_cleanup(qn_freep) qn_source_column_type *types =
         qn_new_array(qn_source_column_type, config ? config->data.types.n_columns : 0);

@@ -1,4 +1,5 @@
-/* look.h - reading a table to see what is in it, without a run: for `quern data profile` and `quern new`. */
+/* look.h - reading a table to see what is in it, without a run: for `quern data profile` and `quern
+ * new`. */
 #ifndef QN_FLOW_LOOK_H
 #define QN_FLOW_LOOK_H
 
@@ -23,14 +24,17 @@ typedef struct qn_look {
 qn_status qn_look_at(const qn_look_options *options, qn_look *ret_look, qn_error *err) QN_MUST_USE;
 void qn_look_done(qn_look *look);
 
-/* The source of a config as data/source.h wants it; `path` is config->data.source or config->data.test. The
- * array `types` (config->data.types.n_columns items) is the caller's and must live as long. */
+/* The source of a config as data/source.h wants it; `path` is config->data.source or
+ * config->data.test. The array `types` (config->data.types.n_columns items) is the caller's and
+ * must live as long. */
 void qn_source_options_of(const qn_config *config, const char *path, qn_source_column_type *types,
                           qn_source_options *ret_options);
 
-/* Opens a source whose target keeps its words: a target that reads as truth values is taken as text, so that
- * classes, predictions and labelled files say True and False when the data does. `target` may be NULL. */
-qn_status qn_source_open_labelled(const qn_source_options *options, const char *target, const qn_job *job,
-                                  qn_source **ret_source, qn_error *err) QN_MUST_USE;
+/* Opens a source whose target keeps its words: a target that reads as truth values is taken as
+ * text, so that classes, predictions and labelled files say True and False when the data does.
+ * `target` may be NULL. */
+qn_status qn_source_open_labelled(const qn_source_options *options, const char *target,
+                                  const qn_job *job, qn_source **ret_source, qn_error *err)
+    QN_MUST_USE;
 
 #endif

@@ -13,7 +13,7 @@
 
 enum { CHUNK_ROWS = 16384 };
 
-/* --- the frame that is written ----------------------------------------------------------------------- */
+/* --- the frame that is written ---------------------------------------------------------------- */
 
 /* Which columns of the rows are written before the prediction, in the order of the output. */
 typedef struct carried_columns {
@@ -25,8 +25,8 @@ static void carried_done(carried_columns *carried) {
     qn_freep(&carried->items);
 }
 
-/* All, in the order of the file, or those asked for, in the order asked. One that is not there is an error
- * before the first row is read. */
+/* All, in the order of the file, or those asked for, in the order asked. One that is not there is
+ * an error before the first row is read. */
 static qn_status choose_carried(const qn_predict_options *options, const qn_source *source,
                                 carried_columns *ret_carried, qn_error *err) {
     const qn_schema *schema = qn_source_schema(source);
@@ -35,9 +35,10 @@ static qn_status choose_carried(const qn_predict_options *options, const qn_sour
     if (!items)
         return qn_error_memory(err);
     for (int32_t c = 0; !options->columns && c < n; c++) {
-        QN_FAIL_IF(strcmp(schema->columns[c].name, "prediction") == 0, err, QN_ERR_USAGE,
-                   "%s has a column 'prediction' already: name the columns to carry along with --columns",
-                   options->input);
+        QN_FAIL_IF(
+            strcmp(schema->columns[c].name, "prediction") == 0, err, QN_ERR_USAGE,
+            "%s has a column 'prediction' already: name the columns to carry along with --columns",
+            options->input);
         items[qn_source_position(source, c)] = c;
     }
     for (int32_t i = 0; options->columns && i < n; i++) {
@@ -52,7 +53,8 @@ static qn_status choose_carried(const qn_predict_options *options, const qn_sour
     return QN_OK;
 }
 
-static qn_status copy_column(const qn_column *from, qn_frame_builder *builder, int32_t i_to, qn_error *err) {
+static qn_status copy_column(const qn_column *from, qn_frame_builder *builder, int32_t i_to,
+                             qn_error *err) {
     for (int64_t r = 0; r < from->n_rows; r++) {
         size_t n;
         if (!qn_column_is_valid(from, r)) {
@@ -75,8 +77,9 @@ static int32_t decide(const qn_model *model, const double *scores, double thresh
     return qn_model_decide(model, scores);
 }
 
-static qn_status put_prediction(const qn_model *model, const double *scores, int64_t n, double threshold,
-                                qn_frame_builder *builder, int32_t i_to, qn_error *err) {
+static qn_status put_prediction(const qn_model *model, const double *scores, int64_t n,
+                                double threshold, qn_frame_builder *builder, int32_t i_to,
+                                qn_error *err) {
     const qn_target_info *target = qn_model_target(model);
     int32_t k = qn_model_n_outputs(model);
     for (int64_t r = 0; r < n; r++) {
@@ -97,8 +100,8 @@ static char *score_name(const qn_target_info *target, int32_t k) {
     return qn_format("probability_%s", target->classes[k]);
 }
 
-static qn_status put_scores(const qn_model *model, const double *scores, int64_t n, qn_frame_builder *builder,
-                            int32_t i_to, qn_error *err) {
+static qn_status put_scores(const qn_model *model, const double *scores, int64_t n,
+                            qn_frame_builder *builder, int32_t i_to, qn_error *err) {
     int32_t k = qn_model_n_outputs(model);
     if (qn_model_target(model)->task == QN_TASK_REGRESSION)
         return QN_OK;
@@ -109,7 +112,8 @@ static qn_status put_scores(const qn_model *model, const double *scores, int64_t
 }
 
 static qn_status declare_columns(const qn_model *model, const carried_columns *carried,
-                                 const qn_schema *schema, qn_frame_builder *builder, qn_error *err) {
+                                 const qn_schema *schema, qn_frame_builder *builder,
+                                 qn_error *err) {
     const qn_target_info *target = qn_model_target(model);
     bool regression = target->task == QN_TASK_REGRESSION;
     for (int32_t i = 0; i < carried->n; i++) {
@@ -128,9 +132,10 @@ static qn_status declare_columns(const qn_model *model, const carried_columns *c
 }
 
 /* `rows` NULL: a table without rows, for the header of one. */
-static qn_status result_frame(const qn_model *model, const qn_schema *schema, const carried_columns *carried,
-                              double threshold, const qn_frame *rows, const double *scores,
-                              qn_frame **ret_frame, qn_error *err) {
+static qn_status result_frame(const qn_model *model, const qn_schema *schema,
+                              const carried_columns *carried, double threshold,
+                              const qn_frame *rows, const double *scores, qn_frame **ret_frame,
+                              qn_error *err) {
     qn_cleanup(qn_frame_builder_free) qn_frame_builder *builder = NULL;
     QN_TRY(qn_frame_builder_new(&builder, err));
     QN_TRY(declare_columns(model, carried, schema, builder, err));
@@ -150,7 +155,7 @@ static void tell_rows(const qn_job *job, const char *stage, int64_t n) {
     qn_job_progress(job, stage, (double)n, 0, note);
 }
 
-/* --- streaming --------------------------------------------------------------------------------------- */
+/* --- streaming -------------------------------------------------------------------------------- */
 
 static qn_status score_frame(const qn_model *model, const qn_frame *frame, const qn_job *job,
                              double **ret_scores, qn_error *err) {
@@ -164,8 +169,9 @@ static qn_status score_frame(const qn_model *model, const qn_frame *frame, const
 }
 
 /* `rows` NULL: the file had none, and its header is written. */
-static qn_status predict_chunk(const qn_model *model, const qn_schema *schema, const carried_columns *carried,
-                               double threshold, const qn_frame *rows, const qn_job *job, qn_sink *sink,
+static qn_status predict_chunk(const qn_model *model, const qn_schema *schema,
+                               const carried_columns *carried, double threshold,
+                               const qn_frame *rows, const qn_job *job, qn_sink *sink,
                                qn_error *err) {
     qn_cleanup(qn_freep) double *scores = NULL;
     qn_cleanup(qn_frame_free) qn_frame *result = NULL;
@@ -175,8 +181,8 @@ static qn_status predict_chunk(const qn_model *model, const qn_schema *schema, c
     return qn_sink_write(sink, result, job, err);
 }
 
-qn_status qn_predict_file(const qn_model *model, const qn_predict_options *options, const qn_job *job,
-                          int64_t *ret_n_rows, qn_error *err) {
+qn_status qn_predict_file(const qn_model *model, const qn_predict_options *options,
+                          const qn_job *job, int64_t *ret_n_rows, qn_error *err) {
     qn_cleanup(qn_source_free) qn_source *source = NULL;
     qn_cleanup(qn_sink_free) qn_sink *sink = NULL;
     qn_cleanup(carried_done) carried_columns carried = {0};
@@ -203,7 +209,7 @@ qn_status qn_predict_file(const qn_model *model, const qn_predict_options *optio
     return QN_OK;
 }
 
-/* --- judging ----------------------------------------------------------------------------------------- */
+/* --- judging ---------------------------------------------------------------------------------- */
 
 /* What is kept of every labelled row. */
 typedef struct judged_rows {
@@ -226,7 +232,8 @@ static qn_status grow(judged_rows *rows, int64_t more, bool with_value, qn_error
     double *y = qn_realloc(rows->y, (size_t)cap, sizeof *y);
     if (y)
         rows->y = y;
-    double *scores = qn_realloc(rows->scores, (size_t)cap * (size_t)rows->n_outputs, sizeof *scores);
+    double *scores = qn_realloc(rows->scores, (size_t)cap * (size_t)rows->n_outputs,
+                                sizeof *scores);
     if (scores)
         rows->scores = scores;
     double *payoffs =
@@ -240,7 +247,8 @@ static qn_status grow(judged_rows *rows, int64_t more, bool with_value, qn_error
 }
 
 static qn_status add_chunk(const qn_model *model, const char *input, const qn_value_spec *value,
-                           const qn_frame *frame, const qn_job *job, judged_rows *rows, qn_error *err) {
+                           const qn_frame *frame, const qn_job *job, judged_rows *rows,
+                           qn_error *err) {
     qn_cleanup(qn_freep) double *y = NULL;
     qn_cleanup(qn_freep) double *scores = NULL;
     qn_cleanup(qn_freep) double *payoffs = NULL;
@@ -269,8 +277,8 @@ static qn_status add_chunk(const qn_model *model, const char *input, const qn_va
 }
 
 /* The value the model was made for, when its columns are all in this table. */
-static qn_status model_value(const qn_model *model, const qn_schema *schema, qn_value_spec **ret_spec,
-                             qn_error *err) {
+static qn_status model_value(const qn_model *model, const qn_schema *schema,
+                             qn_value_spec **ret_spec, qn_error *err) {
     const json_t *about = json_object_get(qn_model_manifest(model), "about");
     const json_t *value = json_object_get(about, "value");
     const json_t *expressions = json_object_get(value, "expressions");
@@ -283,16 +291,21 @@ static qn_status model_value(const qn_model *model, const qn_schema *schema, qn_
         return qn_error_memory(err);
     for (int32_t i = 0; i < schema->n_columns; i++)
         columns[i] = schema->columns[i].name;
-    return qn_value_spec_parse(spec, qn_model_target(model), columns, (size_t)schema->n_columns, ret_spec,
-                               err);
+    return qn_value_spec_parse(spec, qn_model_target(model), columns, (size_t)schema->n_columns,
+                               ret_spec, err);
 }
 
-static qn_status judge_rows(const qn_model *model, const qn_judge_options *options, const char *currency,
-                            const judged_rows *rows, const qn_job *job, json_t **ret_result, qn_error *err) {
+static qn_status judge_rows(const qn_model *model, const qn_judge_options *options,
+                            const char *currency, const judged_rows *rows, const qn_job *job,
+                            json_t **ret_result, qn_error *err) {
     const qn_target_info *target = qn_model_target(model);
     double threshold = isnan(options->threshold) ? qn_model_threshold(model) : options->threshold;
-    qn_eval_input input = {.task = target->task, .n_classes = target->n_classes, .n = rows->n, .y = rows->y,
-                           .scores = rows->scores, .threshold = threshold};
+    qn_eval_input input = {.task = target->task,
+                           .n_classes = target->n_classes,
+                           .n = rows->n,
+                           .y = rows->y,
+                           .scores = rows->scores,
+                           .threshold = threshold};
     qn_cleanup(qn_json_free) json_t *metrics = NULL;
     qn_cleanup(qn_json_free) json_t *confusion = NULL;
     QN_TRY(qn_evaluate_metrics(&input, options->n_rounds, options->seed, job, &metrics, err));
@@ -306,16 +319,16 @@ static qn_status judge_rows(const qn_model *model, const qn_judge_options *optio
     if (rows->payoffs) {
         qn_value_point at = qn_value_at(rows->payoffs, rows->y, rows->scores, rows->n, threshold);
         json_object_set_new(result, "value",
-                            json_pack("{s:s, s:f, s:f, s:f, s:f}", "currency", currency, "threshold",
-                                      at.threshold, "per_row", at.per_row, "total", at.total, "share_acted",
-                                      at.share_acted));
+                            json_pack("{s:s, s:f, s:f, s:f, s:f}", "currency", currency,
+                                      "threshold", at.threshold, "per_row", at.per_row, "total",
+                                      at.total, "share_acted", at.share_acted));
     }
     *ret_result = qn_steal(&result);
     return QN_OK;
 }
 
-/* The model's inputs and the target, each once: what the labelled file must have. The target is read as text
- * when it has classes, so that labels such as 1 and "1" are the same. */
+/* The model's inputs and the target, each once: what the labelled file must have. The target is
+ * read as text when it has classes, so that labels such as 1 and "1" are the same. */
 static qn_status judged_schema(const qn_model *model, qn_schema *ret_schema, qn_error *err) {
     const qn_schema *inputs = qn_model_inputs(model);
     const qn_target_info *target = qn_model_target(model);
@@ -353,5 +366,6 @@ qn_status qn_judge_file(const qn_model *model, const qn_judge_options *options, 
     }
     QN_FAIL_IF(rows.n == 0, err, QN_ERR_DATA, "%s has no row with a %s", options->input,
                qn_model_target(model)->name);
-    return judge_rows(model, options, value ? qn_value_currency(value) : "", &rows, job, ret_result, err);
+    return judge_rows(model, options, value ? qn_value_currency(value) : "", &rows, job, ret_result,
+                      err);
 }

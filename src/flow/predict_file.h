@@ -1,4 +1,5 @@
-/* predict_file.h - a model over the rows of a file: streaming, so memory does not grow with the input. */
+/* predict_file.h - a model over the rows of a file: streaming, so memory does not grow with the
+ * input. */
 #ifndef QN_FLOW_PREDICT_FILE_H
 #define QN_FLOW_PREDICT_FILE_H
 
@@ -15,10 +16,10 @@ typedef struct qn_predict_options {
 } qn_predict_options;
 
 /* Writes the carried columns, then `prediction` (label or value) and `probability` (binary) or
- * `probability_CLASS` (multiclass). *ret_n_rows counts them. Errors: those of source and sink; QN_ERR_DATA
- * lists the input columns that are missing. */
-qn_status qn_predict_file(const qn_model *model, const qn_predict_options *options, const qn_job *job,
-                          int64_t *ret_n_rows, qn_error *err) QN_MUST_USE;
+ * `probability_CLASS` (multiclass). *ret_n_rows counts them. Errors: those of source and sink;
+ * QN_ERR_DATA lists the input columns that are missing. */
+qn_status qn_predict_file(const qn_model *model, const qn_predict_options *options,
+                          const qn_job *job, int64_t *ret_n_rows, qn_error *err) QN_MUST_USE;
 
 typedef struct qn_judge_options {
     const char *input;  /* labelled rows */
@@ -27,8 +28,8 @@ typedef struct qn_judge_options {
     uint64_t seed;
 } qn_judge_options;
 
-/* Scores and judges: {"rows", "target_missing", "metrics": {..}, "confusion", "value"}. All labels and scores are
- * kept (16 bytes a row and output). New reference. */
+/* Scores and judges: {"rows", "target_missing", "metrics": {..}, "confusion", "value"}. All labels
+ * and scores are kept (16 bytes a row and output). New reference. */
 qn_status qn_judge_file(const qn_model *model, const qn_judge_options *options, const qn_job *job,
                         json_t **ret_result, qn_error *err) QN_MUST_USE;
 

@@ -12,7 +12,8 @@ static bool is_file_name(const char *reference) {
            qn_file_exists(reference);
 }
 
-static qn_status find_object(const char *folder, const char *reference, char **ret_path, qn_error *err) {
+static qn_status find_object(const char *folder, const char *reference, char **ret_path,
+                             qn_error *err) {
     qn_cleanup(qn_workspace_free) qn_workspace *workspace = NULL;
     qn_cleanup(qn_json_free) json_t *entry = NULL;
     const char *hash;

@@ -1,4 +1,5 @@
-/* The run from end to end, and its books: every run, done, failed or cancelled, is in the workspace. */
+/* The run from end to end, and its books: every run, done, failed or cancelled, is in the
+ * workspace. */
 #include "flow/run.h"
 
 #include <stdio.h>
@@ -24,7 +25,9 @@ void qn__run_place(const qn_run_state *run, const char *key, qn_error *err) {
     char text[sizeof err->message];
     size_t n = strlen(key);
     bool named = strncmp(err->message, key, n) == 0;
-    size_t skip = named && err->message[n] == ':' ? n + 2 : named && err->message[n] == ' ' ? n + 1 : 0;
+    size_t skip = named && err->message[n] == ':'   ? n + 2
+                  : named && err->message[n] == ' ' ? n + 1
+                                                    : 0;
     snprintf(text, sizeof text, "%s", err->message + skip);
     (void)!qn_config_error(run->config, key, err, "%s", text);
 }
@@ -107,7 +110,8 @@ static qn_status open_project(qn_run_state *run, qn_error *err) {
     if (!path)
         return qn_error_memory(err);
     QN_FAIL_IF(!qn_file_exists(path), err, QN_ERR_NOT_FOUND,
-               "there is no %s: make a project with 'quern new NAME --source FILE --target COLUMN'", path);
+               "there is no %s: make a project with 'quern new NAME --source FILE --target COLUMN'",
+               path);
     QN_TRY(qn_config_read(path, &run->config, err));
     if (run->options->has_seed) {
         char text[32];
@@ -120,11 +124,11 @@ static qn_status open_project(qn_run_state *run, qn_error *err) {
 
 static qn_status new_document(qn_run_state *run, const json_t *config, const json_t *environment,
                               qn_error *err) {
-    run->document = json_pack(
-        "{s:s, s:s, s:s, s:s, s:{s:s, s:s?}, s:O*, s:O*, s:[], s:{}}", "run", run->run_id, "project",
-        run->config->project, "started", run->started, "quern", QN_VERSION, "source", "path",
-        run->config->data.source, "query", run->config->data.query, "config", config, "environment",
-        environment, "warnings", "timings");
+    run->document = json_pack("{s:s, s:s, s:s, s:s, s:{s:s, s:s?}, s:O*, s:O*, s:[], s:{}}", "run",
+                              run->run_id, "project", run->config->project, "started", run->started,
+                              "quern", QN_VERSION, "source", "path", run->config->data.source,
+                              "query", run->config->data.query, "config", config, "environment",
+                              environment, "warnings", "timings");
     if (!run->document)
         return qn_error_memory(err);
     run->warnings = json_object_get(run->document, "warnings");
@@ -139,7 +143,8 @@ static qn_status begin_books(qn_run_state *run, qn_error *err) {
     if (!config || !environment)
         return qn_error_memory(err);
     json_object_set_new(environment, "threads", json_integer(qn_job_threads(&run->job)));
-    QN_TRY(qn_run_begin(run->workspace, run->config->project, config, environment, run->run_id, err));
+    QN_TRY(
+        qn_run_begin(run->workspace, run->config->project, config, environment, run->run_id, err));
     return new_document(run, config, environment, err);
 }
 
@@ -152,11 +157,13 @@ static qn_status write_report(qn_run_state *run, char **ret_path, qn_error *err)
     qn_json_write(run->document, QN_JSON_COMPACT, &document);
     QN_TRY(qn_buf_status(&document, err));
     QN_TRY(qn_object_put(run->workspace, document.data, document.len, hash, err));
-    QN_TRY(qn_run_add_artifact(run->workspace, run->run_id, "document", hash, (int64_t)document.len, err));
+    QN_TRY(qn_run_add_artifact(run->workspace, run->run_id, "document", hash, (int64_t)document.len,
+                               err));
     QN_TRY(qn_report_write(run->document, &page, err));
     QN_TRY(qn_buf_status(&page, err));
     QN_TRY(qn_object_put(run->workspace, page.data, page.len, hash, err));
-    QN_TRY(qn_run_add_artifact(run->workspace, run->run_id, "report", hash, (int64_t)page.len, err));
+    QN_TRY(
+        qn_run_add_artifact(run->workspace, run->run_id, "report", hash, (int64_t)page.len, err));
     qn_cleanup(qn_freep) char *folder =
         qn_format("%s/runs/%s", qn_workspace_path(run->workspace), run->run_id);
     qn_cleanup(qn_freep) char *path = folder ? qn_path_join(folder, "report.html") : NULL;
@@ -171,11 +178,11 @@ static qn_status write_report(qn_run_state *run, char **ret_path, qn_error *err)
 /* DESIGN's summary object, from the document. */
 static json_t *summary_of(const qn_run_state *run, const char *report) {
     const json_t *d = run->document;
-    json_t *summary = json_pack("{s:s, s:s, s:s}", "run", run->run_id, "project", run->config->project, "task",
-                                qn_task_name(run->target.task));
-    static const char *const parts[] = {"dataset", "split", "model", "metric", "metrics", "value",
-                                        "leaderboard", "comparison", "calibration", "registration", "warnings",
-                                        "timings"};
+    json_t *summary = json_pack("{s:s, s:s, s:s}", "run", run->run_id, "project",
+                                run->config->project, "task", qn_task_name(run->target.task));
+    static const char *const parts[] = {"dataset",     "split",        "model",       "metric",
+                                        "metrics",     "value",        "leaderboard", "comparison",
+                                        "calibration", "registration", "warnings",    "timings"};
     for (size_t i = 0; summary && i < sizeof parts / sizeof parts[0]; i++) {
         json_t *part = json_object_get(d, parts[i]);
         if (!part || json_object_set(summary, parts[i], part) != 0)
@@ -188,12 +195,14 @@ static json_t *summary_of(const qn_run_state *run, const char *report) {
     if (summary && value) { /* the summary's short form: the curve stays in the document */
         const json_t *test = json_object_get(value, "test");
         json_object_set_new(summary, "value",
-            json_pack("{s:O, s:O?, s:O?, s:O?, s:O?, s:O?}", "currency", json_object_get(value, "currency"),
-                      "threshold", json_object_get(value, "threshold"), "per_row",
-                      json_object_get(json_object_get(test, "per_row"), "value"), "total",
-                      json_object_get(test, "total"), "baseline_total",
-                      json_object_get(value, "baseline_total"), "gain_over_best_baseline",
-                      json_object_get(value, "gain_over_best_baseline")));
+                            json_pack("{s:O, s:O?, s:O?, s:O?, s:O?, s:O?}", "currency",
+                                      json_object_get(value, "currency"), "threshold",
+                                      json_object_get(value, "threshold"), "per_row",
+                                      json_object_get(json_object_get(test, "per_row"), "value"),
+                                      "total", json_object_get(test, "total"), "baseline_total",
+                                      json_object_get(value, "baseline_total"),
+                                      "gain_over_best_baseline",
+                                      json_object_get(value, "gain_over_best_baseline")));
     }
     if (summary)
         json_object_set_new(summary, "report", json_string(report));
@@ -239,15 +248,16 @@ qn_status qn_run(const qn_run_options *options, json_t **ret_summary, qn_error *
         status = run_stages(run, ret_summary, err);
     if (status != QN_OK && run->run_id[0]) {
         qn_error ignored; /* the first error is the one to tell */
-        (void)!qn_run_end(run->workspace, run->run_id, status == QN_ERR_CANCELLED ? "cancelled" : "failed",
-                          NULL, err->message, &ignored);
+        (void)!qn_run_end(run->workspace, run->run_id,
+                          status == QN_ERR_CANCELLED ? "cancelled" : "failed", NULL, err->message,
+                          &ignored);
     }
     run_done(run);
     qn_freep(&run);
     return status;
 }
 
-/* --- the parts as files ------------------------------------------------------------------------------- */
+/* --- the parts as files ----------------------------------------------------------------------- */
 
 static qn_status write_part(const qn_run_state *run, const qn_frame *frame, const char *folder,
                             const char *name, qn_error *err) {

@@ -4,9 +4,9 @@
  *     qn_cleanup(qn_json_free) json_t *summary = NULL;
  *     QN_TRY(qn_run(&options, &summary, err));
  *
- * Stages: import (snapshot), profile, split, train (one pipeline per kind of learner, every family, the
- * baselines), choose, calibrate, evaluate, compare with the champion, report, register. Each stage is a
- * file run_*.c; run.c strings them together and keeps the books in the workspace. */
+ * Stages: import (snapshot), profile, split, train (one pipeline per kind of learner, every family,
+ * the baselines), choose, calibrate, evaluate, compare with the champion, report, register. Each
+ * stage is a file run_*.c; run.c strings them together and keeps the books in the workspace. */
 #ifndef QN_FLOW_RUN_H
 #define QN_FLOW_RUN_H
 
@@ -23,12 +23,14 @@ typedef struct qn_run_options {
     const char *model_file;/* also write the model here; NULL for none */
 } qn_run_options;
 
-/* *ret_summary: the object of DESIGN's `quern run --json`, with "registration" and "warnings" added. New
- * reference. A failed or cancelled run is in the workspace too, with its reason. Errors: all of them. */
+/* *ret_summary: the object of DESIGN's `quern run --json`, with "registration" and "warnings"
+ * added. New reference. A failed or cancelled run is in the workspace too, with its reason. Errors:
+ * all of them. */
 qn_status qn_run(const qn_run_options *options, json_t **ret_summary, qn_error *err) QN_MUST_USE;
 
-/* The rows that a run would train, choose and judge with, as train.csv, validate.csv and test.csv in `folder`:
- * a benchmark set for other programs. */
-qn_status qn_run_split_files(const qn_run_options *options, const char *folder, qn_error *err) QN_MUST_USE;
+/* The rows that a run would train, choose and judge with, as train.csv, validate.csv and test.csv
+ * in `folder`: a benchmark set for other programs. */
+qn_status qn_run_split_files(const qn_run_options *options, const char *folder, qn_error *err)
+    QN_MUST_USE;
 
 #endif

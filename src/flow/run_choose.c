@@ -1,5 +1,5 @@
-/* Choose: the candidate with the best metric on validation rows within the limits; its calibration; its
- * threshold; and the model made of it. */
+/* Choose: the candidate with the best metric on validation rows within the limits; its calibration;
+ * its threshold; and the model made of it. */
 #include <math.h>
 #include <string.h>
 
@@ -21,9 +21,12 @@ static void warn_when_no_better(qn_run_state *run) {
         const qn_run_candidate *other = &run->candidates[i];
         if (other->family->is_baseline &&
             qn__run_loss(run, qn__run_merit(other)) <= qn__run_loss(run, qn__run_merit(chosen))) {
-            qn__run_warn(run, "%s does no better than the baseline %s on the %s: the columns may hold too little "
-                         "about %s", chosen->family->name, other->family->name,
-                         isnan(chosen->folds_mean) ? "validation rows" : "folds", run->target.name);
+            qn__run_warn(
+                run,
+                "%s does no better than the baseline %s on the %s: the columns may hold too little "
+                "about %s",
+                chosen->family->name, other->family->name,
+                isnan(chosen->folds_mean) ? "validation rows" : "folds", run->target.name);
             return;
         }
     }
@@ -40,18 +43,19 @@ static qn_status choose_candidate(qn_run_state *run, qn_error *err) {
                 qn__run_loss(run, qn__run_merit(&run->candidates[best])))
             best = i;
     }
-    QN_FAIL_IF(best < 0, err, QN_ERR_LIMIT,
-               "no family keeps the limits: %s: %s; loosen train.limits, or make the models smaller",
-               run->candidates[0].family->name, run->candidates[0].refused);
+    QN_FAIL_IF(
+        best < 0, err, QN_ERR_LIMIT,
+        "no family keeps the limits: %s: %s; loosen train.limits, or make the models smaller",
+        run->candidates[0].family->name, run->candidates[0].refused);
     run->chosen = best;
     warn_when_no_better(run);
     return QN_OK;
 }
 
-/* Log loss on each half of the validation rows of a map fitted on the other half: what the map is worth on
- * rows it has not seen. */
-static qn_status cross_fitted_loss(const qn_run_state *run, qn_calibration_kind kind, double *ret_loss,
-                                   qn_error *err) {
+/* Log loss on each half of the validation rows of a map fitted on the other half: what the map is
+ * worth on rows it has not seen. */
+static qn_status cross_fitted_loss(const qn_run_state *run, qn_calibration_kind kind,
+                                   double *ret_loss, qn_error *err) {
     int64_t n = run->validate.n;
     int32_t k = run->n_outputs;
     const double *scores = run->candidates[run->chosen].scores;
@@ -84,9 +88,10 @@ static qn_status cross_fitted_loss(const qn_run_state *run, qn_calibration_kind 
     return QN_OK;
 }
 
-/* auto: the kind with the least cross-fitted log loss, if it gains at least 0.2 % over none: with few rows or a
- * good model a map only adds noise. */
-static qn_status choose_calibration(const qn_run_state *run, qn_calibration_kind *ret_kind, qn_error *err) {
+/* auto: the kind with the least cross-fitted log loss, if it gains at least 0.2 % over none: with
+ * few rows or a good model a map only adds noise. */
+static qn_status choose_calibration(const qn_run_state *run, qn_calibration_kind *ret_kind,
+                                    qn_error *err) {
     const char *wanted = run->config->train.calibrate;
     *ret_kind = QN_CALIBRATION_NONE;
     if (run->target.task == QN_TASK_REGRESSION || strcmp(wanted, "none") == 0)
@@ -153,28 +158,32 @@ static qn_status choose_threshold(qn_run_state *run, qn_error *err) {
     qn_cleanup(qn_freep) double *payoffs = NULL;
     qn_value_point best;
     QN_TRY(qn_value_payoffs(run->value, run->validate.frame, NULL, run->validate.n, &payoffs, err));
-    QN_TRY(qn_value_best(payoffs, run->validate.y, run->validate.scores, run->validate.n, &best, err));
+    QN_TRY(
+        qn_value_best(payoffs, run->validate.y, run->validate.scores, run->validate.n, &best, err));
     run->threshold = best.threshold;
     return QN_OK;
 }
 
-/* What the model file tells about its making. No times and no run id: the same training gives the same
- * bytes. */
+/* What the model file tells about its making. No times and no run id: the same training gives the
+ * same bytes. */
 static json_t *about(const qn_run_state *run) {
     const qn_run_candidate *chosen = &run->candidates[run->chosen];
-    return json_pack("{s:s, s:s, s:O, s:{s:s, s:s}}", "quern", QN_VERSION, "project", run->config->project,
-                     "split", json_object_get(run->document, "split"), "trained_on", "dataset",
-                     run->dataset_hash, "family", chosen->family->name);
+    return json_pack("{s:s, s:s, s:O, s:{s:s, s:s}}", "quern", QN_VERSION, "project",
+                     run->config->project, "split", json_object_get(run->document, "split"),
+                     "trained_on", "dataset", run->dataset_hash, "family", chosen->family->name);
 }
 
-/* Histograms of every input and of the scores: against these a service tells drift, with no data set kept. */
+/* Histograms of every input and of the scores: against these a service tells drift, with no data
+ * set kept. */
 static json_t *monitoring_baseline(const qn_run_state *run) {
     enum { BINS = 20 };
     json_t *inputs = json_array(), *field;
     size_t i;
-    json_array_foreach(json_object_get(json_object_get(run->document, "profile"), "fields"), i, field) {
+    json_array_foreach(json_object_get(json_object_get(run->document, "profile"), "fields"), i,
+                       field) {
         json_t *kept = json_object();
-        static const char *const keys[] = {"name", "type", "missing_share", "histogram", "quantiles", "top"};
+        static const char *const keys[] = {"name",      "type",      "missing_share",
+                                           "histogram", "quantiles", "top"};
         for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++) {
             json_t *value = json_object_get(field, keys[k]);
             if (value)

@@ -135,7 +135,8 @@ qn_status qn__run_explain(qn_run_state *run, qn_error *err) {
     if (config->evaluate.dependence) {
         const char *top[8];
         size_t n = top_features(run, top, 8);
-        QN_TRY(qn_dependence_make(&input, top, n, output_to_show(run), &run->job, &dependence, err));
+        QN_TRY(
+            qn_dependence_make(&input, top, n, output_to_show(run), &run->job, &dependence, err));
         QN_TRY(qn__run_note(run, "dependence", dependence, err));
     }
     qn__run_time(run, "explain_s");

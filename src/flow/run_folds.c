@@ -1,7 +1,8 @@
-/* Folds: with split.folds, every family is cross-validated on the training rows, features fitted anew in each
- * fold, and the mean decides which one is chosen. A tenth of each fold's training rows is held back for early
- * stopping and strength, as the validation rows are in the train stage: a fold that chose the length of what it
- * measures would flatter it. The chosen model itself is the one of the train stage. */
+/* Folds: with split.folds, every family is cross-validated on the training rows, features fitted
+ * anew in each fold, and the mean decides which one is chosen. A tenth of each fold's training rows
+ * is held back for early stopping and strength, as the validation rows are in the train stage: a
+ * fold that chose the length of what it measures would flatter it. The chosen model itself is the
+ * one of the train stage. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -67,7 +68,8 @@ static qn_status make_folds(const qn_run_state *run, int32_t **ret_fold, qn_erro
                          run->target.task, run->target.n_classes, time, group, ret_fold, err);
 }
 
-static qn_status fitting_rows_init(fitting_rows *set, int64_t n_most, bool weighted, qn_error *err) {
+static qn_status fitting_rows_init(fitting_rows *set, int64_t n_most, bool weighted,
+                                   qn_error *err) {
     set->rows = qn_new_array(int64_t, n_most);
     set->y = qn_new_array(double, n_most);
     set->weight = weighted ? qn_new_array(double, n_most) : NULL;
@@ -82,10 +84,10 @@ static void add_row(fitting_rows *set, const qn_run_training *from, int64_t i) {
     set->n++;
 }
 
-/* Training rows of the run (negatives sampled down already) outside the fold train, a tenth of them held back;
- * all of the split's rows inside it judge. */
-static qn_status take_fold(const qn_run_state *run, const int32_t *fold_of, int32_t fold, fold_rows *rows,
-                           qn_error *err) {
+/* Training rows of the run (negatives sampled down already) outside the fold train, a tenth of them
+ * held back; all of the split's rows inside it judge. */
+static qn_status take_fold(const qn_run_state *run, const int32_t *fold_of, int32_t fold,
+                           fold_rows *rows, qn_error *err) {
     enum { HELD_BACK = 10 };
     const qn_run_training *all = &run->training;
     rows->held = qn_new_array(int64_t, run->split.n_train);
@@ -96,20 +98,23 @@ static qn_status take_fold(const qn_run_state *run, const int32_t *fold_of, int3
     for (int64_t i = 0; i < all->n; i++) {
         if (!qn_fold_trains(run->split.method, fold_of[all->rows[i]], fold))
             continue;
-        bool back = qn_rng_hash((uint64_t)run->config->split.seed, (uint64_t)all->rows[i]) % HELD_BACK == 0;
+        bool back =
+            qn_rng_hash((uint64_t)run->config->split.seed, (uint64_t)all->rows[i]) % HELD_BACK == 0;
         add_row(back ? &rows->stop : &rows->train, all, i);
     }
-    QN_FAIL_IF(rows->train.n == 0, err, QN_ERR_DATA,
-               "impossible split: fold %d of %lld has no row to train on; give more rows or fewer folds", fold + 1,
-               (long long)run->config->split.folds);
+    QN_FAIL_IF(
+        rows->train.n == 0, err, QN_ERR_DATA,
+        "impossible split: fold %d of %lld has no row to train on; give more rows or fewer folds",
+        fold + 1, (long long)run->config->split.folds);
     for (int64_t i = 0; i < run->split.n_train; i++)
         if (fold_of[run->split.train[i]] == fold)
             rows->held[rows->n_held++] = run->split.train[i];
     return qn__run_take_part(run, rows->held, rows->n_held, &rows->part, err);
 }
 
-static qn_status fit_fold(const qn_run_state *run, const qn_run_candidate *candidate, const fold_rows *rows,
-                          const fold_matrices *x, double *ret_metric, qn_error *err) {
+static qn_status fit_fold(const qn_run_state *run, const qn_run_candidate *candidate,
+                          const fold_rows *rows, const fold_matrices *x, double *ret_metric,
+                          qn_error *err) {
     qn_cleanup(qn_learner_free) qn_learner *learner = NULL;
     qn_cleanup(qn_json_free) json_t *params = qn__run_params(candidate);
     qn_cleanup(qn_freep) double *scores =
@@ -133,26 +138,28 @@ static qn_status fit_fold(const qn_run_state *run, const qn_run_candidate *candi
 }
 
 /* All candidates that share one kind of features, on one fold. */
-static qn_status run_fold(const qn_run_state *run, const qn_run_features *features, const fold_rows *rows,
-                          int32_t fold, double *metrics, qn_error *err) {
+static qn_status run_fold(const qn_run_state *run, const qn_run_features *features,
+                          const fold_rows *rows, int32_t fold, double *metrics, qn_error *err) {
     qn_cleanup(qn_pipeline_spec_free) qn_pipeline_spec *spec = NULL;
     qn_cleanup(qn_pipeline_free) qn_pipeline *pipeline = NULL;
     qn_cleanup(fold_matrices_done) fold_matrices x = {0};
     QN_TRY(qn__run_spec(run, features->takes, &spec, err));
-    QN_TRY(qn_pipeline_fit(spec, run->frame, rows->train.rows, rows->train.n, rows->train.y, &run->target,
-                           (uint64_t)run->config->seed, &run->job, &pipeline, &x.train, err));
+    QN_TRY(qn_pipeline_fit(spec, run->frame, rows->train.rows, rows->train.n, rows->train.y,
+                           &run->target, (uint64_t)run->config->seed, &run->job, &pipeline,
+                           &x.train, err));
     if (rows->stop.n > 0)
-        QN_TRY(qn_pipeline_apply(pipeline, run->frame, rows->stop.rows, rows->stop.n, &run->job, &x.stop, err));
+        QN_TRY(qn_pipeline_apply(pipeline, run->frame, rows->stop.rows, rows->stop.n, &run->job,
+                                 &x.stop, err));
     QN_TRY(qn_pipeline_apply(pipeline, rows->part.frame, NULL, 0, &run->job, &x.held, err));
     for (int i = 0; i < run->n_candidates; i++)
         if (run->candidates[i].features == features)
-            QN_TRY(fit_fold(run, &run->candidates[i], rows, &x, &metrics[i * run->config->split.folds + fold],
-                            err));
+            QN_TRY(fit_fold(run, &run->candidates[i], rows, &x,
+                            &metrics[i * run->config->split.folds + fold], err));
     return QN_OK;
 }
 
-/* Mean and standard deviation over the folds in which the metric is defined: one without a positive row has no
- * area under a curve. */
+/* Mean and standard deviation over the folds in which the metric is defined: one without a positive
+ * row has no area under a curve. */
 static void summarise(qn_run_candidate *candidate, const double *metrics, int64_t n_folds) {
     double sum = 0, square = 0;
     int64_t n = 0;

@@ -1,5 +1,5 @@
-/* Import: the source becomes a snapshot object and a frame; the target becomes numbers; the profile looks
- * at it all. */
+/* Import: the source becomes a snapshot object and a frame; the target becomes numbers; the profile
+ * looks at it all. */
 #include <math.h>
 #include <string.h>
 
@@ -14,8 +14,8 @@
 #include "flow/run_int.h"
 
 /* The source as an object of the workspace; *ret_path is the object. */
-static qn_status snapshot(qn_run_state *run, qn_source *source, char **ret_path, int64_t *ret_n_rows,
-                          qn_error *err) {
+static qn_status snapshot(qn_run_state *run, qn_source *source, char **ret_path,
+                          int64_t *ret_n_rows, qn_error *err) {
     qn_cleanup(qn_freep) char *temporary = NULL;
     char hash[QN_DIGEST_TEXT];
     int64_t bytes;
@@ -29,10 +29,10 @@ static qn_status snapshot(qn_run_state *run, qn_source *source, char **ret_path,
     return qn_run_add_artifact(run->workspace, run->run_id, "snapshot", hash, bytes, err);
 }
 
-/* What one row costs while training: its values in the frame, in the feature matrices of two pipelines, its
- * bins; measured on the first rows. */
-static qn_status rows_that_fit(qn_run_state *run, const char *path, int64_t n_rows, int64_t *ret_rows,
-                               qn_error *err) {
+/* What one row costs while training: its values in the frame, in the feature matrices of two
+ * pipelines, its bins; measured on the first rows. */
+static qn_status rows_that_fit(qn_run_state *run, const char *path, int64_t n_rows,
+                               int64_t *ret_rows, qn_error *err) {
     enum { PROBE = 20000 };
     *ret_rows = n_rows;
     if (run->job.memory_bytes == 0 || n_rows <= PROBE)
@@ -44,7 +44,8 @@ static qn_status rows_that_fit(qn_run_state *run, const char *path, int64_t n_ro
     for (int64_t i = 0; i < PROBE; i++)
         rows[i] = i;
     QN_TRY(qn_snapshot_read(path, rows, PROBE, &run->job, &head, err));
-    double row_bytes = (double)qn_frame_bytes(head) / PROBE + (double)head->n_columns * 8 * 2.5 + 200;
+    double row_bytes = (double)qn_frame_bytes(head) / PROBE + (double)head->n_columns * 8 * 2.5 +
+                       200;
     double spare = (double)run->job.memory_bytes - 250e6;
     double fit = fmax(spare, 50e6) * 0.75 / row_bytes;
     if (fit < (double)n_rows)
@@ -53,8 +54,8 @@ static qn_status rows_that_fit(qn_run_state *run, const char *path, int64_t n_ro
 }
 
 /* Which rows of a big snapshot are read: NULL for all. */
-static qn_status choose_rows(qn_run_state *run, const char *path, int64_t n_rows, int64_t **ret_rows,
-                             int64_t *ret_n, qn_error *err) {
+static qn_status choose_rows(qn_run_state *run, const char *path, int64_t n_rows,
+                             int64_t **ret_rows, int64_t *ret_n, qn_error *err) {
     int64_t fit;
     QN_TRY(rows_that_fit(run, path, n_rows, &fit, err));
     bool is_weighted = run->config->sample.weight != NULL; /* then sample.rows are drawn later */
@@ -63,22 +64,25 @@ static qn_status choose_rows(qn_run_state *run, const char *path, int64_t n_rows
         char all[QN_DOUBLE_TEXT], some[QN_DOUBLE_TEXT];
         qn_text_count(n_rows, all);
         qn_text_count(fit, some);
-        qn__run_warn(run, "%s rows do not fit into train.limits.memory: a random sample of %s is used", all,
-                     some);
+        qn__run_warn(run,
+                     "%s rows do not fit into train.limits.memory: a random sample of %s is used",
+                     all, some);
         want = fit;
     }
     *ret_rows = NULL;
     *ret_n = n_rows;
     if (want >= n_rows)
         return QN_OK;
-    QN_TRY(qn_sample_uniform(n_rows, want, (uint64_t)run->config->sample.seed, ret_rows, ret_n, err));
+    QN_TRY(
+        qn_sample_uniform(n_rows, want, (uint64_t)run->config->sample.seed, ret_rows, ret_n, err));
     return QN_OK;
 }
 
-/* `wanted`: the columns that must be there, with the types that they and the others have in the source; NULL
- * for the source itself. */
-static qn_status read_frame(qn_run_state *run, const char *key, const char *source_path, const qn_schema *wanted,
-                            qn_frame **ret_frame, int64_t *ret_n_rows, qn_error *err) {
+/* `wanted`: the columns that must be there, with the types that they and the others have in the
+ * source; NULL for the source itself. */
+static qn_status read_frame(qn_run_state *run, const char *key, const char *source_path,
+                            const qn_schema *wanted, qn_frame **ret_frame, int64_t *ret_n_rows,
+                            qn_error *err) {
     qn_cleanup(qn_freep) char *expanded = NULL;
     int32_t n_others = wanted ? run->frame->n_columns : 0;
     qn_cleanup(qn_freep) qn_source_column_type *types =
@@ -98,7 +102,8 @@ static qn_status read_frame(qn_run_state *run, const char *key, const char *sour
     if (wanted)
         QN_TRY(qn_source_open_as(&options, wanted, &run->job, &source, err));
     else
-        QN_TRY(qn_source_open_labelled(&options, run->config->task.target, &run->job, &source, err));
+        QN_TRY(
+            qn_source_open_labelled(&options, run->config->task.target, &run->job, &source, err));
     QN_TRY(snapshot(run, source, &path, ret_n_rows, err));
     qn_source_free(&source);
     QN_TRY(choose_rows(run, path, *ret_n_rows, &rows, &n, err));
@@ -108,7 +113,8 @@ static qn_status read_frame(qn_run_state *run, const char *key, const char *sour
 /* Keeps the rows of a weighted draw (sample.rows with sample.weight). */
 static qn_status draw_weighted(qn_run_state *run, qn_error *err) {
     const qn_config *config = run->config;
-    if (!config->sample.weight || config->sample.rows <= 0 || config->sample.rows >= run->frame->n_rows)
+    if (!config->sample.weight || config->sample.rows <= 0 ||
+        config->sample.rows >= run->frame->n_rows)
         return QN_OK;
     qn_cleanup(qn_freep) double *weight = qn_new_array(double, run->frame->n_rows);
     qn_cleanup(qn_freep) int64_t *rows = NULL;
@@ -139,7 +145,8 @@ static qn_status read_weight(const qn_run_state *run, const qn_frame *frame, dou
     if (qn_frame_get(frame, name, &column, err) != QN_OK)
         return qn_config_error(run->config, "sample.weight", err, "there is no column '%s'", name);
     if (column->type != QN_TYPE_F64 && column->type != QN_TYPE_I64 && column->type != QN_TYPE_BOOL)
-        return qn_config_error(run->config, "sample.weight", err, "column %s holds no numbers", name);
+        return qn_config_error(run->config, "sample.weight", err, "column %s holds no numbers",
+                               name);
     qn_cleanup(qn_freep) double *weight = qn_new_array(double, frame->n_rows);
     if (!weight)
         return qn_error_memory(err);
@@ -164,8 +171,8 @@ static bool is_same(const char *a, const char *b) {
     return a && b && strcmp(a, b) == 0;
 }
 
-/* Columns that are told to the run but are not for learning: the target, dropped ones, weights, groups, and a
- * plain number that only orders the rows. */
+/* Columns that are told to the run but are not for learning: the target, dropped ones, weights,
+ * groups, and a plain number that only orders the rows. */
 static bool is_input(const qn_run_state *run, const qn_column *column) {
     const qn_config *config = run->config;
     const char *name = column->name;
@@ -209,7 +216,9 @@ static qn_status find_target(qn_run_state *run, qn_error *err) {
                                  .positive = config->task.positive};
     qn_status status = qn_target_infer(run->frame, &options, &run->target, err);
     if (status == QN_ERR_CONFIG)
-        qn__run_place(run, err && strncmp(err->message, "task.positive", 13) == 0 ? "task.positive" : "task.target",
+        qn__run_place(run,
+                      err && strncmp(err->message, "task.positive", 13) == 0 ? "task.positive"
+                                                                             : "task.target",
                       err);
     if (status == QN_OK)
         status = qn_config_check_task(config, run->target.task, err);
@@ -229,10 +238,10 @@ static qn_status find_target(qn_run_state *run, qn_error *err) {
 }
 
 static json_t *value_json(const qn_config *config) {
-    return json_pack("{s:s*, s:s, s:s, s:s, s:s}", "currency", config->value.currency, "true_positive",
-                     config->value.true_positive, "false_positive", config->value.false_positive,
-                     "false_negative", config->value.false_negative, "true_negative",
-                     config->value.true_negative);
+    return json_pack("{s:s*, s:s, s:s, s:s, s:s}", "currency", config->value.currency,
+                     "true_positive", config->value.true_positive, "false_positive",
+                     config->value.false_positive, "false_negative", config->value.false_negative,
+                     "true_negative", config->value.true_negative);
 }
 
 static qn_status read_value(qn_run_state *run, qn_error *err) {
@@ -246,8 +255,8 @@ static qn_status read_value(qn_run_state *run, qn_error *err) {
         return qn_error_memory(err);
     for (int32_t i = 0; i < run->frame->n_columns; i++)
         columns[i] = run->frame->columns[i].name;
-    qn_status status =
-        qn_value_spec_parse(json, &run->target, columns, (size_t)run->frame->n_columns, &run->value, err);
+    qn_status status = qn_value_spec_parse(json, &run->target, columns,
+                                           (size_t)run->frame->n_columns, &run->value, err);
     if (status == QN_ERR_CONFIG && err) { /* "value: true_positive: ...": the line of that key */
         char key[64] = "value.";
         const char *name = strncmp(err->message, "value: ", 7) == 0 ? err->message + 7 : "";
@@ -270,14 +279,15 @@ static qn_status note_task(qn_run_state *run, int64_t n_source, qn_error *err) {
         json_array_append_new(classes, json_string(run->target.classes[i]));
     bool binary = run->target.task == QN_TASK_BINARY;
     QN_TRY(qn__run_note(run, "task",
-                        json_pack("{s:s, s:s, s:o, s:o}", "kind", qn_task_name(run->target.task), "target",
-                                  run->target.name, "classes", classes, "positive",
+                        json_pack("{s:s, s:s, s:o, s:o}", "kind", qn_task_name(run->target.task),
+                                  "target", run->target.name, "classes", classes, "positive",
                                   binary ? json_string(run->target.classes[1]) : json_null()),
                         err));
     bool sampled = n_source != run->frame->n_rows;
     return qn__run_note(run, "dataset",
-                        json_pack("{s:I, s:i, s:s, s:I, s:o}", "rows", (json_int_t)run->frame->n_rows,
-                                  "columns", (int)run->frame->n_columns, "hash", run->dataset_hash,
+                        json_pack("{s:I, s:i, s:s, s:I, s:o}", "rows",
+                                  (json_int_t)run->frame->n_rows, "columns",
+                                  (int)run->frame->n_columns, "hash", run->dataset_hash,
                                   "target_missing", (json_int_t)n_missing, "sampled_from",
                                   sampled ? json_integer(n_source) : json_null()),
                         err);
@@ -286,11 +296,12 @@ static qn_status note_task(qn_run_state *run, int64_t n_source, qn_error *err) {
 static qn_status profile(qn_run_state *run, qn_error *err) {
     qn_job_progress(&run->job, "profile", 0, 0, NULL);
     json_t *json = NULL;
-    qn_profile_options options = {.time = run->config->data.time, .seed = (uint64_t)run->config->seed};
-    /* Dropped columns are gone from the frame's profile, and warnings about them and about the group are noise:
-     * none of them is an input. */
-    QN_TRY(qn_profile_make(run->frame, run->target.name, &run->target, run->y, &options, &run->job, &json,
-                           err));
+    qn_profile_options options = {.time = run->config->data.time,
+                                  .seed = (uint64_t)run->config->seed};
+    /* Dropped columns are gone from the frame's profile, and warnings about them and about the
+     * group are noise: none of them is an input. */
+    QN_TRY(qn_profile_make(run->frame, run->target.name, &run->target, run->y, &options, &run->job,
+                           &json, err));
     size_t i;
     json_t *field;
     json_t *fields = json_object_get(json, "fields"), *kept = json_array();
@@ -334,7 +345,8 @@ static qn_status read_test_file(qn_run_state *run, qn_error *err) {
     qn_cleanup(qn_schema_done) qn_schema schema = {0};
     int64_t n;
     QN_TRY(test_schema(run, &schema, err));
-    QN_TRY(read_frame(run, "data.test", run->config->data.test, &schema, &run->test.frame, &n, err));
+    QN_TRY(
+        read_frame(run, "data.test", run->config->data.test, &schema, &run->test.frame, &n, err));
     run->test.n = run->test.frame->n_rows;
     qn_status status = qn_target_values(run->test.frame, &run->target, &run->test.y, err);
     if (status == QN_OK)
@@ -346,7 +358,8 @@ static qn_status read_test_file(qn_run_state *run, qn_error *err) {
 qn_status qn__run_import(qn_run_state *run, qn_error *err) {
     int64_t n_source;
     qn_job_progress(&run->job, "import", 0, 0, NULL);
-    QN_TRY(read_frame(run, "data.source", run->config->data.source, NULL, &run->frame, &n_source, err));
+    QN_TRY(read_frame(run, "data.source", run->config->data.source, NULL, &run->frame, &n_source,
+                      err));
     QN_TRY(check_columns(run, err));
     QN_TRY(draw_weighted(run, err));
     QN_TRY(qn_frame_digest(run->frame, run->dataset_hash, err));

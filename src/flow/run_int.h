@@ -101,39 +101,43 @@ qn_status qn__run_explain(qn_run_state *run, qn_error *err) QN_MUST_USE;
 qn_status qn__run_seal(qn_run_state *run, qn_error *err) QN_MUST_USE;
 qn_status qn__run_register(qn_run_state *run, qn_error *err) QN_MUST_USE;
 
-/* The spec of `features` for what a learner takes, and the parameters that a candidate is fitted with. */
+/* The spec of `features` for what a learner takes, and the parameters that a candidate is fitted
+ * with. */
 qn_status qn__run_spec(const qn_run_state *run, unsigned takes, qn_pipeline_spec **ret_spec,
                        qn_error *err) QN_MUST_USE;
 json_t *qn__run_params(const qn_run_candidate *candidate);
 /* The metric of scores on a part, or the money per row at the best threshold. */
 qn_status qn__run_measure(const qn_run_state *run, const qn_run_part *part, const double *scores,
                           double *ret_metric, qn_error *err) QN_MUST_USE;
-/* The number candidates are chosen by: cross-validated when there are folds, else on validation rows. */
+/* The number candidates are chosen by: cross-validated when there are folds, else on validation
+ * rows. */
 double qn__run_merit(const qn_run_candidate *candidate);
 /* The training set made of the given rows (ascending). */
 qn_status qn__run_training_make(const qn_run_state *run, const int64_t *rows, int64_t n,
                                 qn_run_training *ret_training, qn_error *err) QN_MUST_USE;
 void qn__run_training_done(qn_run_training *training);
-/* The chosen family fitted once more on train and validation rows together, with what early stopping found
- * (train.refit); or what was fitted already. Both outputs are the caller's. */
+/* The chosen family fitted once more on train and validation rows together, with what early
+ * stopping found (train.refit); or what was fitted already. Both outputs are the caller's. */
 qn_status qn__run_refit(qn_run_state *run, qn_pipeline **ret_pipeline, qn_learner **ret_learner,
                         qn_error *err) QN_MUST_USE;
 /* Rows of run->frame as a part of their own. */
-qn_status qn__run_take_part(const qn_run_state *run, const int64_t *rows, int64_t n, qn_run_part *part,
-                            qn_error *err) QN_MUST_USE;
+qn_status qn__run_take_part(const qn_run_state *run, const int64_t *rows, int64_t n,
+                            qn_run_part *part, qn_error *err) QN_MUST_USE;
 
 /* Seconds since the last call go into timings as `name`. */
 void qn__run_time(qn_run_state *run, const char *name);
-/* Adds to an error of the config where the key stands: "quern.yaml line 7: train.families: ...". The key is
- * left out when the message begins with it. */
+/* Adds to an error of the config where the key stands: "quern.yaml line 7: train.families: ...".
+ * The key is left out when the message begins with it. */
 void qn__run_place(const qn_run_state *run, const char *key, qn_error *err);
 /* Adds the file to an error of the data that names a row but no file. */
 void qn__run_name_file(const char *file, qn_error *err);
 void qn__run_warn(qn_run_state *run, const char *format, ...) QN_PRINTF(2, 3);
 /* document[key] = value (stolen, also on failure). */
-qn_status qn__run_note(qn_run_state *run, const char *key, json_t *value, qn_error *err) QN_MUST_USE;
+qn_status qn__run_note(qn_run_state *run, const char *key, json_t *value, qn_error *err)
+    QN_MUST_USE;
 /* What evaluate/ asks for, of a part with the given scores. */
-qn_eval_input qn__run_eval_input(const qn_run_state *run, const qn_run_part *part, const double *scores);
+qn_eval_input qn__run_eval_input(const qn_run_state *run, const qn_run_part *part,
+                                 const double *scores);
 /* Lower is better: how a metric's value is compared. */
 double qn__run_loss(const qn_run_state *run, double metric);
 void qn__run_part_done(qn_run_part *part);

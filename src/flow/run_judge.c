@@ -10,7 +10,8 @@
 #include "evaluate/slice.h"
 #include "flow/run_int.h"
 
-qn_eval_input qn__run_eval_input(const qn_run_state *run, const qn_run_part *part, const double *scores) {
+qn_eval_input qn__run_eval_input(const qn_run_state *run, const qn_run_part *part,
+                                 const double *scores) {
     return (qn_eval_input){
         .task = run->target.task,
         .n_classes = run->target.n_classes,
@@ -23,7 +24,8 @@ qn_eval_input qn__run_eval_input(const qn_run_state *run, const qn_run_part *par
 }
 
 static qn_status score_test(qn_run_state *run, qn_error *err) {
-    run->test.scores = qn_malloc_aligned((size_t)run->test.n * (size_t)run->n_outputs, sizeof(double));
+    run->test.scores = qn_malloc_aligned((size_t)run->test.n * (size_t)run->n_outputs,
+                                         sizeof(double));
     if (!run->test.scores)
         return qn_error_memory(err);
     return qn_model_predict(run->model, run->test.frame, &run->job, run->test.scores, err);
@@ -47,7 +49,8 @@ static qn_status judge_metrics(qn_run_state *run, qn_error *err) {
         qn_json_free(&validate);
         return status;
     }
-    return qn__run_note(run, "metrics", json_pack("{s:o, s:o}", "validate", validate, "test", test), err);
+    return qn__run_note(run, "metrics", json_pack("{s:o, s:o}", "validate", validate, "test", test),
+                        err);
 }
 
 static qn_status judge_curves(qn_run_state *run, qn_error *err) {
@@ -62,7 +65,8 @@ static qn_status judge_curves(qn_run_state *run, qn_error *err) {
 }
 
 static qn_value_rows value_rows(const qn_run_part *part) {
-    return (qn_value_rows){.frame = part->frame, .n = part->n, .y = part->y, .scores = part->scores};
+    return (qn_value_rows){
+        .frame = part->frame, .n = part->n, .y = part->y, .scores = part->scores};
 }
 
 static qn_status judge_value(qn_run_state *run, qn_error *err) {
@@ -70,7 +74,8 @@ static qn_status judge_value(qn_run_state *run, qn_error *err) {
         return QN_OK;
     json_t *value = NULL;
     qn_value_rows validate = value_rows(&run->validate), test = value_rows(&run->test);
-    qn_value_options options = {.threshold = run->threshold, .n_rounds = rounds(run), .seed = seed(run)};
+    qn_value_options options = {
+        .threshold = run->threshold, .n_rounds = rounds(run), .seed = seed(run)};
     QN_TRY(qn_value_evaluate(run->value, &validate, &test, &options, &run->job, NULL, &value, err));
     return qn__run_note(run, "value", value, err);
 }
@@ -95,7 +100,8 @@ static qn_status score_candidate(qn_run_state *run, qn_run_candidate *candidate,
 static qn_status score_candidates(qn_run_state *run, qn_error *err) {
     for (int f = 0; f < run->n_features; f++) {
         qn_cleanup(qn_matrix_free) qn_matrix *x = NULL;
-        QN_TRY(qn_pipeline_apply(run->features[f].view, run->test.frame, NULL, 0, &run->job, &x, err));
+        QN_TRY(
+            qn_pipeline_apply(run->features[f].view, run->test.frame, NULL, 0, &run->job, &x, err));
         for (int i = 0; i < run->n_candidates; i++)
             if (run->candidates[i].features == &run->features[f])
                 QN_TRY(score_candidate(run, &run->candidates[i], x, err));
@@ -104,8 +110,8 @@ static qn_status score_candidates(qn_run_state *run, qn_error *err) {
 }
 
 /* The mean of n values with its bootstrap interval. */
-static qn_status mean_interval(const qn_run_state *run, const double *values, int64_t n, qn_interval *ret,
-                               qn_error *err) {
+static qn_status mean_interval(const qn_run_state *run, const double *values, int64_t n,
+                               qn_interval *ret, qn_error *err) {
     qn_cleanup(qn_freep) double *draws = qn_new_array(double, rounds(run) + 1);
     qn_cleanup(qn_freep) unsigned char *counts = qn_new_array(unsigned char, n);
     if (!draws || !counts)
@@ -127,8 +133,8 @@ static qn_status mean_interval(const qn_run_state *run, const double *values, in
 }
 
 /* Money per test row of a candidate, at the threshold that is best on its own validation scores. */
-static qn_status money_interval(const qn_run_state *run, const qn_run_candidate *candidate, json_t **ret,
-                                qn_error *err) {
+static qn_status money_interval(const qn_run_state *run, const qn_run_candidate *candidate,
+                                json_t **ret, qn_error *err) {
     qn_cleanup(qn_freep) double *payoffs = NULL;
     qn_cleanup(qn_freep) double *money = NULL;
     qn_value_point best;
@@ -144,8 +150,8 @@ static qn_status money_interval(const qn_run_state *run, const qn_run_candidate 
 }
 
 /* What decides, on the test rows. */
-static qn_status test_interval(const qn_run_state *run, const qn_run_candidate *candidate, json_t **ret,
-                               qn_error *err) {
+static qn_status test_interval(const qn_run_state *run, const qn_run_candidate *candidate,
+                               json_t **ret, qn_error *err) {
     if (run->metric_is_value)
         return money_interval(run, candidate, ret, err);
     qn_cleanup(qn_json_free) json_t *all = NULL;
@@ -161,18 +167,20 @@ static qn_status leaderboard_row(const qn_run_state *run, int i, json_t **ret_ro
     const qn_family *family = candidate->family;
     json_t *test = NULL;
     QN_TRY(test_interval(run, candidate, &test, err));
-    const qn_learner *learner = candidate->learner ? candidate->learner : qn_model_learner(run->model);
+    const qn_learner *learner = candidate->learner ? candidate->learner
+                                                   : qn_model_learner(run->model);
     json_t *params = candidate->params ? json_incref((json_t *)candidate->params) : json_object();
     json_t *row = json_pack(
-        "{s:s, s:s, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o}", "family", family->name, "title",
-        family->title, "is_baseline", family->is_baseline, "chosen", i == run->chosen, "params", params,
-        "metric", qn_json_number(candidate->metric), "test", test, "train_s",
+        "{s:s, s:s, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o}", "family", family->name,
+        "title", family->title, "is_baseline", family->is_baseline, "chosen", i == run->chosen,
+        "params", params, "metric", qn_json_number(candidate->metric), "test", test, "train_s",
         qn_json_number(candidate->train_s), "row_us", qn_json_number(candidate->row_us), "bytes",
         (json_int_t)candidate->bytes, "facts", family->describe(learner), "refused",
         candidate->refused[0] ? json_string(candidate->refused) : json_null());
     if (row && !isnan(candidate->folds_mean))
-        json_object_set_new(row, "folds", json_pack("{s:o, s:o}", "mean", qn_json_number(candidate->folds_mean),
-                                                    "sd", qn_json_number(candidate->folds_sd)));
+        json_object_set_new(row, "folds",
+                            json_pack("{s:o, s:o}", "mean", qn_json_number(candidate->folds_mean),
+                                      "sd", qn_json_number(candidate->folds_sd)));
     if (!row)
         return qn_error_memory(err);
     *ret_row = row;
@@ -185,8 +193,9 @@ static qn_status judge_leaderboard(qn_run_state *run, qn_error *err) {
     for (int k = 0; rows && k < run->n_candidates; k++) {
         int best = -1;
         for (int i = 0; i < run->n_candidates; i++) /* best first; baselines in their place */
-            if (!done[i] && (best < 0 || qn__run_loss(run, qn__run_merit(&run->candidates[i])) <
-                                             qn__run_loss(run, qn__run_merit(&run->candidates[best]))))
+            if (!done[i] &&
+                (best < 0 || qn__run_loss(run, qn__run_merit(&run->candidates[i])) <
+                                 qn__run_loss(run, qn__run_merit(&run->candidates[best]))))
                 best = i;
         json_t *row = NULL;
         done[best] = true;
@@ -202,30 +211,33 @@ static qn_status judge_leaderboard(qn_run_state *run, qn_error *err) {
 }
 
 /* The paired difference to other scores on the test rows, as an element of "comparison". */
-static qn_status compare(qn_run_state *run, const char *against, const char *title, const double *scores,
-                         double threshold, json_t *list, qn_error *err) {
+static qn_status compare(qn_run_state *run, const char *against, const char *title,
+                         const double *scores, double threshold, json_t *list, qn_error *err) {
     qn_eval_input ours = qn__run_eval_input(run, &run->test, run->test.scores), theirs = ours;
     theirs.scores = scores;
     theirs.threshold = threshold;
     qn_interval difference;
-    QN_TRY(qn_evaluate_difference(run->metric, &ours, &theirs, rounds(run), seed(run), &run->job, &difference,
-                                  err));
+    QN_TRY(qn_evaluate_difference(run->metric, &ours, &theirs, rounds(run), seed(run), &run->job,
+                                  &difference, err));
     bool better = run->metric->greater_is_better ? difference.low > 0 : difference.high < 0;
     bool worse = run->metric->greater_is_better ? difference.high < 0 : difference.low > 0;
     if (worse)
         qn__run_warn(run,
-                     "on the test rows the chosen model does worse than the %s (%s %+.4g): what was best on the "
+                     "on the test rows the chosen model does worse than the %s (%s %+.4g): what "
+                     "was best on the "
                      "validation rows need not hold later; look at how the rows are split",
                      title, run->metric->name, difference.value);
-    json_t *item = json_pack("{s:s, s:s, s:s, s:b, s:o, s:b}", "against", against, "title", title, "metric",
-                             run->metric->name, "greater_is_better", run->metric->greater_is_better,
-                             "difference", qn_interval_to_json(difference), "better", better);
+    json_t *item = json_pack("{s:s, s:s, s:s, s:b, s:o, s:b}", "against", against, "title", title,
+                             "metric", run->metric->name, "greater_is_better",
+                             run->metric->greater_is_better, "difference",
+                             qn_interval_to_json(difference), "better", better);
     if (!item || json_array_append_new(list, item) != 0)
         return qn_error_memory(err);
     return QN_OK;
 }
 
-static qn_status open_champion(qn_run_state *run, qn_model **ret_model, int64_t *ret_version, qn_error *err) {
+static qn_status open_champion(qn_run_state *run, qn_model **ret_model, int64_t *ret_version,
+                               qn_error *err) {
     qn_cleanup(qn_freep) char *reference =
         qn_format("%s@%s", run->config->registry.name, run->config->registry.alias);
     qn_cleanup(qn_json_free) json_t *entry = NULL;
@@ -263,8 +275,8 @@ static qn_status compare_money(qn_run_state *run, const double *scores, double t
     return mean_interval(run, ours, run->test.n, ret_difference, err);
 }
 
-static qn_status compare_champion(qn_run_state *run, const qn_model *champion, int64_t version, json_t *list,
-                                  qn_error *err) {
+static qn_status compare_champion(qn_run_state *run, const qn_model *champion, int64_t version,
+                                  json_t *list, qn_error *err) {
     qn_cleanup(qn_freep) double *scores =
         qn_malloc_aligned((size_t)run->test.n * (size_t)run->n_outputs, sizeof(double));
     if (!scores)
@@ -272,7 +284,8 @@ static qn_status compare_champion(qn_run_state *run, const qn_model *champion, i
     qn_error why = {0};
     if (!same_classes(qn_model_target(champion), &run->target) ||
         qn_model_predict(champion, run->test.frame, &run->job, scores, &why) != QN_OK) {
-        qn__run_warn(run, "the champion, version %lld, cannot score these rows: %s", (long long)version,
+        qn__run_warn(run, "the champion, version %lld, cannot score these rows: %s",
+                     (long long)version,
                      why.message[0] ? why.message : "its target is another one");
         return QN_OK;
     }
@@ -296,8 +309,8 @@ static qn_status judge_comparison(qn_run_state *run, qn_error *err) {
     for (int i = 0; i < run->n_candidates; i++) {
         const qn_run_candidate *candidate = &run->candidates[i];
         if (i != run->chosen)
-            QN_TRY(compare(run, candidate->family->name, candidate->family->title, candidate->test_scores,
-                           0.5, list, err));
+            QN_TRY(compare(run, candidate->family->name, candidate->family->title,
+                           candidate->test_scores, run->threshold, list, err));
     }
     qn_cleanup(qn_model_free) qn_model *champion = NULL;
     int64_t version = 0; /* 0: there is no champion */
@@ -310,10 +323,11 @@ static qn_status judge_comparison(qn_run_state *run, qn_error *err) {
     return qn__run_note(run, "comparison", qn_steal(&list), err);
 }
 
-/* Groups are compared by a metric that does not move with a group's share of positives, as those of the
- * precision family do. */
+/* Groups are compared by a metric that does not move with a group's share of positives, as those of
+ * the precision family do. */
 static const qn_metric *slice_metric(const qn_run_state *run) {
-    static const char *const fine[] = {"log_loss", "brier", "roc_auc", "accuracy", "rmse", "mae", NULL};
+    static const char *const fine[] = {"log_loss", "brier", "roc_auc", "accuracy",
+                                       "rmse",     "mae",   NULL};
     for (int i = 0; fine[i]; i++)
         if (strcmp(run->metric->name, fine[i]) == 0)
             return run->metric;

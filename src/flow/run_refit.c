@@ -1,6 +1,7 @@
-/* Refit: choosing took the validation rows away from learning; once the family, its length and its strength are
- * chosen, the same fit is done again on train and validation rows together. In time splits these are the newest
- * rows, which matter most. Threshold and calibration stay those found on validation rows by the first fit. */
+/* Refit: choosing took the validation rows away from learning; once the family, its length and its
+ * strength are chosen, the same fit is done again on train and validation rows together. In time
+ * splits these are the newest rows, which matter most. Threshold and calibration stay those found
+ * on validation rows by the first fit. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +13,8 @@ static int by_row(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static qn_status all_rows(const qn_run_state *run, int64_t **ret_rows, int64_t *ret_n, qn_error *err) {
+static qn_status all_rows(const qn_run_state *run, int64_t **ret_rows, int64_t *ret_n,
+                          qn_error *err) {
     const qn_split *split = &run->split;
     int64_t n = split->n_train + split->n_validate;
     int64_t *rows = qn_new_array(int64_t, n);
@@ -26,19 +28,22 @@ static qn_status all_rows(const qn_run_state *run, int64_t **ret_rows, int64_t *
     return QN_OK;
 }
 
-/* The candidate's parameters with what the first fit found out written in: how many trees, how much shrinkage. */
+/* The candidate's parameters with what the first fit found out written in: how many trees, how much
+ * shrinkage. */
 static json_t *found_params(const qn_run_candidate *candidate) {
     json_t *params = qn__run_params(candidate);
     qn_cleanup(qn_json_free) json_t *facts = candidate->family->describe(candidate->learner);
-    json_t *best = json_object_get(facts, "best_iteration"), *lambda = json_object_get(facts, "lambda");
+    json_t *best = json_object_get(facts, "best_iteration"),
+           *lambda = json_object_get(facts, "lambda");
     if (!params || !facts) {
         qn_json_free(&params);
         return NULL;
     }
     if (json_integer_value(best) > 0) {
-        static const char *const names[] = {"n_estimators", "num_iteration", "num_trees", "num_round",
-                                            "num_rounds", "num_boost_round", "max_iter",
-                                            "early_stopping_rounds", "n_iter_no_change"};
+        static const char *const names[] = {
+            "n_estimators",    "num_iteration",   "num_trees", "num_round",
+            "num_rounds",      "num_boost_round", "max_iter",  "early_stopping_rounds",
+            "n_iter_no_change"};
         for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
             json_object_del(params, names[i]);
         json_object_set(params, "num_iterations", best);

@@ -15,7 +15,8 @@ void qn__run_part_done(qn_run_part *part) {
     part->n = 0;
 }
 
-static qn_status gather(const double *from, const int64_t *rows, int64_t n, double **ret, qn_error *err) {
+static qn_status gather(const double *from, const int64_t *rows, int64_t n, double **ret,
+                        qn_error *err) {
     if (!from)
         return QN_OK;
     double *to = qn_malloc_aligned((size_t)n, sizeof *to);
@@ -27,8 +28,8 @@ static qn_status gather(const double *from, const int64_t *rows, int64_t n, doub
     return QN_OK;
 }
 
-qn_status qn__run_take_part(const qn_run_state *run, const int64_t *rows, int64_t n, qn_run_part *part,
-                            qn_error *err) {
+qn_status qn__run_take_part(const qn_run_state *run, const int64_t *rows, int64_t n,
+                            qn_run_part *part, qn_error *err) {
     QN_TRY(qn_frame_take(run->frame, rows, n, &part->frame, err));
     QN_TRY(gather(run->y, rows, n, &part->y, err));
     QN_TRY(gather(run->weight, rows, n, &part->weight, err));
@@ -61,7 +62,8 @@ static qn_status keep_labelled(qn_run_part *part, qn_error *err) {
     return QN_OK;
 }
 
-static qn_status column_of(const qn_run_state *run, const char *name, const qn_column **ret, qn_error *err) {
+static qn_status column_of(const qn_run_state *run, const char *name, const qn_column **ret,
+                           qn_error *err) {
     return name ? qn_frame_get(run->frame, name, ret, err) : QN_OK;
 }
 
@@ -82,8 +84,8 @@ static qn_status make_split(qn_run_state *run, qn_error *err) {
     const char *method = qn_config_split_method(config, run->target.task);
     QN_FAIL_IF(!qn_split_method_from_name(method, &options.method), err, QN_ERR_INTERNAL,
                "unknown split method %s", method);
-    return qn_split_make(&options, run->frame->n_rows, run->y, run->target.task, run->target.n_classes, time,
-                         group, &run->split, err);
+    return qn_split_make(&options, run->frame->n_rows, run->y, run->target.task,
+                         run->target.n_classes, time, group, &run->split, err);
 }
 
 /* weight of class k = n / (K n_k), as scikit-learn's class_weight="balanced". */
@@ -110,11 +112,11 @@ void qn__run_training_done(qn_run_training *training) {
     qn_freep(&training->weight);
 }
 
-static qn_status fill_training(const qn_run_state *run, const int64_t *rows, int64_t n, qn_run_training *set,
-                               qn_error *err) {
+static qn_status fill_training(const qn_run_state *run, const int64_t *rows, int64_t n,
+                               qn_run_training *set, qn_error *err) {
     if (run->negatives_rate < 1) {
-        QN_TRY(qn_sample_negatives(rows, n, run->y, run->negatives_rate, (uint64_t)run->config->sample.seed,
-                                   &set->rows, &set->n, err));
+        QN_TRY(qn_sample_negatives(rows, n, run->y, run->negatives_rate,
+                                   (uint64_t)run->config->sample.seed, &set->rows, &set->n, err));
     } else {
         set->n = n;
         set->rows = qn_new_array(int64_t, n);
@@ -144,7 +146,8 @@ static qn_status choose_training_rows(qn_run_state *run, qn_error *err) {
         return QN_OK;
     return qn__run_note(run, "sample",
                         json_pack("{s:f, s:I, s:I}", "negatives", run->negatives_rate, "kept",
-                                  (json_int_t)run->training.n, "of", (json_int_t)run->split.n_train),
+                                  (json_int_t)run->training.n, "of",
+                                  (json_int_t)run->split.n_train),
                         err);
 }
 
@@ -156,7 +159,8 @@ static qn_status note_split(qn_run_state *run, qn_error *err) {
     json_object_set_new(json, "validate", json_integer(run->validate.n));
     json_object_set_new(json, "test", json_integer(run->test.n));
     if (run->config->data.test)
-        json_object_set_new(json, "note", json_sprintf("Test rows come from %s", run->config->data.test));
+        json_object_set_new(json, "note",
+                            json_sprintf("Test rows come from %s", run->config->data.test));
     return qn__run_note(run, "split", json, err);
 }
 

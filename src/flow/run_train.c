@@ -1,4 +1,5 @@
-/* Train: a feature pipeline for each kind of learner, every family of the config, and the baselines. */
+/* Train: a feature pipeline for each kind of learner, every family of the config, and the
+ * baselines. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,14 +15,15 @@ qn_status qn__run_spec(const qn_run_state *run, unsigned takes, qn_pipeline_spec
                        qn_error *err) {
     if (!run->config->features)
         return qn_pipeline_spec_auto(run->frame, run->inputs, run->n_inputs, takes, ret_spec, err);
-    qn_status status = qn_pipeline_spec_parse(run->config->features, run->frame, run->inputs, run->n_inputs,
-                                              takes, ret_spec, err);
+    qn_status status = qn_pipeline_spec_parse(run->config->features, run->frame, run->inputs,
+                                              run->n_inputs, takes, ret_spec, err);
     if (status == QN_ERR_CONFIG)
         qn__run_place(run, "features", err);
     return status;
 }
 
-static qn_status fit_features(qn_run_state *run, unsigned takes, qn_run_features **ret, qn_error *err) {
+static qn_status fit_features(qn_run_state *run, unsigned takes, qn_run_features **ret,
+                              qn_error *err) {
     for (int i = 0; i < run->n_features; i++) {
         if (run->features[i].takes == takes) {
             *ret = &run->features[i];
@@ -32,16 +34,17 @@ static qn_status fit_features(qn_run_state *run, unsigned takes, qn_run_features
     qn_run_features *features = &run->features[run->n_features];
     qn_job_progress(&run->job, "features", 0, 0, NULL);
     QN_TRY(qn__run_spec(run, takes, &spec, err));
-    QN_TRY(qn_pipeline_fit(spec, run->frame, run->training.rows, run->training.n, run->training.y, &run->target,
-                           (uint64_t)run->config->seed, &run->job, &features->pipeline, &features->train,
-                           err));
+    QN_TRY(qn_pipeline_fit(spec, run->frame, run->training.rows, run->training.n, run->training.y,
+                           &run->target, (uint64_t)run->config->seed, &run->job,
+                           &features->pipeline, &features->train, err));
     features->takes = takes;
     features->view = features->pipeline;
     run->n_features++;
     QN_TRY(qn_pipeline_apply(features->pipeline, run->validate.frame, NULL, 0, &run->job,
                              &features->validate, err));
     char note[64];
-    snprintf(note, sizeof note, "%zu columns to %d features", run->n_inputs, features->train->n_features);
+    snprintf(note, sizeof note, "%zu columns to %d features", run->n_inputs,
+             features->train->n_features);
     qn_job_progress(&run->job, "features", 1, 1, note);
     qn__run_time(run, "feature_s");
     *ret = features;
@@ -55,7 +58,8 @@ static qn_status add_candidate(qn_run_state *run, const qn_family *family, const
                "more than %d families to train", QN_RUN_CANDIDATES_MAX);
     qn_run_candidate *candidate = &run->candidates[run->n_candidates++];
     *candidate = (qn_run_candidate){.family = family, .params = params, .folds_mean = (double)NAN};
-    return fit_features(run, family->is_baseline ? TAKES_ALL : family->takes, &candidate->features, err);
+    return fit_features(run, family->is_baseline ? TAKES_ALL : family->takes, &candidate->features,
+                        err);
 }
 
 static qn_status add_candidates(qn_run_state *run, qn_error *err) {
@@ -63,7 +67,8 @@ static qn_status add_candidates(qn_run_state *run, qn_error *err) {
         const qn_config_family *wanted = &run->config->train.families[i];
         const qn_family *family;
         if (qn_family_find(wanted->name, &family, err) != QN_OK)
-            return qn_config_error(run->config, "train.families", err, "%s", err ? err->message : "");
+            return qn_config_error(run->config, "train.families", err, "%s",
+                                   err ? err->message : "");
         QN_TRY(add_candidate(run, family, wanted->params, err));
     }
     for (const qn_family *const *family = qn_families(); *family; family++)
@@ -72,15 +77,24 @@ static qn_status add_candidates(qn_run_state *run, qn_error *err) {
     return QN_OK;
 }
 
-/* With validation rows at hand, let boosting go on until it stops helping, unless the user said how long. */
+/* With validation rows at hand, let boosting go on until it stops helping, unless the user said how
+ * long. */
 json_t *qn__run_params(const qn_run_candidate *candidate) {
     json_t *all = candidate->params ? json_deep_copy(candidate->params) : json_object();
     if (!all || strcmp(candidate->family->name, "gbdt") != 0)
         return all;
-    static const char *const lengths[] = {"num_iterations", "n_estimators", "num_iteration", "num_trees",
-                                          "num_round", "num_rounds", "num_boost_round", "max_iter",
-                                          "early_stopping_round", "early_stopping_rounds",
-                                          "n_iter_no_change", NULL};
+    static const char *const lengths[] = {"num_iterations",
+                                          "n_estimators",
+                                          "num_iteration",
+                                          "num_trees",
+                                          "num_round",
+                                          "num_rounds",
+                                          "num_boost_round",
+                                          "max_iter",
+                                          "early_stopping_round",
+                                          "early_stopping_rounds",
+                                          "n_iter_no_change",
+                                          NULL};
     for (int i = 0; lengths[i]; i++)
         if (json_object_get(all, lengths[i]))
             return all;
@@ -92,7 +106,8 @@ json_t *qn__run_params(const qn_run_candidate *candidate) {
 /* Scores on the validation rows, as the finished model will give them. */
 static qn_status score_validation(qn_run_state *run, qn_run_candidate *candidate, qn_error *err) {
     const qn_matrix *x = candidate->features->validate;
-    candidate->scores = qn_malloc_aligned((size_t)x->n_rows * (size_t)run->n_outputs, sizeof(double));
+    candidate->scores = qn_malloc_aligned((size_t)x->n_rows * (size_t)run->n_outputs,
+                                          sizeof(double));
     if (!candidate->scores)
         return qn_error_memory(err);
     qn_job one_thread = {.n_threads = 1};
@@ -143,8 +158,8 @@ double qn__run_merit(const qn_run_candidate *candidate) {
     return isnan(candidate->folds_mean) ? candidate->metric : candidate->folds_mean;
 }
 
-/* Early stopping by the run's metric, for those that order rows: the training loss may get worse on later rows
- * while the order still gets better. */
+/* Early stopping by the run's metric, for those that order rows: the training loss may get worse on
+ * later rows while the order still gets better. */
 typedef struct stop_by_metric {
     const qn_run_state *run;
     double *scores; /* owned: validation rows x outputs */
@@ -191,7 +206,8 @@ static qn_status train_candidate(qn_run_state *run, qn_run_candidate *candidate,
     qn_job job = run->job;
     job.budget_s = budget_s;
     double start = qn_now_s();
-    qn_status status = qn_learner_fit(candidate->family, params, &input, &job, &candidate->learner, err);
+    qn_status status = qn_learner_fit(candidate->family, params, &input, &job, &candidate->learner,
+                                      err);
     if (status == QN_ERR_CONFIG)
         qn__run_place(run, "train.families", err);
     QN_TRY(status);

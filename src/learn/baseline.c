@@ -1,5 +1,5 @@
-/* The two baselines that every report compares with: the prior (class shares or the mean) and the best
- * single split. Both keep one set of raw scores per side; the prior has one side. */
+/* The two baselines that every report compares with: the prior (class shares or the mean) and the
+ * best single split. Both keep one set of raw scores per side; the prior has one side. */
 #include <math.h>
 #include <string.h>
 
@@ -27,7 +27,8 @@ static void model_freep(qn__baseline **m) {
 }
 
 static qn_status model_new(const qn_family *family, qn_link link, int32_t n_outputs,
-                           int32_t n_features, int n_leaves, qn__baseline **ret_model, qn_error *err) {
+                           int32_t n_features, int n_leaves, qn__baseline **ret_model,
+                           qn_error *err) {
     qn_cleanup(model_freep) qn__baseline *m = qn_new(qn__baseline);
     if (!m)
         return qn_error_memory(err);
@@ -152,8 +153,8 @@ int qn__baseline_side(const qn__baseline *m, const qn_matrix *x, int64_t row) {
     return value <= m->threshold ? 0 : 1;
 }
 
-static void baseline_predict(const qn_learner *learner, const qn_matrix *x, int64_t first, int64_t n,
-                             double *raw) {
+static void baseline_predict(const qn_learner *learner, const qn_matrix *x, int64_t first,
+                             int64_t n, double *raw) {
     const qn__baseline *m = (const qn__baseline *)learner;
     size_t n_outputs = (size_t)learner->n_outputs;
     for (int64_t i = 0; i < n; i++)
@@ -232,7 +233,8 @@ static qn_status check_header(const header *h, int n_leaves, const qn_feature *f
     QN_FAIL_IF(h->n_categories != expected, err, QN_ERR_FORMAT,
                "baseline model with %u categories instead of %u", h->n_categories, expected);
     size_t bytes = 40 + 8 * (size_t)h->n_leaves * (1 + (size_t)h->n_outputs) + h->n_categories;
-    QN_FAIL_IF(n != bytes, err, QN_ERR_FORMAT, "baseline model of %zu bytes instead of %zu", n, bytes);
+    QN_FAIL_IF(n != bytes, err, QN_ERR_FORMAT, "baseline model of %zu bytes instead of %zu", n,
+               bytes);
     return QN_OK;
 }
 

@@ -8,8 +8,8 @@ typedef struct qn__stump_params {
     int64_t min_rows;
 } qn__stump_params;
 
-/* Rows for which the rule holds are on side 0, the others on side 1; without a rule (feature -1) all rows
- * are on side 0. */
+/* Rows for which the rule holds are on side 0, the others on side 1; without a rule (feature -1)
+ * all rows are on side 0. */
 typedef struct qn__baseline {
     qn_learner base;
     int n_leaves;
@@ -26,7 +26,8 @@ typedef struct qn__baseline {
 } qn__baseline;
 
 /* Fills m->rule. */
-qn_status qn__baseline_write_rule(qn__baseline *m, const qn_feature *feature, qn_error *err) QN_MUST_USE;
+qn_status qn__baseline_write_rule(qn__baseline *m, const qn_feature *feature, qn_error *err)
+    QN_MUST_USE;
 
 int qn__baseline_side(const qn__baseline *m, const qn_matrix *x, int64_t row);
 

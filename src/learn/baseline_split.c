@@ -1,8 +1,9 @@
-/* The stump's split: per feature, the cut with the greatest fall in Gini impurity (classes) or squared
- * error (values). A scan moves rows from the right side to the left in the order of their values; both
+/* The stump's split: per feature, the cut with the greatest fall in Gini impurity (classes) or
+ * squared error (values). A scan moves rows from the right side to the left in the order of their
+ * values; both
  * criteria are  sum_k c_k^2 / w  per side, with c_k the weight of class k (or the sum of weighted values)
- * and w the side's weight. Categories are ordered by their mean first, which for two classes and for
- * values makes the scan exact (Fisher 1958; Breiman et al. 1984, theorem 4.5). */
+ * and w the side's weight. Categories are ordered by their mean first, which for two classes and
+ * for values makes the scan exact (Fisher 1958; Breiman et al. 1984, theorem 4.5). */
 #include <math.h>
 #include <string.h>
 
@@ -195,7 +196,8 @@ static qn_status split_categories(const search *f, int32_t j, split *best, unsig
     sum_categories(f, j, n, sums);
     double prior = f->total.c[f->i_class] / f->total.w;
     for (size_t i = 0; i < n_slots; i++) /* one row's weight of prior: rare categories stay inside */
-        mean[i] = sums[i].rows > 0 ? (sums[i].c[f->i_class] + prior) / (sums[i].w + 1) : (double)NAN;
+        mean[i] = sums[i].rows > 0 ? (sums[i].c[f->i_class] + prior) / (sums[i].w + 1)
+                                   : (double)NAN;
     QN_TRY(qn_order_f64(mean, 1, (int64_t)n_slots, order, err));
     begin(&s, false);
     for (size_t i = 0, marked = 0; i < n_slots && !isnan(mean[order[i]]); i++) {

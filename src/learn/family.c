@@ -32,5 +32,6 @@ qn_status qn_family_find(const char *name, const qn_family **ret_family, qn_erro
         return qn_error_set(err, QN_ERR_CONFIG,
                             "unknown family of models '%s': did you mean '%s'?", name, near);
     return qn_error_set(err, QN_ERR_CONFIG,
-                        "unknown family of models '%s': there are gbdt, linear, stump and prior", name);
+                        "unknown family of models '%s': there are gbdt, linear, stump and prior",
+                        name);
 }

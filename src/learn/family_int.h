@@ -1,5 +1,5 @@
-/* family_int.h - every family's table of functions, each defined in the family's own file and listed once
- * in family.c. */
+/* family_int.h - every family's table of functions, each defined in the family's own file and
+ * listed once in family.c. */
 #ifndef QN_LEARN_FAMILY_INT_H
 #define QN_LEARN_FAMILY_INT_H
 

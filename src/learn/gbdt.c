@@ -268,8 +268,8 @@ static qn_status start(fit *f, qn_error *err) {
     f->best_gain = stops ? qn_new_array(double, x->n_features) : NULL;
     f->column_bins = qn_new_array(uint64_t, x->n_features);
     f->feature_used = qn_new_array(bool, f->map.n_features);
-    if (!f->q.gh || !f->g || !f->h || !f->score || !f->gain || (stops && !f->best_gain) || !f->column_bins
-        || !f->feature_used)
+    if (!f->q.gh || !f->g || !f->h || !f->score || !f->gain || (stops && !f->best_gain) ||
+        !f->column_bins || !f->feature_used)
         return qn_error_memory(err);
     if (f->params->bagging_freq > 0 && f->params->bagging_fraction < 1
         && !(f->bag = qn_malloc_aligned((size_t)n, sizeof *f->bag)))
@@ -365,7 +365,8 @@ static qn_status set_values(fit *f, int32_t k, qn__grown_node *nodes, int32_t n_
     const float *g = f->g + k * n, *h = f->h + k * n;
     double rate = f->params->learning_rate;
     bool renew = f->objective->renew_quantile != NULL;
-    qn_cleanup(qn_freep) weighted *items = renew ? qn_malloc_aligned((size_t)n, sizeof *items) : NULL;
+    qn_cleanup(qn_freep) weighted *items = renew ? qn_malloc_aligned((size_t)n, sizeof *items)
+                                                 : NULL;
     if (renew && !items)
         return qn_error_memory(err);
 #pragma omp parallel for schedule(dynamic, 8) num_threads(f->data.n_threads) if (8 * n > QN__WORTH_THREADS)
@@ -406,8 +407,8 @@ static qn_status grow_tree(fit *f, int64_t round, int32_t k, bool *ret_grew, qn_
     int32_t n_nodes;
     qn__grown_node *nodes = qn__grower_nodes(f->grower, &n_nodes);
     *ret_grew |= n_nodes > 1;
-    /* Without a split there is nothing to learn from but the mean, which the base score holds; the median
-     * of the residuals is new. */
+    /* Without a split there is nothing to learn from but the mean, which the base score holds; the
+     * median of the residuals is new. */
     if (n_nodes > 1 || f->objective->renew_quantile || !f->params->boost_from_average)
         QN_TRY(set_values(f, k, nodes, n_nodes, err));
     if (f->bag)
@@ -441,10 +442,11 @@ static bool end_round(fit *f, int64_t round) {
             f->best_loss = loss;
             f->best_round = (int32_t)round + 1;
             if (f->best_gain)
-                memcpy(f->best_gain, f->gain, (size_t)f->input->train.x->n_features * sizeof *f->gain);
+                memcpy(f->best_gain, f->gain,
+                       (size_t)f->input->train.x->n_features * sizeof *f->gain);
         }
-        snprintf(note, sizeof note, "round %d: best loss %.6g in round %d", (int)round + 1, f->best_loss,
-                 (int)f->best_round);
+        snprintf(note, sizeof note, "round %d: best loss %.6g in round %d", (int)round + 1,
+                 f->best_loss, (int)f->best_round);
         stop = patience > 0 && round + 1 - f->best_round >= patience;
     }
     /* Early stopping makes the end unknown: no share of the rounds is claimed then. */
@@ -481,8 +483,8 @@ static qn_status fit_gbdt(const void *params, const qn_fit_input *input, const q
     int32_t rounds = m->n_trees / n_k;
     bool keep_best = f.params->early_stopping_round > 0 && f.best_round > 0;
     m->best_iteration = keep_best ? f.best_round : rounds;
-    QN_TRY(qn__model_finish(&f.builder, m->best_iteration * n_k, keep_best ? f.best_gain : f.gain, f.column_bins,
-                            err));
+    QN_TRY(qn__model_finish(&f.builder, m->best_iteration * n_k, keep_best ? f.best_gain : f.gain,
+                            f.column_bins, err));
     *ret_learner = &m->learner;
     f.builder.model = NULL;
     return QN_OK;

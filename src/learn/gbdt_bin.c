@@ -37,8 +37,8 @@ static double key_value(uint64_t key) {
     return x;
 }
 
-/* Least-significant-digit radix sort; passes in which all digits agree are skipped. Returns where the
- * sorted keys lie: `keys` or `spare`. */
+/* Least-significant-digit radix sort; passes in which all digits agree are skipped. Returns where
+ * the sorted keys lie: `keys` or `spare`. */
 static uint64_t *radix_sort(uint64_t *keys, uint64_t *spare, int64_t n) {
     for (int shift = 0; shift < 64; shift += 8) {
         int64_t at[256] = {0};
@@ -118,9 +118,10 @@ static double between(double a, double b) {
     return mid >= a && mid < b ? mid : a;
 }
 
-/* Bounds for at most max_bin bins with about equal counts; values that fill a bin alone get one of their
- * own. Returns the number of bounds. */
-static int32_t place_bounds(const distinct *d, int64_t max_bin, int64_t min_in_bin, double *bounds) {
+/* Bounds for at most max_bin bins with about equal counts; values that fill a bin alone get one of
+ * their own. Returns the number of bounds. */
+static int32_t place_bounds(const distinct *d, int64_t max_bin, int64_t min_in_bin,
+                            double *bounds) {
     int64_t rest = d->total - d->n_missing;
     int64_t left_bins = max_bin;
     bool fits = d->n <= max_bin;
@@ -223,7 +224,8 @@ static qn_status fit_number(const qn_gbdt_params *params, const qn_matrix *x, ui
     return QN_OK;
 }
 
-/* Category bins: the most frequent codes get bins 1, 2, ..., the others share bin 0 with the missing. */
+/* Category bins: the most frequent codes get bins 1, 2, ..., the others share bin 0 with the
+ * missing. */
 static qn_status fit_category(const qn_gbdt_params *params, const qn_matrix *x, qn__bin_feature *f,
                               qn_error *err) {
     int32_t n = x->features[f->column].n_categories;
@@ -276,8 +278,8 @@ void qn__bin_map_done(qn__bin_map *map) {
     *map = (qn__bin_map){0};
 }
 
-/* Drops useless features and gives the others their places: dense ones first, spread evenly over the
- * tiles. */
+/* Drops useless features and gives the others their places: dense ones first, spread evenly over
+ * the tiles. */
 static qn_status place_features(qn__bin_map *map, qn_error *err) {
     qn__bin_feature *placed = qn_new_array(qn__bin_feature, map->n_features);
     if (!placed)

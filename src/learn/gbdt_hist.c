@@ -75,8 +75,8 @@ void qn__hist_scratch_done(qn__hist_scratch *scratch) {
     *scratch = (qn__hist_scratch){0};
 }
 
-/* The inner loop of training: one row of a tile is QN__TILE adjacent bins, `width` of them in use; each
- * adds the row's word to one cell. `width` and `wide` are constants after inlining. */
+/* The inner loop of training: one row of a tile is QN__TILE adjacent bins, `width` of them in use;
+ * each adds the row's word to one cell. `width` and `wide` are constants after inlining. */
 static inline __attribute__((always_inline)) void
 add_tile(const void *tile, bool wide, int width, const uint32_t *rows, int64_t first, int64_t last,
          const int64_t *gh, int64_t *const *cells) {
@@ -169,7 +169,8 @@ static void add_group(const qn__bin_map *map, const qn__bins *bins, int32_t i_gr
         add_tile_narrow(bins->tiles[i_group], gr.n_features, rows, first, last, q->gh, lane);
 }
 
-/* One task: rows first .. last - 1 of one group into `hist`; wide ones in blocks that cannot overflow. */
+/* One task: rows first .. last - 1 of one group into `hist`; wide ones in blocks that cannot
+ * overflow. */
 static void build_group(const qn__bin_map *map, const qn__bins *bins, int32_t i_group,
                         const qn__quantised *q, const uint32_t *rows, int64_t first, int64_t last,
                         int64_t *block, qn__hist *hist) {

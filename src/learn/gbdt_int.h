@@ -11,11 +11,11 @@
 #include "base/mem.h"
 #include "learn/gbdt.h"
 
-/* Below so many steps of about a nanosecond a loop stays on one thread: waking the others, and waiting for
- * one that has to wait for a processor itself, costs more than it brings. */
+/* Below so many steps of about a nanosecond a loop stays on one thread: waking the others, and
+ * waiting for one that has to wait for a processor itself, costs more than it brings. */
 enum { QN__WORTH_THREADS = 1 << 18 };
 
-/* ---- bins ---------------------------------------------------------------------------------------- */
+/* ---- bins ------------------------------------------------------------------------------------ */
 
 enum {
     QN__TILE = 16,         /* dense features that lie side by side: one row of a tile is one load */
@@ -23,9 +23,9 @@ enum {
     QN__CAT_WORDS = QN__CAT_BINS / 32,
 };
 
-/* How one feature becomes bins. A number x has the bin of the first upper[t] >= x, a missing one the bin
- * n_values. Thresholds of splits are these same upper bounds, so that a value seen in training goes in
- * prediction where it went in training. */
+/* How one feature becomes bins. A number x has the bin of the first upper[t] >= x, a missing one
+ * the bin n_values. Thresholds of splits are these same upper bounds, so that a value seen in
+ * training goes in prediction where it went in training. */
 typedef struct qn__bin_feature {
     qn_feature_kind kind;
     int32_t column;       /* index in the matrix */
@@ -50,7 +50,8 @@ typedef struct qn__bin_map {
 } qn__bin_map;
 
 /* Binned rows. Dense: tile[t] is [n_rows][QN__TILE]. Sparse: entries of row i are
- * entry[start[i]] .. entry[start[i + 1] - 1], each the histogram cell of a stored value, ascending. */
+ * entry[start[i]] .. entry[start[i + 1] - 1], each the histogram cell of a stored value,
+ * ascending. */
 typedef struct qn__bins {
     int64_t n_rows;
     void **tiles;     /* owned; n_tiles */
@@ -82,11 +83,12 @@ static inline int32_t qn__bins_at(const qn__bin_map *map, const qn__bins *bins,
     return f->zero_bin;
 }
 
-/* ---- histograms ---------------------------------------------------------------------------------- */
+/* ---- histograms ------------------------------------------------------------------------------ */
 
-/* Gradient and hessian of a row as integers in one word: (g << 32) + h. Sums of integers do not depend on
- * their order, which is what makes models independent of the number of threads. A cell of a histogram of
- * at most block_rows rows is one such word ("packed"); larger ones hold two int64_t ("wide"). */
+/* Gradient and hessian of a row as integers in one word: (g << 32) + h. Sums of integers do not
+ * depend on their order, which is what makes models independent of the number of threads. A cell of
+ * a histogram of at most block_rows rows is one such word ("packed"); larger ones hold two int64_t
+ * ("wide"). */
 typedef struct qn__sum {
     int64_t g, h;
 } qn__sum;
@@ -97,7 +99,8 @@ typedef struct qn__quantised {
     double g_unit, h_unit; /* what 1 stands for */
 } qn__quantised;
 
-/* Stochastic rounding by a hash of (seed, row): without bias even for gradients far below the largest. */
+/* Stochastic rounding by a hash of (seed, row): without bias even for gradients far below the
+ * largest. */
 void qn__quantise(const float *g, const float *h, int64_t n, uint64_t seed, int n_threads,
                   qn__quantised *q);
 
@@ -127,19 +130,20 @@ typedef struct qn__hist_scratch {
 qn_status qn__hist_scratch_init(qn__hist_scratch *scratch, const qn__bin_map *map, int n_threads,
                                 qn_error *err) QN_MUST_USE;
 void qn__hist_scratch_done(qn__hist_scratch *scratch);
-/* Fills `hist` (its memory set by the caller) from the given rows (NULL: 0 .. n - 1); `total` is their
- * sum. tile_used[n_tiles]: tiles to skip are false. */
+/* Fills `hist` (its memory set by the caller) from the given rows (NULL: 0 .. n - 1); `total` is
+ * their sum. tile_used[n_tiles]: tiles to skip are false. */
 void qn__hist_build(const qn__bin_map *map, const qn__bins *bins, const qn__quantised *q,
                     const uint32_t *rows, int64_t n, qn__sum total, const bool *tile_used,
                     qn__hist_scratch *scratch, qn__hist *hist);
 /* The same, one row and one feature at a time: what the fast one is tested against. */
 void qn__hist_build_ref(const qn__bin_map *map, const qn__bins *bins, const qn__quantised *q,
                         const uint32_t *rows, int64_t n, qn__sum *sums);
-/* large = parent - small, in place of the parent's memory; `wide` is how `large` is to be stored. */
+/* large = parent - small, in place of the parent's memory; `wide` is how `large` is to be
+ * stored. */
 void qn__hist_subtract(qn__hist *parent, const qn__hist *small, int64_t n_cells, bool wide,
                        int n_threads);
 
-/* ---- splits -------------------------------------------------------------------------------------- */
+/* ---- splits ---------------------------------------------------------------------------------- */
 
 typedef struct qn__split {
     double gain;          /* loss reduction; meaningful when feature >= 0 */
@@ -166,13 +170,14 @@ void qn__split_find(const qn__split_input *input, int32_t i_feature, double *scr
                     qn__split *ret_split);
 /* Plain search over all thresholds and both sides for missing; numbers only. */
 void qn__split_find_ref(const qn__split_input *input, int32_t i_feature, qn__split *ret_split);
-static inline bool qn__split_goes_left(const qn__split *split, const qn__bin_feature *f, int32_t bin) {
+static inline bool qn__split_goes_left(const qn__split *split, const qn__bin_feature *f,
+                                       int32_t bin) {
     if (split->is_category)
         return split->set[bin >> 5] >> (bin & 31) & 1;
     return bin == f->n_values ? split->missing_left : bin <= split->bin;
 }
 
-/* ---- trees in training ------------------------------------------------------------------------------ */
+/* ---- trees in training ----------------------------------------------------------------------- */
 
 typedef struct qn__grown_node {
     qn__split split;      /* feature -1: a leaf */
@@ -187,17 +192,17 @@ typedef struct qn__grower qn__grower;
 qn_status qn__grower_new(const qn_gbdt_params *params, const qn__bin_map *map, const qn__bins *bins,
                          const qn_job *job, qn__grower **ret_grower, qn_error *err) QN_MUST_USE;
 void qn__grower_free(qn__grower **grower);
-/* Grows one tree on `rows` (ascending, n; NULL: all). feature_used[n_features] may be NULL. The result
- * stays valid until the next call. */
-qn_status qn__grower_run(qn__grower *grower, const qn__quantised *q, const uint32_t *rows, int64_t n,
-                         const bool *feature_used, qn_error *err) QN_MUST_USE;
+/* Grows one tree on `rows` (ascending, n; NULL: all). feature_used[n_features] may be NULL. The
+ * result stays valid until the next call. */
+qn_status qn__grower_run(qn__grower *grower, const qn__quantised *q, const uint32_t *rows,
+                         int64_t n, const bool *feature_used, qn_error *err) QN_MUST_USE;
 qn__grown_node *qn__grower_nodes(qn__grower *grower, int32_t *ret_n);
 const uint32_t *qn__grower_rows(const qn__grower *grower);
 /* The leaf of one binned row. */
 int32_t qn__grown_leaf(const qn__grown_node *nodes, const qn__bin_map *map, const qn__bins *bins,
                        int64_t row);
 
-/* ---- objectives ------------------------------------------------------------------------------------- */
+/* ---- objectives ------------------------------------------------------------------------------ */
 
 typedef struct qn__objective_data {
     const qn_gbdt_params *params;
@@ -218,7 +223,8 @@ typedef struct qn__objective {
     void (*init)(const qn__objective_data *data, double *base);
     void (*gradients)(const qn__objective_data *data, const double *score, float *g, float *h);
     double (*loss)(const qn__objective_data *data, const double *score); /* mean, weighted */
-    /* Value of a leaf from residuals instead of gradients; NULL: Newton's. The quantile asked for. */
+    /* Value of a leaf from residuals instead of gradients; NULL: Newton's. The quantile asked
+     * for. */
     double (*renew_quantile)(const qn_gbdt_params *params);
 } qn__objective;
 
@@ -226,10 +232,10 @@ extern const char *const qn__objective_names[]; /* "auto" first; NULL-terminated
 qn_status qn__objective_find(const char *name, qn_task task, const qn__objective **ret,
                              qn_error *err) QN_MUST_USE;
 
-/* ---- the model ------------------------------------------------------------------------------------ */
+/* ---- the model ------------------------------------------------------------------------------- */
 
-/* Nodes of a tree in breadth-first order: the right child follows the left one. A leaf is its own left
- * child with threshold +inf and MISSING_LEFT, so that stepping from it stays. */
+/* Nodes of a tree in breadth-first order: the right child follows the left one. A leaf is its own
+ * left child with threshold +inf and MISSING_LEFT, so that stepping from it stays. */
 enum {
     QN__NODE_LEAF = 1u << 31,
     QN__NODE_CATEGORY = 1u << 30,

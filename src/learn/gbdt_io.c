@@ -8,7 +8,8 @@
  *     numeric:  u32 flags | slot    f64 threshold
  *     category: u32 flags | slot    u32 n_words  u32 words[n_words]
  *
- * No node holds an index of a node: order alone gives the shape, so that no bytes can make a cycle. */
+ * No node holds an index of a node: order alone gives the shape, so that no bytes can make a
+ * cycle. */
 #include <math.h>
 #include <string.h>
 
@@ -80,8 +81,8 @@ static qn_status read_header(qn_reader *in, qn__gbdt *m, int32_t n_features, qn_
         || n_trees > QN_LIMIT_TREES || n_trees % n_outputs || best > n_trees / n_outputs
         || n_slots > features || (n_outputs > 1) != (link == QN_LINK_SOFTMAX))
         return damaged(err, "its header");
-    /* Each tree takes at least 20 bytes, each slot 20, each output 8: no count can ask for more memory
-     * than a small multiple of the bytes given. */
+    /* Each tree takes at least 20 bytes, each slot 20, each output 8: no count can ask for more
+     * memory than a small multiple of the bytes given. */
     size_t least = (size_t)n_trees * 20 + (size_t)n_slots * 20 + (size_t)n_outputs * 8;
     if (least > in->len - in->pos)
         return damaged(err, "its counts");

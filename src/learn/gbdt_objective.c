@@ -85,7 +85,8 @@ static void softmax_init(const qn__objective_data *d, double *base) {
         base[k] = log(limited(base[k] / (sum > 0 ? sum : 1), 1e-15, 1));
 }
 
-static void softmax_gradients(const qn__objective_data *d, const double *score, float *g, float *h) {
+static void softmax_gradients(const qn__objective_data *d, const double *score, float *g,
+                              float *h) {
     int32_t n_k = d->n_outputs;
     double factor = (double)n_k / (double)(n_k - 1);
 #pragma omp parallel for num_threads(d->n_threads) if (16 * n_k * d->n > QN__WORTH_THREADS)
@@ -205,7 +206,8 @@ static double quantile_alpha(const qn_gbdt_params *params) {
     return params->alpha;
 }
 
-static void poisson_gradients(const qn__objective_data *d, const double *score, float *g, float *h) {
+static void poisson_gradients(const qn__objective_data *d, const double *score, float *g,
+                              float *h) {
     double more = exp(d->params->poisson_max_delta_step);
     for (int64_t i = 0; i < d->n; i++) {
         double e = exp(score[i]), w = weight(d, i);
@@ -238,7 +240,8 @@ static double gamma_loss(const qn__objective_data *d, const double *score) {
     return mean_loss(d, score, gamma_row);
 }
 
-static void tweedie_gradients(const qn__objective_data *d, const double *score, float *g, float *h) {
+static void tweedie_gradients(const qn__objective_data *d, const double *score, float *g,
+                              float *h) {
     double rho = d->params->tweedie_variance_power;
     for (int64_t i = 0; i < d->n; i++) {
         double a = d->y[i] * exp((1 - rho) * score[i]), b = exp((2 - rho) * score[i]);
@@ -257,7 +260,8 @@ static double tweedie_loss(const qn__objective_data *d, const double *score) {
     return mean_loss(d, score, tweedie_row);
 }
 
-/* Medians and quantiles start from the leaf renewal of the first tree; their mean is a fair start. */
+/* Medians and quantiles start from the leaf renewal of the first tree; their mean is a fair
+ * start. */
 static const qn__objective table[] = {
     {"binary", QN_TASK_BINARY, QN_LINK_LOGIT, -INFINITY, false, binary_init, binary_gradients,
      binary_loss, NULL},

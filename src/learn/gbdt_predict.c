@@ -20,8 +20,8 @@ double qn__matrix_value(const qn_matrix *x, int32_t column, int64_t row) {
     return NAN;
 }
 
-/* A code as nodes of the fast paths see it: the low half of a number between 1 and 2, to be taken out without
- * a conversion. Missing (-1) becomes the largest code there is, which no set holds. */
+/* A code as nodes of the fast paths see it: the low half of a number between 1 and 2, to be taken
+ * out without a conversion. Missing (-1) becomes the largest code there is, which no set holds. */
 static double pack_code(int32_t code) {
     union {
         uint64_t bits;
@@ -86,7 +86,8 @@ static inline uint32_t step(const qn__gbdt_node *nodes, uint32_t at, const doubl
     return node->left + (above | missing);
 }
 
-/* The same for nodes of any kind: both answers are worked out, one is kept. `words` has at least one. */
+/* The same for nodes of any kind: both answers are worked out, one is kept. `words` has at least
+ * one. */
 static inline uint32_t step_mixed(const qn__gbdt_node *nodes, uint32_t at, const double *row,
                                   const uint32_t *words) {
     const qn__gbdt_node *node = &nodes[at];
@@ -101,8 +102,8 @@ static inline uint32_t step_mixed(const qn__gbdt_node *nodes, uint32_t at, const
     return node->left + ((set & is_set) | (number & ~is_set));
 }
 
-/* Eight rows of one tree side by side: the loads of one hide the latency of the others. Leaf-wise trees
- * have a few deep branches; most rows are done long before `depth`. */
+/* Eight rows of one tree side by side: the loads of one hide the latency of the others. Leaf-wise
+ * trees have a few deep branches; most rows are done long before `depth`. */
 static void walk_rows(const qn__gbdt_node *nodes, int32_t depth, const double *rows,
                       int32_t n_slots, uint32_t *at) {
     uint32_t moved = 1;
@@ -166,8 +167,8 @@ static void predict_row(const qn__gbdt *m, const double *row, double *raw) {
     }
 }
 
-/* Trees outermost, so that each stays in cache for the whole block; every row still adds its trees in
- * order, which keeps the bits those of predict_row. n is a multiple of LANES. */
+/* Trees outermost, so that each stays in cache for the whole block; every row still adds its trees
+ * in order, which keeps the bits those of predict_row. n is a multiple of LANES. */
 static void predict_block(const qn__gbdt *m, const double *rows, int64_t n, double *raw) {
     int32_t n_k = m->learner.n_outputs;
     for (int32_t t = 0; t < m->n_trees; t++) {

@@ -1,13 +1,13 @@
-/* Exact path-dependent TreeSHAP (Lundberg, Erion, Lee 2018) leaf by leaf instead of by recursion, as
- * GPUTreeShap does, and with the integral form of the Shapley weights. For a leaf of value v whose path
- * tests the features 1..m, let z_f be the share of training rows that follow the path at the nodes of f,
- * and o_f be 1 when the row itself follows it there, else 0. Then
+/* Exact path-dependent TreeSHAP (Lundberg, Erion, Lee 2018) leaf by leaf instead of by recursion,
+ * as GPUTreeShap does, and with the integral form of the Shapley weights. For a leaf of value v
+ * whose path tests the features 1..m, let z_f be the share of training rows that follow the path at
+ * the nodes of f, and o_f be 1 when the row itself follows it there, else 0. Then
  *
  *   phi_f += v (o_f - z_f) * integral over t in 0..1 of  prod over g != f of ((1 - t) z_g + t o_g)
  *
- * because the integral of t^s (1 - t)^(m-1-s) is s! (m-1-s)! / m!. The integrand has degree m - 1: Gauss-
- * Legendre with ceil(m / 2) points is exact. All terms are positive, so no path is too deep for it, where
- * the unwinding of the original loses digits. */
+ * because the integral of t^s (1 - t)^(m-1-s) is s! (m-1-s)! / m!. The integrand has degree m - 1:
+ * Gauss- Legendre with ceil(m / 2) points is exact. All terms are positive, so no path is too deep
+ * for it, where the unwinding of the original loses digits. */
 #include <math.h>
 #include <string.h>
 

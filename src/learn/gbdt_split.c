@@ -4,8 +4,8 @@
 #include "learn/gbdt_int.h"
 
 /* The search works in units of the quantised sums; only the winner's gain is turned into loss. With
- * soft(G) = sign(G) max(|G| - lambda_l1, 0), a side is worth soft(G)^2 / (H + lambda_l2), which is twice
- * the loss a Newton step there saves. */
+ * soft(G) = sign(G) max(|G| - lambda_l1, 0), a side is worth soft(G)^2 / (H + lambda_l2), which is
+ * twice the loss a Newton step there saves. */
 typedef struct units {
     double l1, l2;
     double h_min;  /* least hessian of a side: from min_sum_hessian_in_leaf and min_data_in_leaf */
@@ -15,7 +15,8 @@ typedef struct units {
 
 static units units_of(const qn__split_input *in, double more_l2) {
     double rows_per_h = in->total.h > 0 ? (double)in->n_rows / (double)in->total.h : 0;
-    double by_rows = ((double)in->params->min_data_in_leaf - 0.5) / (rows_per_h > 0 ? rows_per_h : 1);
+    double by_rows = ((double)in->params->min_data_in_leaf - 0.5) /
+                     (rows_per_h > 0 ? rows_per_h : 1);
     double by_hessian = in->params->min_sum_hessian_in_leaf / in->h_unit;
     double h_min = by_rows > by_hessian ? by_rows : by_hessian;
     return (units){.l1 = in->params->lambda_l1 / in->g_unit,
@@ -35,7 +36,8 @@ static inline double worth(double g, double h, const units *u) {
     return soft_square(g, u->l1) / (h + u->l2);
 }
 
-/* gain[t] = worth of (g[t] + g0, h[t] + h0) and of the rest of the total; -1 where a side is too small. */
+/* gain[t] = worth of (g[t] + g0, h[t] + h0) and of the rest of the total; -1 where a side is too
+ * small. */
 __attribute__((target_clones("avx512f", "avx2", "default"))) static void
 gains_of(const double *restrict g, const double *restrict h, int32_t n, double g0, double h0,
          double g_all, double h_all, double l1, double l2, double h_min, double *restrict gain) {
@@ -151,8 +153,8 @@ static int32_t sort_categories(const qn__split_input *in, const qn__bin_feature 
     return n;
 }
 
-/* Categories in order of their gradient statistics, prefixes from either end (Fisher 1958; LightGBM's
- * bounds on their number and on the rows per group). */
+/* Categories in order of their gradient statistics, prefixes from either end (Fisher 1958;
+ * LightGBM's bounds on their number and on the rows per group). */
 static double find_sorted(const qn__split_input *in, const qn__bin_feature *f, double *ratio,
                           qn__split *split) {
     units u = units_of(in, in->params->cat_l2);
@@ -196,7 +198,8 @@ static double find_sorted(const qn__split_input *in, const qn__bin_feature *f, d
     return best;
 }
 
-/* The gain over leaving the leaf whole, in units of loss x 2; a split that is not worth it is none. */
+/* The gain over leaving the leaf whole, in units of loss x 2; a split that is not worth it is
+ * none. */
 static void close_split(const qn__split_input *in, double best, qn__split *split) {
     units u = units_of(in, 0);
     double gain = (best - worth((double)in->total.g, (double)in->total.h, &u)) * u.gain;

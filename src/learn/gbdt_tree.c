@@ -59,8 +59,9 @@ void qn__grower_free(qn__grower **grower) {
     qn_freep(grower);
 }
 
-/* As many histograms as there may be leaves, within a quarter of the memory limit (1 GB without one). A
- * leaf whose histogram was taken away is counted afresh; the sums, being integers, are the same. */
+/* As many histograms as there may be leaves, within a quarter of the memory limit (1 GB without
+ * one). A leaf whose histogram was taken away is counted afresh; the sums, being integers, are the
+ * same. */
 static int32_t pool_size(const qn__grower *gr, const qn_job *job) {
     size_t cap = job && job->memory_bytes ? job->memory_bytes / 4 : (size_t)1 << 30;
     size_t each = (size_t)gr->map->n_cells * sizeof(qn__sum) + 64;
@@ -101,7 +102,8 @@ qn_status qn__grower_new(const qn_gbdt_params *params, const qn__bin_map *map, c
     gr->bins = bins;
     gr->n_threads = qn_job_threads(job);
     /* More leaves than rows cannot be. */
-    gr->max_leaves = (int32_t)(params->num_leaves < bins->n_rows ? params->num_leaves : bins->n_rows);
+    gr->max_leaves = (int32_t)(params->num_leaves < bins->n_rows ? params->num_leaves
+                                                                 : bins->n_rows);
     gr->max_leaves = gr->max_leaves < 2 ? 2 : gr->max_leaves;
     QN_TRY(allocate(gr, job, err));
     *ret_grower = qn_steal(&gr);
@@ -210,8 +212,8 @@ static bool may_split(const qn__grower *gr, const open_leaf *leaf) {
            && (p->max_depth <= 0 || leaf->depth < p->max_depth);
 }
 
-/* Searches all features of one or two leaves that have their histograms, in one parallel region: forking
- * and joining costs as much as searching a small leaf. Ties go to the lower feature. */
+/* Searches all features of one or two leaves that have their histograms, in one parallel region:
+ * forking and joining costs as much as searching a small leaf. Ties go to the lower feature. */
 static void find_splits(qn__grower *gr, const open_leaf *leaves, int n_leaves) {
     qn__split_input in[2];
     qn__hist hist[2];
@@ -240,7 +242,8 @@ static void find_splits(qn__grower *gr, const open_leaf *leaves, int n_leaves) {
     }
 }
 
-/* Looks for the splits of leaves (older node first) and puts them among the open ones, or closes them. */
+/* Looks for the splits of leaves (older node first) and puts them among the open ones, or closes
+ * them. */
 static void open_or_close(qn__grower *gr, const open_leaf *leaves, int n_leaves) {
     open_leaf able[2];
     int n = 0;
@@ -289,8 +292,9 @@ static int64_t partition_block(const qn__grower *gr, const qn__bin_feature *f, c
     return n_left;
 }
 
-/* Splits the rows of a node, both sides in ascending order; the number on the left. Blocks of fixed size
- * write their left rows in place and their right ones to the spare array, then all move together. */
+/* Splits the rows of a node, both sides in ascending order; the number on the left. Blocks of fixed
+ * size write their left rows in place and their right ones to the spare array, then all move
+ * together. */
 static int64_t partition(qn__grower *gr, const qn__grown_node *node) {
     const qn__bin_feature *f = &gr->map->features[node->split.feature];
     int32_t n_bins = f->kind == QN_FEATURE_CATEGORY ? f->n_values : f->n_values + 1;
@@ -346,7 +350,8 @@ static qn_status split_leaf(qn__grower *gr, open_leaf leaf, qn_error *err) {
     qn__sum left = node->split.left;
     qn__sum right = {.g = leaf.total.g - left.g, .h = leaf.total.h - left.h};
     open_leaf small = {.node = node->left, .depth = leaf.depth + 1, .slot = NO_SLOT, .total = left};
-    open_leaf large = {.node = node->right, .depth = leaf.depth + 1, .slot = NO_SLOT, .total = right};
+    open_leaf large = {
+        .node = node->right, .depth = leaf.depth + 1, .slot = NO_SLOT, .total = right};
     if (n_left > node->n - n_left) {
         open_leaf swap = small;
         small = large;

@@ -25,7 +25,8 @@ static void softmax_row(double *s, int32_t k) {
 }
 
 qn_link qn__link_of(qn_task task) {
-    static const qn_link links[] = {[QN_TASK_REGRESSION] = QN_LINK_IDENTITY, [QN_TASK_BINARY] = QN_LINK_LOGIT,
+    static const qn_link links[] = {[QN_TASK_REGRESSION] = QN_LINK_IDENTITY,
+                                    [QN_TASK_BINARY] = QN_LINK_LOGIT,
                                     [QN_TASK_MULTICLASS] = QN_LINK_SOFTMAX};
     return links[task];
 }
@@ -91,7 +92,8 @@ static qn_status check_input(const qn_fit_input *input, qn_error *err) {
 qn_status qn_learner_fit(const qn_family *family, const json_t *params, const qn_fit_input *input,
                          const qn_job *job, qn_learner **ret_learner, qn_error *err) {
     QN_TRY(check_input(input, err));
-    qn_cleanup(qn_freep) void *values = qn_calloc(1, family->params_bytes ? family->params_bytes : 1);
+    qn_cleanup(qn_freep) void *values = qn_calloc(1,
+                                                  family->params_bytes ? family->params_bytes : 1);
     if (!values)
         return qn_error_memory(err);
     qn_params_default(family->params, family->n_params, values);

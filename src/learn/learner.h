@@ -1,8 +1,8 @@
-/* learner.h - the contract between a family of models and the rest: a table of functions. A family lives
- * in files of its own (gbdt*.c, linear*.c, baseline*.c) and one line of family.c.
+/* learner.h - the contract between a family of models and the rest: a table of functions. A family
+ * lives in files of its own (gbdt*.c, linear*.c, baseline*.c) and one line of family.c.
  *
- * Raw scores: a learner answers n_outputs raw scores (margins) per row, row-major; qn_link_apply turns
- * them into probabilities or values. Explanations add up to the raw score.
+ * Raw scores: a learner answers n_outputs raw scores (margins) per row, row-major; qn_link_apply
+ * turns them into probabilities or values. Explanations add up to the raw score.
  *
  *   task         n_outputs   link      after the link
  *   binary       1           LOGIT     probability of the positive class
@@ -35,8 +35,8 @@ typedef struct qn_fit_input {
     qn_task task;
     int32_t n_classes;    /* 2 for binary, 0 for regression */
     uint64_t seed;
-    /* Early stopping by any metric: given raw scores of the validation rows, smaller is better. NULL: the
-     * training loss. */
+    /* Early stopping by any metric: given raw scores of the validation rows, smaller is better.
+     * NULL: the training loss. */
     double (*loss)(void *user, const double *raw);
     void *user;           /* borrowed, for loss */
 } qn_fit_input;
@@ -67,15 +67,16 @@ struct qn_family {
     /* Raw scores of rows first .. first + n - 1 into raw[n][n_outputs]. Cannot fail. */
     void (*predict)(const qn_learner *learner, const qn_matrix *x, int64_t first, int64_t n,
                     double *raw);
-    /* contrib[n][n_outputs][n_features + 1]: what each feature adds to the raw score; the last is the
-     * base value; the sum is the raw score. QN_ERR_MEMORY only. */
+    /* contrib[n][n_outputs][n_features + 1]: what each feature adds to the raw score; the last is
+     * the base value; the sum is the raw score. QN_ERR_MEMORY only. */
     qn_status (*explain)(const qn_learner *learner, const qn_matrix *x, int64_t first, int64_t n,
                          double *contrib, qn_error *err);
     /* importance[n_features] >= 0, adding up to 1 (or all 0): the family's own cheap measure (gain,
      * absolute standardised weight). */
     void (*importance)(const qn_learner *learner, double *importance);
     qn_status (*save)(const qn_learner *learner, qn_buf *out, qn_error *err);
-    /* From untrusted bytes; borrows nothing. `n_features` and their kinds come from the pipeline. */
+    /* From untrusted bytes; borrows nothing. `n_features` and their kinds come from the
+     * pipeline. */
     qn_status (*load)(const void *bytes, size_t n, const qn_feature *features, int32_t n_features,
                       qn_learner **ret_learner, qn_error *err);
     /* Facts for reports: {"trees": 87, "leaves": 2690, ...}. New reference. */

@@ -15,26 +15,57 @@ enum { VERSION = 1, N_STEPS = 15, BLOCK_ROWS = 1024 };
 static const char *const class_weights[] = {"none", "balanced", NULL};
 
 static const qn_param params_table[] = {
-    {.name = "lambda", .aliases = "alpha reg_lambda", .kind = QN_PARAM_REAL,
-     .offset = offsetof(qn_linear_params, lambda), .low = -1, .high = 1e12, .preset = -1,
+    {.name = "lambda",
+     .aliases = "alpha reg_lambda",
+     .kind = QN_PARAM_REAL,
+     .offset = offsetof(qn_linear_params, lambda),
+     .low = -1,
+     .high = 1e12,
+     .preset = -1,
      .help = "strength of the penalty; -1: chosen on validation rows"},
-    {.name = "l1_ratio", .aliases = NULL, .kind = QN_PARAM_REAL,
-     .offset = offsetof(qn_linear_params, l1_ratio), .low = 0, .high = 1, .preset = 0,
+    {.name = "l1_ratio",
+     .aliases = NULL,
+     .kind = QN_PARAM_REAL,
+     .offset = offsetof(qn_linear_params, l1_ratio),
+     .low = 0,
+     .high = 1,
+     .preset = 0,
      .help = "share of the absolute penalty: 0 ridge, 1 lasso, between elastic net"},
-    {.name = "max_iter", .aliases = "max_iterations", .kind = QN_PARAM_INT,
-     .offset = offsetof(qn_linear_params, max_iter), .low = 1, .high = 1000000, .preset = 500,
+    {.name = "max_iter",
+     .aliases = "max_iterations",
+     .kind = QN_PARAM_INT,
+     .offset = offsetof(qn_linear_params, max_iter),
+     .low = 1,
+     .high = 1000000,
+     .preset = 500,
      .help = "most iterations of the solver"},
-    {.name = "tol", .aliases = "tolerance", .kind = QN_PARAM_REAL,
-     .offset = offsetof(qn_linear_params, tol), .low = 1e-14, .high = 1, .preset = 1e-6,
+    {.name = "tol",
+     .aliases = "tolerance",
+     .kind = QN_PARAM_REAL,
+     .offset = offsetof(qn_linear_params, tol),
+     .low = 1e-14,
+     .high = 1,
+     .preset = 1e-6,
      .help = "largest component of the gradient of the mean loss at which to stop"},
-    {.name = "class_weight", .aliases = NULL, .kind = QN_PARAM_CHOICE,
-     .offset = offsetof(qn_linear_params, class_weight), .choices = class_weights, .preset = 0,
-     .help = "balanced: every class weighs the same; probabilities then no longer match frequencies"},
-    {.name = "fit_intercept", .aliases = NULL, .kind = QN_PARAM_BOOL,
-     .offset = offsetof(qn_linear_params, fit_intercept), .preset = 1,
+    {.name = "class_weight",
+     .aliases = NULL,
+     .kind = QN_PARAM_CHOICE,
+     .offset = offsetof(qn_linear_params, class_weight),
+     .choices = class_weights,
+     .preset = 0,
+     .help =
+         "balanced: every class weighs the same; probabilities then no longer match frequencies"},
+    {.name = "fit_intercept",
+     .aliases = NULL,
+     .kind = QN_PARAM_BOOL,
+     .offset = offsetof(qn_linear_params, fit_intercept),
+     .preset = 1,
      .help = "whether scores have a constant part"},
-    {.name = "standardize", .aliases = NULL, .kind = QN_PARAM_BOOL,
-     .offset = offsetof(qn_linear_params, standardize), .preset = 1,
+    {.name = "standardize",
+     .aliases = NULL,
+     .kind = QN_PARAM_BOOL,
+     .offset = offsetof(qn_linear_params, standardize),
+     .preset = 1,
      .help = "whether the penalty sees features scaled to variance 1"},
 };
 
@@ -52,8 +83,8 @@ static void model_freep(qn_linear **m) {
         linear_free(&(*m)->base);
 }
 
-static qn_status model_new(qn_link link, int32_t n_outputs, int32_t n_features, qn_linear **ret_model,
-                           qn_error *err) {
+static qn_status model_new(qn_link link, int32_t n_outputs, int32_t n_features,
+                           qn_linear **ret_model, qn_error *err) {
     qn_cleanup(model_freep) qn_linear *m = qn_new(qn_linear);
     if (!m)
         return qn_error_memory(err);
@@ -71,8 +102,8 @@ static qn_status model_new(qn_link link, int32_t n_outputs, int32_t n_features, 
     return QN_OK;
 }
 
-/* What a fit works with; targets of a regression are brought to mean 0 and variance 1, so that `tol`
- * means the same for all of them. */
+/* What a fit works with; targets of a regression are brought to mean 0 and variance 1, so that
+ * `tol` means the same for all of them. */
 typedef struct fit_state {
     const qn_linear_params *params;
     const qn_fit_input *input;
@@ -126,7 +157,8 @@ static void scale_target(fit_state *s) {
         s->y[i] = (s->y[i] - s->shift) / s->unit;
 }
 
-static qn_status load_target(const qn_fit_data *data, double **ret_y, double **ret_a, qn_error *err) {
+static qn_status load_target(const qn_fit_data *data, double **ret_y, double **ret_a,
+                             qn_error *err) {
     int64_t n = data->x->n_rows;
     double *y = *ret_y = qn_new_array(double, n), *a = *ret_a = qn_new_array(double, n);
     if (!y || !a)
@@ -241,7 +273,8 @@ static qn_status linear_fit(const void *params, const qn_fit_input *input, const
     return QN_OK;
 }
 
-static void add_dense(const double *x, double mean, double v, int64_t n, int64_t stride, double *raw) {
+static void add_dense(const double *x, double mean, double v, int64_t n, int64_t stride,
+                      double *raw) {
     for (int64_t i = 0; i < n; i++)
         raw[i * stride] += v * (isnan(x[i]) ? mean : x[i]);
 }
@@ -265,7 +298,8 @@ static void linear_predict(const qn_learner *learner, const qn_matrix *x, int64_
             if (!sparse)
                 add_dense(c->num + first, m->mean[j], v, n, n_outputs, raw + k);
             for (int64_t s = from; sparse && s < c->n_set && c->row[s] < first + n; s++)
-                raw[(c->row[s] - first) * n_outputs + k] += v * (isnan(c->value[s]) ? 0 : c->value[s]);
+                raw[(c->row[s] - first) * n_outputs + k] += v *
+                                                            (isnan(c->value[s]) ? 0 : c->value[s]);
         }
     }
 }
@@ -293,7 +327,8 @@ static qn_status linear_explain(const qn_learner *learner, const qn_matrix *x, i
             const qn_matrix_column *c = &x->columns[j];
             if (x->features[j].kind != QN_FEATURE_SPARSE)
                 continue;
-            for (int64_t s = qn_matrix_column_from(c, first); s < c->n_set && c->row[s] < first + n; s++)
+            for (int64_t s = qn_matrix_column_from(c, first); s < c->n_set && c->row[s] < first + n;
+                 s++)
                 contrib[((c->row[s] - first) * n_outputs + k) * ((int64_t)p + 1) + j] +=
                     weight[j] * (isnan(c->value[s]) ? 0 : c->value[s]);
         }
@@ -345,16 +380,20 @@ static bool get_doubles(qn_reader *in, double *x, int64_t n) {
 }
 
 /* Header fields that make sense together, and exactly as many bytes as they announce. */
-static qn_status check_header(uint32_t version, uint32_t link, uint32_t n_outputs, uint32_t n_features,
-                              size_t left, int32_t expected, qn_error *err) {
+static qn_status check_header(uint32_t version, uint32_t link, uint32_t n_outputs,
+                              uint32_t n_features, size_t left, int32_t expected, qn_error *err) {
     bool soft = link == QN_LINK_SOFTMAX;
-    QN_FAIL_IF(version != VERSION, err, QN_ERR_FORMAT, "linear model of unknown version %u", version);
-    QN_FAIL_IF(link > QN_LINK_SOFTMAX || n_outputs > QN_LIMIT_CLASSES || n_outputs < (soft ? 2 : 1) ||
-                   (!soft && n_outputs != 1),
-               err, QN_ERR_FORMAT, "linear model with impossible link %u or outputs %u", link, n_outputs);
+    QN_FAIL_IF(version != VERSION, err, QN_ERR_FORMAT, "linear model of unknown version %u",
+               version);
+    QN_FAIL_IF(link > QN_LINK_SOFTMAX || n_outputs > QN_LIMIT_CLASSES ||
+                   n_outputs < (soft ? 2 : 1) || (!soft && n_outputs != 1),
+               err, QN_ERR_FORMAT, "linear model with impossible link %u or outputs %u", link,
+               n_outputs);
     QN_FAIL_IF(expected < 0 || n_features != (uint32_t)expected, err, QN_ERR_FORMAT,
-               "linear model for %u features where the pipeline gives %d", n_features, (int)expected);
-    uint64_t doubles = 3 + (uint64_t)n_outputs * (1 + (uint64_t)n_features) + 2 * (uint64_t)n_features;
+               "linear model for %u features where the pipeline gives %d", n_features,
+               (int)expected);
+    uint64_t doubles = 3 + (uint64_t)n_outputs * (1 + (uint64_t)n_features) +
+                       2 * (uint64_t)n_features;
     QN_FAIL_IF(left != doubles * 8, err, QN_ERR_FORMAT, "linear model of %zu bytes instead of %llu",
                left + 16, (unsigned long long)doubles * 8 + 16);
     return QN_OK;
@@ -363,7 +402,8 @@ static qn_status check_header(uint32_t version, uint32_t link, uint32_t n_output
 static qn_status linear_load(const void *bytes, size_t n, const qn_feature *features,
                              int32_t n_features, qn_learner **ret_learner, qn_error *err) {
     qn_reader in = {.data = bytes, .len = n};
-    uint32_t version = qn_reader_u32(&in), link = qn_reader_u32(&in), n_outputs = qn_reader_u32(&in);
+    uint32_t version = qn_reader_u32(&in), link = qn_reader_u32(&in),
+             n_outputs = qn_reader_u32(&in);
     uint32_t n_stored = qn_reader_u32(&in);
     QN_FAIL_IF(in.failed, err, QN_ERR_FORMAT, "linear model cut off after %zu bytes", n);
     QN_TRY(check_header(version, link, n_outputs, n_stored, n - in.pos, n_features, err));

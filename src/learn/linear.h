@@ -1,13 +1,14 @@
 /* linear.h - linear models: logistic, softmax, and ridge / lasso / elastic-net regression.
  *
- * The objective, on features standardised inside (mean 0 and variance 1 over the weighted training rows;
- * sparse columns are scaled but not centred):
+ * The objective, on features standardised inside (mean 0 and variance 1 over the weighted training
+ * rows; sparse columns are scaled but not centred):
  *
  *     sum_i w_i loss_i / sum_i w_i + lambda ((1 - l1_ratio) / 2 |B|^2 + l1_ratio |B|_1)
  *
- * loss: -log p of the true class, or (y - f)^2 / 2. In scikit-learn's words, for n rows of weight 1:
- * LogisticRegression's C = 1 / (lambda n), Ridge's alpha = lambda n, ElasticNet's and Lasso's alpha =
- * lambda. The intercept is never penalised. Coefficients are kept for features as they come. */
+ * loss: -log p of the true class, or (y - f)^2 / 2. In scikit-learn's words, for n rows of weight
+ * 1: LogisticRegression's C = 1 / (lambda n), Ridge's alpha = lambda n, ElasticNet's and Lasso's
+ * alpha = lambda. The intercept is never penalised. Coefficients are kept for features as they
+ * come. */
 #ifndef QN_LEARN_LINEAR_H
 #define QN_LEARN_LINEAR_H
 

@@ -1,7 +1,7 @@
-/* Coordinate descent for problems with an absolute penalty: per output a quadratic model of the loss
- * around the current scores, minimised coordinate by coordinate over an active set (Friedman, Hastie,
- * Tibshirani 2010), then a step along it that is shortened until the true objective falls (Yuan, Ho, Lin
- * 2012), which is what makes it converge from anywhere. */
+/* Coordinate descent for problems with an absolute penalty: per output a quadratic model of the
+ * loss around the current scores, minimised coordinate by coordinate over an active set (Friedman,
+ * Hastie, Tibshirani 2010), then a step along it that is shortened until the true objective falls
+ * (Yuan, Ho, Lin 2012), which is what makes it converge from anywhere. */
 #include <math.h>
 #include <string.h>
 
@@ -33,7 +33,8 @@ typedef struct run {
 static qn_status run_init(run *r, const qn__linear_problem *problem, double *theta, qn_error *err) {
     int64_t n = problem->design->n, p = problem->design->p, k = problem->n_outputs;
     *r = (run){.problem = problem, .n = n, .p = (int32_t)p, .theta = theta};
-    r->memory = qn_malloc_aligned((size_t)(k * n * 3 + k * (p + 1) + 3 * n + 3 * p + 1), sizeof(double));
+    r->memory = qn_malloc_aligned((size_t)(k * n * 3 + k * (p + 1) + 3 * n + 3 * p + 1),
+                                  sizeof(double));
     if (!r->memory)
         return qn_error_memory(err);
     double *at = r->memory;
@@ -50,7 +51,8 @@ static qn_status run_init(run *r, const qn__linear_problem *problem, double *the
     return QN_OK;
 }
 
-/* Curvature of the loss by score k, row by row: a p (1 - p), which residuals a (p - y) give away. */
+/* Curvature of the loss by score k, row by row: a p (1 - p), which residuals a (p - y) give
+ * away. */
 static void build_model(run *r, int32_t k) {
     const qn__linear_problem *problem = r->problem;
     const double *residual = r->residual + k * r->n;
@@ -203,7 +205,8 @@ static void take_step(run *r, int32_t k, double *io_value) {
         for (int64_t i = 0; i < r->n; i++)
             r->trial[k * r->n + i] = r->scores[k * r->n + i] + t * r->step[i];
         done = t;
-        double value = qn__linear_loss(problem, r->n, problem->y, problem->a, r->trial, r->residual) +
+        double value = qn__linear_loss(problem, r->n, problem->y, problem->a, r->trial,
+                                       r->residual) +
                        penalty(r);
         if (value <= *io_value + 1e-15 * fabs(*io_value)) {
             *io_value = value;

@@ -4,8 +4,8 @@
 #include "base/mem.h"
 #include "learn/linear_int.h"
 
-/* A pass over fewer numbers stays on one thread: passes are many, and at the end of each every thread
- * waits for the last, which on a busy machine has yet to get a processor. */
+/* A pass over fewer numbers stays on one thread: passes are many, and at the end of each every
+ * thread waits for the last, which on a busy machine has yet to get a processor. */
 enum { WORTH_THREADS = 1 << 22 };
 
 /* Fixed blocks make every sum independent of the number of threads. */
@@ -72,7 +72,8 @@ static void sparse_moments(qn__linear_column *c, const double *weight, double su
         sum += (weight ? weight[c->row[s]] : 1) * (isnan(c->value[s]) ? 0 : c->value[s]);
     c->mean = sum / sum_w;
     for (int64_t s = 0; s < c->n_set; s++) {
-        double w = weight ? weight[c->row[s]] : 1, d = (isnan(c->value[s]) ? 0 : c->value[s]) - c->mean;
+        double w = weight ? weight[c->row[s]] : 1,
+               d = (isnan(c->value[s]) ? 0 : c->value[s]) - c->mean;
         square += w * d * d;
         rest -= w;
     }
@@ -173,9 +174,9 @@ static qn_status init_all(qn__linear_design *design, const qn_matrix *x, const d
     return build_rows(design, err);
 }
 
-qn_status qn__linear_design_init(qn__linear_design *design, const qn_matrix *x, const double *weight,
-                                 bool standardize, const qn__linear_design *like, const qn_job *job,
-                                 qn_error *err) {
+qn_status qn__linear_design_init(qn__linear_design *design, const qn_matrix *x,
+                                 const double *weight, bool standardize,
+                                 const qn__linear_design *like, const qn_job *job, qn_error *err) {
     *design = (qn__linear_design){
         .n = x->n_rows, .p = x->n_features, .n_threads = qn_job_threads(job)};
     qn_status status = init_all(design, x, weight, standardize, like, err);

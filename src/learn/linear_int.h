@@ -1,9 +1,11 @@
-/* linear_int.h - the parts of the linear family: a standardised view of a matrix, and two solvers of
+/* linear_int.h - the parts of the linear family: a standardised view of a matrix, and two solvers
+ * of
  *
  *     min over b, B   sum_i a_i loss(y_i, b + B x_i) + l2 / 2 |B|^2 + l1 |B|_1,    sum_i a_i = 1
  *
- * where x_i is the standardised row. Scores and residuals are kept by output: s[k * n + i]. Coefficients
- * are theta[n_outputs * n_features], output by output, and then the n_outputs intercepts. */
+ * where x_i is the standardised row. Scores and residuals are kept by output: s[k * n + i].
+ * Coefficients are theta[n_outputs * n_features], output by output, and then the n_outputs
+ * intercepts. */
 #ifndef QN_LEARN_LINEAR_INT_H
 #define QN_LEARN_LINEAR_INT_H
 
@@ -32,11 +34,12 @@ typedef struct qn__linear_design {
     double *row_value;
 } qn__linear_design;
 
-/* `like` NULL: means and scales are computed with the weights (NULL: all 1); otherwise taken from it. The
- * matrix must outlive the design. */
-qn_status qn__linear_design_init(qn__linear_design *design, const qn_matrix *x, const double *weight,
-                                 bool standardize, const qn__linear_design *like, const qn_job *job,
-                                 qn_error *err) QN_MUST_USE;
+/* `like` NULL: means and scales are computed with the weights (NULL: all 1); otherwise taken from
+ * it. The matrix must outlive the design. */
+qn_status qn__linear_design_init(qn__linear_design *design, const qn_matrix *x,
+                                 const double *weight, bool standardize,
+                                 const qn__linear_design *like, const qn_job *job, qn_error *err)
+    QN_MUST_USE;
 void qn__linear_design_done(qn__linear_design *design);
 
 /* sum_i a_i b_i, in an order that depends on n only. */
@@ -62,7 +65,8 @@ typedef struct qn__linear_problem {
     struct qn__linear_curvature *curvature; /* borrowed; NULL: L-BFGS does without */
 } qn__linear_problem;
 
-/* The weighted loss of scores[k][i], and, unless NULL, its derivatives residual[k][i]. `weight` as a. */
+/* The weighted loss of scores[k][i], and, unless NULL, its derivatives residual[k][i]. `weight` as
+ * a. */
 double qn__linear_loss(const qn__linear_problem *problem, int64_t n, const double *y,
                        const double *weight, const double *scores, double *residual);
 

@@ -1,5 +1,6 @@
 /* L-BFGS (Nocedal 1980; Liu and Nocedal 1989) for the smooth problems. Scores are linear in the
- * coefficients, so a line search needs no further pass over the data: it walks along scores + t D. */
+ * coefficients, so a line search needs no further pass over the data: it walks along scores + t
+ * D. */
 #include <math.h>
 #include <string.h>
 
@@ -43,8 +44,9 @@ static double loss_rows(const qn__linear_problem *problem, int64_t n, const doub
                                               residual ? residual + i : NULL);
             continue;
         }
-        total += weight[i] * (problem->link == QN_LINK_LOGIT ? loss_logit(y[i], scores[i], &slope)
-                                                             : loss_identity(y[i], scores[i], &slope));
+        total += weight[i] * (problem->link == QN_LINK_LOGIT
+                                  ? loss_logit(y[i], scores[i], &slope)
+                                  : loss_identity(y[i], scores[i], &slope));
         if (residual)
             residual[i] = weight[i] * slope;
     }
@@ -149,17 +151,19 @@ static void choose_direction(run *r) {
     }
 }
 
-/* A step that satisfies the weak Wolfe conditions, by bisection; 0 when rounding forbids progress. */
+/* A step that satisfies the weak Wolfe conditions, by bisection; 0 when rounding forbids
+ * progress. */
 static double search(run *r, double start, double slope0) {
     const qn__linear_problem *problem = r->problem;
     double square = qn__linear_dot(r->direction, r->direction, r->n_penalised);
     double cross = qn__linear_dot(r->theta, r->direction, r->n_penalised);
-    double norm = qn__linear_dot(r->theta, r->theta, r->n_penalised), low = 0, high = INFINITY, t = start;
+    double norm = qn__linear_dot(r->theta, r->theta, r->n_penalised), low = 0, high = INFINITY,
+           t = start;
     for (int step = 0; step < MAX_STEPS; step++) {
         for (int64_t i = 0; i < r->n_scores; i++)
             r->trial[i] = r->scores[i] + t * r->slope[i];
-        double value = qn__linear_loss(problem, problem->design->n, problem->y, problem->a, r->trial,
-                                       r->residual);
+        double value = qn__linear_loss(problem, problem->design->n, problem->y, problem->a,
+                                       r->trial, r->residual);
         value += 0.5 * problem->l2 * (norm + 2 * t * cross + t * t * square);
         double slope = qn__linear_dot(r->residual, r->slope, r->n_scores) +
                        problem->l2 * (cross + t * square);
@@ -192,7 +196,8 @@ static void remember(run *r, double t) {
     r->n_stored += r->n_stored < HISTORY;
 }
 
-/* The curvature of where the search is now: at the start of a path, and when an older one serves badly. */
+/* The curvature of where the search is now: at the start of a path, and when an older one serves
+ * badly. */
 static qn_status refresh_curvature(const run *r, int64_t n_iterations, qn_error *err) {
     qn__linear_curvature *c = r->problem->curvature;
     if (!c || (c->measured && (n_iterations == 0 || n_iterations % PATIENCE != 0)))

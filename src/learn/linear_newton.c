@@ -124,7 +124,8 @@ static qn_status sample_init(sample *s, const qn__linear_problem *problem, const
     return QN_OK;
 }
 
-/* Columns j .. j + TILE - 1 times the weights of the block (k, l): a p_k (1 - p_k) or - a p_k p_l. */
+/* Columns j .. j + TILE - 1 times the weights of the block (k, l): a p_k (1 - p_k) or - a p_k
+ * p_l. */
 WIDE static void weigh(const sample *s, bool plain, int32_t j, int32_t n_j, int32_t k, int32_t l,
                        int64_t first, int64_t n, float *out) {
     float w[CHUNK];
@@ -207,8 +208,8 @@ qn_status qn__linear_curvature_measure(qn__linear_curvature *c, const qn__linear
     return QN_OK;
 }
 
-/* Cholesky, row by row. A trace of the diagonal is added: the intercepts of a softmax are determined but for
- * a constant, and floats are rounded. */
+/* Cholesky, row by row. A trace of the diagonal is added: the intercepts of a softmax are
+ * determined but for a constant, and floats are rounded. */
 static bool factorise(qn__linear_curvature *c, const qn__linear_problem *problem) {
     int64_t dim = c->dim, n_penalised = (int64_t)problem->n_outputs * problem->design->p;
     double trace = 0;
@@ -220,7 +221,8 @@ static bool factorise(qn__linear_curvature *c, const qn__linear_problem *problem
         double *row = c->factor + i * dim;
         for (int64_t j = 0; j < i; j++)
             row[j] = (h[j] - qn__linear_dot(row, c->factor + j * dim, j)) / c->factor[j * dim + j];
-        double square = h[i] + ridge + (i < n_penalised ? problem->l2 : 0) - qn__linear_dot(row, row, i);
+        double square = h[i] + ridge + (i < n_penalised ? problem->l2 : 0) -
+                        qn__linear_dot(row, row, i);
         if (!(square > 0) || !isfinite(square))
             return false;
         row[i] = sqrt(square);
@@ -229,7 +231,8 @@ static bool factorise(qn__linear_curvature *c, const qn__linear_problem *problem
     return c->factored = true;
 }
 
-bool qn__linear_curvature_solve(qn__linear_curvature *c, const qn__linear_problem *problem, double *x) {
+bool qn__linear_curvature_solve(qn__linear_curvature *c, const qn__linear_problem *problem,
+                                double *x) {
     if (!c->measured || ((!c->factored || c->factor_l2 != problem->l2) && !factorise(c, problem)))
         return false;
     int64_t dim = c->dim;

@@ -1,7 +1,8 @@
-/* linear_newton_int.h - curvature of a linear problem, to precondition L-BFGS with: for up to about a
- * thousand coefficients the Hessian of a sample of rows is cheap, and with its inverse as the first guess the
- * search takes a handful of passes over the data where it took hundreds (Byrd, Chin, Neveitt and Nocedal 2011
- * on Hessians of samples). It only steers: the solution is the same. */
+/* linear_newton_int.h - curvature of a linear problem, to precondition L-BFGS with: for up to about
+ * a thousand coefficients the Hessian of a sample of rows is cheap, and with its inverse as the
+ * first guess the search takes a handful of passes over the data where it took hundreds (Byrd,
+ * Chin, Neveitt and Nocedal 2011 on Hessians of samples). It only steers: the solution is the
+ * same. */
 #ifndef QN_LEARN_LINEAR_NEWTON_INT_H
 #define QN_LEARN_LINEAR_NEWTON_INT_H
 
@@ -25,6 +26,7 @@ void qn__linear_curvature_done(qn__linear_curvature *c);
 qn_status qn__linear_curvature_measure(qn__linear_curvature *c, const qn__linear_problem *problem,
                                        const double *scores, qn_error *err) QN_MUST_USE;
 /* x <- (Hessian + l2 I)^-1 x; false when there is no such matrix. */
-bool qn__linear_curvature_solve(qn__linear_curvature *c, const qn__linear_problem *problem, double *x);
+bool qn__linear_curvature_solve(qn__linear_curvature *c, const qn__linear_problem *problem,
+                                double *x);
 
 #endif

@@ -8,8 +8,8 @@
 
 enum { N_FOLDS = 3, MAX_WORSE = 3 };
 
-qn_status qn__linear_solve(const qn__linear_problem *problem, double *theta, int64_t *ret_iterations,
-                           qn_error *err) {
+qn_status qn__linear_solve(const qn__linear_problem *problem, double *theta,
+                           int64_t *ret_iterations, qn_error *err) {
     return problem->l1 > 0 ? qn__linear_solve_cd(problem, theta, ret_iterations, err)
                            : qn__linear_solve_lbfgs(problem, theta, ret_iterations, err);
 }
@@ -45,8 +45,8 @@ void qn__linear_set_lambda(qn__linear_problem *problem, double lambda, double l1
     problem->l2 = lambda * (1 - l1_ratio);
 }
 
-/* The first lambda of the path: where an absolute penalty lets the first coefficient in; for a squared
- * penalty alone, heavy shrinkage. */
+/* The first lambda of the path: where an absolute penalty lets the first coefficient in; for a
+ * squared penalty alone, heavy shrinkage. */
 static qn_status first_lambda(const qn__linear_problem *problem, const double *theta,
                               const qn__linear_path *path, double *ret_lambda, qn_error *err) {
     if (path->l1_ratio < 0.05) {
@@ -115,7 +115,8 @@ static double judge(const trial *t, const qn__linear_path *path, double *scores,
     int32_t k = t->problem.n_outputs;
     if (t->held) {
         qn__linear_scores(t->problem.design, k, t->theta, scores);
-        return qn__linear_loss(&t->problem, t->problem.design->n, t->problem.y, t->held, scores, NULL);
+        return qn__linear_loss(&t->problem, t->problem.design->n, t->problem.y, t->held, scores,
+                               NULL);
     }
     int64_t n = path->valid->n;
     qn__linear_scores(path->valid, k, t->theta, scores);
@@ -135,7 +136,8 @@ static qn_status walk(trial *trials, int n_trials, const qn__linear_path *path, 
     qn_cleanup(qn_freep) double *scores = qn_malloc_aligned((size_t)(2 * k * n), sizeof(double));
     if (!scores)
         return qn_error_memory(err);
-    double lambda, best = INFINITY, began = qn_now_s(), budget = whole->job ? whole->job->budget_s : 0;
+    double lambda, best = INFINITY, began = qn_now_s(),
+                   budget = whole->job ? whole->job->budget_s : 0;
     QN_TRY(first_lambda(&trials[0].problem, trials[0].theta, path, &lambda, err));
     *ret_lambda = lambda;
     for (int step = 0, worse = 0; step < path->n_steps && worse < MAX_WORSE; step++) {

@@ -1,5 +1,5 @@
-/* linear_path_int.h - choosing lambda: problems solved from heavy to light penalty, each starting at the
- * last one's solution, judged on rows that were not fitted. */
+/* linear_path_int.h - choosing lambda: problems solved from heavy to light penalty, each starting
+ * at the last one's solution, judged on rows that were not fitted. */
 #ifndef QN_LEARN_LINEAR_PATH_INT_H
 #define QN_LEARN_LINEAR_PATH_INT_H
 
@@ -20,8 +20,8 @@ typedef struct qn__linear_path {
 } qn__linear_path;
 
 /* Whichever solver fits the penalty. */
-qn_status qn__linear_solve(const qn__linear_problem *problem, double *theta, int64_t *ret_iterations,
-                           qn_error *err) QN_MUST_USE;
+qn_status qn__linear_solve(const qn__linear_problem *problem, double *theta,
+                           int64_t *ret_iterations, qn_error *err) QN_MUST_USE;
 /* Coefficients 0, intercepts those of the mean. */
 void qn__linear_start(const qn__linear_problem *problem, double *theta);
 /* A target in its own unit u (y / u is fitted) leaves the squared penalty as it is and divides the

@@ -1,5 +1,5 @@
-/* The manifest: the JSON section of a model file, for people and programs that want to know what the model
- * takes and says without running it. */
+/* The manifest: the JSON section of a model file, for people and programs that want to know what
+ * the model takes and says without running it. */
 #include <math.h>
 #include <string.h>
 
@@ -43,7 +43,8 @@ qn_status qn__model_check(const qn_model *model, qn_error *err) {
     for (int32_t i = 0; i < n_features; i++)
         QN_FAIL_IF(features[i].i_input < 0 || features[i].i_input >= n_inputs, err, QN_ERR_FORMAT,
                    "the model's feature '%s' comes from no input", features[i].name);
-    QN_FAIL_IF(!isfinite(model->threshold), err, QN_ERR_FORMAT, "the model's threshold is not a number");
+    QN_FAIL_IF(!isfinite(model->threshold), err, QN_ERR_FORMAT,
+               "the model's threshold is not a number");
     QN_FAIL_IF(!(model->negatives_rate > 0 && model->negatives_rate <= 1), err, QN_ERR_FORMAT,
                "the model's rate of negatives must be above 0 and at most 1");
     QN_FAIL_IF(model->calibrator && target->task == QN_TASK_REGRESSION, err, QN_ERR_FORMAT,
@@ -51,7 +52,7 @@ qn_status qn__model_check(const qn_model *model, qn_error *err) {
     return QN_OK;
 }
 
-/* --- making ------------------------------------------------------------------------------------------ */
+/* --- making ----------------------------------------------------------------------------------- */
 
 static json_t *classes_to_json(const qn_target_info *target) {
     json_t *array = json_array();
@@ -90,8 +91,10 @@ static json_t *manifest_object(const qn_model *model, const json_t *about) {
     ok = ok && !json_object_set_new(object, "link", json_string(link_names[learner->link]));
     ok = ok && !json_object_set_new(object, "features", json_integer(learner->n_features));
     ok = ok && !json_object_set_new(object, "threshold", qn_json_number(model->threshold));
-    ok = ok && !json_object_set_new(object, "negatives_rate", qn_json_number(model->negatives_rate));
-    ok = ok && !json_object_set_new(object, "calibration", qn_calibrator_to_json(model->calibrator));
+    ok = ok &&
+         !json_object_set_new(object, "negatives_rate", qn_json_number(model->negatives_rate));
+    ok = ok &&
+         !json_object_set_new(object, "calibration", qn_calibrator_to_json(model->calibrator));
     ok = ok && !json_object_set_new(object, "inputs", inputs_to_json(model->pipeline));
     ok = ok && !json_object_set_new(object, "about", about ? json_deep_copy(about) : json_object());
     if (!ok)
@@ -100,7 +103,8 @@ static json_t *manifest_object(const qn_model *model, const json_t *about) {
 }
 
 qn_status qn__manifest_make(qn_model *model, const json_t *about, qn_error *err) {
-    QN_FAIL_IF(about && !json_is_object(about), err, QN_ERR_USAGE, "a model's `about` must be an object");
+    QN_FAIL_IF(about && !json_is_object(about), err, QN_ERR_USAGE,
+               "a model's `about` must be an object");
     qn_cleanup(qn_json_free) json_t *object = manifest_object(model, about);
     if (!object)
         return qn_error_memory(err);
@@ -110,13 +114,14 @@ qn_status qn__manifest_make(qn_model *model, const json_t *about, qn_error *err)
     size_t n = strlen(text);
     QN_FAIL_IF(n > QN_LIMIT_MANIFEST_BYTES, err, QN_ERR_LIMIT,
                "the model's manifest takes more than %zu bytes", QN_LIMIT_MANIFEST_BYTES);
-    /* Read back at once: a new model and the same model opened from its file then show equal manifests. */
+    /* Read back at once: a new model and the same model opened from its file then show equal
+     * manifests. */
     QN_TRY(qn_json_parse(text, n, "manifest", &model->manifest, err));
     model->manifest_text = qn_steal(&text);
     return QN_OK;
 }
 
-/* --- reading ----------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 static qn_status read_classes(const json_t *manifest, qn_target_info *target, qn_error *err) {
     const json_t *classes = NULL;
@@ -145,8 +150,8 @@ static qn_status read_target(const json_t *manifest, qn_target_info *target, qn_
     const char *task = NULL, *name = NULL;
     QN_TRY(qn_json_get_text(manifest, "task", true, &task, err));
     QN_TRY(qn_json_get_text(manifest, "target", true, &name, err));
-    QN_FAIL_IF(!qn_task_from_name(task, &target->task), err, QN_ERR_FORMAT, "the task '%s' is unknown",
-               task);
+    QN_FAIL_IF(!qn_task_from_name(task, &target->task), err, QN_ERR_FORMAT,
+               "the task '%s' is unknown", task);
     if (!(target->name = qn_strdup(name)))
         return qn_error_memory(err);
     return read_classes(manifest, target, err);
@@ -162,9 +167,9 @@ static qn_status read_family(const json_t *manifest, const qn_family **ret_famil
             return QN_OK;
         }
     }
-    return qn_error_set(err, QN_ERR_FORMAT,
-                        "it is of the family '%s', which this Quern does not know: use a newer Quern",
-                        name);
+    return qn_error_set(
+        err, QN_ERR_FORMAT,
+        "it is of the family '%s', which this Quern does not know: use a newer Quern", name);
 }
 
 qn_status qn__manifest_apply(qn_model *model, const qn_family **ret_family, qn_error *err) {

@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "model/model_int.h"
 
-/* --- life cycle -------------------------------------------------------------------------------------- */
+/* --- life cycle ------------------------------------------------------------------------------- */
 
 void qn_model_free(qn_model **model) {
     if (!model || !*model)
@@ -51,7 +51,8 @@ qn_status qn_model_new(qn_model_parts *parts, qn_model **ret_model, qn_error *er
 }
 
 qn_status qn_model_tell(qn_model *model, const json_t *told, qn_error *err) {
-    qn_cleanup(qn_json_free) json_t *about = json_deep_copy(json_object_get(model->manifest, "about"));
+    qn_cleanup(qn_json_free)
+        json_t *about = json_deep_copy(json_object_get(model->manifest, "about"));
     if (!about || json_object_update(about, (json_t *)(uintptr_t)told) != 0)
         return qn_error_memory(err);
     qn_json_free(&model->manifest);
@@ -59,7 +60,7 @@ qn_status qn_model_tell(qn_model *model, const json_t *told, qn_error *err) {
     return qn__manifest_make(model, about, err);
 }
 
-/* --- file -------------------------------------------------------------------------------------------- */
+/* --- file ------------------------------------------------------------------------------------- */
 
 static qn_status find_section(const qn_section *sections, size_t n, const char *name,
                               const qn_section **ret_section, qn_error *err) {
@@ -78,8 +79,8 @@ static qn_status damaged(qn_status status, const char *section, qn_error *err) {
     return status;
 }
 
-static qn_status load_manifest(qn_model *model, const qn_section *section, const qn_family **ret_family,
-                               qn_error *err) {
+static qn_status load_manifest(qn_model *model, const qn_section *section,
+                               const qn_family **ret_family, qn_error *err) {
     QN_FAIL_IF(section->len > QN_LIMIT_MANIFEST_BYTES, err, QN_ERR_LIMIT,
                "the model's manifest takes more than %zu bytes", QN_LIMIT_MANIFEST_BYTES);
     QN_FAIL_IF(memchr(section->data, 0, section->len), err, QN_ERR_FORMAT,
@@ -100,12 +101,13 @@ static qn_status load(qn_model *model, const unsigned char *bytes, size_t n, qn_
     QN_TRY(find_section(sections, n_sections, "pipeline", &pipeline, err));
     QN_TRY(find_section(sections, n_sections, "learner", &learner, err));
     QN_TRY(damaged(load_manifest(model, manifest, &family, err), "manifest", err));
-    QN_TRY(damaged(qn_pipeline_load(pipeline->data, pipeline->len, &model->pipeline, err), "pipeline",
-                   err));
+    QN_TRY(damaged(qn_pipeline_load(pipeline->data, pipeline->len, &model->pipeline, err),
+                   "pipeline", err));
     int32_t n_features;
     const qn_feature *features = qn_pipeline_features(model->pipeline, &n_features);
-    QN_TRY(damaged(family->load(learner->data, learner->len, features, n_features, &model->learner, err),
-                   "learner", err));
+    QN_TRY(damaged(
+        family->load(learner->data, learner->len, features, n_features, &model->learner, err),
+        "learner", err));
     return qn__model_check(model, err);
 }
 
@@ -154,7 +156,7 @@ qn_status qn_model_save(const qn_model *model, const char *path, qn_error *err) 
     return qn_file_write(path, out.data, out.len, err);
 }
 
-/* --- facts ------------------------------------------------------------------------------------------- */
+/* --- facts ------------------------------------------------------------------------------------ */
 
 const qn_target_info *qn_model_target(const qn_model *model) {
     return &model->target;

@@ -1,5 +1,5 @@
-/* model.h - a trained model as one object: pipeline, learner, calibration, threshold, and what was seen
- * in training. The file format (.qn) is specified in docs/FORMAT.md.
+/* model.h - a trained model as one object: pipeline, learner, calibration, threshold, and what was
+ * seen in training. The file format (.qn) is specified in docs/FORMAT.md.
  *
  *     qn_model *model = NULL;
  *     QN_TRY(qn_model_open("fraud.qn", &model, err));
@@ -16,7 +16,8 @@
 
 typedef struct qn_model qn_model;
 
-/* The parts to make a model from. qn_model_new takes ownership of those marked (taken), also on failure. */
+/* The parts to make a model from. qn_model_new takes ownership of those marked (taken), also on
+ * failure. */
 typedef struct qn_model_parts {
     qn_pipeline *pipeline;       /* taken */
     qn_learner *learner;         /* taken */
@@ -24,18 +25,19 @@ typedef struct qn_model_parts {
     const qn_target_info *target;/* copied */
     double negatives_rate;       /* 1, or the share of negatives kept in training */
     double threshold;            /* binary: positive when probability >= threshold */
-    json_t *about;               /* taken: an object of the manifest's free part: project, lineage, metrics,
-                                    value, parameters, baseline histograms. No times, no run id: equal
+    json_t *about; /* taken: an object of the manifest's free part: project, lineage, metrics,
+                                    value, baseline histograms. No times, no run id: equal
                                     training gives equal bytes */
 } qn_model_parts;
 
 qn_status qn_model_new(qn_model_parts *parts, qn_model **ret_model, qn_error *err) QN_MUST_USE;
 qn_status qn_model_open(const char *path, qn_model **ret_model, qn_error *err) QN_MUST_USE;
 /* The same from memory, which must outlive the model. */
-qn_status qn_model_open_bytes(const void *bytes, size_t n, qn_model **ret_model, qn_error *err) QN_MUST_USE;
+qn_status qn_model_open_bytes(const void *bytes, size_t n, qn_model **ret_model, qn_error *err)
+    QN_MUST_USE;
 void qn_model_free(qn_model **model);
-/* Adds the members of `told` to the manifest's `about` (what the test rows showed, which is known only once
- * the model exists). Not while other threads use the model. */
+/* Adds the members of `told` to the manifest's `about` (what the test rows showed, which is known
+ * only once the model exists). Not while other threads use the model. */
 qn_status qn_model_tell(qn_model *model, const json_t *told, qn_error *err) QN_MUST_USE;
 /* Appends the file's bytes: deterministic. */
 qn_status qn_model_write(const qn_model *model, qn_buf *out, qn_error *err) QN_MUST_USE;
@@ -50,17 +52,17 @@ const json_t *qn_model_manifest(const qn_model *model);        /* borrowed */
 double qn_model_threshold(const qn_model *model);
 int32_t qn_model_n_outputs(const qn_model *model);
 
-/* Probabilities or values of all rows of a frame into scores[n_rows][n_outputs]: pipeline, learner, link,
- * undoing of sampling, calibration. */
+/* Probabilities or values of all rows of a frame into scores[n_rows][n_outputs]: pipeline, learner,
+ * link, undoing of sampling, calibration. */
 qn_status qn_model_predict(const qn_model *model, const qn_frame *frame, const qn_job *job,
                            double *scores, qn_error *err) QN_MUST_USE;
 /* The same when the features are there already (training and evaluation). */
 void qn_model_score(const qn_model *model, const qn_matrix *x, const qn_job *job, double *scores);
-/* The class index that the scores of one row mean: threshold for binary, largest for multiclass (the
- * first of equals). */
+/* The class index that the scores of one row mean: threshold for binary, largest for multiclass
+ * (the first of equals). */
 int32_t qn_model_decide(const qn_model *model, const double *scores);
-/* contrib[n_rows][n_outputs][n_inputs + 1] by INPUT column (features summed by qn_feature.i_input), of the
- * raw score; the last is the base value. */
+/* contrib[n_rows][n_outputs][n_inputs + 1] by INPUT column (features summed by qn_feature.i_input),
+ * of the raw score; the last is the base value. */
 qn_status qn_model_explain(const qn_model *model, const qn_frame *frame, const qn_job *job,
                            double *contrib, qn_error *err) QN_MUST_USE;
 

@@ -1,4 +1,5 @@
-/* The container of a .qn file; docs/FORMAT.md draws it. Nothing here knows what is in the sections. */
+/* The container of a .qn file; docs/FORMAT.md draws it. Nothing here knows what is in the
+ * sections. */
 #include <string.h>
 
 #include "base/hash.h"
@@ -116,14 +117,15 @@ static bool name_is_fine(const char name[QN_MODEL_NAME_BYTES]) {
     return true;
 }
 
-/* One entry. Sections stand in table order, each at the first multiple of 64 after the one before, with
- * zero bytes between, so a file has exactly one form. */
+/* One entry. Sections stand in table order, each at the first multiple of 64 after the one before,
+ * with zero bytes between, so a file has exactly one form. */
 static qn_status read_entry(qn_reader *reader, size_t *at, qn_section *ret_section, qn_error *err) {
     qn_section section = {0};
     const void *name = qn_reader_bytes(reader, QN_MODEL_NAME_BYTES);
     QN_FAIL_IF(!name, err, QN_ERR_FORMAT, "the model is damaged: its section table ends early");
     memcpy(section.name, name, QN_MODEL_NAME_BYTES);
-    uint64_t offset = qn_reader_u64(reader), len = qn_reader_u64(reader), hash = qn_reader_u64(reader);
+    uint64_t offset = qn_reader_u64(reader), len = qn_reader_u64(reader),
+             hash = qn_reader_u64(reader);
     (void)qn_reader_u64(reader);
     QN_FAIL_IF(!name_is_fine(section.name), err, QN_ERR_FORMAT,
                "the model is damaged: a section has no proper name");
@@ -148,7 +150,8 @@ qn_status qn__container_read(const unsigned char *bytes, size_t n, qn_section *r
     uint64_t table_hash;
     QN_TRY(read_header(bytes, n, &n_sections, &table_hash, err));
     size_t at = QN_MODEL_HEADER_BYTES + n_sections * QN_MODEL_ENTRY_BYTES;
-    QN_FAIL_IF(qn_hash64(bytes + QN_MODEL_HEADER_BYTES, at - QN_MODEL_HEADER_BYTES, 0) != table_hash,
+    QN_FAIL_IF(qn_hash64(bytes + QN_MODEL_HEADER_BYTES, at - QN_MODEL_HEADER_BYTES, 0) !=
+                   table_hash,
                err, QN_ERR_FORMAT, "the model is damaged: its section table has a wrong checksum");
     qn_reader reader = {.data = bytes, .len = n, .pos = QN_MODEL_HEADER_BYTES};
     for (size_t i = 0; i < n_sections; i++) {

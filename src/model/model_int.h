@@ -17,7 +17,7 @@ struct qn_model {
     json_t *manifest;          /* owned; manifest_text parsed */
 };
 
-/* --- the container (model_file.c): named, checksummed, aligned sections ----------------------------- */
+/* --- the container (model_file.c): named, checksummed, aligned sections ----------------------- */
 
 enum {
     QN_MODEL_VERSION = 1,
@@ -44,15 +44,18 @@ qn_status qn__container_write(const qn_section *sections, size_t n_sections, qn_
 qn_status qn__container_read(const unsigned char *bytes, size_t n, qn_section *ret_sections,
                              size_t *ret_n_sections, qn_error *err) QN_MUST_USE;
 
-/* --- the manifest (manifest.c) ----------------------------------------------------------------------- */
+/* --- the manifest (manifest.c) ---------------------------------------------------------------- */
 
 /* Fills model->manifest_text and model->manifest from the other members; `about` is borrowed. */
 qn_status qn__manifest_make(qn_model *model, const json_t *about, qn_error *err) QN_MUST_USE;
-/* Fills target, threshold, negatives_rate and calibrator from model->manifest, and tells the family. */
-qn_status qn__manifest_apply(qn_model *model, const qn_family **ret_family, qn_error *err) QN_MUST_USE;
+/* Fills target, threshold, negatives_rate and calibrator from model->manifest, and tells the
+ * family. */
+qn_status qn__manifest_apply(qn_model *model, const qn_family **ret_family, qn_error *err)
+    QN_MUST_USE;
 /* That the parts fit each other: task, classes, outputs, link. */
 qn_status qn__model_check(const qn_model *model, qn_error *err) QN_MUST_USE;
 /* A deep copy. */
-qn_status qn__target_copy(const qn_target_info *from, qn_target_info *ret_info, qn_error *err) QN_MUST_USE;
+qn_status qn__target_copy(const qn_target_info *from, qn_target_info *ret_info, qn_error *err)
+    QN_MUST_USE;
 
 #endif

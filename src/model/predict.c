@@ -1,6 +1,6 @@
-/* Answers of a model: the same code for one row and for a batch, in blocks that bound the memory. Every row
- * is computed on its own by pipeline, learner, link and calibration, so neither the block nor the thread it
- * falls into can change its bits. */
+/* Answers of a model: the same code for one row and for a batch, in blocks that bound the memory.
+ * Every row is computed on its own by pipeline, learner, link and calibration, so neither the block
+ * nor the thread it falls into can change its bits. */
 #include <string.h>
 
 #include "base/mem.h"
@@ -22,8 +22,9 @@ void qn_model_score(const qn_model *model, const qn_matrix *x, const qn_job *job
 }
 
 /* Work on rows first .. first + n - 1 of the frame, `rows` holding those numbers. */
-typedef qn_status (*block_function)(const qn_model *model, const qn_frame *frame, const int64_t *rows,
-                                    int64_t first, int64_t n, double *out, qn_error *err);
+typedef qn_status (*block_function)(const qn_model *model, const qn_frame *frame,
+                                    const int64_t *rows, int64_t first, int64_t n, double *out,
+                                    qn_error *err);
 
 static qn_status predict_block(const qn_model *model, const qn_frame *frame, const int64_t *rows,
                                int64_t first, int64_t n, double *scores, qn_error *err) {
@@ -41,7 +42,8 @@ static qn_status explain_block(const qn_model *model, const qn_frame *frame, con
     qn_cleanup(qn_matrix_free) qn_matrix *x = NULL;
     QN_TRY(qn_pipeline_apply(model->pipeline, frame, rows, n, NULL, &x, err));
     size_t n_items = (size_t)n * (size_t)learner->n_outputs;
-    qn_cleanup(qn_freep) double *by_feature = qn_new_array(double, n_items * ((size_t)n_features + 1));
+    qn_cleanup(qn_freep) double *by_feature = qn_new_array(double,
+                                                           n_items *((size_t)n_features + 1));
     if (!by_feature)
         return qn_error_memory(err);
     QN_TRY(learner->family->explain(learner, x, 0, n, by_feature, err));

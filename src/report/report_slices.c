@@ -6,7 +6,8 @@
 
 enum { MAX_SLICES = 12 };
 
-/* Groups may be compared by another metric than the one that decides: not every metric fits groups. */
+/* Groups may be compared by another metric than the one that decides: not every metric fits
+ * groups. */
 static const char *slice_metric(const qn__page *page) {
     const char *own = qn__doc_text(page->doc, "slices_metric");
     return own ? own : page->metric ? page->metric : "the metric";

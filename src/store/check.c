@@ -30,11 +30,12 @@ static qn_status add_text(check *c, json_t *list, char *text) {
 
 #define PROBLEM(c, ...) add_text((c), (c)->problems, qn_format(__VA_ARGS__))
 
-/* --- the database -------------------------------------------------------------------------------- */
+/* --- the database ----------------------------------------------------------------------------- */
 
 static qn_status check_database(check *c) {
     qn_cleanup(qn__query_done) qn__query query = {0};
-    QN_TRY(qn__query_init(&query, c->workspace, "check the database", "PRAGMA integrity_check(100)", c->err));
+    QN_TRY(qn__query_init(&query, c->workspace, "check the database", "PRAGMA integrity_check(100)",
+                          c->err));
     for (bool row;;) {
         QN_TRY(qn__query_step(&query, &row, c->err));
         if (!row)
@@ -47,7 +48,8 @@ static qn_status check_database(check *c) {
 
 static qn_status check_keys(check *c) {
     qn_cleanup(qn__query_done) qn__query query = {0};
-    QN_TRY(qn__query_init(&query, c->workspace, "check the database", "PRAGMA foreign_key_check", c->err));
+    QN_TRY(qn__query_init(&query, c->workspace, "check the database", "PRAGMA foreign_key_check",
+                          c->err));
     for (bool row;;) {
         QN_TRY(qn__query_step(&query, &row, c->err));
         if (!row)
@@ -63,14 +65,16 @@ static qn_status check_ledger(check *c) {
     QN_TRY(qn__ledger_verify(c->workspace, &bad, c->err));
     if (!bad)
         return QN_OK;
-    return PROBLEM(c, "the ledger was changed after it was written: entry %lld does not fit the ones before it",
-                   (long long)bad);
+    return PROBLEM(
+        c,
+        "the ledger was changed after it was written: entry %lld does not fit the ones before it",
+        (long long)bad);
 }
 
-/* --- objects ------------------------------------------------------------------------------------- */
+/* --- objects ---------------------------------------------------------------------------------- */
 
-/* What an object is, for people: "model income version 3", "the snapshot of run 2026...", or NULL when
- * nothing refers to it. */
+/* What an object is, for people: "model income version 3", "the snapshot of run 2026...", or NULL
+ * when nothing refers to it. */
 static qn_status describe_use(const check *c, const char *hash, char **ret_use) {
     qn_cleanup(qn__query_done) qn__query query = {0};
     bool row;
@@ -107,12 +111,13 @@ static qn_status check_object(check *c, const char *path, const char *hash) {
         c->orphan_bytes += bytes;
     }
     if (status != QN_OK)
-        return PROBLEM(c, "object %.12s (%s) cannot be read: %s", hash, use ? use : "used by nothing",
-                       why.message);
+        return PROBLEM(c, "object %.12s (%s) cannot be read: %s", hash,
+                       use ? use : "used by nothing", why.message);
     if (strcmp(found, hash) != 0)
-        return PROBLEM(c, "object %.12s (%s) is damaged: its bytes are not the ones that were stored; "
-                          "restore %s from a backup, or remove it and run again", hash,
-                       use ? use : "used by nothing", path);
+        return PROBLEM(c,
+                       "object %.12s (%s) is damaged: its bytes are not the ones that were stored; "
+                       "restore %s from a backup, or remove it and run again",
+                       hash, use ? use : "used by nothing", path);
     return QN_OK;
 }
 
@@ -139,7 +144,8 @@ static qn_status check_folder(check *c, const char *folder, const char *shelf) {
         else if (shelf[0] && qn__hash_is_valid(name) && !strncmp(name, shelf, 2))
             QN_TRY(check_object(c, path, name));
         else
-            QN_TRY(add_text(c, c->notes, qn_format("%s is not an object; it may be removed", path)));
+            QN_TRY(
+                add_text(c, c->notes, qn_format("%s is not an object; it may be removed", path)));
     }
     return QN_OK;
 }
@@ -147,30 +153,35 @@ static qn_status check_folder(check *c, const char *folder, const char *shelf) {
 /* References to objects that are not there; those that are there have been read above. */
 static qn_status check_references(check *c) {
     qn_cleanup(qn__query_done) qn__query query = {0};
-    QN_TRY(qn__query_init(&query, c->workspace, "check the objects",
-                          "SELECT hash, 'model ' || m.name || ' version ' || v.version, -1 FROM version v"
-                          " JOIN model m USING (i_model)"
-                          " UNION ALL SELECT hash, 'the ' || a.kind || ' of run ' || r.id, a.bytes"
-                          " FROM artifact a JOIN run r USING (i_run)", c->err));
+    QN_TRY(qn__query_init(
+        &query, c->workspace, "check the objects",
+        "SELECT hash, 'model ' || m.name || ' version ' || v.version, -1 FROM version v"
+        " JOIN model m USING (i_model)"
+        " UNION ALL SELECT hash, 'the ' || a.kind || ' of run ' || r.id, a.bytes"
+        " FROM artifact a JOIN run r USING (i_run)",
+        c->err));
     for (bool row;;) {
         QN_TRY(qn__query_step(&query, &row, c->err));
         if (!row)
             return QN_OK;
         const char *hash = qn__query_get_text(&query, 0), *use = qn__query_get_text(&query, 1);
-        qn_cleanup(qn_freep) char *place = qn__hash_is_valid(hash) ? qn__object_place(c->workspace, hash) : NULL;
+        qn_cleanup(qn_freep) char *place = qn__hash_is_valid(hash)
+                                               ? qn__object_place(c->workspace, hash)
+                                               : NULL;
         if (qn__hash_is_valid(hash) && !place)
             return qn_error_memory(c->err);
         int64_t bytes = 0, expected = qn__query_get_i64(&query, 2);
         if (!place || qn_file_size(place, &bytes, NULL) != QN_OK)
-            QN_TRY(PROBLEM(c, "object %.12s (%s) is missing; restore it from a backup, or run again",
+            QN_TRY(PROBLEM(c,
+                           "object %.12s (%s) is missing; restore it from a backup, or run again",
                            hash ? hash : "?", use ? use : "?"));
         else if (expected >= 0 && bytes != expected)
-            QN_TRY(PROBLEM(c, "object %.12s (%s) has %lld bytes, %lld were noted", hash, use ? use : "?",
-                           (long long)bytes, (long long)expected));
+            QN_TRY(PROBLEM(c, "object %.12s (%s) has %lld bytes, %lld were noted", hash,
+                           use ? use : "?", (long long)bytes, (long long)expected));
     }
 }
 
-/* --- all ----------------------------------------------------------------------------------------- */
+/* --- all -------------------------------------------------------------------------------------- */
 
 static qn_status count(check *c, const char *sql, json_t *report, const char *key) {
     qn_cleanup(qn__query_done) qn__query query = {0};
@@ -187,9 +198,10 @@ static qn_status check_all(check *c, json_t *report) {
     QN_TRY(check_folder(c, c->workspace->objects, ""));
     QN_TRY(check_references(c));
     if (c->n_orphans)
-        QN_TRY(add_text(c, c->notes, qn_format("%lld objects (%lld bytes) belong to no run and no model: "
-                                               "leftovers of interrupted runs", (long long)c->n_orphans,
-                                               (long long)c->orphan_bytes)));
+        QN_TRY(add_text(c, c->notes,
+                        qn_format("%lld objects (%lld bytes) belong to no run and no model: "
+                                  "leftovers of interrupted runs",
+                                  (long long)c->n_orphans, (long long)c->orphan_bytes)));
     QN_TRY(qn__json_put(report, "objects", json_integer(c->n_objects), c->err));
     QN_TRY(qn__json_put(report, "bytes", json_integer(c->bytes), c->err));
     QN_TRY(count(c, "SELECT count(*) FROM run", report, "runs"));

@@ -4,14 +4,15 @@
 #include "base/limits.h"
 #include "store/store_int.h"
 
-static qn_status compare(const char *path, const json_t *a, const json_t *b, int depth, json_t *list,
-                         qn_error *err);
+static qn_status compare(const char *path, const json_t *a, const json_t *b, int depth,
+                         json_t *list, qn_error *err);
 
 static json_t *or_null(const json_t *json) {
     return json ? json_incref((json_t *)json) : json_null();
 }
 
-static qn_status add(const char *path, const json_t *a, const json_t *b, json_t *list, qn_error *err) {
+static qn_status add(const char *path, const json_t *a, const json_t *b, json_t *list,
+                     qn_error *err) {
     json_t *entry = json_object();
     if (!entry || json_array_append_new(list, entry) != 0)
         return qn_error_memory(err);
@@ -19,7 +20,8 @@ static qn_status add(const char *path, const json_t *a, const json_t *b, json_t 
     QN_TRY(qn__json_put(entry, "from", or_null(a), err));
     QN_TRY(qn__json_put(entry, "to", or_null(b), err));
     if (json_is_number(a) && json_is_number(b))
-        QN_TRY(qn__json_put(entry, "change", qn_json_number(json_number_value(b) - json_number_value(a)), err));
+        QN_TRY(qn__json_put(entry, "change",
+                            qn_json_number(json_number_value(b) - json_number_value(a)), err));
     return QN_OK;
 }
 
@@ -43,9 +45,10 @@ static qn_status compare_objects(const char *path, const json_t *a, const json_t
     return QN_OK;
 }
 
-/* Objects are compared member by member, to the depth that our JSON reader allows; lists as a whole. */
-static qn_status compare(const char *path, const json_t *a, const json_t *b, int depth, json_t *list,
-                         qn_error *err) {
+/* Objects are compared member by member, to the depth that our JSON reader allows; lists as a
+ * whole. */
+static qn_status compare(const char *path, const json_t *a, const json_t *b, int depth,
+                         json_t *list, qn_error *err) {
     if (a && b && json_equal(a, b))
         return QN_OK;
     if (json_is_object(a) && json_is_object(b) && depth < QN_LIMIT_JSON_DEPTH)
@@ -58,16 +61,17 @@ static json_t *name_of(const json_t *model) {
                         (long long)json_integer_value(json_object_get(model, "version")));
 }
 
-qn_status qn_registry_diff(qn_workspace *workspace, const char *from, const char *to, json_t **ret_diff,
-                           qn_error *err) {
+qn_status qn_registry_diff(qn_workspace *workspace, const char *from, const char *to,
+                           json_t **ret_diff, qn_error *err) {
     qn_cleanup(qn_json_free) json_t *a = NULL, *b = NULL;
     QN_TRY(qn_registry_get(workspace, from, &a, err));
     QN_TRY(qn_registry_get(workspace, to, &b, err));
     qn_cleanup(qn_json_free) json_t *diff = json_object();
     QN_TRY(qn__json_put(diff, "from", name_of(a), err));
     QN_TRY(qn__json_put(diff, "to", name_of(b), err));
-    QN_TRY(qn__json_put(diff, "same_file",
-                        json_boolean(json_equal(json_object_get(a, "hash"), json_object_get(b, "hash"))), err));
+    QN_TRY(qn__json_put(
+        diff, "same_file",
+        json_boolean(json_equal(json_object_get(a, "hash"), json_object_get(b, "hash"))), err));
     json_t *list = json_array();
     QN_TRY(qn__json_put(diff, "differences", list, err));
     QN_TRY(compare("", json_object_get(a, "about"), json_object_get(b, "about"), 0, list, err));

@@ -1,5 +1,5 @@
-/* The ledger: events that are only ever added. The database refuses changes by triggers; a chain of hashes
- * over the entries shows the ones made behind its back. */
+/* The ledger: events that are only ever added. The database refuses changes by triggers; a chain of
+ * hashes over the entries shows the ones made behind its back. */
 #include <string.h>
 
 #include "store/store_int.h"
@@ -26,7 +26,8 @@ static void link_chain(const char *before, int64_t time_us, const qn__event *e,
     qn_digest_final(&digest, chain);
 }
 
-static qn_status last_chain(const qn_workspace *workspace, char chain[QN_DIGEST_TEXT], qn_error *err) {
+static qn_status last_chain(const qn_workspace *workspace, char chain[QN_DIGEST_TEXT],
+                            qn_error *err) {
     qn_cleanup(qn__query_done) qn__query query = {0};
     bool row;
     chain[0] = '\0';
@@ -46,9 +47,11 @@ qn_status qn__ledger_append(const qn_workspace *workspace, const qn__event *e, q
     QN_TRY(last_chain(workspace, before, err));
     link_chain(before, time_us, e, chain);
     qn_cleanup(qn__query_done) qn__query query = {0};
-    QN_TRY(qn__query_init(&query, workspace, "write the ledger",
-                          "INSERT INTO ledger (time_us, event, run, model, version, alias, detail, chain)"
-                          " VALUES (?, ?, ?, ?, ?, ?, ?, ?)", err));
+    QN_TRY(qn__query_init(
+        &query, workspace, "write the ledger",
+        "INSERT INTO ledger (time_us, event, run, model, version, alias, detail, chain)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        err));
     qn__query_i64(&query, 1, time_us);
     qn__query_text(&query, 2, e->event);
     qn__query_text(&query, 3, e->run);
@@ -63,9 +66,11 @@ qn_status qn__ledger_append(const qn_workspace *workspace, const qn__event *e, q
 
 qn_status qn__ledger_verify(const qn_workspace *workspace, int64_t *ret_bad, qn_error *err) {
     qn_cleanup(qn__query_done) qn__query query = {0};
-    QN_TRY(qn__query_init(&query, workspace, "read the ledger",
-                          "SELECT i_event, time_us, event, run, model, version, alias, detail, chain"
-                          " FROM ledger ORDER BY i_event", err));
+    QN_TRY(
+        qn__query_init(&query, workspace, "read the ledger",
+                       "SELECT i_event, time_us, event, run, model, version, alias, detail, chain"
+                       " FROM ledger ORDER BY i_event",
+                       err));
     char before[QN_DIGEST_TEXT] = "", chain[QN_DIGEST_TEXT];
     for (int64_t expected = 1;; expected++) {
         bool row;
@@ -100,7 +105,8 @@ static qn_status read_event(const qn__query *query, json_t *events, qn_error *er
     return qn__json_put(event, "detail", qn__query_get_json_text(query, 6), err);
 }
 
-qn_status qn_ledger_list(qn_workspace *workspace, const char *name, json_t **ret_events, qn_error *err) {
+qn_status qn_ledger_list(qn_workspace *workspace, const char *name, json_t **ret_events,
+                         qn_error *err) {
     qn_cleanup(qn_json_free) json_t *events = json_array();
     if (!events)
         return qn_error_memory(err);

@@ -34,9 +34,10 @@ static qn_status make_shelf(const qn_workspace *workspace, const char *hash, qn_
     return failed ? QN_ERR_IO : QN_OK;
 }
 
-/* Moves the file in under its hash. What is there already is replaced: the bytes are the same, unless the
- * old file was damaged, and then this mends it. */
-static qn_status install(qn_workspace *workspace, const char *path, const char *hash, qn_error *err) {
+/* Moves the file in under its hash. What is there already is replaced: the bytes are the same,
+ * unless the old file was damaged, and then this mends it. */
+static qn_status install(qn_workspace *workspace, const char *path, const char *hash,
+                         qn_error *err) {
     qn_cleanup(qn_freep) char *place = qn__object_place(workspace, hash);
     if (!place)
         return qn_error_memory(err);
@@ -57,7 +58,8 @@ qn_status qn_object_adopt(qn_workspace *workspace, const char *path, char ret_ha
 
 static bool is_stored(const char *place, const char *hash) {
     char found[QN_DIGEST_TEXT];
-    return qn_file_exists(place) && qn_digest_file(place, found, NULL) == QN_OK && !strcmp(found, hash);
+    return qn_file_exists(place) && qn_digest_file(place, found, NULL) == QN_OK &&
+           !strcmp(found, hash);
 }
 
 qn_status qn_object_put(qn_workspace *workspace, const void *bytes, size_t n,
@@ -83,14 +85,17 @@ qn_status qn_object_put(qn_workspace *workspace, const void *bytes, size_t n,
     return QN_OK;
 }
 
-qn_status qn_object_path(qn_workspace *workspace, const char *hash, char **ret_path, qn_error *err) {
+qn_status qn_object_path(qn_workspace *workspace, const char *hash, char **ret_path,
+                         qn_error *err) {
     QN_FAIL_IF(!qn__hash_is_valid(hash), err, QN_ERR_NOT_FOUND,
-               "'%.80s' is not the hash of an object: those have 64 hexadecimal digits", hash ? hash : "");
+               "'%.80s' is not the hash of an object: those have 64 hexadecimal digits",
+               hash ? hash : "");
     qn_cleanup(qn_freep) char *place = qn__object_place(workspace, hash);
     if (!place)
         return qn_error_memory(err);
     QN_FAIL_IF(!qn_file_exists(place), err, QN_ERR_NOT_FOUND,
-               "object %.12s is not in %s: it was removed, or never stored", hash, workspace->objects);
+               "object %.12s is not in %s: it was removed, or never stored", hash,
+               workspace->objects);
     *ret_path = qn_steal(&place);
     return QN_OK;
 }

@@ -17,7 +17,8 @@ static size_t read_text(const char *path, char *text, size_t size) {
     return n > 0 ? (size_t)n : 0;
 }
 
-/* Field 22 of /proc/PID/stat; the name in field 2 may hold spaces and parentheses, so count from its end. */
+/* Field 22 of /proc/PID/stat; the name in field 2 may hold spaces and parentheses, so count from
+ * its end. */
 static int64_t start_of(int64_t pid) {
     char path[64], text[1024];
     snprintf(path, sizeof path, "/proc/%lld/stat", (long long)pid);

@@ -16,7 +16,8 @@ typedef struct qn__process {
 
 /* This process. */
 void qn__process_self(qn__process *ret_process);
-/* True when it certainly no longer runs. A process on another host counts as running: we cannot know. */
+/* True when it certainly no longer runs. A process on another host counts as running: we cannot
+ * know. */
 bool qn__process_is_gone(const qn__process *self, const char *host, const char *boot, int64_t pid,
                          int64_t start);
 

@@ -13,24 +13,27 @@ qn_status qn__db_error(const qn_workspace *workspace, const char *doing, qn_erro
         return qn_error_memory(err);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-        return qn_error_set(err, QN_ERR_BUSY,
-                            "cannot %s: another process is writing to %s; try again when it is done",
-                            doing, file);
+        return qn_error_set(
+            err, QN_ERR_BUSY,
+            "cannot %s: another process is writing to %s; try again when it is done", doing, file);
     case SQLITE_FULL:
         return qn_error_set(err, QN_ERR_IO, "cannot %s: no space is left for %s", doing, file);
     case SQLITE_READONLY:
     case SQLITE_PERM:
     case SQLITE_AUTH:
-        return qn_error_set(err, QN_ERR_IO, "cannot %s: %s may not be written; check the rights of its folder",
+        return qn_error_set(err, QN_ERR_IO,
+                            "cannot %s: %s may not be written; check the rights of its folder",
                             doing, file);
     case SQLITE_CANTOPEN:
     case SQLITE_IOERR:
-        return qn_error_set(err, QN_ERR_IO, "cannot %s: %s: %s; check the rights of its folder and the free space",
+        return qn_error_set(err, QN_ERR_IO,
+                            "cannot %s: %s: %s; check the rights of its folder and the free space",
                             doing, file, sqlite3_errmsg(workspace->db));
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-        return qn_error_set(err, QN_ERR_FORMAT, "cannot %s: %s is damaged (%s); restore it from a backup",
-                            doing, file, sqlite3_errmsg(workspace->db));
+        return qn_error_set(err, QN_ERR_FORMAT,
+                            "cannot %s: %s is damaged (%s); restore it from a backup", doing, file,
+                            sqlite3_errmsg(workspace->db));
     case SQLITE_TOOBIG:
         return qn_error_set(err, QN_ERR_LIMIT, "cannot %s: a value is too big for %s", doing, file);
     default:
@@ -133,8 +136,8 @@ json_t *qn__query_get_json(const qn__query *query, int i) {
     json_t *json = NULL;
     if (!text)
         return json_null();
-    qn_status status = qn_json_parse(text, (size_t)sqlite3_column_bytes(query->statement, i), "quern.db",
-                                     &json, NULL);
+    qn_status status = qn_json_parse(text, (size_t)sqlite3_column_bytes(query->statement, i),
+                                     "quern.db", &json, NULL);
     if (status == QN_ERR_MEMORY)
         return NULL;
     return status == QN_OK ? json : json_null();

@@ -8,7 +8,7 @@
 
 enum { RUN_ID_BYTES = 64 };
 
-/* --- begin --------------------------------------------------------------------------------------- */
+/* --- begin ------------------------------------------------------------------------------------ */
 
 static qn_status make_id(char id[RUN_ID_BYTES], int64_t now_us, qn_error *err) {
     time_t s = (time_t)(now_us / 1000000);
@@ -25,7 +25,8 @@ static qn_status find_run(const qn_workspace *workspace, const char *id, int64_t
                           qn_error *err) {
     qn_cleanup(qn__query_done) qn__query query = {0};
     bool row;
-    QN_TRY(qn__query_init(&query, workspace, "find a run", "SELECT i_run FROM run WHERE id = ?", err));
+    QN_TRY(
+        qn__query_init(&query, workspace, "find a run", "SELECT i_run FROM run WHERE id = ?", err));
     qn__query_text(&query, 1, id);
     QN_TRY(qn__query_step(&query, &row, err));
     *ret_i_run = row ? qn__query_get_i64(&query, 0) : 0;
@@ -50,9 +51,11 @@ static qn_status insert_run(const qn_workspace *workspace, const char *id, const
     qn__process self;
     qn__process_self(&self);
     qn_cleanup(qn__query_done) qn__query query = {0};
-    QN_TRY(qn__query_init(&query, workspace, "begin a run",
-                          "INSERT INTO run (id, project, status, started_us, host, boot, pid, pid_start)"
-                          " VALUES (?, ?, 'running', ?, ?, ?, ?, ?)", err));
+    QN_TRY(qn__query_init(
+        &query, workspace, "begin a run",
+        "INSERT INTO run (id, project, status, started_us, host, boot, pid, pid_start)"
+        " VALUES (?, ?, 'running', ?, ?, ?, ?, ?)",
+        err));
     qn__query_text(&query, 1, id);
     qn__query_text(&query, 2, project);
     qn__query_i64(&query, 3, now_us);
@@ -86,8 +89,8 @@ qn_status qn_run_begin(qn_workspace *workspace, const char *project, const json_
     QN_TRY(free_id(workspace, now_us, id, err));
     QN_TRY(insert_run(workspace, id, project, now_us, err));
     QN_TRY(insert_document(workspace, config, environment, err));
-    QN_TRY(qn__ledger_append(workspace, &(qn__event){.event = "run started", .run = id, .detail = project},
-                             err));
+    QN_TRY(qn__ledger_append(
+        workspace, &(qn__event){.event = "run started", .run = id, .detail = project}, err));
     QN_TRY(qn__transaction_commit(&transaction, "begin a run", err));
     memcpy(ret_id, id, sizeof id);
     return QN_OK;
@@ -96,7 +99,8 @@ qn_status qn_run_begin(qn_workspace *workspace, const char *project, const json_
 static qn_status need_run(const qn_workspace *workspace, const char *id, int64_t *ret_i_run,
                           qn_error *err) {
     QN_TRY(find_run(workspace, id, ret_i_run, err));
-    QN_FAIL_IF(!*ret_i_run, err, QN_ERR_NOT_FOUND, "there is no run %.80s: `quern runs list` shows them", id);
+    QN_FAIL_IF(!*ret_i_run, err, QN_ERR_NOT_FOUND,
+               "there is no run %.80s: `quern runs list` shows them", id);
     return QN_OK;
 }
 
@@ -107,9 +111,9 @@ qn_status qn_run_add_artifact(qn_workspace *workspace, const char *run_id, const
     int64_t i_run;
     QN_TRY(need_run(workspace, run_id, &i_run, err));
     qn_cleanup(qn__query_done) qn__query query = {0};
-    QN_TRY(qn__query_init(&query, workspace, "note a file of a run",
-                          "INSERT OR IGNORE INTO artifact (i_run, kind, hash, bytes) VALUES (?, ?, ?, ?)",
-                          err));
+    QN_TRY(qn__query_init(
+        &query, workspace, "note a file of a run",
+        "INSERT OR IGNORE INTO artifact (i_run, kind, hash, bytes) VALUES (?, ?, ?, ?)", err));
     qn__query_i64(&query, 1, i_run);
     qn__query_text(&query, 2, kind);
     qn__query_text(&query, 3, hash);
@@ -117,7 +121,7 @@ qn_status qn_run_add_artifact(qn_workspace *workspace, const char *run_id, const
     return qn__query_run(&query, err);
 }
 
-/* --- end ----------------------------------------------------------------------------------------- */
+/* --- end -------------------------------------------------------------------------------------- */
 
 static double number_of(const json_t *json, double otherwise) {
     return json_is_number(json) ? json_number_value(json) : otherwise;
@@ -135,7 +139,8 @@ static qn_status insert_metrics(const qn_workspace *workspace, int64_t i_run, co
     json_t *metrics, *metric;
     json_object_foreach(json_object_get(summary, "metrics"), part, metrics) {
         json_object_foreach(metrics, name, metric) {
-            const json_t *value = json_is_object(metric) ? json_object_get(metric, "value") : metric;
+            const json_t *value = json_is_object(metric) ? json_object_get(metric, "value")
+                                                         : metric;
             if (!json_is_number(value))
                 continue;
             qn__query_i64(&query, 1, i_run);
@@ -150,8 +155,8 @@ static qn_status insert_metrics(const qn_workspace *workspace, int64_t i_run, co
     return QN_OK;
 }
 
-/* The parameters of the model that was chosen: the leaderboard's entry marked "chosen", else the first one
- * of the model's family. */
+/* The parameters of the model that was chosen: the leaderboard's entry marked "chosen", else the
+ * first one of the model's family. */
 static const json_t *chosen_params(const json_t *summary, const char *family) {
     const json_t *board = json_object_get(summary, "leaderboard"), *found = NULL;
     for (size_t i = 0; i < json_array_size(board); i++) {
@@ -168,9 +173,9 @@ static const json_t *chosen_params(const json_t *summary, const char *family) {
 static qn_status insert_params(const qn_workspace *workspace, int64_t i_run, const json_t *params,
                                qn_error *err) {
     qn_cleanup(qn__query_done) qn__query query = {0};
-    QN_TRY(qn__query_init(&query, workspace, "keep the parameters of a run",
-                          "INSERT OR REPLACE INTO param (i_run, name, value, number) VALUES (?, ?, ?, ?)",
-                          err));
+    QN_TRY(qn__query_init(
+        &query, workspace, "keep the parameters of a run",
+        "INSERT OR REPLACE INTO param (i_run, name, value, number) VALUES (?, ?, ?, ?)", err));
     const char *name;
     json_t *value;
     json_object_foreach((json_t *)params, name, value) {
@@ -223,7 +228,8 @@ qn_status qn_run_end(qn_workspace *workspace, const char *run_id, const char *st
                         : !strcmp(status, "failed")    ? "run failed"
                         : !strcmp(status, "cancelled") ? "run cancelled"
                                                        : NULL;
-    QN_FAIL_IF(!event, err, QN_ERR_USAGE, "a run ends as done, failed or cancelled, not as '%s'", status);
+    QN_FAIL_IF(!event, err, QN_ERR_USAGE, "a run ends as done, failed or cancelled, not as '%s'",
+               status);
     const json_t *model = json_object_get(summary, "model");
     const char *family = json_string_value(json_object_get(model, "family"));
     int64_t i_run;
@@ -232,28 +238,32 @@ qn_status qn_run_end(qn_workspace *workspace, const char *run_id, const char *st
     QN_TRY(need_run(workspace, run_id, &i_run, err));
     QN_TRY(close_run(workspace, i_run, status, reason, family, err));
     QN_TRY(keep_summary(workspace, i_run, summary, family, err));
-    QN_TRY(qn__ledger_append(workspace, &(qn__event){.event = event, .run = run_id, .detail = reason}, err));
+    QN_TRY(qn__ledger_append(workspace,
+                             &(qn__event){.event = event, .run = run_id, .detail = reason}, err));
     return qn__transaction_commit(&transaction, "end a run", err);
 }
 
-/* --- looking ------------------------------------------------------------------------------------- */
+/* --- looking ---------------------------------------------------------------------------------- */
 
 /* The columns that read_run wants, in its order. */
-#define RUN_COLUMNS \
-    "r.i_run, r.id, r.project, r.status, r.reason, r.started_us, r.ended_us, r.family, r.host, r.boot," \
+#define RUN_COLUMNS                                                                                \
+    "r.i_run, r.id, r.project, r.status, r.reason, r.started_us, r.ended_us, r.family, r.host, "   \
+    "r.boot,"                                                                                      \
     " r.pid, r.pid_start"
 
-static qn_status read_run(const qn__query *query, const qn__process *self, json_t *run, qn_error *err) {
+static qn_status read_run(const qn__query *query, const qn__process *self, json_t *run,
+                          qn_error *err) {
     const char *status = qn__query_get_text(query, 3);
     bool killed = status && !strcmp(status, "running") &&
-                  qn__process_is_gone(self, qn__query_get_text(query, 8), qn__query_get_text(query, 9),
-                                      qn__query_get_i64(query, 10), qn__query_get_i64(query, 11));
+                  qn__process_is_gone(self, qn__query_get_text(query, 8),
+                                      qn__query_get_text(query, 9), qn__query_get_i64(query, 10),
+                                      qn__query_get_i64(query, 11));
     QN_TRY(qn__json_put(run, "run", qn__query_get_json_text(query, 1), err));
     QN_TRY(qn__json_put(run, "project", qn__query_get_json_text(query, 2), err));
-    QN_TRY(qn__json_put(run, "status", killed ? json_string("failed") : qn__query_get_json_text(query, 3),
-                        err));
-    QN_TRY(qn__json_put(run, "reason", killed ? json_string("killed") : qn__query_get_json_text(query, 4),
-                        err));
+    QN_TRY(qn__json_put(run, "status",
+                        killed ? json_string("failed") : qn__query_get_json_text(query, 3), err));
+    QN_TRY(qn__json_put(run, "reason",
+                        killed ? json_string("killed") : qn__query_get_json_text(query, 4), err));
     QN_TRY(qn__json_put(run, "started", qn__query_get_json_time(query, 5), err));
     QN_TRY(qn__json_put(run, "ended", qn__query_get_json_time(query, 6), err));
     return qn__json_put(run, "family", qn__query_get_json_text(query, 7), err);
@@ -303,9 +313,10 @@ qn_status qn_run_list(qn_workspace *workspace, int64_t limit, json_t **ret_runs,
     return read_runs(workspace, &query, ret_runs, err);
 }
 
-qn_status qn_run_list_by(qn_workspace *workspace, const char *metric, bool greater_first, int64_t limit,
-                         json_t **ret_runs, qn_error *err) {
-    /* Two statements, since an order cannot be a parameter and only a written one uses the index. */
+qn_status qn_run_list_by(qn_workspace *workspace, const char *metric, bool greater_first,
+                         int64_t limit, json_t **ret_runs, qn_error *err) {
+    /* Two statements, since an order cannot be a parameter and only a written one uses the
+     * index. */
     static const char up[] = "SELECT " RUN_COLUMNS " FROM metric m JOIN run r USING (i_run)"
                              " WHERE m.part = 'test' AND m.name = ? AND m.value IS NOT NULL"
                              " ORDER BY m.value ASC, m.i_run ASC LIMIT ?";
@@ -320,16 +331,19 @@ qn_status qn_run_list_by(qn_workspace *workspace, const char *metric, bool great
 }
 
 /* Finds the run that `id` means: all of an id, the start of exactly one, or "last". */
-static qn_status resolve(const qn_workspace *workspace, const char *id, int64_t *ret_i_run, qn_error *err) {
+static qn_status resolve(const qn_workspace *workspace, const char *id, int64_t *ret_i_run,
+                         qn_error *err) {
     qn_cleanup(qn__query_done) qn__query query = {0};
     bool row, last = !strcmp(id, "last");
     if (last) {
         QN_TRY(qn__query_init(&query, workspace, "find a run",
                               "SELECT i_run, id, id FROM run ORDER BY i_run DESC LIMIT 1", err));
     } else {
-        QN_TRY(qn__query_init(&query, workspace, "find a run",
-                              "SELECT i_run, id, (SELECT id FROM run WHERE id > r.id ORDER BY id LIMIT 1)"
-                              " FROM run r WHERE id >= ? ORDER BY id LIMIT 1", err));
+        QN_TRY(qn__query_init(
+            &query, workspace, "find a run",
+            "SELECT i_run, id, (SELECT id FROM run WHERE id > r.id ORDER BY id LIMIT 1)"
+            " FROM run r WHERE id >= ? ORDER BY id LIMIT 1",
+            err));
         qn__query_text(&query, 1, id);
     }
     QN_TRY(qn__query_step(&query, &row, err));
@@ -340,17 +354,20 @@ static qn_status resolve(const qn_workspace *workspace, const char *id, int64_t 
     QN_FAIL_IF(!last && (!n || !found || strncmp(found, id, n) != 0), err, QN_ERR_NOT_FOUND,
                "there is no run %.80s: `quern runs list` shows them", id);
     QN_FAIL_IF(!last && found[n] && next && !strncmp(next, id, n), err, QN_ERR_USAGE,
-               "%.80s is the start of several runs, %s and %s among them: write more of it", id, found, next);
+               "%.80s is the start of several runs, %s and %s among them: write more of it", id,
+               found, next);
     *ret_i_run = qn__query_get_i64(&query, 0);
     return QN_OK;
 }
 
-static qn_status read_artifacts(const qn_workspace *workspace, int64_t i_run, json_t *run, qn_error *err) {
+static qn_status read_artifacts(const qn_workspace *workspace, int64_t i_run, json_t *run,
+                                qn_error *err) {
     json_t *artifacts = json_array();
     QN_TRY(qn__json_put(run, "artifacts", artifacts, err));
     qn_cleanup(qn__query_done) qn__query query = {0};
-    QN_TRY(qn__query_init(&query, workspace, "read a run",
-                          "SELECT kind, hash, bytes FROM artifact WHERE i_run = ? ORDER BY kind, hash", err));
+    QN_TRY(qn__query_init(
+        &query, workspace, "read a run",
+        "SELECT kind, hash, bytes FROM artifact WHERE i_run = ? ORDER BY kind, hash", err));
     qn__query_i64(&query, 1, i_run);
     for (bool row;;) {
         QN_TRY(qn__query_step(&query, &row, err));
@@ -375,7 +392,8 @@ qn_status qn_run_get(qn_workspace *workspace, const char *id, json_t **ret_run, 
     bool row;
     QN_TRY(qn__query_init(&query, workspace, "read a run",
                           "SELECT " RUN_COLUMNS ", d.config, d.environment, d.summary"
-                          " FROM run r LEFT JOIN run_document d USING (i_run) WHERE r.i_run = ?", err));
+                          " FROM run r LEFT JOIN run_document d USING (i_run) WHERE r.i_run = ?",
+                          err));
     qn__query_i64(&query, 1, i_run);
     QN_TRY(qn__query_step(&query, &row, err));
     QN_FAIL_IF(!row, err, QN_ERR_NOT_FOUND, "there is no run %.80s", id);

@@ -1,5 +1,6 @@
-/* The tables of quern.db, in one place. A change is a new entry of `migrations`, never an edit of an old
- * one: workspaces of every earlier version are brought up step by step when they are opened. */
+/* The tables of quern.db, in one place. A change is a new entry of `migrations`, never an edit of
+ * an old one: workspaces of every earlier version are brought up step by step when they are
+ * opened. */
 #include "store/store_int.h"
 
 /* "Qrn1" as PRAGMA application_id, so that file(1) and we know our own. */
@@ -16,7 +17,7 @@ static const char *const migrations[] = {
     " started_us INTEGER NOT NULL,"
     " ended_us INTEGER,"
     " family TEXT,"
-    " host TEXT NOT NULL,"   /* the process that does it, to recognise that it is gone */
+    " host TEXT NOT NULL," /* the process that does it, to recognise that it is gone */
     " boot TEXT NOT NULL,"
     " pid INTEGER NOT NULL,"
     " pid_start INTEGER NOT NULL"
@@ -31,7 +32,7 @@ static const char *const migrations[] = {
     ") STRICT;"
     "CREATE TABLE metric ("
     " i_run INTEGER NOT NULL REFERENCES run,"
-    " part TEXT NOT NULL,"   /* test, validate */
+    " part TEXT NOT NULL," /* test, validate */
     " name TEXT NOT NULL,"
     " value REAL, low REAL, high REAL,"
     " PRIMARY KEY (i_run, part, name)"
@@ -78,14 +79,15 @@ static const char *const migrations[] = {
     " FOREIGN KEY (i_model, version) REFERENCES version (i_model, version)"
     ") STRICT, WITHOUT ROWID;"
     "CREATE VIEW alias AS"
-    " SELECT i_model, alias, version, max(position) AS position FROM alias_step GROUP BY i_model, alias;"
+    " SELECT i_model, alias, version, max(position) AS position FROM alias_step GROUP BY i_model, "
+    "alias;"
     /* Append-only. No foreign keys: it outlives what it tells about. */
     "CREATE TABLE ledger ("
     " i_event INTEGER PRIMARY KEY,"
     " time_us INTEGER NOT NULL,"
     " event TEXT NOT NULL,"
     " run TEXT, model TEXT, version INTEGER, alias TEXT, detail TEXT,"
-    " chain TEXT NOT NULL"   /* hash of this entry and the chain before it */
+    " chain TEXT NOT NULL" /* hash of this entry and the chain before it */
     ") STRICT;"
     "CREATE INDEX ledger_by_model ON ledger (model, i_event);"
     "CREATE TRIGGER ledger_keeps_rows BEFORE DELETE ON ledger BEGIN"
@@ -118,9 +120,10 @@ qn_status qn__schema_migrate(qn_workspace *workspace, qn_error *err) {
         qn_cleanup(qn__transaction_done) qn__transaction transaction = {0};
         QN_TRY(qn__transaction_begin(&transaction, workspace, "prepare the workspace", err));
         QN_TRY(read_version(workspace, &version, err)); /* another process may have been first */
-        QN_FAIL_IF(version > N_VERSIONS || version < 0, err, QN_ERR_FORMAT,
-                   "%s was made by a newer Quern (layout %lld, this one knows %d); use that version",
-                   workspace->file, (long long)version, (int)N_VERSIONS);
+        QN_FAIL_IF(
+            version > N_VERSIONS || version < 0, err, QN_ERR_FORMAT,
+            "%s was made by a newer Quern (layout %lld, this one knows %d); use that version",
+            workspace->file, (long long)version, (int)N_VERSIONS);
         for (int64_t i = version; i < N_VERSIONS; i++)
             if (sqlite3_exec(workspace->db, migrations[i], NULL, NULL, NULL) != SQLITE_OK)
                 return qn__db_error(workspace, "prepare the workspace", err);

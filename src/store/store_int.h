@@ -1,5 +1,5 @@
-/* store_int.h - what the files of store/ share: the open database and the few helpers that make every
- * statement a prepared one and every failure a sentence. */
+/* store_int.h - what the files of store/ share: the open database and the few helpers that make
+ * every statement a prepared one and every failure a sentence. */
 #ifndef QN_STORE_STORE_INT_H
 #define QN_STORE_STORE_INT_H
 
@@ -30,8 +30,8 @@ typedef struct qn__query {
 qn_status qn__query_init(qn__query *query, const qn_workspace *workspace, const char *doing,
                          const char *sql, qn_error *err) QN_MUST_USE;
 void qn__query_done(qn__query *query);
-/* Parameters count from 1. Text is borrowed until the next reset; NULL binds null. A failure shows at
- * the next step. */
+/* Parameters count from 1. Text is borrowed until the next reset; NULL binds null. A failure shows
+ * at the next step. */
 void qn__query_text(qn__query *query, int i, const char *text);
 void qn__query_i64(qn__query *query, int i, int64_t value);
 void qn__query_double(qn__query *query, int i, double value); /* NaN binds null */
@@ -44,22 +44,23 @@ void qn__query_reset(qn__query *query);
 const char *qn__query_get_text(const qn__query *query, int i);
 int64_t qn__query_get_i64(const qn__query *query, int i);
 bool qn__query_is_null(const qn__query *query, int i);
-/* New references: json null for null, for numbers that are not finite and for damaged JSON; NULL when
- * memory is short. */
+/* New references: json null for null, for numbers that are not finite and for damaged JSON; NULL
+ * when memory is short. */
 json_t *qn__query_get_json_text(const qn__query *query, int i);
 json_t *qn__query_get_json_number(const qn__query *query, int i);
 json_t *qn__query_get_json_time(const qn__query *query, int i);
 json_t *qn__query_get_json(const qn__query *query, int i);
 
-/* One write transaction: begun at once (so that two writers queue instead of failing half-way), rolled
- * back when its scope is left without a commit. qn_cleanup(qn__transaction_done). */
+/* One write transaction: begun at once (so that two writers queue instead of failing half-way),
+ * rolled back when its scope is left without a commit. qn_cleanup(qn__transaction_done). */
 typedef struct qn__transaction {
     const qn_workspace *workspace; /* borrowed; NULL when closed */
 } qn__transaction;
 
 qn_status qn__transaction_begin(qn__transaction *transaction, const qn_workspace *workspace,
                                 const char *doing, qn_error *err) QN_MUST_USE;
-qn_status qn__transaction_commit(qn__transaction *transaction, const char *doing, qn_error *err) QN_MUST_USE;
+qn_status qn__transaction_commit(qn__transaction *transaction, const char *doing, qn_error *err)
+    QN_MUST_USE;
 void qn__transaction_done(qn__transaction *transaction);
 
 /* Brings the schema to this program's version (schema.c). */
@@ -73,9 +74,11 @@ typedef struct qn__event {
 } qn__event;
 
 /* Inside a transaction. */
-qn_status qn__ledger_append(const qn_workspace *workspace, const qn__event *event, qn_error *err) QN_MUST_USE;
+qn_status qn__ledger_append(const qn_workspace *workspace, const qn__event *event, qn_error *err)
+    QN_MUST_USE;
 /* Recomputes the chain of hashes; *ret_bad is the id of the first entry that does not fit, or 0. */
-qn_status qn__ledger_verify(const qn_workspace *workspace, int64_t *ret_bad, qn_error *err) QN_MUST_USE;
+qn_status qn__ledger_verify(const qn_workspace *workspace, int64_t *ret_bad, qn_error *err)
+    QN_MUST_USE;
 
 /* True when `hash` has the form of one. */
 bool qn__hash_is_valid(const char *hash);

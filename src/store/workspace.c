@@ -20,8 +20,8 @@ static qn_status set_paths(qn_workspace *workspace, const char *folder, qn_error
     return QN_OK;
 }
 
-/* Two processes that open a new database at once can be told "busy" without the wait (one of them holds
- * the lock that the change to WAL needs), hence the loop. */
+/* Two processes that open a new database at once can be told "busy" without the wait (one of them
+ * holds the lock that the change to WAL needs), hence the loop. */
 static qn_status use_wal(qn_workspace *workspace, qn_error *err) {
     for (int waited_ms = 0;; waited_ms += 20) {
         int code = sqlite3_exec(workspace->db, "PRAGMA journal_mode = WAL", NULL, NULL, NULL);
@@ -56,7 +56,8 @@ qn_status qn_workspace_open(const char *folder, bool create, qn_workspace **ret_
     QN_TRY(set_paths(workspace, folder, err));
     if (!create && !qn_file_exists(workspace->file))
         return qn_error_set(err, QN_ERR_NOT_FOUND,
-                            "there is no workspace in %s yet: `quern run` in that folder makes one", folder);
+                            "there is no workspace in %s yet: `quern run` in that folder makes one",
+                            folder);
     if (create) {
         QN_TRY(qn_folder_make(workspace->objects, err));
         QN_TRY(qn_folder_make(workspace->temporary, err));

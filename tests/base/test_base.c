@@ -180,13 +180,32 @@ static void params_follow_their_table(void **state) {
     } demo;
     static const char *const modes[] = {"fast", "good", NULL};
     static const qn_param table[] = {
-        {.name = "on", .kind = QN_PARAM_BOOL, .offset = offsetof(demo, on), .preset = 1, .help = ""},
-        {.name = "num_leaves", .aliases = "max_leaves leaves", .kind = QN_PARAM_INT,
-         .offset = offsetof(demo, leaves), .low = 2, .high = 99, .preset = 31, .help = ""},
-        {.name = "rate", .kind = QN_PARAM_REAL, .offset = offsetof(demo, rate), .low = 0, .high = 1,
-         .preset = 0.1, .help = ""},
-        {.name = "mode", .kind = QN_PARAM_CHOICE, .offset = offsetof(demo, mode), .choices = modes,
-         .preset = 1, .help = ""},
+        {.name = "on",
+         .kind = QN_PARAM_BOOL,
+         .offset = offsetof(demo, on),
+         .preset = 1,
+         .help = ""},
+        {.name = "num_leaves",
+         .aliases = "max_leaves leaves",
+         .kind = QN_PARAM_INT,
+         .offset = offsetof(demo, leaves),
+         .low = 2,
+         .high = 99,
+         .preset = 31,
+         .help = ""},
+        {.name = "rate",
+         .kind = QN_PARAM_REAL,
+         .offset = offsetof(demo, rate),
+         .low = 0,
+         .high = 1,
+         .preset = 0.1,
+         .help = ""},
+        {.name = "mode",
+         .kind = QN_PARAM_CHOICE,
+         .offset = offsetof(demo, mode),
+         .choices = modes,
+         .preset = 1,
+         .help = ""},
     };
     demo d;
     qn_error err = {0};
@@ -228,7 +247,8 @@ static void files_appear_whole(void **state) {
     assert_int_equal(system(command), 0);
 }
 
-/* What a child that has ended left behind goes; what a live process or a stranger of today has there stays. */
+/* What a child that has ended left behind goes; what a live process or a stranger of today has
+ * there stays. */
 static void leftovers_are_swept(void **state) {
     char folder[] = "/tmp/qn-test-XXXXXX", command[256];
     assert_non_null(mkdtemp(folder));

@@ -1,4 +1,5 @@
-/* The YAML reader: trees with lines, what is refused, bounds, and text that is written and read back. */
+/* The YAML reader: trees with lines, what is refused, bounds, and text that is written and read
+ * back. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,7 +23,8 @@ static qn_yaml *parse(const char *text) {
 }
 
 static void nodes_know_their_place(void **state) {
-    qn_cleanup(qn_yaml_free) qn_yaml *yaml = parse("a: 1\nb:\n  - x\n  - 'true'\nc: {d: ~, e: true}\n");
+    qn_cleanup(qn_yaml_free)
+        qn_yaml *yaml = parse("a: 1\nb:\n  - x\n  - 'true'\nc: {d: ~, e: true}\n");
     const qn_yaml_node *root = qn_yaml_root(yaml);
     assert_int_equal(root->kind, QN_YAML_MAP);
     assert_int_equal(root->n_children, 3);
@@ -41,7 +43,8 @@ static void nodes_know_their_place(void **state) {
 }
 
 static void scalars_become_json(void **state) {
-    qn_cleanup(qn_yaml_free) qn_yaml *yaml = parse("[1, -2.5, 1e3, '1', true, no, null, 2020-01-01, \"a\\tb\", 0x10]");
+    qn_cleanup(qn_yaml_free)
+        qn_yaml *yaml = parse("[1, -2.5, 1e3, '1', true, no, null, 2020-01-01, \"a\\tb\", 0x10]");
     qn_cleanup(qn_json_free) json_t *json = qn_yaml_to_json(qn_yaml_root(yaml));
     qn_cleanup(qn_freep) char *text = qn_json_text(json, QN_JSON_COMPACT);
     const char *at = strstr(text, "2020");
@@ -73,8 +76,10 @@ static void refusals(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         qn_yaml *yaml = NULL;
         qn_error err = {0};
-        qn_status status = qn_yaml_parse(cases[i].text, strlen(cases[i].text), "t.yaml", &yaml, &err);
-        if (status != QN_ERR_CONFIG || strncmp(err.message, cases[i].message, strlen(cases[i].message)) != 0)
+        qn_status status = qn_yaml_parse(cases[i].text, strlen(cases[i].text), "t.yaml", &yaml,
+                                         &err);
+        if (status != QN_ERR_CONFIG ||
+            strncmp(err.message, cases[i].message, strlen(cases[i].message)) != 0)
             fail_msg("case %zu: status %d, '%s'", i, status, err.message);
         assert_null(yaml);
     }
@@ -111,16 +116,21 @@ static void empty_is_an_empty_map(void **state) {
 }
 
 static void written_text_reads_back(void **state) {
-    static const char *const texts[] = {"plain", "two words", "", "true", "No", "1e5", "-x", "a: b", "a #b", "#", "'", "\"",
-                                        "\\", "tab\there", "line\nbreak", "caf\xc3\xa9", "~", "null", "a,b", "[x]", "{",
-                                        "x ", " x", "?", "data/x.csv.gz", "@a", "%", "\x7f", "auto", "2020-01-01"};
+    static const char *const texts[] = {
+        "plain",       "two words", "",     "true",      "No",
+        "1e5",         "-x",        "a: b", "a #b",      "#",
+        "'",           "\"",        "\\",   "tab\there", "line\nbreak",
+        "caf\xc3\xa9", "~",         "null", "a,b",       "[x]",
+        "{",           "x ",        " x",   "?",         "data/x.csv.gz",
+        "@a",          "%",         "\x7f", "auto",      "2020-01-01"};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         qn_cleanup(qn_buf_done) qn_buf out = {0};
         qn_buf_put_text(&out, "k: [");
         qn_yaml_write_text(texts[i], &out);
         qn_buf_put_text(&out, "]\n");
         qn_cleanup(qn_yaml_free) qn_yaml *yaml = parse(out.data);
-        qn_cleanup(qn_json_free) json_t *json = qn_yaml_to_json(qn_yaml_get(qn_yaml_root(yaml), "k"));
+        qn_cleanup(qn_json_free)
+            json_t *json = qn_yaml_to_json(qn_yaml_get(qn_yaml_root(yaml), "k"));
         const char *back = json_string_value(json_array_get(json, 0));
         assert_non_null(back);
         assert_string_equal(back, texts[i]);

@@ -112,7 +112,7 @@ commands="new run|data profile|data split|evaluate|predict|report|models list|mo
 }
 
 @test "the live display: one line per stage, gone before the results" {
-    command -v script >/dev/null || skip "no script(1)"
+    script -qec true /dev/null >/dev/null 2>&1 </dev/null || skip "no terminal to be had with script(1)"
     table 1500 >data.csv
     project p churned
     script -qec "$QUERN -C p run" typescript >/dev/null </dev/null

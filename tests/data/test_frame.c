@@ -52,7 +52,8 @@ static qn_status build(bool swap, qn_frame **ret_frame, qn_error *err) {
     for (int j = 0; j < 6; j++)
         QN_TRY(qn_frame_builder_add_column(b, names[j], (qn_type)j, err));
     static const char *const first[] = {"true", "-7", "0.5", "red", "free text", "2020-02-29"};
-    static const char *const last[] = {"0", "9007199254740993", "inf", "blue", "", "1969-12-31T23:59:59.5Z"};
+    static const char *const last[] = {"0", "9007199254740993",      "inf", "blue",
+                                       "",  "1969-12-31T23:59:59.5Z"};
     for (int j = 0; j < 6; j++) {
         QN_TRY(qn_frame_builder_text(b, j, first[j], strlen(first[j]), err));
         QN_TRY(qn_frame_builder_null(b, j, err));
@@ -73,9 +74,10 @@ static qn_status build(bool swap, qn_frame **ret_frame, qn_error *err) {
 static void builder_holds_every_type(void **state) {
     qn_cleanup(qn_frame_free) qn_frame *frame = NULL;
     assert_int_equal(build(false, &frame, NULL), QN_OK);
-    static const char *const wanted = "true|-7|0.5|red|free text|2020-02-29T00:00:00|"
-                                      "||||||"
-                                      "false|9007199254740993|Infinity|blue||1969-12-31T23:59:59.500000|";
+    static const char *const wanted =
+        "true|-7|0.5|red|free text|2020-02-29T00:00:00|"
+        "||||||"
+        "false|9007199254740993|Infinity|blue||1969-12-31T23:59:59.500000|";
     qn_cleanup(qn_buf_done) qn_buf text = {0};
     for (int64_t i = 0; i < 3; i++)
         for (int32_t j = 0; j < 6; j++) {
@@ -111,7 +113,8 @@ static void builder_refuses_what_does_not_fit(void **state) {
     } cases[] = {
         {QN_TYPE_F64, "abc", "row 1, column x: 'abc' is not a number"},
         {QN_TYPE_I64, "1.5", "row 1, column x: '1.5' is not a whole number"},
-        {QN_TYPE_BOOL, "perhaps", "row 1, column x: 'perhaps' is not a truth value (true or false)"},
+        {QN_TYPE_BOOL, "perhaps",
+         "row 1, column x: 'perhaps' is not a truth value (true or false)"},
         {QN_TYPE_TIME, "2021-02-29",
          "row 1, column x: '2021-02-29' is not a time (2020-01-31 or 2020-01-31T12:30:00)"},
         {QN_TYPE_TEXT, "\xff", "row 1, column x: the text is not UTF-8"},
@@ -180,7 +183,8 @@ static void target_binary(void **state) {
     qn_cleanup(qn_target_info_done) qn_target_info info = {0};
     qn_cleanup(qn_freep) double *y = NULL;
     qn_error err = {0};
-    assert_int_equal(qn_target_infer(frame, &(qn_target_options){.column = "y"}, &info, &err), QN_OK);
+    assert_int_equal(qn_target_infer(frame, &(qn_target_options){.column = "y"}, &info, &err),
+                     QN_OK);
     assert_int_equal(info.task, QN_TASK_BINARY);
     assert_string_equal(info.classes[1], "churn"); /* the rarer */
     assert_int_equal(qn_target_values(frame, &info, &y, &err), QN_OK);
@@ -197,18 +201,20 @@ static void target_binary(void **state) {
 }
 
 static void target_kinds(void **state) {
-    const char *const ten[] = {"10", "9", "2", "9", "10", "2", "2", "2", "2", "2", "9", "9", "9", "9", "9",
-                               "2",  "2", "2", "2", "2",  "2", "2", "2", "2", "2", "9", "9", "9", "9", "9",
-                               "2",  "9"};
+    const char *const ten[] = {"10", "9", "2", "9", "10", "2", "2", "2", "2", "2", "9",
+                               "9",  "9", "9", "9", "2",  "2", "2", "2", "2", "2", "2",
+                               "2",  "2", "2", "9", "9",  "9", "9", "9", "2", "9"};
     qn_cleanup(qn_target_info_done) qn_target_info info = {0};
     qn_cleanup(qn_frame_free) qn_frame *many = column_of(QN_TYPE_I64, ten, 32);
-    assert_int_equal(qn_target_infer(many, &(qn_target_options){.column = "y"}, &info, NULL), QN_OK);
+    assert_int_equal(qn_target_infer(many, &(qn_target_options){.column = "y"}, &info, NULL),
+                     QN_OK);
     assert_int_equal(info.task, QN_TASK_MULTICLASS);
     assert_string_equal(info.classes[2], "10"); /* by number, not by bytes */
     qn_target_info_done(&info);
     const char *const real[] = {"1.5", "2.5", "3.25"};
     qn_cleanup(qn_frame_free) qn_frame *prices = column_of(QN_TYPE_F64, real, 3);
-    assert_int_equal(qn_target_infer(prices, &(qn_target_options){.column = "y"}, &info, NULL), QN_OK);
+    assert_int_equal(qn_target_infer(prices, &(qn_target_options){.column = "y"}, &info, NULL),
+                     QN_OK);
     assert_int_equal(info.task, QN_TASK_REGRESSION);
     assert_int_equal(info.n_classes, 0);
     qn_cleanup(qn_frame_free) qn_frame *texts = column_of(QN_TYPE_TEXT, real, 3);
@@ -218,15 +224,18 @@ static void target_kinds(void **state) {
 }
 
 static void target_refusals(void **state) {
-    const char *const one[] = {"a", "a"}, *const none[] = {NULL, NULL}, *const words[] = {"1", "2", "x"};
+    const char *const one[] = {"a", "a"}, *const none[] = {NULL, NULL},
+                      *const words[] = {"1", "2", "x"};
     qn_cleanup(qn_frame_free) qn_frame *same = column_of(QN_TYPE_CATEGORY, one, 2);
     qn_cleanup(qn_frame_free) qn_frame *empty = column_of(QN_TYPE_CATEGORY, none, 2);
     qn_cleanup(qn_frame_free) qn_frame *mixed = column_of(QN_TYPE_CATEGORY, words, 3);
     qn_target_info info = {0};
     qn_error err = {0};
-    assert_int_equal(qn_target_infer(same, &(qn_target_options){.column = "y"}, &info, &err), QN_ERR_DATA);
+    assert_int_equal(qn_target_infer(same, &(qn_target_options){.column = "y"}, &info, &err),
+                     QN_ERR_DATA);
     assert_non_null(strstr(err.message, "only one value, 'a'"));
-    assert_int_equal(qn_target_infer(empty, &(qn_target_options){.column = "y"}, &info, &err), QN_ERR_DATA);
+    assert_int_equal(qn_target_infer(empty, &(qn_target_options){.column = "y"}, &info, &err),
+                     QN_ERR_DATA);
     assert_non_null(strstr(err.message, "missing"));
     assert_int_equal(qn_target_infer(same, &(qn_target_options){.column = "z"}, &info, &err),
                      QN_ERR_CONFIG);

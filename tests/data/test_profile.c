@@ -1,5 +1,5 @@
-/* The profile: statistics against closed forms, each warning on a table made for it, and the leaking
- * columns of real data sets when they are there. */
+/* The profile: statistics against closed forms, each warning on a table made for it, and the
+ * leaking columns of real data sets when they are there. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -32,9 +32,11 @@ static qn_frame *troubled_frame(void) {
     qn_frame *frame = NULL;
     assert_int_equal(qn_frame_builder_new(&b, NULL), QN_OK);
     for (size_t c = 0; c < sizeof columns / sizeof columns[0]; c++)
-        assert_int_equal(qn_frame_builder_add_column(b, columns[c].name, columns[c].type, NULL), QN_OK);
+        assert_int_equal(qn_frame_builder_add_column(b, columns[c].name, columns[c].type, NULL),
+                         QN_OK);
     for (uint64_t i = 0; i < N; i++) {
-        double u = qn_rng_hash_uniform(1, i), v = qn_rng_hash_uniform(2, i), w = qn_rng_hash_uniform(3, i);
+        double u = qn_rng_hash_uniform(1, i), v = qn_rng_hash_uniform(2, i),
+               w = qn_rng_hash_uniform(3, i);
         int y = u < 0.25;
         char day[32], code[32];
         snprintf(day, sizeof day, "%02d/%02d/2016", 1 + (int)(28 * v), 1 + (int)(12 * w));
@@ -49,7 +51,9 @@ static qn_frame *troubled_frame(void) {
         s = s ? s : y ? qn_frame_builder_number(b, 7, w, NULL) : qn_frame_builder_null(b, 7, NULL);
         s = s ? s : qn_frame_builder_text(b, 8, day, strlen(day), NULL);
         s = s ? s : qn_frame_builder_number(b, 9, w < 0.3 ? floor(v * 30) : 999, NULL);
-        s = s ? s : w < 0.2 ? qn_frame_builder_number(b, 10, v, NULL) : qn_frame_builder_null(b, 10, NULL);
+        s = s         ? s
+            : w < 0.2 ? qn_frame_builder_number(b, 10, v, NULL)
+                      : qn_frame_builder_null(b, 10, NULL);
         s = s ? s : qn_frame_builder_text(b, 11, code, strlen(code), NULL);
         assert_int_equal(s, QN_OK);
     }
@@ -58,8 +62,8 @@ static qn_frame *troubled_frame(void) {
     return frame;
 }
 
-static qn_status profile_of(const qn_frame *frame, const char *target, const qn_job *job, json_t **ret,
-                            qn_error *err) {
+static qn_status profile_of(const qn_frame *frame, const char *target, const qn_job *job,
+                            json_t **ret, qn_error *err) {
     qn_cleanup(qn_target_info_done) qn_target_info info = {0};
     qn_cleanup(qn_freep) double *y = NULL;
     qn_target_options options = {.column = target};
@@ -164,7 +168,8 @@ static void statistics_are_exact(void **state) {
     assert_true(fabs(member(f, "std") - 0.5 * sqrt(101.0 * 102 / 12)) < 1e-12);
     static const double expected[] = {0, 0.5, 2.5, 12.5, 25, 37.5, 47.5, 49.5, 50};
     for (size_t i = 0; i < 9; i++)
-        assert_true(fabs(json_number_value(json_array_get(json_array_get(q, i), 1)) - expected[i]) < 1e-12);
+        assert_true(fabs(json_number_value(json_array_get(json_array_get(q, i), 1)) - expected[i]) <
+                    1e-12);
     const json_t *counts = json_object_get(json_object_get(f, "histogram"), "counts");
     double total = 0;
     for (size_t i = 0; i < json_array_size(counts); i++)
@@ -212,10 +217,12 @@ static void edges_do_not_break(void **state) {
     assert_int_equal(profile_of(few, "y", NULL, &q, &err), QN_OK);
     assert_non_null(warned(q, "infinite", NULL, "x"));
     json_t *bad = NULL;
-    assert_int_equal(qn_profile_make(few, "z", NULL, NULL, NULL, NULL, &bad, &err), QN_ERR_NOT_FOUND);
+    assert_int_equal(qn_profile_make(few, "z", NULL, NULL, NULL, NULL, &bad, &err),
+                     QN_ERR_NOT_FOUND);
     volatile sig_atomic_t stop = 1;
     qn_job job = {.n_threads = 1, .cancel = &stop};
-    assert_int_equal(qn_profile_make(few, "y", NULL, NULL, NULL, &job, &bad, &err), QN_ERR_CANCELLED);
+    assert_int_equal(qn_profile_make(few, "y", NULL, NULL, NULL, &job, &bad, &err),
+                     QN_ERR_CANCELLED);
     assert_null(bad);
 }
 

@@ -52,7 +52,8 @@ static qn_column *make_column(qn_type type) {
 static void random_shares_are_exact(void **state) {
     qn_cleanup(qn_freep) double *y = make_y(2);
     qn_cleanup(qn_split_done) qn_split a = {0}, b = {0}, c = {0};
-    qn_split_options options = {.method = QN_SPLIT_RANDOM, .test = 0.2, .validate = 0.1, .seed = 42};
+    qn_split_options options = {
+        .method = QN_SPLIT_RANDOM, .test = 0.2, .validate = 0.1, .seed = 42};
     assert_int_equal(qn_split_make(&options, N, y, QN_TASK_BINARY, 2, NULL, NULL, &a, NULL), QN_OK);
     assert_int_equal(a.n_unlabelled, 20);
     assert_int_equal(a.n_test, 196);
@@ -73,8 +74,10 @@ static void stratified_keeps_classes(void **state) {
         y[i] = y[i] == 3 ? 0 : y[i];
     y[10] = y[500] = y[990] = 3;
     qn_cleanup(qn_split_done) qn_split s = {0};
-    qn_split_options options = {.method = QN_SPLIT_STRATIFIED, .test = 0.2, .validate = 0.1, .seed = 1};
-    assert_int_equal(qn_split_make(&options, N, y, QN_TASK_MULTICLASS, 4, NULL, NULL, &s, NULL), QN_OK);
+    qn_split_options options = {
+        .method = QN_SPLIT_STRATIFIED, .test = 0.2, .validate = 0.1, .seed = 1};
+    assert_int_equal(qn_split_make(&options, N, y, QN_TASK_MULTICLASS, 4, NULL, NULL, &s, NULL),
+                     QN_OK);
     double n[3][4] = {0}, total[4] = {0};
     for (int i = 0; i < N; i++)
         if (!isnan(y[i])) {
@@ -100,7 +103,8 @@ static void time_never_straddles(void **state) {
     qn_column *time = make_column(QN_TYPE_TIME);
     qn_cleanup(qn_split_done) qn_split s = {0};
     qn_split_options options = {.method = QN_SPLIT_TIME, .test = 0.2, .validate = 0.1};
-    assert_int_equal(qn_split_make(&options, N, NULL, QN_TASK_REGRESSION, 0, time, NULL, &s, NULL), QN_OK);
+    assert_int_equal(qn_split_make(&options, N, NULL, QN_TASK_REGRESSION, 0, time, NULL, &s, NULL),
+                     QN_OK);
     int64_t low[3] = {INT64_MAX, INT64_MAX, INT64_MAX}, high[3] = {-1, -1, -1};
     for (int i = 0; i < N; i++) {
         int p = part_of(&s, i);
@@ -122,23 +126,27 @@ static void time_never_straddles(void **state) {
     valid[1] &= ~(UINT64_C(1) << 3);
     time->valid = valid;
     time->n_null = 1;
-    assert_int_equal(qn_split_make(&options, N, NULL, QN_TASK_REGRESSION, 0, time, NULL, &bad, &err),
-                     QN_ERR_DATA);
+    assert_int_equal(
+        qn_split_make(&options, N, NULL, QN_TASK_REGRESSION, 0, time, NULL, &bad, &err),
+        QN_ERR_DATA);
     assert_int_equal(err.row, 68);
     time->valid = NULL;
     memset(time->i64, 0, sizeof(int64_t) * N);
-    assert_int_equal(qn_split_make(&options, N, NULL, QN_TASK_REGRESSION, 0, time, NULL, &bad, &err),
-                     QN_ERR_DATA);
+    assert_int_equal(
+        qn_split_make(&options, N, NULL, QN_TASK_REGRESSION, 0, time, NULL, &bad, &err),
+        QN_ERR_DATA);
     assert_non_null(strstr(err.message, "impossible split"));
-    assert_int_equal(qn_split_make(&options, N, NULL, QN_TASK_REGRESSION, 0, NULL, NULL, &bad, &err),
-                     QN_ERR_CONFIG);
+    assert_int_equal(
+        qn_split_make(&options, N, NULL, QN_TASK_REGRESSION, 0, NULL, NULL, &bad, &err),
+        QN_ERR_CONFIG);
 }
 
 static void groups_stay_together(void **state) {
     qn_column *group = make_column(QN_TYPE_I64);
     qn_cleanup(qn_split_done) qn_split s = {0};
     qn_split_options options = {.method = QN_SPLIT_GROUP, .test = 0.2, .validate = 0.1, .seed = 8};
-    assert_int_equal(qn_split_make(&options, N, NULL, QN_TASK_BINARY, 2, NULL, group, &s, NULL), QN_OK);
+    assert_int_equal(qn_split_make(&options, N, NULL, QN_TASK_BINARY, 2, NULL, group, &s, NULL),
+                     QN_OK);
     int part[60];
     memset(part, -1, sizeof part);
     for (int i = 0; i < N; i++) {
@@ -162,17 +170,23 @@ static void shares_are_checked(void **state) {
     qn_error err = {0};
     qn_split s = {0};
     qn_split_options options = {.test = 0.05};
-    assert_int_equal(qn_split_make(&options, 4, y, QN_TASK_BINARY, 2, NULL, NULL, &s, &err), QN_ERR_DATA);
+    assert_int_equal(qn_split_make(&options, 4, y, QN_TASK_BINARY, 2, NULL, NULL, &s, &err),
+                     QN_ERR_DATA);
     assert_non_null(strstr(err.message, "is no row"));
     options.test = 0.9;
-    assert_int_equal(qn_split_make(&options, 4, y, QN_TASK_BINARY, 2, NULL, NULL, &s, &err), QN_ERR_DATA);
+    assert_int_equal(qn_split_make(&options, 4, y, QN_TASK_BINARY, 2, NULL, NULL, &s, &err),
+                     QN_ERR_DATA);
     options.validate = 0.2;
-    assert_int_equal(qn_split_make(&options, 4, y, QN_TASK_BINARY, 2, NULL, NULL, &s, &err), QN_ERR_CONFIG);
+    assert_int_equal(qn_split_make(&options, 4, y, QN_TASK_BINARY, 2, NULL, NULL, &s, &err),
+                     QN_ERR_CONFIG);
     options.test = NAN;
-    assert_int_equal(qn_split_make(&options, 4, y, QN_TASK_BINARY, 2, NULL, NULL, &s, &err), QN_ERR_CONFIG);
+    assert_int_equal(qn_split_make(&options, 4, y, QN_TASK_BINARY, 2, NULL, NULL, &s, &err),
+                     QN_ERR_CONFIG);
     options = (qn_split_options){.test = 0.5};
-    assert_int_equal(qn_split_make(&options, 4, none, QN_TASK_BINARY, 2, NULL, NULL, &s, &err), QN_ERR_DATA);
-    assert_int_equal(qn_split_make(&options, 0, y, QN_TASK_BINARY, 2, NULL, NULL, &s, &err), QN_ERR_DATA);
+    assert_int_equal(qn_split_make(&options, 4, none, QN_TASK_BINARY, 2, NULL, NULL, &s, &err),
+                     QN_ERR_DATA);
+    assert_int_equal(qn_split_make(&options, 0, y, QN_TASK_BINARY, 2, NULL, NULL, &s, &err),
+                     QN_ERR_DATA);
 }
 
 static void folds_of_every_method(void **state) {
@@ -181,8 +195,9 @@ static void folds_of_every_method(void **state) {
         qn_split_options options = {.method = (qn_split_method)m, .seed = 4, .folds = 5};
         qn_column *key = make_column(m == QN_SPLIT_TIME ? QN_TYPE_TIME : QN_TYPE_I64);
         qn_cleanup(qn_freep) int32_t *fold = NULL;
-        assert_int_equal(qn_folds_make(&options, N, NULL, 0, y, QN_TASK_MULTICLASS, 3, key, key, &fold,
-                                       NULL), QN_OK);
+        assert_int_equal(
+            qn_folds_make(&options, N, NULL, 0, y, QN_TASK_MULTICLASS, 3, key, key, &fold, NULL),
+            QN_OK);
         int n[5] = {0};
         for (int i = 0; i < N; i++) {
             assert_int_equal(fold[i] == QN_FOLD_NONE, isnan(y[i]) != 0);
@@ -276,7 +291,8 @@ static void weighted_follows_weights(void **state) {
         hits[rows[0]]++;
     }
     assert_int_equal(hits[1], 0);
-    assert_true(abs(hits[0] - 1000) < 130 && abs(hits[2] - 2000) < 170 && abs(hits[3] - 5000) < 190);
+    assert_true(abs(hits[0] - 1000) < 130 && abs(hits[2] - 2000) < 170 &&
+                abs(hits[3] - 5000) < 190);
     qn_cleanup(qn_freep) int64_t *rows = NULL;
     int64_t n = 0;
     assert_int_equal(qn_sample_weighted(weight, 4, 9, 1, &rows, &n, NULL), QN_OK);
@@ -307,7 +323,8 @@ static void memory_fails_cleanly(void **state) {
     qn_cleanup(qn_freep) double *y = make_y(3);
     qn_column *key = make_column(QN_TYPE_I64);
     for (int m = 0; m < 4; m++) {
-        qn_split_options options = {.method = (qn_split_method)m, .test = 0.2, .validate = 0.1, .folds = 3};
+        qn_split_options options = {
+            .method = (qn_split_method)m, .test = 0.2, .validate = 0.1, .folds = 3};
         qn_status status = QN_ERR_MEMORY;
         for (int i = 0; status == QN_ERR_MEMORY; i++) {
             qn_cleanup(qn_split_done) qn_split split = {0};
@@ -320,7 +337,8 @@ static void memory_fails_cleanly(void **state) {
         for (int i = 0; status == QN_ERR_MEMORY; i++) {
             qn_cleanup(qn_freep) int32_t *fold = NULL;
             qn_mem_fail_after(i);
-            status = qn_folds_make(&options, N, NULL, 0, y, QN_TASK_MULTICLASS, 3, key, key, &fold, NULL);
+            status = qn_folds_make(&options, N, NULL, 0, y, QN_TASK_MULTICLASS, 3, key, key, &fold,
+                                   NULL);
             qn_mem_fail_after(-1);
         }
         assert_int_equal(status, QN_OK);

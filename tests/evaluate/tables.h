@@ -16,8 +16,8 @@
 #include "data/frame.h"
 
 /* Adds a number column (NaN is missing) or a text column (NULL is missing) to a builder. */
-static inline void add_numbers(qn_frame_builder *builder, int32_t i, const char *name, const double *x,
-                               int64_t n) {
+static inline void add_numbers(qn_frame_builder *builder, int32_t i, const char *name,
+                               const double *x, int64_t n) {
     assert_int_equal(qn_frame_builder_add_column(builder, name, QN_TYPE_F64, NULL), QN_OK);
     for (int64_t k = 0; k < n; k++)
         assert_int_equal(qn_frame_builder_number(builder, i, x[k], NULL), QN_OK);
@@ -35,7 +35,8 @@ static inline void add_texts(qn_frame_builder *builder, int32_t i, const char *n
 }
 
 /* Runs `attempt` with ever more successful allocations until it succeeds. */
-static inline void with_failing_memory(qn_status (*attempt)(void *user, qn_error *err), void *user) {
+static inline void with_failing_memory(qn_status (*attempt)(void *user, qn_error *err),
+                                       void *user) {
     for (int64_t i = 0; i < 100000; i++) {
         qn_error err = {0};
         qn_mem_fail_after(i);

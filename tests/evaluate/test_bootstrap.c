@@ -82,9 +82,13 @@ static void same_for_any_threads(void **state) {
     qn_cleanup(qn_json_free) json_t *one = NULL, *three = NULL;
     qn_job job = {.n_threads = 3};
     for (int task = 0; task < 3; task++) {
-        qn_eval_input in = {.task = (qn_task)task, .n_classes = task == 1 ? 3 : 2, .n = task == 1 ? 600 : N,
-                           
-                        .y = r->y, .scores = r->a, .threshold = 0.5};
+        qn_eval_input in = {.task = (qn_task)task,
+                            .n_classes = task == 1 ? 3 : 2,
+                            .n = task == 1 ? 600 : N,
+
+                            .y = r->y,
+                            .scores = r->a,
+                            .threshold = 0.5};
         if (task == 1)
             r->y[0] = 2;
         assert_int_equal(qn_evaluate_metrics(&in, 60, 9, NULL, &one, NULL), QN_OK);
@@ -120,7 +124,8 @@ static void intervals_hold_the_value(void **state) {
     in.n = 300;
     qn_json_free(&m);
     assert_int_equal(qn_evaluate_metrics(&in, 500, 1, NULL, &m, NULL), QN_OK);
-    assert_true(member(m, "ece", "low") >= 0 && member(m, "ece", "low") <= member(m, "ece", "value"));
+    assert_true(member(m, "ece", "low") >= 0 &&
+                member(m, "ece", "low") <= member(m, "ece", "value"));
     assert_true(member(m, "ece", "high") >= member(m, "ece", "value"));
     in.n = N;
     for (int i = 0; i < N; i++)
@@ -168,8 +173,12 @@ static void bad_input(void **state) {
 static void memory_failures(void **state) {
     qn_cleanup(qn_freep) rows *r = make_rows();
     for (int task = 0; task < 3; task++) {
-        qn_eval_input in = {.task = (qn_task)task, .n_classes = task == 1 ? 3 : 2, .n = 200, .y = r->y,
-                            .scores = r->a, .threshold = 0.5};
+        qn_eval_input in = {.task = (qn_task)task,
+                            .n_classes = task == 1 ? 3 : 2,
+                            .n = 200,
+                            .y = r->y,
+                            .scores = r->a,
+                            .threshold = 0.5};
         qn_job job = {.n_threads = 2};
         for (int i = 0;; i++) {
             qn_cleanup(qn_json_free) json_t *m = NULL;

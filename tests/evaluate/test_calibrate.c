@@ -1,5 +1,5 @@
-/* Calibration against scikit-learn (recomputed by check_calibrate.py when it is there), its JSON form also
- * from hostile hands, undoing of sampling, failing memory. */
+/* Calibration against scikit-learn (recomputed by check_calibrate.py when it is there), its JSON
+ * form also from hostile hands, undoing of sampling, failing memory. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -31,7 +31,8 @@ static void fill(rows *r, int32_t k, bool ties, uint64_t seed) {
         r->y[i] = (double)qn_rng_below(&rng, k == 1 ? 2 : (uint64_t)k);
         r->weight[i] = 0.2 + 2 * qn_rng_uniform(&rng);
         for (int32_t j = 0; j < k; j++) {
-            p[j] = 1 / (1 + exp(-2 * (qn_rng_normal(&rng) + (k == 1 ? r->y[i] - 0.5 : r->y[i] == j))));
+            p[j] = 1 /
+                   (1 + exp(-2 * (qn_rng_normal(&rng) + (k == 1 ? r->y[i] - 0.5 : r->y[i] == j))));
             p[j] = ties ? round(20 * p[j]) / 20 : p[j];
             sum += p[j];
         }
@@ -42,7 +43,8 @@ static void fill(rows *r, int32_t k, bool ties, uint64_t seed) {
         r->asked[i] = i < 3 ? i / 2.0 : qn_rng_uniform(&rng);
 }
 
-static qn_calibrator *fit(qn_calibration_kind kind, const rows *r, const double *weight, int32_t k) {
+static qn_calibrator *fit(qn_calibration_kind kind, const rows *r, const double *weight,
+                          int32_t k) {
     qn_calibrator *c = NULL;
     assert_int_equal(qn_calibrator_fit(kind, r->y, r->scores, weight, N, k, &c, NULL), QN_OK);
     return c;
@@ -55,7 +57,8 @@ static void record(json_t *cases, qn_calibration_kind kind, int32_t k, bool weig
     memcpy(r.mapped, r.asked, sizeof r.mapped);
     qn_calibrator_apply(c, r.mapped, ASKED);
     json_t *json = json_object();
-    json_object_set_new(json, "kind", json_string(kind == QN_CALIBRATION_PLATT ? "platt" : "isotonic"));
+    json_object_set_new(json, "kind",
+                        json_string(kind == QN_CALIBRATION_PLATT ? "platt" : "isotonic"));
     json_object_set_new(json, "n_outputs", json_integer(k));
     json_object_set_new(json, "y", qn_json_numbers(r.y, N));
     json_object_set_new(json, "scores", qn_json_numbers(r.scores, (size_t)(N * k)));
@@ -80,7 +83,8 @@ static void returns_from_json_with_the_same_bits(void **state) {
             rows r;
             double again[ASKED * MAX_K];
             fill(&r, k, false, 5);
-            qn_cleanup(qn_calibrator_free) qn_calibrator *c = fit((qn_calibration_kind)kind, &r, NULL, k);
+            qn_cleanup(qn_calibrator_free)
+                qn_calibrator *c = fit((qn_calibration_kind)kind, &r, NULL, k);
             qn_cleanup(qn_calibrator_free) qn_calibrator *back = NULL;
             qn_cleanup(qn_json_free) json_t *json = qn_calibrator_to_json(c);
             assert_int_equal(qn_calibrator_from_json(json, k, &back, NULL), QN_OK);
@@ -97,9 +101,15 @@ static void returns_from_json_with_the_same_bits(void **state) {
 
 static void hostile_json_is_refused(void **state) {
     static const char *const bad[] = {
-        "[]", "{}", "3", "{\"kind\": \"platt\"}", "{\"kind\": \"magic\", \"maps\": [{\"a\": 1, \"b\": 0}]}",
-        "{\"kind\": 3, \"maps\": []}", "{\"kind\": \"platt\", \"maps\": []}",
-        "{\"kind\": \"platt\", \"maps\": [1]}", "{\"kind\": \"platt\", \"maps\": [{\"a\": 1}]}",
+        "[]",
+        "{}",
+        "3",
+        "{\"kind\": \"platt\"}",
+        "{\"kind\": \"magic\", \"maps\": [{\"a\": 1, \"b\": 0}]}",
+        "{\"kind\": 3, \"maps\": []}",
+        "{\"kind\": \"platt\", \"maps\": []}",
+        "{\"kind\": \"platt\", \"maps\": [1]}",
+        "{\"kind\": \"platt\", \"maps\": [{\"a\": 1}]}",
         "{\"kind\": \"platt\", \"maps\": [{\"a\": \"x\", \"b\": 0}]}",
         "{\"kind\": \"platt\", \"maps\": [{\"a\": 1, \"b\": 0}, {\"a\": 1, \"b\": 0}]}",
         "{\"kind\": \"isotonic\", \"maps\": [{\"x\": [], \"y\": []}]}",
@@ -132,24 +142,30 @@ static void edges(void **state) {
     double y[] = {1, 0, 1}, p[] = {0.5, 0.5, 0.5}, all[] = {1, 1, 1}, out[] = {0, 0.5, 1, 0.2};
     for (int kind = QN_CALIBRATION_PLATT; kind <= QN_CALIBRATION_ISOTONIC; kind++) {
         qn_cleanup(qn_calibrator_free) qn_calibrator *c = NULL, *d = NULL, *none = NULL;
-        assert_int_equal(qn_calibrator_fit((qn_calibration_kind)kind, y, p, NULL, 3, 1, &c, NULL), QN_OK);
-        assert_int_equal(qn_calibrator_fit((qn_calibration_kind)kind, all, p, NULL, 3, 1, &d, NULL), QN_OK);
+        assert_int_equal(qn_calibrator_fit((qn_calibration_kind)kind, y, p, NULL, 3, 1, &c, NULL),
+                         QN_OK);
+        assert_int_equal(qn_calibrator_fit((qn_calibration_kind)kind, all, p, NULL, 3, 1, &d, NULL),
+                         QN_OK);
         qn_calibrator_apply(c, out, 4);
         qn_calibrator_apply(d, out, 4);
         for (int i = 0; i < 4; i++)
             assert_true(out[i] >= 0 && out[i] <= 1);
         double wrong[] = {0.5, 1.5, 0.5}, nan_weight[] = {1, NAN, 1};
-        assert_int_equal(qn_calibrator_fit((qn_calibration_kind)kind, y, wrong, NULL, 3, 1, &none, NULL),
-                         QN_ERR_DATA);
-        assert_int_equal(qn_calibrator_fit((qn_calibration_kind)kind, y, p, nan_weight, 3, 1, &none, NULL),
-                         QN_ERR_DATA);
-        assert_int_equal(qn_calibrator_fit((qn_calibration_kind)kind, y, p, NULL, 0, 1, &none, NULL),
-                         QN_ERR_DATA);
+        assert_int_equal(
+            qn_calibrator_fit((qn_calibration_kind)kind, y, wrong, NULL, 3, 1, &none, NULL),
+            QN_ERR_DATA);
+        assert_int_equal(
+            qn_calibrator_fit((qn_calibration_kind)kind, y, p, nan_weight, 3, 1, &none, NULL),
+            QN_ERR_DATA);
+        assert_int_equal(
+            qn_calibrator_fit((qn_calibration_kind)kind, y, p, NULL, 0, 1, &none, NULL),
+            QN_ERR_DATA);
         assert_null(none);
     }
 }
 
-/* With a tenth of the negatives kept, a share of q among what was kept is q / (q + (1 - q) / 0.1). */
+/* With a tenth of the negatives kept, a share of q among what was kept is q / (q + (1 - q) /
+ * 0.1). */
 static void sampling_is_undone(void **state) {
     double p[] = {0, 1, 0.5, 0.2}, same[] = {0, 1, 0.5, 0.2};
     qn_undo_negative_sampling(p, 4, 0.1);
@@ -167,8 +183,8 @@ static void memory_failures(void **state) {
         for (int i = 0;; i++) {
             qn_cleanup(qn_calibrator_free) qn_calibrator *c = NULL;
             qn_mem_fail_after(i);
-            qn_status status = qn_calibrator_fit((qn_calibration_kind)kind, r.y, r.scores, NULL, N, 3,
-                                                 &c, NULL);
+            qn_status status = qn_calibrator_fit((qn_calibration_kind)kind, r.y, r.scores, NULL, N,
+                                                 3, &c, NULL);
             qn_mem_fail_after(-1);
             if (status == QN_OK)
                 break;
@@ -179,9 +195,12 @@ static void memory_failures(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(equals_scikit_learn),  cmocka_unit_test(returns_from_json_with_the_same_bits),
-        cmocka_unit_test(hostile_json_is_refused), cmocka_unit_test(edges),
-        cmocka_unit_test(sampling_is_undone),   cmocka_unit_test(memory_failures),
+        cmocka_unit_test(equals_scikit_learn),
+        cmocka_unit_test(returns_from_json_with_the_same_bits),
+        cmocka_unit_test(hostile_json_is_refused),
+        cmocka_unit_test(edges),
+        cmocka_unit_test(sampling_is_undone),
+        cmocka_unit_test(memory_failures),
     };
     return cmocka_run_group_tests_name("calibrate", tests, NULL, NULL);
 }

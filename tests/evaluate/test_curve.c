@@ -11,7 +11,8 @@ static const json_t *at(const json_t *json, const char *path) {
         size_t n = strcspn(path, ".");
         memcpy(key, path, n);
         key[n] = '\0';
-        json = json_is_array(json) ? json_array_get(json, (size_t)atoi(key)) : json_object_get(json, key);
+        json = json_is_array(json) ? json_array_get(json, (size_t)atoi(key))
+                                   : json_object_get(json, key);
         path += n + (path[n] == '.');
     }
     if (!json)
@@ -38,16 +39,22 @@ static void small_binary_curves(void **state) {
     const double precision[] = {1, 1, 1, 0.75, 0.6}, share[] = {0, 0.2, 0.4, 0.8, 1};
     assert_int_equal(json_array_size(at(curves, "roc.fpr")), 5);
     for (size_t i = 0; i < 5; i++) {
-        assert_float_equal(json_number_value(json_array_get(at(curves, "roc.fpr"), i)), fpr[i], 1e-15);
-        assert_float_equal(json_number_value(json_array_get(at(curves, "roc.tpr"), i)), tpr[i], 1e-15);
-        assert_float_equal(json_number_value(json_array_get(at(curves, "pr.precision"), i)), precision[i], 1e-15);
-        assert_float_equal(json_number_value(json_array_get(at(curves, "pr.recall"), i)), tpr[i], 1e-15);
-        assert_float_equal(json_number_value(json_array_get(at(curves, "gain.share"), i)), share[i], 1e-15);
+        assert_float_equal(json_number_value(json_array_get(at(curves, "roc.fpr"), i)), fpr[i],
+                           1e-15);
+        assert_float_equal(json_number_value(json_array_get(at(curves, "roc.tpr"), i)), tpr[i],
+                           1e-15);
+        assert_float_equal(json_number_value(json_array_get(at(curves, "pr.precision"), i)),
+                           precision[i], 1e-15);
+        assert_float_equal(json_number_value(json_array_get(at(curves, "pr.recall"), i)), tpr[i],
+                           1e-15);
+        assert_float_equal(json_number_value(json_array_get(at(curves, "gain.share"), i)), share[i],
+                           1e-15);
     }
     assert_float_equal(number(curves, "pr.base"), 0.6, 1e-15);
     assert_float_equal(number(curves, "gain.lift.4"), 1, 1e-15);
     assert_float_equal(number(curves, "gain.lift.2"), 2 / 3. / 0.4, 1e-15);
-    assert_int_equal(json_array_size(at(curves, "scores.edges")), json_array_size(at(curves, "scores.positive")) + 1);
+    assert_int_equal(json_array_size(at(curves, "scores.edges")),
+                     json_array_size(at(curves, "scores.positive")) + 1);
     double n = 0;
     for (size_t i = 0; i < json_array_size(at(curves, "calibration.n")); i++)
         n += json_number_value(json_array_get(at(curves, "calibration.n"), i));
@@ -73,8 +80,11 @@ static void long_curves_keep_their_shape(void **state) {
     assert_float_equal(json_number_value(json_array_get(tpr, n - 1)), 1, 0);
     double area = 0;
     for (size_t i = 1; i < n; i++)
-        area += (json_number_value(json_array_get(fpr, i)) - json_number_value(json_array_get(fpr, i - 1))) *
-                (json_number_value(json_array_get(tpr, i)) + json_number_value(json_array_get(tpr, i - 1))) / 2;
+        area += (json_number_value(json_array_get(fpr, i)) -
+                 json_number_value(json_array_get(fpr, i - 1))) *
+                (json_number_value(json_array_get(tpr, i)) +
+                 json_number_value(json_array_get(tpr, i - 1))) /
+                2;
     const qn_metric *auc = NULL, *ece = NULL;
     assert_int_equal(qn_metric_find("roc_auc", QN_TASK_BINARY, &auc, NULL), QN_OK);
     assert_int_equal(qn_metric_find("ece", QN_TASK_BINARY, &ece, NULL), QN_OK);
@@ -84,7 +94,8 @@ static void long_curves_keep_their_shape(void **state) {
         const json_t *low = json_array_get(at(curves, "calibration.low"), i);
         const json_t *observed = json_array_get(at(curves, "calibration.observed"), i);
         assert_true(json_number_value(low) <= json_number_value(observed));
-        assert_int_equal(json_integer_value(json_array_get(at(curves, "calibration.n"), i)) / 10, N / 15 / 10);
+        assert_int_equal(json_integer_value(json_array_get(at(curves, "calibration.n"), i)) / 10,
+                         N / 15 / 10);
     }
 }
 

@@ -75,7 +75,8 @@ static void computes(void **state) {
 
 static void says_what_is_wrong(void **state) {
     static const char *const cases[][2] = {
-        {"Amout - 5", "character 1 of 'Amout - 5': there is no column 'Amout'; did you mean 'Amount'?"},
+        {"Amout - 5",
+         "character 1 of 'Amout - 5': there is no column 'Amout'; did you mean 'Amount'?"},
         {"5 + zzzzzz", "character 5 of '5 + zzzzzz': there is no column 'zzzzzz'"},
         {"", "character 1 of '': the expression ends too early"},
         {"1 +", "character 4 of '1 +': the expression ends too early"},
@@ -83,17 +84,21 @@ static void says_what_is_wrong(void **state) {
         {"(1", "character 3 of '(1': ')' expected"},
         {"1.2.3", "character 1 of '1.2.3': this is not a number"},
         {"1e999", "character 1 of '1e999': this is not a number"},
-        {"sin(1)", "character 1 of 'sin(1)': there is no function 'sin'; there are abs, exp, if, log, log1p, max, "
+        {"sin(1)", "character 1 of 'sin(1)': there is no function 'sin'; there are abs, exp, if, "
+                   "log, log1p, max, "
                    "min, sqrt"},
         {"min(1)", "character 7 of 'min(1)': min() takes at least two values"},
-        {"if(1, 2)", "character 8 of 'if(1, 2)': if() takes a condition and two values: ',' expected"},
+        {"if(1, 2)",
+         "character 8 of 'if(1, 2)': if() takes a condition and two values: ',' expected"},
         {"log(1, 2)", "character 6 of 'log(1, 2)': log() takes one value: ')' expected"},
         {"\"Amount", "character 1 of '\"Amount': the quote \" is not closed"},
         {"age = 3", "character 5 of 'age = 3': equality is written =="},
-        {"'FR' == country", "character 1 of ''FR' == country': a 'text' can only be compared with a column, by == "
-                            "or !=; column names take \"\""},
-        {"country < 'FR'", "character 9 of 'country < 'FR'': a 'text' can only be compared with a column, by == or "
-                           "!="},
+        {"'FR' == country",
+         "character 1 of ''FR' == country': a 'text' can only be compared with a column, by == "
+         "or !=; column names take \"\""},
+        {"country < 'FR'",
+         "character 9 of 'country < 'FR'': a 'text' can only be compared with a column, by == or "
+         "!="},
         {"$", "character 1 of '$': a number, a column or '(' expected"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -107,9 +112,12 @@ static void says_what_is_wrong(void **state) {
 
 static void bad_rows_are_named(void **state) {
     static const char *const cases[][2] = {
-        {"Amount * 2", "row 3, column Amount: the expression 'Amount * 2' needs a value, and it is missing"},
-        {"country + 1", "row 1, column country: the expression 'country + 1' needs a number, and this column is text"},
-        {"age == 'x'", "row 1, column age: the expression 'age == 'x'' compares with a text, and this column is not "
+        {"Amount * 2",
+         "row 3, column Amount: the expression 'Amount * 2' needs a value, and it is missing"},
+        {"country + 1", "row 1, column country: the expression 'country + 1' needs a number, and "
+                        "this column is text"},
+        {"age == 'x'", "row 1, column age: the expression 'age == 'x'' compares with a text, and "
+                       "this column is not "
                        "text"},
         {"1 / age", "row 3: the expression '1 / age' gives no finite number"},
         {"log(age)", "row 2: the expression 'log(age)' gives no finite number"},
@@ -135,7 +143,8 @@ static void bounds_hold(void **state) {
     memset(text, '(', 1000);
     text[1000] = '\0';
     assert_int_equal(qn_expr_compile(text, names, 4, &expr, &err), QN_ERR_LIMIT);
-    /* The deepest one allowed, and the fullest stack: each level holds a comparison, a sum and a product. */
+    /* The deepest one allowed, and the fullest stack: each level holds a comparison, a sum and a
+     * product. */
     char *at = text;
     for (int i = 0; i < QN_LIMIT_EXPR_DEPTH - 1; i++)
         at += sprintf(at, "min(1,0<1+1*(");
@@ -154,8 +163,9 @@ static void bounds_hold(void **state) {
 
 /* Anything at all compiles or is refused; nothing else happens. */
 static void survives_noise(void **state) {
-    static const char *const pieces[] = {"Amount", "age", "1", "(",  ")",   "+",  "-",  "*",     "/",  ",", "if(",
-                                         "min(",   "==",  "<", "'x", "'y'", "\"", "\"", "log1p", "!=", "."};
+    static const char *const pieces[] = {"Amount", "age", "1",  "(",   ")",     "+",  "-",
+                                         "*",      "/",   ",",  "if(", "min(",  "==", "<",
+                                         "'x",     "'y'", "\"", "\"",  "log1p", "!=", "."};
     qn_rng rng;
     qn_rng_init(&rng, 7);
     qn_cleanup(qn_frame_free) qn_frame *frame = table();
@@ -190,8 +200,8 @@ static void extras_come_first(void **state) {
 static qn_status compile_and_run(void *user, qn_error *err) {
     qn_cleanup(qn_expr_free) qn_expr *expr = NULL;
     double x[2];
-    QN_TRY(qn_expr_compile("if(country == 'FR', \"unit price\" + Amount * 2 - 1, min(1, age))", names, 4,
-                           &expr, err));
+    QN_TRY(qn_expr_compile("if(country == 'FR', \"unit price\" + Amount * 2 - 1, min(1, age))",
+                           names, 4, &expr, err));
     return qn_expr_eval(expr, user, NULL, 2, NULL, 0, x, 1, err);
 }
 

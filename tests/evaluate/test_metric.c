@@ -1,5 +1,5 @@
-/* The metrics against scikit-learn on random and edge inputs (recomputed by check_metrics.py when it is
- * there), and against closed forms. */
+/* The metrics against scikit-learn on random and edge inputs (recomputed by check_metrics.py when
+ * it is there), and against closed forms. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -61,7 +61,8 @@ static void fill(rows *r, qn_task task, int n, int k, int ties, qn_rng *rng) {
         r->weight[i] = 0.1 + 3 * qn_rng_uniform(rng);
         if (task == QN_TASK_REGRESSION) {
             r->y[i] = ties ? floor(5 * qn_rng_uniform(rng)) : 100 + 10 * qn_rng_normal(rng);
-            r->scores[i] = r->y[i] + (ties ? floor(3 * qn_rng_uniform(rng)) : qn_rng_normal(rng)) + 0.5;
+            r->scores[i] = r->y[i] + (ties ? floor(3 * qn_rng_uniform(rng)) : qn_rng_normal(rng)) +
+                           0.5;
             continue;
         }
         r->y[i] = (double)qn_rng_below(rng, (uint64_t)k);
@@ -104,7 +105,10 @@ static void add_edges(json_t *cases, rows *r) {
         for (int kind = 0; kind < 4; kind++) {
             for (int i = 0; i < 6; i++) {
                 r->y[i] = truth < 2 ? truth : i % 2;
-                r->scores[i] = kind == 0 ? 0.5 : kind == 1 ? 0 : kind == 2 ? 1 : (double)(i % 3) / 2;
+                r->scores[i] = kind == 0   ? 0.5
+                               : kind == 1 ? 0
+                               : kind == 2 ? 1
+                                           : (double)(i % 3) / 2;
             }
             record(cases, "edge", &in);
         }
@@ -160,7 +164,8 @@ static void finds_by_name_and_task(void **state) {
     assert_non_null(strstr(err.message, "roc_auc"));
     assert_int_equal(qn_metric_find("rmse", QN_TASK_BINARY, &metric, &err), QN_ERR_CONFIG);
     assert_non_null(strstr(err.message, "regression"));
-    assert_int_equal(qn_metric_find("zzzzzzzzzz", QN_TASK_REGRESSION, &metric, &err), QN_ERR_CONFIG);
+    assert_int_equal(qn_metric_find("zzzzzzzzzz", QN_TASK_REGRESSION, &metric, &err),
+                     QN_ERR_CONFIG);
     assert_non_null(strstr(err.message, "mape"));
     assert_null(metric);
     assert_string_equal(qn_metric_default(QN_TASK_BINARY)->name, "log_loss");

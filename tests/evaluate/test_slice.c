@@ -1,5 +1,5 @@
-/* Slices: a planted bad group is found and flagged; noise is not. Importance and dependence of a known
- * model. */
+/* Slices: a planted bad group is found and flagged; noise is not. Importance and dependence of a
+ * known model. */
 #include "tables.h"
 
 #include "base/rng.h"
@@ -13,7 +13,8 @@ typedef struct world {
     double y[N], scores[N];
 } world;
 
-/* y follows `number` (and `group` in the explained model); the scores are right, except in the group "bad". */
+/* y follows `number` (and `group` in the explained model); the scores are right, except in the
+ * group "bad". */
 static world *world_new(bool plant) {
     static const char *const groups[] = {"a", "b", "bad", "d"};
     world *w = qn_new(world);
@@ -48,7 +49,8 @@ static void world_free(world **w) {
 static const char *const columns[] = {"noise", "group", "holes"};
 
 static qn_slice_input slice_input(const world *w, const char *metric) {
-    qn_slice_input input = {.frame = w->frame, .columns = columns, .n_columns = 3, .n_rounds = 60, .seed = 1};
+    qn_slice_input input = {
+        .frame = w->frame, .columns = columns, .n_columns = 3, .n_rounds = 60, .seed = 1};
     input.eval = (qn_eval_input){QN_TASK_BINARY, 2, N, w->y, w->scores, NULL, 0.5};
     assert_int_equal(qn_metric_find(metric, QN_TASK_BINARY, &input.metric, NULL), QN_OK);
     return input;
@@ -83,7 +85,8 @@ static void finds_the_planted_group(void **state) {
             }
         }
         qn_eval_input group = {QN_TASK_BINARY, 2, n, y, scores, NULL, 0.5};
-        double value = json_number_value(json_object_get(json_object_get(worst, "metric"), "value"));
+        double value = json_number_value(
+            json_object_get(json_object_get(worst, "metric"), "value"));
         assert_float_equal(value, input.metric->compute(&group), 1e-12);
         assert_int_equal(json_integer_value(json_object_get(worst, "n")), n);
     }
@@ -151,7 +154,8 @@ static void importance_names_what_matters(void **state) {
     qn_importance_input input = importance_input(w);
     qn_cleanup(qn_json_free) json_t *result = NULL;
     assert_int_equal(qn_importance_make(&input, NULL, &result, NULL), QN_OK);
-    const json_t *permutation = json_object_get(result, "permutation"), *shap = json_object_get(result, "shap");
+    const json_t *permutation = json_object_get(result, "permutation"),
+                 *shap = json_object_get(result, "shap");
     assert_int_equal(json_array_size(permutation), 4);
     assert_string_equal(feature_of(permutation, 0), "number");
     assert_true(json_number_value(json_object_get(json_array_get(permutation, 0), "mean")) > 0.2);
@@ -161,14 +165,16 @@ static void importance_names_what_matters(void **state) {
             assert_float_equal(mean, 0, 0);
     }
     assert_string_equal(feature_of(shap, 0), "number");
-    assert_float_equal(json_number_value(json_object_get(json_array_get(shap, 0), "mean_abs")), 0.25, 0.02);
+    assert_float_equal(json_number_value(json_object_get(json_array_get(shap, 0), "mean_abs")),
+                       0.25, 0.02);
     const json_t *points = json_object_get(json_array_get(shap, 0), "points");
     assert_int_equal(json_array_size(points), QN_SHAP_POINTS);
     const json_t *holes = json_array_get(shap, 3);
     assert_string_equal(json_string_value(json_object_get(holes, "feature")), "holes");
     int n_null = 0;
     for (size_t i = 0; i < QN_SHAP_POINTS; i++)
-        n_null += json_is_null(json_object_get(json_array_get(json_object_get(holes, "points"), i), "x"));
+        n_null += json_is_null(
+            json_object_get(json_array_get(json_object_get(holes, "points"), i), "x"));
     assert_true(n_null > 10 && n_null < 60);
 }
 
@@ -191,9 +197,10 @@ static void dependence_draws_the_model(void **state) {
     assert_string_equal(json_string_value(json_object_get(group, "kind")), "category");
     assert_int_equal(json_array_size(json_object_get(group, "x")), 4);
     for (size_t i = 0; i < 4; i++) {
-        bool bad = !strcmp(json_string_value(json_array_get(json_object_get(group, "x"), i)), "bad");
-        assert_float_equal(json_number_value(json_array_get(json_object_get(group, "y"), i)), bad ? 0.255 : 0.5,
-                           0.02);
+        bool bad = !strcmp(json_string_value(json_array_get(json_object_get(group, "x"), i)),
+                           "bad");
+        assert_float_equal(json_number_value(json_array_get(json_object_get(group, "y"), i)),
+                           bad ? 0.255 : 0.5, 0.02);
     }
     qn_json_free(&result);
     assert_int_equal(qn_dependence_make(&input, features, 3, 1, NULL, &result, NULL), QN_ERR_USAGE);

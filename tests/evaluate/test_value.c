@@ -18,8 +18,9 @@ static qn_value_spec *parse(const char *text, const qn_target_info *target) {
     return spec;
 }
 
-static const char fraud[] = "{\"currency\": \"EUR\", \"true_positive\": \"Amount - 5\", \"false_positive\": -5,"
-                            " \"false_negative\": \"-Amount\"}";
+static const char fraud[] =
+    "{\"currency\": \"EUR\", \"true_positive\": \"Amount - 5\", \"false_positive\": -5,"
+    " \"false_negative\": \"-Amount\"}";
 
 typedef struct rows {
     qn_frame *frame;
@@ -62,12 +63,14 @@ static void best_threshold_beats_all_others(void **state) {
         assert_float_equal(at.total, best.total, 1e-9);
         assert_float_equal(at.share_acted, best.share_acted, 0);
         for (int t = 0; t <= 51; t++)
-            assert_true(qn_value_at(payoffs, r.y, r.scores, n, t / 50.0).total <= best.total + 1e-9);
+            assert_true(qn_value_at(payoffs, r.y, r.scores, n, t / 50.0).total <=
+                        best.total + 1e-9);
         qn_frame_free(&r.frame);
     }
 }
 
-static qn_value_point best_of(const double payoff[4], const double *y, const double *scores, int64_t n) {
+static qn_value_point best_of(const double payoff[4], const double *y, const double *scores,
+                              int64_t n) {
     double payoffs[4 * 16];
     qn_value_point best;
     for (int64_t i = 0; i < n; i++)
@@ -85,7 +88,8 @@ static void ends_and_middles(void **state) {
     assert_true(none.threshold > 1);
     assert_float_equal(none.share_acted, 0, 0);
     assert_float_equal(best_of((double[]){0, 0, 0, 0}, y, scores, 4).threshold, 0.5, 0); /* no matter */
-    /* Two equally good stretches, (0.1, 0.2] and (0.2, 0.6] apart by a worthless row: they are one. */
+    /* Two equally good stretches, (0.1, 0.2] and (0.2, 0.6] apart by a worthless row: they are
+     * one. */
     double p[] = {1, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 1, 1, 0, 0, 1};
     qn_value_point best;
     assert_int_equal(qn_value_best(p, y, scores, 4, &best, NULL), QN_OK);
@@ -126,8 +130,9 @@ static void judges_on_test_rows(void **state) {
     qn_cleanup(qn_json_free) json_t *twice = NULL;
     assert_int_equal(qn_value_evaluate(spec, &validate.view, &test.view, &options, NULL, &threshold,
                                        &value, NULL), QN_OK);
-    assert_int_equal(qn_value_evaluate(spec, &validate.view, &test.view, &options, &job, &again, &twice,
-                                       NULL), QN_OK);
+    assert_int_equal(
+        qn_value_evaluate(spec, &validate.view, &test.view, &options, &job, &again, &twice, NULL),
+        QN_OK);
     assert_true(threshold == again && json_equal(value, twice)); /* threads do not matter */
     qn_cleanup(qn_freep) double *money = NULL;
     assert_int_equal(qn_value_money(spec, &test.view, threshold, &money, NULL), QN_OK);
@@ -147,14 +152,18 @@ static void judges_on_test_rows(void **state) {
     assert_float_equal(number(value, "baselines.1.total"), all, 1e-9);
     assert_true(number(value, "baselines.3.total") >= total);
     assert_float_equal(number(value, "gain_over_best_baseline.value"), (total - all) / 400, 1e-9);
-    double counted = number(value, "test.counts.true_positive") + number(value, "test.counts.false_positive") +
-                     number(value, "test.counts.false_negative") + number(value, "test.counts.true_negative");
+    double counted = number(value, "test.counts.true_positive") +
+                     number(value, "test.counts.false_positive") +
+                     number(value, "test.counts.false_negative") +
+                     number(value, "test.counts.true_negative");
     assert_float_equal(counted, 400, 0);
-    assert_true(json_array_size(json_object_get(json_object_get(value, "curve"), "threshold")) <= 200);
+    assert_true(json_array_size(json_object_get(json_object_get(value, "curve"), "threshold")) <=
+                200);
     /* A given threshold needs no validation rows. */
     options.threshold = 0.25;
     qn_json_free(&twice);
-    assert_int_equal(qn_value_evaluate(spec, NULL, &test.view, &options, NULL, &again, &twice, NULL), QN_OK);
+    assert_int_equal(
+        qn_value_evaluate(spec, NULL, &test.view, &options, NULL, &again, &twice, NULL), QN_OK);
     assert_float_equal(again, 0.25, 0);
     options.threshold = NAN;
     assert_int_equal(qn_value_evaluate(spec, NULL, &test.view, &options, NULL, NULL, &twice, NULL),
@@ -166,14 +175,16 @@ static void judges_on_test_rows(void **state) {
 static void multiclass_maximises_expected_value(void **state) {
     static const char *const classes[] = {"a", "b", "c"};
     const qn_target_info target = {(char *)"y", QN_TASK_MULTICLASS, 3, (char **)classes};
-    qn_cleanup(qn_value_spec_free) qn_value_spec *spec =
-        parse("{\"matrix\": {\"a\": {\"a\": 1}, \"b\": {\"b\": 1}, \"c\": {\"c\": 10, \"a\": -1}}}", &target);
+    qn_cleanup(qn_value_spec_free) qn_value_spec *spec = parse(
+        "{\"matrix\": {\"a\": {\"a\": 1}, \"b\": {\"b\": 1}, \"c\": {\"c\": 10, \"a\": -1}}}",
+        &target);
     const double y[] = {0, 1, 2}, scores[] = {0.8, 0.1, 0.1, 0.1, 0.85, 0.05, 0.5, 0.3, 0.2};
     qn_value_rows view = {NULL, NULL, 3, y, scores};
     qn_value_options options = {.threshold = NAN, .n_rounds = 50};
     qn_cleanup(qn_json_free) json_t *value = NULL;
     double threshold = 0;
-    assert_int_equal(qn_value_evaluate(spec, &view, &view, &options, NULL, &threshold, &value, NULL), QN_OK);
+    assert_int_equal(
+        qn_value_evaluate(spec, &view, &view, &options, NULL, &threshold, &value, NULL), QN_OK);
     assert_true(isnan(threshold));
     /* Row 1: c is worth 0.1 x 10 = 1 against 0.7 for a, so c (0); row 2: b (1); row 3: c (10). */
     assert_float_equal(number(value, "test.total"), 11, 1e-12);
@@ -193,7 +204,8 @@ static void regression_by_expression(void **state) {
     r.y[0] = 5, r.y[1] = 7, r.scores[0] = 4, r.scores[1] = 10;
     qn_value_options options = {.threshold = NAN, .n_rounds = 50};
     qn_cleanup(qn_json_free) json_t *value = NULL;
-    assert_int_equal(qn_value_evaluate(spec, &r.view, &r.view, &options, NULL, NULL, &value, NULL), QN_OK);
+    assert_int_equal(qn_value_evaluate(spec, &r.view, &r.view, &options, NULL, NULL, &value, NULL),
+                     QN_OK);
     assert_float_equal(number(value, "test.total"), -5, 1e-12);
     assert_float_equal(number(value, "baselines.0.total"), -3, 1e-12); /* always 6 */
     assert_float_equal(number(value, "baselines.1.total"), 0, 0);
@@ -208,29 +220,40 @@ static void config_errors_name_the_key(void **state) {
         const qn_target_info *target;
         const char *text, *message;
     } cases[] = {
-        {&binary, "{\"true_positve\": 1}", "value: unknown key 'true_positve'; did you mean 'true_positive'?"},
-        {&binary, "{\"matrix\": {}}", "value: unknown key 'matrix' for a binary task; it takes true_positive, "
-                                      "false_positive, false_negative, true_negative"},
-        {&binary, "{\"currency\": \"EUR\"}", "value: states no payoff; give true_positive, false_positive, "
-                                             "false_negative or true_negative"},
-        {&binary, "{\"true_positive\": \"Amont\"}", "value: true_positive: character 1 of 'Amont': there is no column "
-                                                    "'Amont'; did you mean 'Amount'?"},
-        {&binary, "{\"true_positive\": true}", "value: true_positive must be a number or an expression"},
+        {&binary, "{\"true_positve\": 1}",
+         "value: unknown key 'true_positve'; did you mean 'true_positive'?"},
+        {&binary, "{\"matrix\": {}}",
+         "value: unknown key 'matrix' for a binary task; it takes true_positive, "
+         "false_positive, false_negative, true_negative"},
+        {&binary, "{\"currency\": \"EUR\"}",
+         "value: states no payoff; give true_positive, false_positive, "
+         "false_negative or true_negative"},
+        {&binary, "{\"true_positive\": \"Amont\"}",
+         "value: true_positive: character 1 of 'Amont': there is no column "
+         "'Amont'; did you mean 'Amount'?"},
+        {&binary, "{\"true_positive\": true}",
+         "value: true_positive must be a number or an expression"},
         {&binary, "[]", "value: must be a map of payoffs"},
         {&binary, "{\"currency\": 3}", "value: currency must be text"},
-        {&classes, "{\"matrix\": {\"hihg\": {}}}", "value: matrix: there is no class 'hihg'; did you mean 'high'?"},
-        {&classes, "{\"matrix\": 3}", "value: matrix must map actual labels to maps from predicted labels to payoffs"},
-        {&classes, "{\"matrix\": {\"low\": {\"top\": \"x\"}}}", "value: matrix: the payoff of 'top' for 'low' must be a "
-                                                                "number"},
-        {&regression, "{}", "value: a regression states per_row, an expression over columns, prediction and actual"},
+        {&classes, "{\"matrix\": {\"hihg\": {}}}",
+         "value: matrix: there is no class 'hihg'; did you mean 'high'?"},
+        {&classes, "{\"matrix\": 3}",
+         "value: matrix must map actual labels to maps from predicted labels to payoffs"},
+        {&classes, "{\"matrix\": {\"low\": {\"top\": \"x\"}}}",
+         "value: matrix: the payoff of 'top' for 'low' must be a "
+         "number"},
+        {&regression, "{}",
+         "value: a regression states per_row, an expression over columns, prediction and actual"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         qn_cleanup(qn_json_free) json_t *json = NULL;
         qn_value_spec *spec = NULL;
         qn_error err = {0};
-        assert_int_equal(qn_json_parse(cases[i].text, strlen(cases[i].text), NULL, &json, NULL), QN_OK);
-        assert_int_equal(qn_value_spec_parse(json, cases[i].target, (const char *[]){"Amount"}, 1, &spec, &err),
-                         QN_ERR_CONFIG);
+        assert_int_equal(qn_json_parse(cases[i].text, strlen(cases[i].text), NULL, &json, NULL),
+                         QN_OK);
+        assert_int_equal(
+            qn_value_spec_parse(json, cases[i].target, (const char *[]){"Amount"}, 1, &spec, &err),
+            QN_ERR_CONFIG);
         assert_string_equal(err.message, cases[i].message);
     }
 }

@@ -32,7 +32,14 @@ static inline qn_frame *make_frame(int64_t n, int variant) {
     static const qn_type types[] = {QN_TYPE_F64, QN_TYPE_I64, QN_TYPE_BOOL, QN_TYPE_CATEGORY,
                                     QN_TYPE_CATEGORY, QN_TYPE_TEXT, QN_TYPE_TIME};
     static const char *const jobs[] = {"clerk", "cook", "", "b\xc3\xa4" "cker", "pilot"};
-    static const char *const words[] = {"free", "call", "now", "Hello", "caf\xc3\xa9", "\xc2\xa3" "100", "ok!"};
+    static const char *const words[] = {"free",
+                                        "call",
+                                        "now",
+                                        "Hello",
+                                        "caf\xc3\xa9",
+                                        "\xc2\xa3"
+                                        "100",
+                                        "ok!"};
     qn_error err = {0};
     qn_frame_builder *b = NULL;
     qn_frame *frame = NULL;
@@ -51,10 +58,12 @@ static inline qn_frame *make_frame(int64_t n, int variant) {
             }
             switch (c) {
             case 0:
-                OK(qn_frame_builder_number(b, c, k % 17 == 0 ? INFINITY : exp(3 * qn_rng_normal(&rng)) - 1,
-                                           &err));
+                OK(qn_frame_builder_number(
+                    b, c, k % 17 == 0 ? INFINITY : exp(3 * qn_rng_normal(&rng)) - 1, &err));
                 break;
-            case 1: OK(qn_frame_builder_i64(b, c, (int64_t)qn_rng_below(&rng, 40) - 5, &err)); break;
+            case 1:
+                OK(qn_frame_builder_i64(b, c, (int64_t)qn_rng_below(&rng, 40) - 5, &err));
+                break;
             case 2: OK(qn_frame_builder_number(b, c, (double)qn_rng_below(&rng, 2), &err)); break;
             case 3: {
                 const char *job = jobs[qn_rng_below(&rng, 5)];
@@ -74,8 +83,9 @@ static inline qn_frame *make_frame(int64_t n, int variant) {
                 break;
             }
             default:
-                OK(qn_frame_builder_i64(b, c, (int64_t)qn_rng_below(&rng, 4000000000u) * 1000000 - 1000000000000000,
-                                        &err));
+                OK(qn_frame_builder_i64(
+                    b, c, (int64_t)qn_rng_below(&rng, 4000000000u) * 1000000 - 1000000000000000,
+                    &err));
             }
         }
     }

@@ -1,10 +1,11 @@
 /* The matrix: dense and sparse columns, taking rows, reading rows. */
 #include "feature_help.h"
 
-static const qn_feature features[] = {{.name = (char[]){"n"}, .kind = QN_FEATURE_NUMERIC},
-                                      {.name = (char[]){"c"}, .kind = QN_FEATURE_CATEGORY, .n_categories = 3},
-                                      {.name = (char[]){"s"}, .kind = QN_FEATURE_SPARSE},
-                                      {.name = (char[]){"t"}, .kind = QN_FEATURE_SPARSE}};
+static const qn_feature features[] = {
+    {.name = (char[]){"n"}, .kind = QN_FEATURE_NUMERIC},
+    {.name = (char[]){"c"}, .kind = QN_FEATURE_CATEGORY, .n_categories = 3},
+    {.name = (char[]){"s"}, .kind = QN_FEATURE_SPARSE},
+    {.name = (char[]){"t"}, .kind = QN_FEATURE_SPARSE}};
 
 static qn_matrix *example(void) {
     qn_error err = {0};

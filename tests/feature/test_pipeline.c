@@ -1,4 +1,5 @@
-/* The pipeline as a whole: specs, fitting on given rows only, one row equals the batch, save and load. */
+/* The pipeline as a whole: specs, fitting on given rows only, one row equals the batch, save and
+ * load. */
 #include "feature_help.h"
 
 #include "base/file.h"
@@ -7,14 +8,18 @@ static char *binary_classes[] = {(char[]){"no"}, (char[]){"yes"}};
 static const qn_target_info binary = {.name = (char[]){"y"}, .task = QN_TASK_BINARY, .n_classes = 2,
                                       .classes = binary_classes};
 static char *three_classes[] = {(char[]){"a"}, (char[]){"b"}, (char[]){"c"}};
-static const qn_target_info three = {.name = (char[]){"y"}, .task = QN_TASK_MULTICLASS, .n_classes = 3,
-                                     .classes = three_classes};
+static const qn_target_info three = {
+    .name = (char[]){"y"}, .task = QN_TASK_MULTICLASS, .n_classes = 3, .classes = three_classes};
 
-enum { TREES = QN_TAKES_MISSING | QN_TAKES_CATEGORIES | QN_TAKES_SPARSE, LINEAR = QN_TAKES_SPARSE | QN_WANTS_SCALED };
+enum {
+    TREES = QN_TAKES_MISSING | QN_TAKES_CATEGORIES | QN_TAKES_SPARSE,
+    LINEAR = QN_TAKES_SPARSE | QN_WANTS_SCALED
+};
 
 /* Every transform at least once, in its variants. */
 static const char every[] =
-    "[{\"columns\": [\"age\", \"count\"], \"transforms\": [{\"impute\": \"median\", \"indicator\": true}, \"standard\"]},"
+    "[{\"columns\": [\"age\", \"count\"], \"transforms\": [{\"impute\": \"median\", \"indicator\": "
+    "true}, \"standard\"]},"
     " {\"columns\": \"age\", \"transforms\": [\"robust\"]},"
     " {\"columns\": \"age\", \"transforms\": [{\"scale\": \"minmax\", \"clip\": true}]},"
     " {\"columns\": [\"age\"], \"transforms\": [\"log\"]},"
@@ -22,19 +27,22 @@ static const char every[] =
     " {\"columns\": [\"age\"], \"transforms\": [{\"quantile\": \"normal\"}]},"
     " {\"columns\": [\"age\"], \"transforms\": [{\"quantile\": \"uniform\", \"n_quantiles\": 7}]},"
     " {\"columns\": [\"age\"], \"transforms\": [{\"discretise\": 5}]},"
-    " {\"columns\": [\"age\"], \"transforms\": [{\"discretise\": {\"n_bins\": 4, \"strategy\": \"uniform\","
+    " {\"columns\": [\"age\"], \"transforms\": [{\"discretise\": {\"n_bins\": 4, \"strategy\": "
+    "\"uniform\","
     "   \"output\": \"category\"}}, \"one_hot\"]},"
     " {\"columns\": [\"count\"], \"transforms\": [{\"discretise\": {\"output\": \"category\"}}]},"
     " {\"columns\": [\"count\"], \"transforms\": [{\"cyclical\": 24}]},"
     " {\"columns\": [\"count\"], \"transforms\": [\"category\"]},"
     " {\"columns\": [\"count\"], \"transforms\": [\"target\"]},"
     " {\"columns\": [\"flag\"], \"transforms\": [\"number\"]},"
-    " {\"columns\": [\"flag\"], \"transforms\": [{\"impute\": {\"strategy\": \"constant\", \"value\": -1}}]},"
+    " {\"columns\": [\"flag\"], \"transforms\": [{\"impute\": {\"strategy\": \"constant\", "
+    "\"value\": -1}}]},"
     " {\"columns\": [\"job\"], \"transforms\": [{\"one_hot\": {\"min_count\": 3}}]},"
     " {\"columns\": [\"job\"], \"transforms\": [\"impute\", \"category\"]},"
     " {\"columns\": [\"job\"], \"transforms\": [{\"impute\": \"most_frequent\"}, \"one_hot\"]},"
     " {\"columns\": [\"job\"], \"transforms\": [{\"ordinal\": \"alphabetical\"}]},"
-    " {\"columns\": [\"job\"], \"transforms\": [{\"ordinal\": {\"order\": [\"pilot\", \"cook\"]}}]},"
+    " {\"columns\": [\"job\"], \"transforms\": [{\"ordinal\": {\"order\": [\"pilot\", "
+    "\"cook\"]}}]},"
     " {\"columns\": [\"job\"], \"transforms\": [\"ordinal\", {\"impute\": \"mean\"}]},"
     " {\"columns\": [\"city\"], \"transforms\": [{\"hash\": 16}]},"
     " {\"columns\": [\"city\"], \"transforms\": [{\"target\": 5}, \"quantile\"]},"
@@ -42,12 +50,14 @@ static const char every[] =
     " {\"columns\": [\"city\"], \"transforms\": [{\"frequency\": \"share\"}]},"
     " {\"columns\": [\"city\"], \"transforms\": [{\"category\": {\"max_categories\": 20}}]},"
     " {\"cross\": [\"job\", \"flag\"]},"
-    " {\"columns\": [\"job\", \"city\", \"count\"], \"transforms\": [{\"cross\": {\"min_count\": 2}}, {\"hash\": 8}]},"
+    " {\"columns\": [\"job\", \"city\", \"count\"], \"transforms\": [{\"cross\": {\"min_count\": "
+    "2}}, {\"hash\": 8}]},"
     " {\"columns\": [\"when\"], \"transforms\": [\"date\", \"impute\", \"standard\"]},"
     " {\"columns\": [\"when\"], \"transforms\": [{\"date\": [\"year\", \"is_weekend\"]}]},"
     " {\"columns\": [\"when\"], \"transforms\": [\"cyclical\"]},"
     " {\"columns\": [\"note\"], \"transforms\": [{\"text\": \"word\", \"ngram_max\": 2}]},"
-    " {\"columns\": [\"note\"], \"transforms\": [{\"text\": \"char\", \"ngram_min\": 2, \"ngram_max\": 3,"
+    " {\"columns\": [\"note\"], \"transforms\": [{\"text\": \"char\", \"ngram_min\": 2, "
+    "\"ngram_max\": 3,"
     "   \"sublinear\": true}]},"
     " {\"columns\": [\"note\"], \"transforms\": [\"text_stats\"]}]";
 
@@ -61,7 +71,8 @@ static qn_pipeline_spec *parse(const char *text, const qn_frame *frame, unsigned
 }
 
 static qn_pipeline *fit(const qn_pipeline_spec *spec, const qn_frame *frame, const int64_t *rows,
-                        int64_t n_rows, const qn_target_info *info, int n_threads, qn_matrix **train) {
+                        int64_t n_rows, const qn_target_info *info, int n_threads,
+                        qn_matrix **train) {
     qn_error err = {0};
     qn_pipeline *pipeline = NULL;
     qn_job job = {.n_threads = n_threads};
@@ -196,7 +207,8 @@ static void refuses(const char *text, const char *message) {
     qn_cleanup(qn_json_free) json_t *json = json_loads(text, JSON_DECODE_ANY, NULL);
     assert_non_null(json);
     qn_pipeline_spec *spec = NULL;
-    qn_status status = qn_pipeline_spec_parse(json, frame, all_inputs, N_INPUTS, TREES, &spec, &err);
+    qn_status status = qn_pipeline_spec_parse(json, frame, all_inputs, N_INPUTS, TREES, &spec,
+                                              &err);
     assert_int_equal(status, QN_ERR_CONFIG);
     assert_null(spec);
     if (!strstr(err.message, message))
@@ -205,22 +217,37 @@ static void refuses(const char *text, const char *message) {
 
 static void bad_specs_are_explained(void **state) {
     refuses("[{\"columns\": [\"agee\"], \"transforms\": [\"log\"]}]", "did you mean 'age'");
-    refuses("[{\"columns\": [\"age\"], \"transforms\": [\"standrad\"]}]", "did you mean 'standard'");
-    refuses("[{\"columns\": [\"age\"], \"transforms\": [\"text\"]}]", "column age: 'text' does not take a number; these do: number, impute");
-    refuses("[{\"columns\": [\"note\"], \"transforms\": [\"standard\"]}]", "does not take text; these do: category");
-    refuses("[{\"columns\": [\"job\"], \"transforms\": [\"one_hot\", \"standard\"]}]", "after one_hot");
+    refuses("[{\"columns\": [\"age\"], \"transforms\": [\"standrad\"]}]",
+            "did you mean 'standard'");
+    refuses("[{\"columns\": [\"age\"], \"transforms\": [\"text\"]}]",
+            "column age: 'text' does not take a number; these do: number, impute");
+    refuses("[{\"columns\": [\"note\"], \"transforms\": [\"standard\"]}]",
+            "does not take text; these do: category");
+    refuses("[{\"columns\": [\"job\"], \"transforms\": [\"one_hot\", \"standard\"]}]",
+            "after one_hot");
     refuses("[{\"columns\": [\"age\"], \"transforms\": [{\"impute\": \"medain\"}]}]", "median");
-    refuses("[{\"columns\": [\"age\"], \"transforms\": [{\"impute\": \"median\", \"indicater\": true}]}]", "indicator");
-    refuses("[{\"column\": \"age\", \"transform\": \"drop\", \"colums\": 1}]", "did you mean 'column");
-    refuses("[{\"columns\": [\"when\"], \"transforms\": [{\"date\": [\"yaer\"]}]}]", "did you mean year");
-    refuses("[{\"columns\": [\"when\"], \"transforms\": [{\"cyclical\": {\"parts\": [\"year\"]}}]}]", "does not go round");
+    refuses("[{\"columns\": [\"age\"], \"transforms\": [{\"impute\": \"median\", \"indicater\": "
+            "true}]}]",
+            "indicator");
+    refuses("[{\"column\": \"age\", \"transform\": \"drop\", \"colums\": 1}]",
+            "did you mean 'column");
+    refuses("[{\"columns\": [\"when\"], \"transforms\": [{\"date\": [\"yaer\"]}]}]",
+            "did you mean year");
+    refuses(
+        "[{\"columns\": [\"when\"], \"transforms\": [{\"cyclical\": {\"parts\": [\"year\"]}}]}]",
+        "does not go round");
     refuses("[{\"columns\": [\"job\"], \"transforms\": [{\"ordinal\": \"given\"}]}]", "order");
-    refuses("[{\"columns\": [\"job\"], \"transforms\": [{\"ordinal\": {\"order\": [\"a\", 1]}}]}]", "list of texts");
-    refuses("[{\"columns\": [\"job\"], \"transforms\": [{\"ordinal\": {\"order\": [\"a\", \"a\"]}}]}]", "twice");
-    refuses("[{\"columns\": [\"note\"], \"transforms\": [{\"text\": {\"ngram_min\": 3}}]}]", "ngram_min");
+    refuses("[{\"columns\": [\"job\"], \"transforms\": [{\"ordinal\": {\"order\": [\"a\", 1]}}]}]",
+            "list of texts");
+    refuses(
+        "[{\"columns\": [\"job\"], \"transforms\": [{\"ordinal\": {\"order\": [\"a\", \"a\"]}}]}]",
+        "twice");
+    refuses("[{\"columns\": [\"note\"], \"transforms\": [{\"text\": {\"ngram_min\": 3}}]}]",
+            "ngram_min");
     refuses("[{\"cross\": [\"job\"]}]", "2 to 8 columns");
     refuses("[{\"columns\": [\"age\"], \"transforms\": [\"log\", \"drop\"]}]", "stands alone");
-    refuses("[{\"columns\": [\"job\"], \"transforms\": [\"category\", \"cross\"]}]", "first transform");
+    refuses("[{\"columns\": [\"job\"], \"transforms\": [\"category\", \"cross\"]}]",
+            "first transform");
     refuses("[{}]", "columns");
     refuses("[3]", "a step is");
     refuses("\"automatic\"", "'auto' or a list");
@@ -231,10 +258,12 @@ static void bad_specs_are_explained(void **state) {
 static void apply_asks_for_its_columns(void **state) {
     qn_error err = {0};
     qn_cleanup(qn_frame_free) qn_frame *frame = make_frame(50, 0);
-    qn_cleanup(qn_pipeline_spec_free) qn_pipeline_spec *spec =
-        parse("{\"flag\": \"drop\", \"job\": \"drop\", \"city\": \"drop\", \"note\": \"drop\", \"when\": \"drop\"}",
-              frame, TREES);
-    qn_cleanup(qn_pipeline_free) qn_pipeline *pipeline = fit(spec, frame, NULL, 0, &binary, 1, NULL);
+    qn_cleanup(qn_pipeline_spec_free)
+        qn_pipeline_spec *spec = parse("{\"flag\": \"drop\", \"job\": \"drop\", \"city\": "
+                                       "\"drop\", \"note\": \"drop\", \"when\": \"drop\"}",
+                                       frame, TREES);
+    qn_cleanup(qn_pipeline_free)
+        qn_pipeline *pipeline = fit(spec, frame, NULL, 0, &binary, 1, NULL);
     assert_int_equal(qn_pipeline_inputs(pipeline)->n_columns, 2);
     qn_frame_builder *b = NULL;
     qn_frame *empty = NULL, *wrong = NULL;
@@ -288,7 +317,8 @@ static void constants_are_left_out(void **state) {
     qn_cleanup(qn_freep) char *text = qn_json_text(json, 0);
     assert_non_null(strstr(text, "all values are missing"));
     assert_non_null(strstr(text, "an identifier"));
-    qn_cleanup(qn_pipeline_free) qn_pipeline *pipeline = fit(spec, frame, rows, 100, &binary, 1, NULL);
+    qn_cleanup(qn_pipeline_free)
+        qn_pipeline *pipeline = fit(spec, frame, rows, 100, &binary, 1, NULL);
     int32_t n;
     qn_pipeline_features(pipeline, &n);
     assert_int_equal(n, 1);
@@ -347,9 +377,11 @@ static void memory_may_run_out_anywhere(void **state) {
         qn_matrix *train = NULL, *m = NULL;
         qn_buf bytes = {0};
         qn_mem_fail_after(i);
-        qn_status status = qn_pipeline_spec_parse(json, frame, all_inputs, N_INPUTS, TREES, &spec, &err);
+        qn_status status = qn_pipeline_spec_parse(json, frame, all_inputs, N_INPUTS, TREES, &spec,
+                                                  &err);
         if (status == QN_OK)
-            status = qn_pipeline_fit(spec, frame, NULL, 0, y, &three, 1, NULL, &pipeline, &train, &err);
+            status = qn_pipeline_fit(spec, frame, NULL, 0, y, &three, 1, NULL, &pipeline, &train,
+                                     &err);
         if (status == QN_OK)
             status = qn_pipeline_apply(pipeline, frame, NULL, 0, NULL, &m, &err);
         if (status == QN_OK)
@@ -374,7 +406,8 @@ static void memory_may_run_out_anywhere(void **state) {
 static void inputs_are_described(void **state) {
     qn_cleanup(qn_frame_free) qn_frame *frame = make_frame(100, 0);
     qn_cleanup(qn_pipeline_spec_free) qn_pipeline_spec *spec = parse("\"auto\"", frame, TREES);
-    qn_cleanup(qn_pipeline_free) qn_pipeline *pipeline = fit(spec, frame, NULL, 0, &binary, 1, NULL);
+    qn_cleanup(qn_pipeline_free)
+        qn_pipeline *pipeline = fit(spec, frame, NULL, 0, &binary, 1, NULL);
     const qn_schema *inputs = qn_pipeline_inputs(pipeline);
     assert_int_equal(inputs->n_columns, N_INPUTS);
     for (int32_t i = 0; i < N_INPUTS; i++) {

@@ -1,4 +1,5 @@
-/* quern.yaml: values, defaults, messages, overrides, the documents made from its table, `quern new`. */
+/* quern.yaml: values, defaults, messages, overrides, the documents made from its table, `quern
+ * new`. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -51,14 +52,18 @@ static void least_config_has_defaults(void **state) {
 static const char full[] =
     "project: fraud\nseed: 7\n"
     "task: {target: Class, kind: binary, positive: 1}\n"
-    "data:\n  source: data/creditcard.csv.gz\n  query: SELECT * FROM source WHERE Amount > 0\n  time: Time\n"
+    "data:\n  source: data/creditcard.csv.gz\n  query: SELECT * FROM source WHERE Amount > 0\n  "
+    "time: Time\n"
     "  drop: [id, \"two words\"]\n  missing: [-999, none]\n  delimiter: tab\n  header: false\n"
     "  types: {zip: category, n: integer}\n"
     "sample: {negatives: 0.1, seed: 1, rows: 1000, weight: w}\n"
     "split: {method: time, test: 0.25, validate: 0.1, folds: 5}\n"
-    "features:\n  - columns: [age, fnlwgt]\n    transforms: [{impute: median, indicator: true}, standard]\n"
-    "value: {currency: EUR, true_positive: Amount - 5, false_positive: -5, false_negative: -Amount}\n"
-    "train:\n  families:\n    gbdt: {num_leaves: 63, learning_rate: 0.1, objective: auto}\n    linear:\n"
+    "features:\n  - columns: [age, fnlwgt]\n    transforms: [{impute: median, indicator: true}, "
+    "standard]\n"
+    "value: {currency: EUR, true_positive: Amount - 5, false_positive: -5, false_negative: "
+    "-Amount}\n"
+    "train:\n  families:\n    gbdt: {num_leaves: 63, learning_rate: 0.1, objective: auto}\n    "
+    "linear:\n"
     "  metric: value\n  budget: 1m30s\n  limits: {memory: 4GB, model_bytes: 20MB, row_us: 50}\n"
     "register: {name: fraud, alias: best, when: always}\n";
 
@@ -78,7 +83,8 @@ static void full_config_is_read(void **state) {
     assert_string_equal(c->value.false_positive, "-5");
     assert_string_equal(c->value.true_negative, "0");
     assert_int_equal(c->train.n_families, 2);
-    assert_int_equal(json_integer_value(json_object_get(c->train.families[0].params, "num_leaves")), 63);
+    assert_int_equal(json_integer_value(json_object_get(c->train.families[0].params, "num_leaves")),
+                     63);
     assert_true(c->train.budget_s == 90);
     assert_int_equal(c->train.limits.memory_bytes, 4000000000);
     assert_int_equal(json_array_size(c->features), 1);
@@ -93,37 +99,60 @@ static void messages_say_what_and_where(void **state) {
     static const struct {
         const char *text, *message;
     } cases[] = {
-        {LEAST "split:\n  vaildate: 0.1\n", "quern.yaml line 4: unknown key 'vaildate' under split: did you mean 'validate'?"},
+        {LEAST "split:\n  vaildate: 0.1\n",
+         "quern.yaml line 4: unknown key 'vaildate' under split: did you mean 'validate'?"},
         {LEAST "splt: {}\n", "quern.yaml line 3: unknown key 'splt': did you mean 'split'?"},
         {LEAST "positive: 1\n", "quern.yaml line 3: unknown key 'positive': it belongs under task"},
         {LEAST "split.test: 0.1\n", "quern.yaml line 3: unknown key 'split.test'"},
-        {LEAST "split: {test: 1.5}\n", "quern.yaml line 3: split.test must be a number from 0 to 0.9, not '1.5'"},
-        {LEAST "split: {folds: 2.5}\n", "quern.yaml line 3: split.folds must be a whole number from 0 to 100, not '2.5'"},
-        {LEAST "split: {method: tmie}\n", "quern.yaml line 3: split.method must be one of auto, random, stratified, time, group, not 'tmie': did you mean 'time'?"},
-        {LEAST "split: {method: time}\n", "quern.yaml line 3: split.method: a split by time needs data.time"},
-        {LEAST "split: {method: group}\n", "quern.yaml line 3: split.method: a split by group needs split.group"},
-        {LEAST "split: {test: 0.6, validate: 0.5}\n", "quern.yaml line 3: split.validate: test and validate take 1.1 of the rows"},
+        {LEAST "split: {test: 1.5}\n",
+         "quern.yaml line 3: split.test must be a number from 0 to 0.9, not '1.5'"},
+        {LEAST "split: {folds: 2.5}\n",
+         "quern.yaml line 3: split.folds must be a whole number from 0 to 100, not '2.5'"},
+        {LEAST "split: {method: tmie}\n",
+         "quern.yaml line 3: split.method must be one of auto, random, stratified, time, group, "
+         "not 'tmie': did you mean 'time'?"},
+        {LEAST "split: {method: time}\n",
+         "quern.yaml line 3: split.method: a split by time needs data.time"},
+        {LEAST "split: {method: group}\n",
+         "quern.yaml line 3: split.method: a split by group needs split.group"},
+        {LEAST "split: {test: 0.6, validate: 0.5}\n",
+         "quern.yaml line 3: split.validate: test and validate take 1.1 of the rows"},
         {LEAST "split: {test: 0}\n", "quern.yaml line 3: split.test: no rows are left to judge"},
         {LEAST "split: 3\n", "quern.yaml line 3: split must be a map of keys"},
         {LEAST "seed: [1]\n", "quern.yaml line 3: seed must be a plain value"},
         {LEAST "seed: -1\n", "quern.yaml line 3: seed must be a whole number from 0"},
-        {LEAST "seed: 1\nseed: 2\n", "quern.yaml line 4: the key 'seed' was given on line 3 already"},
+        {LEAST "seed: 1\nseed: 2\n",
+         "quern.yaml line 4: the key 'seed' was given on line 3 already"},
         {LEAST "train: {budget: soon}\n", "quern.yaml line 3: train.budget must be a time"},
-        {LEAST "train: {limits: {memory: much}}\n", "quern.yaml line 3: train.limits.memory must be a size"},
-        {LEAST "train: {families: []}\n", "quern.yaml line 3: train.families must be a list of names"},
-        {LEAST "train: {families: [gbdt, gbdt]}\n", "quern.yaml line 3: train.families: 'gbdt' is named twice"},
-        {LEAST "train: {families: {gbdt: {a: [1]}}}\n", "quern.yaml line 3: train.families: parameter a of gbdt must be a plain value"},
-        {LEAST "train: {metric: value}\n", "quern.yaml line 3: train.metric: value needs the section"},
-        {LEAST "value: {currency: EUR}\n", "quern.yaml line 3: value.currency: say what the outcomes are worth"},
+        {LEAST "train: {limits: {memory: much}}\n",
+         "quern.yaml line 3: train.limits.memory must be a size"},
+        {LEAST "train: {families: []}\n",
+         "quern.yaml line 3: train.families must be a list of names"},
+        {LEAST "train: {families: [gbdt, gbdt]}\n",
+         "quern.yaml line 3: train.families: 'gbdt' is named twice"},
+        {LEAST "train: {families: {gbdt: {a: [1]}}}\n",
+         "quern.yaml line 3: train.families: parameter a of gbdt must be a plain value"},
+        {LEAST "train: {metric: value}\n",
+         "quern.yaml line 3: train.metric: value needs the section"},
+        {LEAST "value: {currency: EUR}\n",
+         "quern.yaml line 3: value.currency: say what the outcomes are worth"},
         {LEAST "features: scaled\n", "quern.yaml line 3: features must be auto, or a list"},
-        {LEAST "register: {name: 'a@b'}\n", "quern.yaml line 3: register.name: 'a@b' must not contain"},
-        {LEAST "evaluate: {slices: maybe}\n", "quern.yaml line 3: evaluate.slices must be true or false, not 'maybe'"},
-        {"task: {target: y}\ndata: {source: r, types: {a: txt}}\n", "quern.yaml line 2: data.types: 'txt' is not a type"},
-        {"task: {target: y}\ndata: {source: r, drop: [y]}\n", "quern.yaml line 2: data.drop: 'y' is the target"},
-        {"task: {target: y}\ndata: {source: r, test: s}\nsplit: {test: 0.1}", "quern.yaml line 3: split.test: data.test names a test file already"},
-        {"task: {target: y, kind: regression, positive: 1}\ndata: {source: r}\n", "quern.yaml line 1: task.positive: only a binary task"},
-        {"task: {target: y, kind: regression}\ndata: {source: r}\ntrain: {calibrate: platt}", "quern.yaml line 3: train.calibrate: only probabilities"},
-        {"task: {target: y, kind: multiclass}\ndata: {source: r}\nvalue: {true_positive: 1}", "quern.yaml line 3: value.true_positive: values of outcomes need a binary task"},
+        {LEAST "register: {name: 'a@b'}\n",
+         "quern.yaml line 3: register.name: 'a@b' must not contain"},
+        {LEAST "evaluate: {slices: maybe}\n",
+         "quern.yaml line 3: evaluate.slices must be true or false, not 'maybe'"},
+        {"task: {target: y}\ndata: {source: r, types: {a: txt}}\n",
+         "quern.yaml line 2: data.types: 'txt' is not a type"},
+        {"task: {target: y}\ndata: {source: r, drop: [y]}\n",
+         "quern.yaml line 2: data.drop: 'y' is the target"},
+        {"task: {target: y}\ndata: {source: r, test: s}\nsplit: {test: 0.1}",
+         "quern.yaml line 3: split.test: data.test names a test file already"},
+        {"task: {target: y, kind: regression, positive: 1}\ndata: {source: r}\n",
+         "quern.yaml line 1: task.positive: only a binary task"},
+        {"task: {target: y, kind: regression}\ndata: {source: r}\ntrain: {calibrate: platt}",
+         "quern.yaml line 3: train.calibrate: only probabilities"},
+        {"task: {target: y, kind: multiclass}\ndata: {source: r}\nvalue: {true_positive: 1}",
+         "quern.yaml line 3: value.true_positive: values of outcomes need a binary task"},
         {"task: {target: y}\n", "quern.yaml: data.source is missing"},
         {"", "quern.yaml: task.target is missing"},
         {"- a\n", "quern.yaml line 1: a config is a map of keys"},
@@ -133,9 +162,12 @@ static void messages_say_what_and_where(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         qn_config *config = NULL;
         qn_error err = {0};
-        qn_status status = qn_config_parse(cases[i].text, strlen(cases[i].text), "quern.yaml", &config, &err);
-        if (status != QN_ERR_CONFIG || strncmp(err.message, cases[i].message, strlen(cases[i].message)) != 0)
-            fail_msg("case %zu: status %d, message '%s', expected '%s'", i, status, err.message, cases[i].message);
+        qn_status status = qn_config_parse(cases[i].text, strlen(cases[i].text), "quern.yaml",
+                                           &config, &err);
+        if (status != QN_ERR_CONFIG ||
+            strncmp(err.message, cases[i].message, strlen(cases[i].message)) != 0)
+            fail_msg("case %zu: status %d, message '%s', expected '%s'", i, status, err.message,
+                     cases[i].message);
         assert_null(config);
     }
 }
@@ -179,12 +211,24 @@ static void documents_come_from_the_table(void **state) {
 
 static void new_config_is_accepted(void **state) {
     static const char *const names[] = {"id", "age: \"x\"", "y", "no", "when"};
-    static const qn_type types[] = {QN_TYPE_I64, QN_TYPE_F64, QN_TYPE_CATEGORY, QN_TYPE_CATEGORY, QN_TYPE_TIME};
-    static const qn_config_suspect suspects[] = {{"age: \"x\"", "alone it predicts\nthe target", false},
-                                                 {"id", "a different value in every row", true}};
-    qn_config_facts facts = {.project = "churn", .source = "../a b, #1.csv", .target = "no", .kind = QN_TASK_BINARY,
-                             .positive = "1", .positive_share = 0.24, .n_rows = 12345, .names = names,
-                             .types = types, .n_columns = 5, .time = "when", .suspects = suspects, .n_suspects = 2};
+    static const qn_type types[] = {QN_TYPE_I64, QN_TYPE_F64, QN_TYPE_CATEGORY, QN_TYPE_CATEGORY,
+                                    QN_TYPE_TIME};
+    static const qn_config_suspect suspects[] = {
+        {"age: \"x\"", "alone it predicts\nthe target", false},
+        {"id", "a different value in every row", true}};
+    qn_config_facts facts = {.project = "churn",
+                             .source = "../a b, #1.csv",
+                             .target = "no",
+                             .kind = QN_TASK_BINARY,
+                             .positive = "1",
+                             .positive_share = 0.24,
+                             .n_rows = 12345,
+                             .names = names,
+                             .types = types,
+                             .n_columns = 5,
+                             .time = "when",
+                             .suspects = suspects,
+                             .n_suspects = 2};
     for (int kind = 0; kind < 3; kind++) {
         facts.kind = (qn_task)kind;
         qn_cleanup(qn_buf_done) qn_buf out = {0};

@@ -1,5 +1,5 @@
-/* Memory that runs out anywhere, also inside jansson: every entry point then says so, leaks nothing (the
- * sanitizer build looks), and never succeeds with part of its answer missing. */
+/* Memory that runs out anywhere, also inside jansson: every entry point then says so, leaks nothing
+ * (the sanitizer build looks), and never succeeds with part of its answer missing. */
 #include "../model/models.h"
 
 #include <unistd.h>
@@ -44,7 +44,8 @@ static void give(void *memory) {
     free(memory);
 }
 
-/* More and more allocations succeed, the first 60 one by one, then in growing steps, until all is well. */
+/* More and more allocations succeed, the first 60 one by one, then in growing steps, until all is
+ * well. */
 static void sweep(const scene *s, attempt work) {
     qn_cleanup(qn_buf_done) qn_buf whole = {0};
     qn_error err = {0};
@@ -73,18 +74,20 @@ static qn_status tell(json_t *json, qn_buf *out, qn_error *err) {
     return qn_buf_status(out, err);
 }
 
-/* --- config ------------------------------------------------------------------------------------------ */
+/* --- config ----------------------------------------------------------------------------------- */
 
 static const char config_text[] =
     "project: fraud\nseed: 7\n"
     "task: {target: Class, kind: binary, positive: 1}\n"
-    "data:\n  source: rows.csv\n  time: Time\n  drop: [id, \"two words\"]\n  missing: [-999, none]\n"
+    "data:\n  source: rows.csv\n  time: Time\n  drop: [id, \"two words\"]\n  missing: [-999, "
+    "none]\n"
     "  types: {zip: category, n: integer}\n"
     "sample: {negatives: 0.1, seed: 1}\n"
     "split: {method: time, test: 0.25, validate: 0.1}\n"
     "features:\n  - columns: [age]\n    transforms: [{impute: median, indicator: true}, standard]\n"
     "value: {currency: EUR, true_positive: Amount - 5, false_positive: -5}\n"
-    "train:\n  families:\n    gbdt: {num_leaves: 7}\n    linear: {}\n  metric: pr_auc\n  budget: 60s\n"
+    "train:\n  families:\n    gbdt: {num_leaves: 7}\n    linear: {}\n  metric: pr_auc\n  budget: "
+    "60s\n"
     "  limits: {memory: 4GB}\n"
     "register: {name: fraud, alias: champion, when: better}\n";
 
@@ -107,10 +110,20 @@ static qn_status config_new_attempt(const scene *s, qn_buf *out, qn_error *err) 
     static const char *const names[] = {"id", "when", "Class"};
     static const qn_type types[] = {QN_TYPE_I64, QN_TYPE_TIME, QN_TYPE_CATEGORY};
     static const qn_config_suspect suspects[] = {{"id", "a different value in every row", true}};
-    const qn_config_facts facts = {.project = "fraud", .source = "rows.csv", .target = "Class",
-                                   .kind = QN_TASK_BINARY, .positive = "1", .negative = "0",
-                                   .positive_share = 0.01, .n_rows = 1000, .names = names, .types = types,
-                                   .n_columns = 3, .time = "when", .suspects = suspects, .n_suspects = 1};
+    const qn_config_facts facts = {.project = "fraud",
+                                   .source = "rows.csv",
+                                   .target = "Class",
+                                   .kind = QN_TASK_BINARY,
+                                   .positive = "1",
+                                   .negative = "0",
+                                   .positive_share = 0.01,
+                                   .n_rows = 1000,
+                                   .names = names,
+                                   .types = types,
+                                   .n_columns = 3,
+                                   .time = "when",
+                                   .suspects = suspects,
+                                   .n_suspects = 1};
     qn_cleanup(qn_freep) char *path = NULL;
     QN_TRY(qn_config_new_text(&facts, out, err));
     QN_TRY(qn_expand_path("data.source", "${HOME}/rows.csv", &path, err));
@@ -118,7 +131,7 @@ static qn_status config_new_attempt(const scene *s, qn_buf *out, qn_error *err) 
     return qn_buf_status(out, err);
 }
 
-/* --- data -------------------------------------------------------------------------------------------- */
+/* --- data ------------------------------------------------------------------------------------- */
 
 static qn_status profile_attempt(const scene *s, qn_buf *out, qn_error *err) {
     qn_cleanup(qn_json_free) json_t *profile = NULL;
@@ -129,8 +142,13 @@ static qn_status profile_attempt(const scene *s, qn_buf *out, qn_error *err) {
 
 static qn_status split_attempt(const scene *s, qn_buf *out, qn_error *err) {
     for (int method = 0; method < 4; method++) {
-        const qn_split_options options = {.method = (qn_split_method)method, .test = 0.2, .validate = 0.1,
-                                          .seed = 1, .folds = 3, .time = "when", .group = "city"};
+        const qn_split_options options = {.method = (qn_split_method)method,
+                                          .test = 0.2,
+                                          .validate = 0.1,
+                                          .seed = 1,
+                                          .folds = 3,
+                                          .time = "when",
+                                          .group = "city"};
         qn_cleanup(qn_split_done) qn_split split = {0};
         qn_cleanup(qn_freep) int32_t *fold = NULL;
         QN_TRY(qn_split_make(&options, MODEL_ROWS, s->y, QN_TASK_BINARY, 2, &s->frame->columns[4],
@@ -146,14 +164,15 @@ static qn_status split_attempt(const scene *s, qn_buf *out, qn_error *err) {
     return qn_buf_status(out, err);
 }
 
-/* --- features and learners --------------------------------------------------------------------------- */
+/* --- features and learners -------------------------------------------------------------------- */
 
 static qn_status pipeline_attempt(const scene *s, qn_buf *out, qn_error *err) {
     static const char steps[] =
         "[{\"columns\": [\"number\"], \"transforms\": [{\"impute\": \"median\", "
         "\"indicator\": true}, \"standard\"]},"
         "{\"columns\": [\"city\"], \"transforms\": [\"target\"]},"
-        "{\"columns\": [\"city\", \"flag\"], \"transforms\": [\"cross\", {\"one_hot\": {\"min_count\": 2}}]},"
+        "{\"columns\": [\"city\", \"flag\"], \"transforms\": [\"cross\", {\"one_hot\": "
+        "{\"min_count\": 2}}]},"
         "{\"columns\": [\"when\"], \"transforms\": [\"date\"]}]";
     qn_cleanup(qn_json_free) json_t *json = NULL;
     qn_cleanup(qn_pipeline_spec_free) qn_pipeline_spec *spec = NULL;
@@ -166,14 +185,16 @@ static qn_status pipeline_attempt(const scene *s, qn_buf *out, qn_error *err) {
     QN_TRY(qn_json_parse(steps, strlen(steps), "steps", &json, err));
     QN_TRY(qn_pipeline_spec_parse(json, s->frame, model_inputs, 5, 0, &spec, err));
     QN_TRY(tell(qn_pipeline_spec_to_json(spec), out, err));
-    QN_TRY(qn_pipeline_fit(spec, s->frame, rows, 40, s->y, &s->target, 1, NULL, &pipeline, &train, err));
+    QN_TRY(qn_pipeline_fit(spec, s->frame, rows, 40, s->y, &s->target, 1, NULL, &pipeline, &train,
+                           err));
     QN_TRY(qn_pipeline_apply(pipeline, s->frame, rows, 40, NULL, &x, err));
     for (int32_t i = 0; i < qn_pipeline_inputs(pipeline)->n_columns; i++)
         QN_TRY(tell(qn_pipeline_describe_input(pipeline, i), out, err));
     return tell(qn_pipeline_dropped(pipeline), out, err);
 }
 
-static qn_status fit_one(const scene *s, const char *family, qn_task task, qn_buf *out, qn_error *err) {
+static qn_status fit_one(const scene *s, const char *family, qn_task task, qn_buf *out,
+                         qn_error *err) {
     qn_cleanup(qn_frame_free) qn_frame *few = NULL;
     qn_cleanup(qn_model_free) qn_model *model = NULL;
     int64_t rows[60];
@@ -197,7 +218,7 @@ static qn_status stump_attempt(const scene *s, qn_buf *out, qn_error *err) {
     return fit_one(s, "stump", QN_TASK_REGRESSION, out, err);
 }
 
-/* --- model ------------------------------------------------------------------------------------------- */
+/* --- model ------------------------------------------------------------------------------------ */
 
 static qn_status model_attempt(const scene *s, qn_buf *out, qn_error *err) {
     qn_cleanup(qn_model_free) qn_model *model = NULL;
@@ -217,7 +238,7 @@ static qn_status model_attempt(const scene *s, qn_buf *out, qn_error *err) {
     return tell(json_incref((json_t *)(uintptr_t)qn_model_manifest(model)), out, err);
 }
 
-/* --- evaluation -------------------------------------------------------------------------------------- */
+/* --- evaluation ------------------------------------------------------------------------------- */
 
 static qn_eval_input eval_of(const scene *s) {
     return (qn_eval_input){.task = QN_TASK_BINARY, .n_classes = 2, .n = MODEL_ROWS, .y = s->y,
@@ -259,8 +280,13 @@ static qn_status value_attempt(const scene *s, qn_buf *out, qn_error *err) {
 }
 
 static qn_status slices_attempt(const scene *s, qn_buf *out, qn_error *err) {
-    const qn_slice_input in = {.frame = s->frame, .columns = model_inputs, .n_columns = 5, .eval = eval_of(s),
-                               .metric = qn_metric_default(QN_TASK_BINARY), .n_rounds = 3, .seed = 1};
+    const qn_slice_input in = {.frame = s->frame,
+                               .columns = model_inputs,
+                               .n_columns = 5,
+                               .eval = eval_of(s),
+                               .metric = qn_metric_default(QN_TASK_BINARY),
+                               .n_rounds = 3,
+                               .seed = 1};
     qn_cleanup(qn_json_free) json_t *slices = NULL;
     QN_TRY(qn_slices_find(&in, NULL, &slices, err));
     return tell(json_incref(slices), out, err);
@@ -283,12 +309,20 @@ static qn_status importance_attempt(const scene *s, qn_buf *out, qn_error *err) 
     qn_cleanup(qn_json_free) json_t *importance = NULL;
     qn_cleanup(qn_json_free) json_t *dependence = NULL;
     QN_TRY(qn_frame_take(s->frame, rows, N, &few, err));
-    qn_importance_input in = {.frame = few, .inputs = model_inputs, .n_inputs = 5, .eval = eval_of(s),
-                              .metric = qn_metric_default(QN_TASK_BINARY), .score = score, .explain = explain,
-                              .user = (void *)(uintptr_t)s, .n_repeats = 1, .seed = 1};
+    qn_importance_input in = {.frame = few,
+                              .inputs = model_inputs,
+                              .n_inputs = 5,
+                              .eval = eval_of(s),
+                              .metric = qn_metric_default(QN_TASK_BINARY),
+                              .score = score,
+                              .explain = explain,
+                              .user = (void *)(uintptr_t)s,
+                              .n_repeats = 1,
+                              .seed = 1};
     in.eval.n = N;
     QN_TRY(qn_importance_make(&in, NULL, &importance, err));
-    QN_TRY(qn_dependence_make(&in, (const char *[]){"city", "number"}, 2, 0, NULL, &dependence, err));
+    QN_TRY(
+        qn_dependence_make(&in, (const char *[]){"city", "number"}, 2, 0, NULL, &dependence, err));
     QN_TRY(tell(json_incref(importance), out, err));
     return tell(json_incref(dependence), out, err);
 }
@@ -308,7 +342,7 @@ static qn_status calibrator_attempt(const scene *s, qn_buf *out, qn_error *err) 
     return QN_OK;
 }
 
-/* --- store and report -------------------------------------------------------------------------------- */
+/* --- store and report ------------------------------------------------------------------------- */
 
 static qn_status store_attempt(const scene *s, qn_buf *out, qn_error *err) {
     qn_cleanup(qn_workspace_free) qn_workspace *w = NULL;
@@ -342,7 +376,8 @@ static qn_status store_attempt(const scene *s, qn_buf *out, qn_error *err) {
     QN_TRY(qn_run_list(w, 0, &runs, err));
     QN_TRY(qn_workspace_check(w, &report, err));
     qn_buf_printf(out, "%d of %zu: ", (int)version, json_array_size(events));
-    qn_buf_printf(out, "%zu %zu %zu ", json_object_size(model), json_object_size(run), json_array_size(runs));
+    qn_buf_printf(out, "%zu %zu %zu ", json_object_size(model), json_object_size(run),
+                  json_array_size(runs));
     QN_TRY(tell(json_incref(report), out, err));
     return tell(json_incref(diff), out, err);
 }
@@ -351,7 +386,8 @@ static qn_status report_attempt(const scene *s, qn_buf *out, qn_error *err) {
     static const char text[] =
         "{\"run\": \"20261123-014455-7f3a\", \"project\": \"fraud\", "
         "\"task\": {\"kind\": \"binary\", \"target\": \"y\","
-        "\"classes\": [\"0\", \"1\"], \"positive\": \"1\"}, \"dataset\": {\"rows\": 10, \"columns\": 3},"
+        "\"classes\": [\"0\", \"1\"], \"positive\": \"1\"}, \"dataset\": {\"rows\": 10, "
+        "\"columns\": 3},"
         "\"metric\": \"log_loss\", \"leaderboard\": [{\"family\": \"gbdt\", \"title\": \"Trees\", "
         "\"chosen\": true,"
         "\"params\": {\"a\": 1}, \"metric\": 0.27}], "
@@ -425,12 +461,15 @@ static int drop_scene(void **state) {
 int main(void) {
     json_set_alloc_funcs(take, give);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(config),     cmocka_unit_test(config_documents), cmocka_unit_test(config_new),
-        cmocka_unit_test(profile),    cmocka_unit_test(split),            cmocka_unit_test(pipeline),
-        cmocka_unit_test(gbdt),       cmocka_unit_test(linear),           cmocka_unit_test(stump),
-        cmocka_unit_test(model),      cmocka_unit_test(curves),           cmocka_unit_test(value),
-        cmocka_unit_test(slices),     cmocka_unit_test(importance),       cmocka_unit_test(calibrator),
-        cmocka_unit_test(store),      cmocka_unit_test(report),           cmocka_unit_test(environment),
+        cmocka_unit_test(config),     cmocka_unit_test(config_documents),
+        cmocka_unit_test(config_new), cmocka_unit_test(profile),
+        cmocka_unit_test(split),      cmocka_unit_test(pipeline),
+        cmocka_unit_test(gbdt),       cmocka_unit_test(linear),
+        cmocka_unit_test(stump),      cmocka_unit_test(model),
+        cmocka_unit_test(curves),     cmocka_unit_test(value),
+        cmocka_unit_test(slices),     cmocka_unit_test(importance),
+        cmocka_unit_test(calibrator), cmocka_unit_test(store),
+        cmocka_unit_test(report),     cmocka_unit_test(environment),
     };
     return cmocka_run_group_tests(tests, make_scene, drop_scene);
 }

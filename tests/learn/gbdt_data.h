@@ -15,8 +15,8 @@
 #include "base/rng.h"
 #include "learn/gbdt_int.h"
 
-/* Columns: 3 numbers (the second with missing values, the third with 5 distinct values), a category of 3,
- * a category of 60, 4 sparse ones. y = binary; value = regression; class = 0..2. */
+/* Columns: 3 numbers (the second with missing values, the third with 5 distinct values), a category
+ * of 3, a category of 60, 4 sparse ones. y = binary; value = regression; class = 0..2. */
 enum { TOY_FEATURES = 9, TOY_CLASSES = 3 };
 
 #define assert_near(a, b, most) assert_true(fabs((double)(a) - (double)(b)) <= (most))

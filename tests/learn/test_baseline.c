@@ -1,5 +1,5 @@
-/* The two baselines: what they answer, the split that the stump finds, rules in words, files, failing
- * memory. */
+/* The two baselines: what they answer, the split that the stump finds, rules in words, files,
+ * failing memory. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +16,8 @@
 
 enum { N = 200 };
 
-/* One number, one category of four with texts; y is 1 above 0.6, or where the category is b or d. */
+/* One number, one category of four with texts; y is 1 above 0.6, or where the category is b or
+ * d. */
 typedef struct data {
     qn_matrix x;
     qn_feature features[2];
@@ -43,7 +44,8 @@ static void data_init(data *d, bool by_category) {
                                   .categories = d->dict};
     d->columns[0] = (qn_matrix_column){.num = d->num};
     d->columns[1] = (qn_matrix_column){.code = d->code};
-    d->x = (qn_matrix){.n_rows = N, .n_features = 2, .features = d->features, .columns = d->columns};
+    d->x = (qn_matrix){
+        .n_rows = N, .n_features = 2, .features = d->features, .columns = d->columns};
 }
 
 static void data_done(data *d) {
@@ -136,8 +138,10 @@ static void survives_its_file(void **state) {
         assert_memory_equal(raw, again, sizeof raw);
         assert_int_equal(m->family->explain(m, &d.x, 0, N, contrib, NULL), QN_OK);
         for (int i = 0; i < N; i++)
-            assert_true(fabs(contrib[3 * i] + contrib[3 * i + 1] + contrib[3 * i + 2] - raw[i]) < 1e-12);
-        qn_cleanup(qn_json_free) json_t *x = m->family->describe(m), *y = back->family->describe(back);
+            assert_true(fabs(contrib[3 * i] + contrib[3 * i + 1] + contrib[3 * i + 2] - raw[i]) <
+                        1e-12);
+        qn_cleanup(qn_json_free) json_t *x = m->family->describe(m),
+                                        *y = back->family->describe(back);
         assert_true(json_equal(x, y));
         for (size_t n = 0; n < a.len; n++) {
             qn_learner *cut = NULL;
@@ -177,8 +181,10 @@ static void memory_failures(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_prior_is_the_share_or_the_mean), cmocka_unit_test(the_stump_finds_the_split),
-        cmocka_unit_test(without_a_split_it_is_the_prior),    cmocka_unit_test(survives_its_file),
+        cmocka_unit_test(the_prior_is_the_share_or_the_mean),
+        cmocka_unit_test(the_stump_finds_the_split),
+        cmocka_unit_test(without_a_split_it_is_the_prior),
+        cmocka_unit_test(survives_its_file),
         cmocka_unit_test(memory_failures),
     };
     return cmocka_run_group_tests_name("baseline", tests, NULL, NULL);

@@ -15,7 +15,9 @@ static qn_gbdt_params quick(void) {
 }
 
 static qn_fit_input input_of(const toy *d, qn_task task) {
-    const double *y = task == QN_TASK_BINARY ? d->y : task == QN_TASK_MULTICLASS ? d->klass : d->value;
+    const double *y = task == QN_TASK_BINARY       ? d->y
+                      : task == QN_TASK_MULTICLASS ? d->klass
+                                                   : d->value;
     return (qn_fit_input){.train = {.x = &d->x, .y = y}, .task = task, .seed = 7,
                           .n_classes = task == QN_TASK_BINARY ? 2
                                        : task == QN_TASK_MULTICLASS ? TOY_CLASSES : 0};
@@ -120,8 +122,9 @@ static void one_row_equals_batch_and_loaded_equals_saved(void **state) {
         qn_learner *m = fit(&p, &in, NULL), *again = NULL;
         qn_buf bytes = {0}, bytes_again = {0};
         save(m, &bytes);
-        assert_int_equal(qn__family_gbdt.load(bytes.data, bytes.len, d.features, TOY_FEATURES, &again,
-                                              NULL), QN_OK);
+        assert_int_equal(
+            qn__family_gbdt.load(bytes.data, bytes.len, d.features, TOY_FEATURES, &again, NULL),
+            QN_OK);
         save(again, &bytes_again);
         assert_int_equal(bytes.len, bytes_again.len);
         assert_memory_equal(bytes.data, bytes_again.data, bytes.len);
@@ -170,7 +173,8 @@ static void hostile_bytes_are_refused_or_harmless(void **state) {
         memcpy(copy, bytes.data, bytes.len);
         for (uint64_t k = 0; k <= qn_rng_below(&rng, 3); k++)
             copy[qn_rng_below(&rng, i % 2 ? bytes.len : 200)] = (char)qn_rng_u64(&rng);
-        if (qn__family_gbdt.load(copy, bytes.len, d.features, TOY_FEATURES, &loaded, &err) == QN_OK) {
+        if (qn__family_gbdt.load(copy, bytes.len, d.features, TOY_FEATURES, &loaded, &err) ==
+            QN_OK) {
             n_loaded++;
             if (loaded->n_outputs == 3) {
                 loaded->family->predict(loaded, &d.x, 0, 8, raw);
@@ -183,14 +187,16 @@ static void hostile_bytes_are_refused_or_harmless(void **state) {
     }
     assert_true(n_loaded > 0);
     /* The features must be those of training. */
-    assert_int_equal(qn__family_gbdt.load(bytes.data, bytes.len, d.features, TOY_FEATURES - 1, &loaded,
-                                          &err), QN_ERR_FORMAT);
+    assert_int_equal(
+        qn__family_gbdt.load(bytes.data, bytes.len, d.features, TOY_FEATURES - 1, &loaded, &err),
+        QN_ERR_FORMAT);
     qn_buf_done(&bytes);
     qn__gbdt_free(m);
     toy_done(&d);
 }
 
-/* Expected score when only the features of `known` are known: follow them, average over the rest. */
+/* Expected score when only the features of `known` are known: follow them, average over the
+ * rest. */
 static double expected(const qn__gbdt *m, int64_t start, uint32_t at, const double *row,
                        unsigned known) {
     const qn__gbdt_node *node = &m->nodes[start + at];
@@ -533,7 +539,8 @@ static void failing_allocations_are_reported(void **state) {
     status = QN_ERR_MEMORY;
     for (int i = 0; status != QN_OK; i++) {
         qn_mem_fail_after(i);
-        status = qn__family_gbdt.load(bytes.data, bytes.len, d.features, TOY_FEATURES, &again, &err);
+        status = qn__family_gbdt.load(bytes.data, bytes.len, d.features, TOY_FEATURES, &again,
+                                      &err);
         qn_mem_fail_after(-1);
         assert_true(status == QN_OK || status == QN_ERR_MEMORY);
     }

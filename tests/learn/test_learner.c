@@ -27,7 +27,8 @@ static void links(void **state) {
     double soft[] = {1, 2, 3, 1000, 1000, -1000}, alone[] = {1000, 1000, -1000};
     qn_link_apply(QN_LINK_SOFTMAX, soft, 2, 3);
     qn_link_apply(QN_LINK_SOFTMAX, alone, 1, 3);
-    assert_true(fabs(soft[0] - 0.09003057317038046) < 1e-15 && fabs(soft[0] + soft[1] + soft[2] - 1) < 1e-15);
+    assert_true(fabs(soft[0] - 0.09003057317038046) < 1e-15 &&
+                fabs(soft[0] + soft[1] + soft[2] - 1) < 1e-15);
     assert_true(soft[3] == 0.5 && soft[4] == 0.5 && soft[5] == 0);
     assert_memory_equal(alone, soft + 3, sizeof alone);
     qn_link_apply(QN_LINK_SOFTMAX, soft, 0, 3);
@@ -119,7 +120,9 @@ static void orders_as_a_stable_sort(void **state) {
         int64_t n = round < 4 ? round : MOST / (round - 3);
         for (int64_t i = 0; i < n; i++) {
             double u = qn_rng_normal(&rng);
-            key[i] = round % 3 == 0 ? u : round % 3 == 1 ? floor(3 * u) : u * pow(10, floor(200 * u / 4));
+            key[i] = round % 3 == 0   ? u
+                     : round % 3 == 1 ? floor(3 * u)
+                                      : u * pow(10, floor(200 * u / 4));
             if (i % 50 == 7)
                 key[i] = (double[]){NAN, INFINITY, -INFINITY, -0.0, 0.0}[i / 50 % 5];
             wide[2 * i] = key[i];

@@ -1,5 +1,5 @@
-/* Linear models against scikit-learn (recomputed by check_linear.py when it is there), sparse against
- * dense, explanations, files, threads, failing memory. */
+/* Linear models against scikit-learn (recomputed by check_linear.py when it is there), sparse
+ * against dense, explanations, files, threads, failing memory. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -39,8 +39,12 @@ static void data_init(data *d, qn_task task, bool sparse) {
 }
 
 static qn_fit_input input_of(const data *d, qn_task task, bool weighted) {
-    return (qn_fit_input){.train = {&d->x, d->y, weighted ? d->weight : NULL}, .task = task, .seed = 1,
-                          .n_classes = task == QN_TASK_REGRESSION ? 0 : task == QN_TASK_BINARY ? 2 : 3};
+    return (qn_fit_input){.train = {&d->x, d->y, weighted ? d->weight : NULL},
+                          .task = task,
+                          .seed = 1,
+                          .n_classes = task == QN_TASK_REGRESSION ? 0
+                                       : task == QN_TASK_BINARY   ? 2
+                                                                  : 3};
 }
 
 static qn_learner *fit(const qn_fit_input *input, const char *params, const qn_job *job) {
@@ -62,8 +66,9 @@ static void record(json_t *cases, qn_task task, bool weighted, bool sparse, doub
     qn_cleanup(qn_freep) double *x = qn_calloc(N * P, sizeof *x);
     static const char *const names[] = {"binary", "multiclass", "regression"};
     char params[200];
-    snprintf(params, sizeof params, "{\"lambda\": %g, \"l1_ratio\": %g, \"tol\": 1e-10, \"max_iter\": 5000}",
-             lambda, l1_ratio);
+    snprintf(params, sizeof params,
+             "{\"lambda\": %g, \"l1_ratio\": %g, \"tol\": 1e-10, \"max_iter\": 5000}", lambda,
+             l1_ratio);
     data_init(d, task, sparse);
     qn_fit_input in = input_of(d, task, weighted);
     qn_cleanup(qn_learner_free) qn_learner *m = fit(&in, params, NULL);
@@ -104,8 +109,8 @@ static void explains_saves_and_ignores_threads(void **state) {
             d->columns[2].num[5] = NAN;
             qn_fit_input in = input_of(d, (qn_task)task, true);
             const char *params = l1 ? "{\"l1_ratio\": 0.5}" : "{}";
-            qn_cleanup(qn_learner_free) qn_learner *m = fit(&in, params, NULL), *t = fit(&in, params, &job),
-                                                   *back = NULL;
+            qn_cleanup(qn_learner_free) qn_learner *m = fit(&in, params, NULL),
+                                                   *t = fit(&in, params, &job), *back = NULL;
             assert_int_equal(m->family->save(m, &a, NULL), QN_OK);
             assert_int_equal(t->family->save(t, &b, NULL), QN_OK);
             assert_int_equal(a.len, b.len);
@@ -117,7 +122,8 @@ static void explains_saves_and_ignores_threads(void **state) {
             assert_int_equal(m->family->explain(m, &d->x, 0, N, contrib, NULL), QN_OK);
             for (int i = 0; i < N; i++) {
                 m->family->predict(m, &d->x, i, 1, one);
-                assert_memory_equal(one, raw + i * m->n_outputs, (size_t)m->n_outputs * sizeof(double));
+                assert_memory_equal(one, raw + i * m->n_outputs,
+                                    (size_t)m->n_outputs * sizeof(double));
                 for (int k = 0; k < m->n_outputs; k++) {
                     double sum = 0;
                     for (int j = 0; j <= P; j++)
@@ -127,7 +133,8 @@ static void explains_saves_and_ignores_threads(void **state) {
             }
             for (size_t n = 0; n < a.len; n++) {
                 qn_learner *cut = NULL;
-                assert_int_equal(m->family->load(a.data, n, d->features, P, &cut, NULL), QN_ERR_FORMAT);
+                assert_int_equal(m->family->load(a.data, n, d->features, P, &cut, NULL),
+                                 QN_ERR_FORMAT);
             }
             double importance[P], sum = 0;
             m->family->importance(m, importance);
@@ -189,7 +196,8 @@ static void balanced_classes_are_weights(void **state) {
     weighted.train.weight = d->weight;
     /* Scaling inside would see the weights of rows, but not those of classes. */
     qn_cleanup(qn_learner_free) qn_learner *m = fit(
-        &plain, "{\"class_weight\": \"balanced\", \"lambda\": 0.01, \"standardize\": false, \"tol\": 1e-9}",
+        &plain,
+        "{\"class_weight\": \"balanced\", \"lambda\": 0.01, \"standardize\": false, \"tol\": 1e-9}",
         NULL);
     qn_cleanup(qn_learner_free) qn_learner *w =
         fit(&weighted, "{\"lambda\": 0.01, \"standardize\": false, \"tol\": 1e-9}", NULL);

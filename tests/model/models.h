@@ -1,5 +1,5 @@
-/* A table with every kind of column, and models trained on it: for the tests and the golden files. The table
- * comes from our own seeded generator, so it never changes. */
+/* A table with every kind of column, and models trained on it: for the tests and the golden files.
+ * The table comes from our own seeded generator, so it never changes. */
 #ifndef QN_TESTS_MODEL_MODELS_H
 #define QN_TESTS_MODEL_MODELS_H
 
@@ -29,12 +29,14 @@ static inline void must(qn_status status, const qn_error *err) {
     }
 }
 
-/* number (with missing values), count, flag, city (with missing values), when, and a target for each task:
- * answer, colour, price. */
+/* number (with missing values), count, flag, city (with missing values), when, and a target for
+ * each task: answer, colour, price. */
 static inline qn_frame *model_table(void) {
-    static const char *const names[] = {"number", "count", "flag", "city", "when", "answer", "colour", "price"};
-    static const qn_type types[] = {QN_TYPE_F64,  QN_TYPE_I64,      QN_TYPE_BOOL,     QN_TYPE_CATEGORY,
-                                    QN_TYPE_TIME, QN_TYPE_CATEGORY, QN_TYPE_CATEGORY, QN_TYPE_F64};
+    static const char *const names[] = {"number", "count",  "flag",   "city",
+                                        "when",   "answer", "colour", "price"};
+    static const qn_type types[] = {QN_TYPE_F64,      QN_TYPE_I64,  QN_TYPE_BOOL,
+                                    QN_TYPE_CATEGORY, QN_TYPE_TIME, QN_TYPE_CATEGORY,
+                                    QN_TYPE_CATEGORY, QN_TYPE_F64};
     static const char *const cities[] = {"Roma", "K\xc3\xb6ln", "Paris", "Oslo, \"north\""};
     static const char *const colours[] = {"red", "green", "blue"};
     qn_error err = {0};
@@ -54,7 +56,8 @@ static inline qn_frame *model_table(void) {
         must(qn_frame_builder_number(b, 1, count, &err), &err);
         must(qn_frame_builder_number(b, 2, (double)flag, &err), &err);
         must(i % 13 == 5 ? qn_frame_builder_null(b, 3, &err)
-                         : qn_frame_builder_text(b, 3, cities[city], strlen(cities[city]), &err), &err);
+                         : qn_frame_builder_text(b, 3, cities[city], strlen(cities[city]), &err),
+             &err);
         must(qn_frame_builder_i64(b, 4, 1700000000000000 + (int64_t)i * 3600000000, &err), &err);
         must(qn_frame_builder_text(b, 5, answer, strlen(answer), &err), &err);
         must(qn_frame_builder_text(b, 6, colour, strlen(colour), &err), &err);
@@ -68,8 +71,8 @@ static inline qn_frame *model_table(void) {
 static const char *const model_targets[] = {
     [QN_TASK_BINARY] = "answer", [QN_TASK_MULTICLASS] = "colour", [QN_TASK_REGRESSION] = "price"};
 
-/* Trains a small model of a family for a task; `params` may be NULL. Calibrated for classes; binary with a
- * rate of negatives and a threshold of its own. */
+/* Trains a small model of a family for a task; `params` may be NULL. Calibrated for classes; binary
+ * with a rate of negatives and a threshold of its own. */
 static inline qn_status model_train(const qn_frame *frame, const char *family_name, qn_task task,
                                     const qn_job *job, qn_model **ret_model, qn_error *err) {
     const qn_family *family = NULL;
@@ -85,18 +88,24 @@ static inline qn_status model_train(const qn_frame *frame, const char *family_na
     QN_TRY(qn_target_infer(frame, &options, &target, err));
     QN_TRY(qn_target_values(frame, &target, &y, err));
     QN_TRY(qn_pipeline_spec_auto(frame, model_inputs, 5, family->takes, &spec, err));
-    QN_TRY(qn_pipeline_fit(spec, frame, NULL, frame->n_rows, y, &target, 1, job, &pipeline, &x, err));
-    qn_fit_input input = {.train = {x, y, NULL}, .task = task, .n_classes = target.n_classes, .seed = 1};
-    qn_cleanup(qn_json_free) json_t *params =
-        strcmp(family_name, "gbdt") ? NULL : json_pack("{s:i, s:i}", "n_estimators", 10, "num_leaves", 7);
+    QN_TRY(
+        qn_pipeline_fit(spec, frame, NULL, frame->n_rows, y, &target, 1, job, &pipeline, &x, err));
+    qn_fit_input input = {
+        .train = {x, y, NULL}, .task = task, .n_classes = target.n_classes, .seed = 1};
+    qn_cleanup(qn_json_free)
+        json_t *params = strcmp(family_name, "gbdt")
+                             ? NULL
+                             : json_pack("{s:i, s:i}", "n_estimators", 10, "num_leaves", 7);
     QN_TRY(qn_learner_fit(family, params, &input, job, &learner, err));
     if (task != QN_TASK_REGRESSION) {
-        qn_cleanup(qn_freep) double *p = qn_calloc((size_t)x->n_rows, (size_t)learner->n_outputs * sizeof *p);
+        qn_cleanup(qn_freep) double *p = qn_calloc((size_t)x->n_rows,
+                                                   (size_t)learner->n_outputs * sizeof *p);
         if (!p)
             return qn_error_memory(err);
         qn_learner_predict(learner, x, true, job, p);
-        QN_TRY(qn_calibrator_fit(task == QN_TASK_BINARY ? QN_CALIBRATION_ISOTONIC : QN_CALIBRATION_PLATT, y, p,
-                                 NULL, x->n_rows, learner->n_outputs, &calibrator, err));
+        QN_TRY(qn_calibrator_fit(task == QN_TASK_BINARY ? QN_CALIBRATION_ISOTONIC
+                                                        : QN_CALIBRATION_PLATT,
+                                 y, p, NULL, x->n_rows, learner->n_outputs, &calibrator, err));
     }
     qn_model_parts parts = {.target = &target, .negatives_rate = task == QN_TASK_BINARY ? 0.3 : 1,
                             .threshold = task == QN_TASK_BINARY ? 0.21 : 0.5};

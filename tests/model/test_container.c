@@ -14,7 +14,8 @@
 static const qn_section sections[] = {
     {"manifest", (const unsigned char *)"{\"a\": 1}", 8},
     {"empty", (const unsigned char *)"", 0},
-    {"learner", (const unsigned char *)"0123456789012345678901234567890123456789012345678901234567890123", 64},
+    {"learner",
+     (const unsigned char *)"0123456789012345678901234567890123456789012345678901234567890123", 64},
 };
 
 static void write_sections(qn_buf *out) {
@@ -40,7 +41,8 @@ static void reads_what_was_written(void **state) {
     size_t n = 0;
     write_sections(&file);
     assert_int_equal(file.len % QN_MODEL_ALIGN, 0);
-    assert_int_equal(qn__container_read((unsigned char *)file.data, file.len, got, &n, NULL), QN_OK);
+    assert_int_equal(qn__container_read((unsigned char *)file.data, file.len, got, &n, NULL),
+                     QN_OK);
     assert_int_equal(n, 3);
     for (size_t i = 0; i < 3; i++) {
         assert_string_equal(got[i].name, sections[i].name);
@@ -103,11 +105,13 @@ static void messages_say_what(void **state) {
     bytes[16] ^= 1;
     bytes[24] = 4;
     seal((unsigned char *)bytes);
-    expect(bytes, file.len, "the model needs features this Quern does not know (flags 0x4): use a newer Quern");
+    expect(bytes, file.len,
+           "the model needs features this Quern does not know (flags 0x4): use a newer Quern");
     bytes[24] = 0;
     bytes[8] = 2;
     seal((unsigned char *)bytes);
-    expect(bytes, file.len, "the model has format version 2 and this Quern reads up to 1: use a newer Quern");
+    expect(bytes, file.len,
+           "the model has format version 2 and this Quern reads up to 1: use a newer Quern");
     bytes[8] = 1;
     bytes[13] = 127; /* 32515 sections */
     seal((unsigned char *)bytes);
@@ -124,7 +128,8 @@ static void lying_tables_are_refused(void **state) {
     static const struct {
         size_t at;
         unsigned char value;
-    } lies[] = {{64 + 32, 1}, {64 + 33, 0}, {64 + 40, 255}, {64 + 47, 255}, {64, 'M'}, {64, 0}, {64 + 20, 'x'}};
+    } lies[] = {{64 + 32, 1}, {64 + 33, 0}, {64 + 40, 255}, {64 + 47, 255},
+                {64, 'M'},    {64, 0},      {64 + 20, 'x'}};
     for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
         qn_cleanup(qn_buf_done) qn_buf file = {0};
         qn_error err = {0};

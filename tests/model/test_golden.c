@@ -1,5 +1,6 @@
-/* Old files stay readable: tests/model/golden/ holds models and what they answered when they were written
- * (first 20 rows of model_table). QN_WRITE_GOLDEN=folder writes new ones; files once committed never change. */
+/* Old files stay readable: tests/model/golden/ holds models and what they answered when they were
+ * written (first 20 rows of model_table). QN_WRITE_GOLDEN=folder writes new ones; files once
+ * committed never change. */
 #include "models.h"
 
 #include "base/file.h"
@@ -64,7 +65,8 @@ static void check_one(const char *folder, size_t i) {
     must(qn_json_parse(text, n_bytes, path, &json, &err), &err);
     assert_int_equal(json_array_size(json), n);
     for (size_t k = 0; k < n; k++) /* the last bits of exp and log belong to the C library */
-        assert_float_equal(scores[k], json_number_value(json_array_get(json, k)), 1e-12 * (1 + fabs(scores[k])));
+        assert_float_equal(scores[k], json_number_value(json_array_get(json, k)),
+                           1e-12 * (1 + fabs(scores[k])));
 }
 
 static void old_files_stay_readable(void **state) {

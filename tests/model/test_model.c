@@ -1,4 +1,5 @@
-/* Models: the same bits alone, in a batch, from memory and from a file; damage is told; explanations add up. */
+/* Models: the same bits alone, in a batch, from memory and from a file; damage is told;
+ * explanations add up. */
 #include "models.h"
 
 #include "base/file.h"
@@ -17,7 +18,8 @@ static qn_model *trained(const qn_frame *frame, const char *family, qn_task task
 
 static double *predicted(const qn_model *model, const qn_frame *frame, const qn_job *job) {
     qn_error err = {0};
-    double *scores = qn_calloc((size_t)frame->n_rows, (size_t)qn_model_n_outputs(model) * sizeof *scores);
+    double *scores = qn_calloc((size_t)frame->n_rows,
+                               (size_t)qn_model_n_outputs(model) * sizeof *scores);
     must(qn_model_predict(model, frame, job, scores, &err), &err);
     return scores;
 }
@@ -56,7 +58,8 @@ static void check_explanation(const qn_model *model, const qn_frame *frame) {
     qn_cleanup(qn_freep) double *contrib = qn_calloc(n, width * sizeof *contrib);
     qn_cleanup(qn_freep) double *raw = qn_calloc(n, sizeof *raw);
     must(qn_model_explain(model, frame, NULL, contrib, &err), &err);
-    must(qn_pipeline_apply(qn_model_pipeline(model), frame, NULL, frame->n_rows, NULL, &x, &err), &err);
+    must(qn_pipeline_apply(qn_model_pipeline(model), frame, NULL, frame->n_rows, NULL, &x, &err),
+         &err);
     qn_learner_predict(qn_model_learner(model), x, false, NULL, raw);
     for (size_t i = 0; i < n; i++) {
         double sum = 0;
@@ -126,7 +129,7 @@ static void missing_inputs_are_listed(void **state) {
     assert_non_null(strstr(err.message, "when"));
 }
 
-/* --- files ------------------------------------------------------------------------------------------- */
+/* --- files ------------------------------------------------------------------------------------ */
 
 static void opens_files(void **state) {
     qn_cleanup(qn_frame_free) qn_frame *frame = model_table();
@@ -151,11 +154,13 @@ static void opens_files(void **state) {
 }
 
 /* Writes a file with one section replaced, so that checksums are right and the content is not. */
-static void with_section(const qn_buf *file, const char *name, const void *bytes, size_t n, qn_buf *out) {
+static void with_section(const qn_buf *file, const char *name, const void *bytes, size_t n,
+                         qn_buf *out) {
     qn_section sections[QN_MODEL_MAX_SECTIONS];
     size_t n_sections;
-    assert_int_equal(qn__container_read((unsigned char *)file->data, file->len, sections, &n_sections, NULL),
-                     QN_OK);
+    assert_int_equal(
+        qn__container_read((unsigned char *)file->data, file->len, sections, &n_sections, NULL),
+        QN_OK);
     for (size_t i = 0; i < n_sections; i++) {
         if (!strcmp(sections[i].name, name)) {
             sections[i].data = bytes;
@@ -178,7 +183,8 @@ static void survives_noise(void **state) {
         for (int round = 0; round < 300; round++) {
             qn_section sections[QN_MODEL_MAX_SECTIONS];
             size_t n_sections, i = (size_t)round % 3;
-            (void)!qn__container_read((unsigned char *)file.data, file.len, sections, &n_sections, NULL);
+            (void)!qn__container_read((unsigned char *)file.data, file.len, sections, &n_sections,
+                                      NULL);
             size_t n = round % 10 ? sections[i].len : (size_t)qn_rng_below(&rng, sections[i].len);
             qn_cleanup(qn_freep) unsigned char *bytes = qn_calloc(n, 1);
             qn_cleanup(qn_buf_done) qn_buf noisy = {0};
@@ -226,12 +232,13 @@ static void manifests_are_checked(void **state) {
         with_section(&file, "manifest", text.data, text.len, &edited);
         qn_model *opened = NULL;
         qn_error err = {0};
-        assert_int_equal(qn_model_open_bytes(edited.data, edited.len, &opened, &err), QN_ERR_FORMAT);
+        assert_int_equal(qn_model_open_bytes(edited.data, edited.len, &opened, &err),
+                         QN_ERR_FORMAT);
         assert_null(opened);
     }
 }
 
-/* --- memory ------------------------------------------------------------------------------------------ */
+/* --- memory ----------------------------------------------------------------------------------- */
 
 typedef struct attempt {
     const qn_frame *frame;

@@ -1,4 +1,5 @@
-/* The workspace: objects, runs, models, aliases, the ledger, its check, and what survives kill -9. */
+/* The workspace: objects, runs, models, aliases, the ledger, its check, and what survives kill
+ * -9. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,7 +23,7 @@
 #include "base/rng.h"
 #include "store/workspace.h"
 
-/* --- a folder of its own for every test ---------------------------------------------------------- */
+/* --- a folder of its own for every test ------------------------------------------------------- */
 
 static int make_folder(void **state) {
     const char *base = getenv("TMPDIR");
@@ -34,7 +35,8 @@ static int make_folder(void **state) {
 }
 
 static int remove_folder(void **state) {
-    qn_cleanup(qn_freep) char *command = qn_format("chmod -R u+w '%s'; rm -rf '%s'", (char *)*state, (char *)*state);
+    qn_cleanup(qn_freep) char *command = qn_format("chmod -R u+w '%s'; rm -rf '%s'", (char *)*state,
+                                                   (char *)*state);
     int failed = !command || system(command) != 0;
     qn_freep(state);
     return failed;
@@ -74,17 +76,20 @@ static void assert_sound(qn_workspace *w) {
 }
 
 static json_t *summary_of(double auc) {
-    return json_pack("{s:{s:{s:{s:f,s:f,s:f}, s:f}}, s:{s:s}, s:[{s:s, s:b, s:{s:i, s:s}}]}", "metrics", "test",
-                     "roc_auc", "value", auc, "low", auc - 0.01, "high", auc + 0.01, "log_loss", 1 - auc, "model",
-                     "family", "gbdt", "leaderboard", "family", "gbdt", "chosen", 1, "params", "num_leaves", 31,
-                     "objective", "auto");
+    return json_pack("{s:{s:{s:{s:f,s:f,s:f}, s:f}}, s:{s:s}, s:[{s:s, s:b, s:{s:i, s:s}}]}",
+                     "metrics", "test", "roc_auc", "value", auc, "low", auc - 0.01, "high",
+                     auc + 0.01, "log_loss", 1 - auc, "model", "family", "gbdt", "leaderboard",
+                     "family", "gbdt", "chosen", 1, "params", "num_leaves", 31, "objective",
+                     "auto");
 }
 
 /* A run with a model of `text`, registered as `name`. */
-static void make_version(qn_workspace *w, const char *name, const char *text, const char *alias, int64_t *ret) {
+static void make_version(qn_workspace *w, const char *name, const char *text, const char *alias,
+                         int64_t *ret) {
     char hash[QN_DIGEST_TEXT], run[64];
     qn_error err = {0};
-    qn_cleanup(qn_json_free) json_t *summary = summary_of(0.9), *about = json_pack("{s:s}", "text", text);
+    qn_cleanup(qn_json_free) json_t *summary = summary_of(0.9),
+                                    *about = json_pack("{s:s}", "text", text);
     OK(qn_run_begin(w, "box", NULL, NULL, run, &err));
     OK(qn_object_put(w, text, strlen(text), hash, &err));
     OK(qn_run_add_artifact(w, run, "model", hash, (int64_t)strlen(text), &err));
@@ -92,7 +97,7 @@ static void make_version(qn_workspace *w, const char *name, const char *text, co
     OK(qn_run_end(w, run, "done", summary, NULL, &err));
 }
 
-/* --- objects ------------------------------------------------------------------------------------- */
+/* --- objects ---------------------------------------------------------------------------------- */
 
 static void objects_are_named_by_content(void **state) {
     qn_cleanup(qn_workspace_free) qn_workspace *w = open_in(*state);
@@ -157,13 +162,14 @@ static void orphans_are_no_problem(void **state) {
     assert_int_equal(json_array_size(json_object_get(report, "notes")), 1);
 }
 
-/* --- runs ---------------------------------------------------------------------------------------- */
+/* --- runs ------------------------------------------------------------------------------------- */
 
 static void runs_are_kept(void **state) {
     qn_cleanup(qn_workspace_free) qn_workspace *w = open_in(*state);
     qn_error err = {0};
     char first[64], second[64];
-    qn_cleanup(qn_json_free) json_t *config = json_pack("{s:i}", "seed", 42), *summary = summary_of(0.8);
+    qn_cleanup(qn_json_free) json_t *config = json_pack("{s:i}", "seed", 42),
+                                    *summary = summary_of(0.8);
     qn_cleanup(qn_json_free) json_t *none = NULL;
     assert_int_equal(qn_run_get(w, "last", &none, &err), QN_ERR_NOT_FOUND);
     OK(qn_run_begin(w, "box", config, NULL, first, &err));
@@ -197,7 +203,7 @@ static void killed_runs_show_as_failed(void **state) {
     if (child == 0) {
         qn_workspace *w = open_in(*state);
         char run[64];
-        _exit(qn_run_begin(w, "box", NULL, NULL, run, NULL) == QN_OK ? 0 : 1); /* ends without ending its run */
+        _exit(qn_run_begin(w, "box", NULL, NULL, run, NULL) == QN_OK ? 0 : 1);
     }
     int how;
     waitpid(child, &how, 0);
@@ -213,7 +219,7 @@ static void killed_runs_show_as_failed(void **state) {
     assert_string_equal(text_of(json_array_get(runs, 1), "reason"), "killed");
 }
 
-/* --- models -------------------------------------------------------------------------------------- */
+/* --- models ----------------------------------------------------------------------------------- */
 
 static int64_t version_of(qn_workspace *w, const char *reference) {
     qn_cleanup(qn_json_free) json_t *model = NULL;
@@ -240,7 +246,8 @@ static void versions_and_aliases(void **state) {
     assert_int_equal(version, 3);
     OK(qn_registry_rollback(w, "income", "champion", &version, &err));
     assert_int_equal(version_of(w, "income@champion"), 2);
-    assert_int_equal(qn_registry_rollback(w, "income", "champion", &version, &err), QN_ERR_NOT_FOUND);
+    assert_int_equal(qn_registry_rollback(w, "income", "champion", &version, &err),
+                     QN_ERR_NOT_FOUND);
     assert_int_equal(version_of(w, "income@champion"), 2);
     qn_cleanup(qn_json_free) json_t *list = NULL, *none = NULL, *diff = NULL, *events = NULL;
     OK(qn_registry_list(w, "income", &list, &err));
@@ -261,10 +268,13 @@ static void versions_and_aliases(void **state) {
     assert_int_equal(qn_registry_promote(w, "income", 9, "champion", "", &err), QN_ERR_NOT_FOUND);
     char hash[QN_DIGEST_TEXT];
     qn_digest_bytes("two", 3, hash);
-    assert_int_equal(qn_registry_add(w, "a@b", hash, NULL, NULL, NULL, &version, &err), QN_ERR_USAGE);
-    assert_int_equal(qn_registry_add(w, "a", hash, "no run", NULL, NULL, &version, &err), QN_ERR_NOT_FOUND);
+    assert_int_equal(qn_registry_add(w, "a@b", hash, NULL, NULL, NULL, &version, &err),
+                     QN_ERR_USAGE);
+    assert_int_equal(qn_registry_add(w, "a", hash, "no run", NULL, NULL, &version, &err),
+                     QN_ERR_NOT_FOUND);
     hash[0] = hash[0] == 'a' ? 'b' : 'a';
-    assert_int_equal(qn_registry_add(w, "a", hash, NULL, NULL, NULL, &version, &err), QN_ERR_NOT_FOUND);
+    assert_int_equal(qn_registry_add(w, "a", hash, NULL, NULL, NULL, &version, &err),
+                     QN_ERR_NOT_FOUND);
     assert_sound(w);
 }
 
@@ -283,18 +293,22 @@ static void the_ledger_cannot_be_changed(void **state) {
     make_version(w, "income", "one", "champion", &version);
     assert_int_equal(try_sql(*state, "UPDATE ledger SET event = 'x'"), SQLITE_CONSTRAINT);
     assert_int_equal(try_sql(*state, "DELETE FROM ledger"), SQLITE_CONSTRAINT);
-    assert_int_equal(try_sql(*state, "INSERT OR REPLACE INTO ledger VALUES (1, 1, 'x', '', '', 1, '', '', '')"),
-                     SQLITE_CONSTRAINT);
+    assert_int_equal(
+        try_sql(*state, "INSERT OR REPLACE INTO ledger VALUES (1, 1, 'x', '', '', 1, '', '', '')"),
+        SQLITE_CONSTRAINT);
     assert_sound(w);
     /* Behind the triggers' back, the chain shows it. */
-    assert_int_equal(try_sql(*state, "DROP TRIGGER ledger_keeps_words; UPDATE ledger SET detail = 'x' WHERE i_event = 2"),
-                     SQLITE_OK);
+    assert_int_equal(
+        try_sql(
+            *state,
+            "DROP TRIGGER ledger_keeps_words; UPDATE ledger SET detail = 'x' WHERE i_event = 2"),
+        SQLITE_OK);
     qn_cleanup(qn_json_free) json_t *report = check(w);
     const char *text = json_string_value(json_array_get(json_object_get(report, "problems"), 0));
     assert_non_null(strstr(text ? text : "", "entry 2 does not fit"));
 }
 
-/* --- several processes, kill -9 ------------------------------------------------------------------ */
+/* --- several processes, kill -9 --------------------------------------------------------------- */
 
 static void two_processes_get_distinct_versions(void **state) {
     enum { EACH = 20 };
@@ -363,7 +377,7 @@ static void kill_at_any_moment_leaves_it_sound(void **state) {
     assert_int_equal(version_of(w, "m"), version);
 }
 
-/* --- what the system refuses --------------------------------------------------------------------- */
+/* --- what the system refuses ------------------------------------------------------------------ */
 
 static void refusals_are_clear(void **state) {
     qn_workspace *w = NULL;
