@@ -36,9 +36,15 @@ static inline double worth(double g, double h, const units *u) {
     return soft_square(g, u->l1) / (h + u->l2);
 }
 
+#if defined(__x86_64__)
+#define WIDE __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define WIDE
+#endif
+
 /* gain[t] = worth of (g[t] + g0, h[t] + h0) and of the rest of the total; -1 where a side is too
  * small. */
-__attribute__((target_clones("avx512f", "avx2", "default"))) static void
+WIDE static void
 gains_of(const double *restrict g, const double *restrict h, int32_t n, double g0, double h0,
          double g_all, double h_all, double l1, double l2, double h_min, double *restrict gain) {
     for (int32_t t = 0; t < n; t++) {
