@@ -67,6 +67,10 @@ struct qn_family {
     /* Raw scores of rows first .. first + n - 1 into raw[n][n_outputs]. Cannot fail. */
     void (*predict)(const qn_learner *learner, const qn_matrix *x, int64_t first, int64_t n,
                     double *raw);
+    /* The same for n dense rows[n][n_features] as qn_matrix_rows gives them: numbers (NaN missing),
+     * codes as numbers (-1 missing), sparse values with their zeros. The bits of `predict`; allocates
+     * nothing. NULL: the family has no faster way than a matrix. */
+    void (*predict_rows)(const qn_learner *learner, const double *rows, int64_t n, double *raw);
     /* contrib[n][n_outputs][n_features + 1]: what each feature adds to the raw score; the last is
      * the base value; the sum is the raw score. QN_ERR_MEMORY only. */
     qn_status (*explain)(const qn_learner *learner, const qn_matrix *x, int64_t first, int64_t n,
