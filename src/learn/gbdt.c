@@ -240,7 +240,7 @@ static qn_status start_valid(fit *f, qn_error *err) {
         return qn_error_memory(err);
     for (size_t i = 0; i < cells; i++)
         f->valid_score[i] = f->builder.model->base[i / (size_t)f->valid.n];
-    return qn__bins_fill(&f->map, valid->x, f->job, &f->valid_bins, err);
+    return qn__bins_fill(&f->map, valid->x, false, f->job, &f->valid_bins, err);
 }
 
 static qn_status start(fit *f, qn_error *err) {
@@ -253,7 +253,7 @@ static qn_status start(fit *f, qn_error *err) {
                                    .n = n, .n_outputs = n_k, .n_threads = qn_job_threads(f->job)};
     QN_TRY(qn__bin_map_fit(f->params, x, f->input->seed, f->job, &f->map, err));
     QN_TRY(qn_job_check(f->job, err));
-    QN_TRY(qn__bins_fill(&f->map, x, f->job, &f->bins, err));
+    QN_TRY(qn__bins_fill(&f->map, x, true, f->job, &f->bins, err));
     QN_TRY(start_model(f, err));
     QN_TRY(start_valid(f, err));
     size_t cells;
@@ -317,15 +317,10 @@ static const bool *draw_features(fit *f, uint64_t tree) {
 
 /* ---- leaf values --------------------------------------------------------------------------- */
 
-static double newton(const fit *f, const float *g, const float *h, const uint32_t *rows, int64_t n,
-                     double l2) {
-    double sum_g = 0, sum_h = 0;
-    for (int64_t i = 0; i < n; i++) {
-        sum_g += (double)g[rows[i]];
-        sum_h += (double)h[rows[i]];
-    }
-    double a = fmax(fabs(sum_g) - f->params->lambda_l1, 0);
-    return sum_h + l2 > 0 ? copysign(a, -sum_g) / (sum_h + l2) : 0;
+static double newton(const fit *f, const qn__grown_node *leaf) {
+    double g = (double)leaf->total.g * f->q.g_unit, h = (double)leaf->total.h * f->q.h_unit;
+    double a = fmax(fabs(g) - f->params->lambda_l1, 0);
+    return h + leaf->l2 > 0 ? copysign(a, -g) / (h + leaf->l2) : 0;
 }
 
 typedef struct weighted {
@@ -362,28 +357,59 @@ static qn_status set_values(fit *f, int32_t k, qn__grown_node *nodes, int32_t n_
                             qn_error *err) {
     const uint32_t *rows = qn__grower_rows(f->grower);
     int64_t n = f->data.n;
-    const float *g = f->g + k * n, *h = f->h + k * n;
     double rate = f->params->learning_rate;
     bool renew = f->objective->renew_quantile != NULL;
     qn_cleanup(qn_freep) weighted *items = renew ? qn_malloc_aligned((size_t)n, sizeof *items)
                                                  : NULL;
     if (renew && !items)
         return qn_error_memory(err);
-#pragma omp parallel for schedule(dynamic, 8) num_threads(f->data.n_threads) if (8 * n > QN__WORTH_THREADS)
+#pragma omp parallel for schedule(dynamic, 8) num_threads(f->data.n_threads) if (renew && 8 * n > QN__WORTH_THREADS)
     for (int32_t i = 0; i < n_nodes; i++) {
         qn__grown_node *leaf = &nodes[i];
         if (leaf->split.feature >= 0)
             continue;
-        const uint32_t *own = rows + leaf->begin;
-        double value = renew ? residual_quantile(f, f->score + k * n, own, leaf->n,
+        double value = renew ? residual_quantile(f, f->score + k * n, rows + leaf->begin, leaf->n,
                                                  f->objective->renew_quantile(f->params),
                                                  items + leaf->begin)
-                             : newton(f, g, h, own, leaf->n, leaf->l2);
+                             : newton(f, leaf);
         leaf->value = isfinite(value) ? rate * value : 0;
-        for (int64_t r = 0; r < leaf->n; r++)
-            f->score[k * n + own[r]] += leaf->value;
     }
     return QN_OK;
+}
+
+/* The first of n ascending rows at or after `row`. */
+static int64_t rows_before(const uint32_t *rows, int64_t n, int64_t row) {
+    int64_t from = 0;
+    while (n > 0) {
+        int64_t half = n / 2;
+        if (rows[from + half] < row) {
+            from += half + 1;
+            n -= half + 1;
+        } else {
+            n = half;
+        }
+    }
+    return from;
+}
+
+/* Adds the leaf values to the scores of the rows that grew the tree, block of rows by block of rows:
+ * the scores of a block stay in cache while all leaves have their turn. */
+static void score_own(const fit *f, const qn__grown_node *nodes, int32_t n_nodes, double *score) {
+    enum { BLOCK = 1 << 16 };
+    const uint32_t *rows = qn__grower_rows(f->grower);
+    int64_t n = f->data.n, n_blocks = (n + BLOCK - 1) / BLOCK;
+#pragma omp parallel for schedule(dynamic) num_threads(f->data.n_threads) if (n > QN__WORTH_THREADS)
+    for (int64_t b = 0; b < n_blocks; b++) {
+        for (int32_t i = 0; i < n_nodes; i++) {
+            const qn__grown_node *leaf = &nodes[i];
+            if (leaf->split.feature >= 0)
+                continue;
+            const uint32_t *own = rows + leaf->begin;
+            int64_t last = (b + 1) * BLOCK;
+            for (int64_t r = rows_before(own, leaf->n, b * BLOCK); r < leaf->n && own[r] < last; r++)
+                score[own[r]] += leaf->value;
+        }
+    }
 }
 
 static void score_others(const fit *f, const qn__grown_node *nodes, const qn__bins *bins,
@@ -411,6 +437,7 @@ static qn_status grow_tree(fit *f, int64_t round, int32_t k, bool *ret_grew, qn_
      * median of the residuals is new. */
     if (n_nodes > 1 || f->objective->renew_quantile || !f->params->boost_from_average)
         QN_TRY(set_values(f, k, nodes, n_nodes, err));
+    score_own(f, nodes, n_nodes, f->score + k * n);
     if (f->bag)
         score_others(f, nodes, &f->bins, f->bag + f->n_bag, n - f->n_bag, f->score + k * n);
     if (f->valid_score)

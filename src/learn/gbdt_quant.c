@@ -1,0 +1,89 @@
+#include <math.h>
+
+#include "learn/gbdt_int.h"
+
+enum { CHUNK = 1 << 14 };
+
+/* Sums of 2^16 rows of at most this stay below 2^31. */
+static const float top = 32766;
+
+/* Murmur3's finaliser: 32 bits for row i of a tree. */
+static inline uint32_t mix(uint32_t seed, uint32_t i) {
+    uint32_t z = seed + i * 0x9e3779b9u;
+    z = (z ^ (z >> 16)) * 0x85ebca6bu;
+    z = (z ^ (z >> 13)) * 0xc2b2ae35u;
+    return z ^ (z >> 16);
+}
+
+/* Rounds x down or up, up with the probability of its fraction; NaN and what is out of range become
+ * an end of it. */
+static inline int32_t round_randomly(float x, uint32_t random16) {
+    float t = x + ((float)(int32_t)random16 + 0.5f) * (1.0f / 65536);
+    t = t > -32767.0f ? t : -32767.0f;
+    t = t < 32767.0f ? t : 32767.0f;
+    int32_t whole = (int32_t)t;
+    return whole - (t < (float)whole);
+}
+
+QN__WIDE static void quantise_rows(const float *restrict g, const float *restrict h, int32_t n,
+                                   uint32_t first, uint32_t seed, float g_scale, float h_scale,
+                                   int32_t *restrict gh) {
+    for (int32_t i = 0; i < n; i++) {
+        uint32_t r = mix(seed, first + (uint32_t)i);
+        int32_t gi = round_randomly(g[i] * g_scale, r & 0xffff);
+        int32_t hi = round_randomly(h[i] * h_scale, r >> 16);
+        hi = hi > 0 ? hi : 0;
+        gh[i] = gi * 65536 + hi;
+    }
+}
+
+/* The largest |g| and the largest h; NaN counts as nothing. */
+QN__WIDE static void largest(const float *restrict g, const float *restrict h, int32_t n,
+                             float *restrict ret_g, float *restrict ret_h) {
+    enum { LANES = 16 };
+    float g_max[LANES] = {0}, h_max[LANES] = {0};
+    int32_t whole = n - n % LANES;
+    for (int32_t i = 0; i < whole; i += LANES) {
+        for (int j = 0; j < LANES; j++) {
+            float a = fabsf(g[i + j]);
+            g_max[j] = a > g_max[j] ? a : g_max[j];
+            h_max[j] = h[i + j] > h_max[j] ? h[i + j] : h_max[j];
+        }
+    }
+    for (int32_t i = whole; i < n; i++) {
+        g_max[0] = fabsf(g[i]) > g_max[0] ? fabsf(g[i]) : g_max[0];
+        h_max[0] = h[i] > h_max[0] ? h[i] : h_max[0];
+    }
+    for (int j = 0; j < LANES; j++) {
+        *ret_g = g_max[j] > *ret_g ? g_max[j] : *ret_g;
+        *ret_h = h_max[j] > *ret_h ? h_max[j] : *ret_h;
+    }
+}
+
+/* What one unit is; a largest of 0 or inf leaves nothing to tell apart. */
+static double unit_of(float largest_value) {
+    return largest_value > 0 && largest_value < INFINITY ? (double)largest_value / (double)top : 1;
+}
+
+void qn__quantise(const float *g, const float *h, int64_t n, uint64_t seed, int n_threads,
+                  qn__quantised *q) {
+    float g_max = 0, h_max = 0;
+    int64_t n_chunks = (n + CHUNK - 1) / CHUNK;
+#pragma omp parallel for num_threads(n_threads) reduction(max : g_max, h_max) if (n > QN__WORTH_THREADS)
+    for (int64_t c = 0; c < n_chunks; c++) {
+        int64_t first = c * CHUNK, left = n - first;
+        largest(g + first, h + first, (int32_t)(left < CHUNK ? left : CHUNK), &g_max, &h_max);
+    }
+    q->block_rows = 1 << 16;
+    q->g_unit = unit_of(g_max);
+    q->h_unit = unit_of(h_max);
+    float g_scale = (float)(1 / q->g_unit), h_scale = (float)(1 / q->h_unit);
+    uint32_t mixed = (uint32_t)(seed ^ seed >> 32);
+    int32_t *gh = q->gh;
+#pragma omp parallel for num_threads(n_threads) if (n > QN__WORTH_THREADS)
+    for (int64_t c = 0; c < n_chunks; c++) {
+        int64_t first = c * CHUNK, left = n - first;
+        quantise_rows(g + first, h + first, (int32_t)(left < CHUNK ? left : CHUNK), (uint32_t)first,
+                      mixed, g_scale, h_scale, gh + first);
+    }
+}
