@@ -4,7 +4,8 @@
 #include "learn/gbdt_int.h"
 
 enum {
-    CHUNK = 256,         /* rows that all groups count before the next ones: they stay in cache */
+    CHUNK = 1 << 12,     /* rows that all groups count before the next ones: they stay in cache */
+    AHEAD = 10,
     TASK_ROWS = 1 << 14, /* what a thread takes at a time */
 };
 
@@ -43,69 +44,62 @@ static inline int64_t spread(int32_t gh) {
     return (int64_t)(gh >> 16) * ((int64_t)1 << 32) + (int64_t)(uint16_t)gh;
 }
 
-/* Rows that the next chunk needs are asked for while this one is counted: groups share the work. */
-typedef struct ahead {
-    const uint32_t *rows; /* NULL: nothing to ask for */
-    int64_t n;
-} ahead;
-
-static inline void ask_for(const char *base, size_t row_bytes, uint32_t row) {
-    const char *at = base + (size_t)row * row_bytes;
-    for (size_t b = 0; b < row_bytes; b += 64)
-        __builtin_prefetch(at + b);
+/* Rows are scattered over memory: each is asked for this many rows before its turn. */
+static inline void ask_for(const void *lanes, size_t bytes) {
+    __builtin_prefetch(lanes);
+    if (((uintptr_t)lanes & 63) + bytes > 64)
+        __builtin_prefetch((const char *)lanes + bytes - 1);
 }
 
-/* The inner loop of training: `width` adjacent bins of a row, each adds the row's word to one cell
- * of its lane. `width` is a constant after inlining, and so are the distances of the cells. */
+/* The inner loop of training: 8 * n_eights + `rest` adjacent bins of a row, each adds the row's
+ * word to one cell of its lane. `rest` is a constant after inlining, and so are the distances of the
+ * cells. */
 static inline __attribute__((always_inline)) void
-add_lanes(const qn__bins *bins, int32_t lane, int width, const uint32_t *rows, int64_t first,
-          const int32_t *gh, int64_t n, ahead next, int64_t *restrict cells) {
-    const uint8_t *bin = (const uint8_t *)bins->rows + lane;
-    size_t stride = (size_t)bins->stride;
+add_lanes(const uint8_t *bins, size_t stride, int n_eights, int rest, const uint32_t *rows,
+          int64_t first, const int32_t *gh, int64_t n, int64_t *restrict cells) {
     for (int64_t i = 0; i < n; i++) {
-        if (i < next.n)
-            ask_for(bins->rows, stride, next.rows[i]);
-        const uint8_t *at = bin + (rows ? rows[i] : (size_t)(first + i)) * stride;
-        int64_t word = spread(gh[i]);
-#pragma GCC unroll 16
-        for (int j = 0; j < width; j++)
-            cells[j * QN__LANE_CELLS + at[j]] += word;
+        if (rows && i + AHEAD < n)
+            ask_for(bins + rows[i + AHEAD] * stride, (size_t)(8 * n_eights + rest));
+        const uint8_t *at = bins + (rows ? rows[i] : (size_t)(first + i)) * stride;
+        int64_t word = spread(gh[i]), *to = cells;
+        for (int e = 0; e < n_eights; e++, at += 8, to += 8 * QN__LANE_CELLS) {
+#pragma GCC unroll 8
+            for (int j = 0; j < 8; j++)
+                to[j * QN__LANE_CELLS + at[j]] += word;
+        }
+#pragma GCC unroll 8
+        for (int j = 0; j < rest; j++)
+            to[j * QN__LANE_CELLS + at[j]] += word;
     }
 }
 
-static void add_narrow(const qn__bins *bins, int32_t lane, int width, const uint32_t *rows,
-                       int64_t first, const int32_t *gh, int64_t n, ahead next, int64_t *cells) {
-    switch (width) {
-    case 1: add_lanes(bins, lane, 1, rows, first, gh, n, next, cells); break;
-    case 2: add_lanes(bins, lane, 2, rows, first, gh, n, next, cells); break;
-    case 3: add_lanes(bins, lane, 3, rows, first, gh, n, next, cells); break;
-    case 4: add_lanes(bins, lane, 4, rows, first, gh, n, next, cells); break;
-    case 5: add_lanes(bins, lane, 5, rows, first, gh, n, next, cells); break;
-    case 6: add_lanes(bins, lane, 6, rows, first, gh, n, next, cells); break;
-    case 7: add_lanes(bins, lane, 7, rows, first, gh, n, next, cells); break;
-    case 8: add_lanes(bins, lane, 8, rows, first, gh, n, next, cells); break;
-    case 9: add_lanes(bins, lane, 9, rows, first, gh, n, next, cells); break;
-    case 10: add_lanes(bins, lane, 10, rows, first, gh, n, next, cells); break;
-    case 11: add_lanes(bins, lane, 11, rows, first, gh, n, next, cells); break;
-    case 12: add_lanes(bins, lane, 12, rows, first, gh, n, next, cells); break;
-    case 13: add_lanes(bins, lane, 13, rows, first, gh, n, next, cells); break;
-    case 14: add_lanes(bins, lane, 14, rows, first, gh, n, next, cells); break;
-    case 15: add_lanes(bins, lane, 15, rows, first, gh, n, next, cells); break;
-    default: add_lanes(bins, lane, 16, rows, first, gh, n, next, cells); break;
+static void add_narrow(const uint8_t *bins, size_t stride, int width, const uint32_t *rows,
+                       int64_t first, const int32_t *gh, int64_t n, int64_t *cells) {
+    int eights = width / 8;
+    switch (width % 8) {
+    case 0: add_lanes(bins, stride, eights, 0, rows, first, gh, n, cells); break;
+    case 1: add_lanes(bins, stride, eights, 1, rows, first, gh, n, cells); break;
+    case 2: add_lanes(bins, stride, eights, 2, rows, first, gh, n, cells); break;
+    case 3: add_lanes(bins, stride, eights, 3, rows, first, gh, n, cells); break;
+    case 4: add_lanes(bins, stride, eights, 4, rows, first, gh, n, cells); break;
+    case 5: add_lanes(bins, stride, eights, 5, rows, first, gh, n, cells); break;
+    case 6: add_lanes(bins, stride, eights, 6, rows, first, gh, n, cells); break;
+    default: add_lanes(bins, stride, eights, 7, rows, first, gh, n, cells); break;
     }
 }
 
 static void add_wide(const qn__bin_map *map, const qn__bins *bins, int32_t lane, int width,
-                     const uint32_t *rows, int64_t first, const int32_t *gh, int64_t n, ahead next,
+                     const uint32_t *rows, int64_t first, const int32_t *gh, int64_t n,
                      int64_t *block) {
     const uint16_t *bin = (const uint16_t *)bins->rows + lane;
+    size_t stride = (size_t)bins->stride;
     int64_t *cells[QN__GROUP];
     for (int j = 0; j < width; j++)
         cells[j] = block + map->lanes[lane + j].cell;
     for (int64_t i = 0; i < n; i++) {
-        if (i < next.n)
-            ask_for(bins->rows, (size_t)bins->stride * sizeof *bin, next.rows[i]);
-        const uint16_t *at = bin + (rows ? rows[i] : (size_t)(first + i)) * (size_t)bins->stride;
+        if (rows && i + AHEAD < n)
+            ask_for(bin + rows[i + AHEAD] * stride, (size_t)width * sizeof *bin);
+        const uint16_t *at = bin + (rows ? rows[i] : (size_t)(first + i)) * stride;
         int64_t word = spread(gh[i]);
         for (int j = 0; j < width; j++)
             cells[j][at[j]] += word;
@@ -125,30 +119,23 @@ static void add_sparse(const qn__bins *bins, const uint32_t *rows, int64_t first
 /* Rows first .. last - 1 of the input, not more than block_rows, into a block. */
 static void add_rows(const qn__hist_input *in, int64_t first, int64_t last, int64_t *block) {
     const qn__bin_map *map = in->map;
-    int32_t n_groups = qn__n_groups(map), n_used = 0;
-    for (int32_t g = 0; g < n_groups; g++)
-        n_used += !in->group_used || in->group_used[g];
     for (int64_t from = first; from < last; from += CHUNK) {
         int64_t n = last - from < CHUNK ? last - from : CHUNK;
         const uint32_t *rows = in->rows ? in->rows + from : NULL;
-        int64_t n_ahead = !rows ? 0 : in->n - from - n < CHUNK ? in->n - from - n : CHUNK;
-        for (int32_t g = 0, k = 0; g < n_groups; g++) {
+        const int32_t *gh = in->gh + from;
+        for (int32_t g = 0; g < qn__n_groups(map); g++) {
             if (in->group_used && !in->group_used[g])
                 continue;
-            int64_t a = n_ahead * k / n_used, b = n_ahead * (k + 1) / n_used;
-            ahead next = {.rows = rows ? rows + n + a : NULL, .n = b - a};
             int32_t lane = qn__group_lane(map, g);
             int width = (int)(qn__group_lane(map, g + 1) - lane);
-            k++;
             if (map->wide)
-                add_wide(map, in->bins, lane, width, rows, from, in->gh + from, n, next, block);
+                add_wide(map, in->bins, lane, width, rows, from, gh, n, block);
             else
-                add_narrow(in->bins, lane, width, rows, from, in->gh + from, n, next,
-                           block + map->lanes[lane].cell);
+                add_narrow((const uint8_t *)in->bins->rows + lane, (size_t)in->bins->stride, width,
+                           rows, from, gh, n, block + map->lanes[lane].cell);
         }
         if (in->bins->start)
-            add_sparse(in->bins, rows, from, in->gh + from, n,
-                       block + map->lane_cells - map->dense_cells);
+            add_sparse(in->bins, rows, from, gh, n, block + map->lane_cells - map->dense_cells);
     }
 }
 

@@ -28,7 +28,7 @@ enum { QN__WORTH_THREADS = 1 << 18 };
 /* ---- bins ------------------------------------------------------------------------------------ */
 
 enum {
-    QN__GROUP = 16,        /* lanes counted in one pass: their cells fit the first-level cache */
+    QN__GROUP = 32,        /* lanes counted in one pass: a row is read while their cells are in cache */
     QN__LANE_CELLS = 256,  /* of a lane of one byte */
     QN__PACK_ROWS = 2048,  /* fewer rows than this and unpacking costs more than packing saves */
     QN__CAT_BINS = 1024,   /* most bins of a category feature; bin 0 is "missing, rare or unseen" */
