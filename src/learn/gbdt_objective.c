@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "learn/gbdt_exp.h"
 #include "learn/gbdt_int.h"
 
 static double weight(const qn__objective_data *d, int64_t i) {
@@ -9,7 +10,7 @@ static double weight(const qn__objective_data *d, int64_t i) {
 }
 
 /* Sums of blocks of fixed size, added in order: the same for any number of threads. */
-enum { SUM_BLOCK = 1 << 14 };
+enum { SUM_BLOCK = 1 << 14, GRADIENT_BLOCK = 1 << 10 };
 
 static double mean_loss(const qn__objective_data *d, const double *score,
                         double (*row)(const qn__objective_data *, const double *, int64_t)) {
@@ -53,12 +54,28 @@ static void binary_init(const qn__objective_data *d, double *base) {
     base[0] = log(p / (1 - p));
 }
 
+QN__WIDE static void binary_block(const double *restrict score, const double *restrict y, int64_t n,
+                                  float *restrict g, float *restrict h) {
+    for (int64_t i = 0; i < n; i++) {
+        double p = 1 / (1 + qn__exp(-score[i]));
+        g[i] = (float)(p - y[i]);
+        h[i] = (float)(p * (1 - p));
+    }
+}
+
+static void times_weight(const qn__objective_data *d, int64_t first, int64_t n, float *g, float *h) {
+    for (int64_t i = 0; d->w && i < n; i++) {
+        g[i] = (float)(d->w[first + i] * (double)g[i]);
+        h[i] = (float)(d->w[first + i] * (double)h[i]);
+    }
+}
+
 static void binary_gradients(const qn__objective_data *d, const double *score, float *g, float *h) {
-#pragma omp parallel for num_threads(d->n_threads) if (16 * d->n > QN__WORTH_THREADS)
-    for (int64_t i = 0; i < d->n; i++) {
-        double p = 1 / (1 + exp(-score[i])), w = weight(d, i);
-        g[i] = (float)(w * (p - d->y[i]));
-        h[i] = (float)(w * p * (1 - p));
+#pragma omp parallel for num_threads(d->n_threads) if (4 * d->n > QN__WORTH_THREADS)
+    for (int64_t first = 0; first < d->n; first += GRADIENT_BLOCK) {
+        int64_t n = d->n - first < GRADIENT_BLOCK ? d->n - first : GRADIENT_BLOCK;
+        binary_block(score + first, d->y + first, n, g + first, h + first);
+        times_weight(d, first, n, g + first, h + first);
     }
 }
 
@@ -85,25 +102,44 @@ static void softmax_init(const qn__objective_data *d, double *base) {
         base[k] = log(limited(base[k] / (sum > 0 ? sum : 1), 1e-15, 1));
 }
 
+/* n rows, at most GRADIENT_BLOCK; scores, gradients and hessians of a class lie `all` apart. */
+QN__WIDE static void softmax_block(const double *restrict score, int64_t all, int32_t n_k, int64_t n,
+                                   float *restrict g, float *restrict h) {
+    double top[GRADIENT_BLOCK], sum[GRADIENT_BLOCK], factor = (double)n_k / (double)(n_k - 1);
+    for (int64_t i = 0; i < n; i++) {
+        top[i] = score[i];
+        sum[i] = 0;
+    }
+    for (int32_t k = 1; k < n_k; k++)
+        for (int64_t i = 0; i < n; i++)
+            top[i] = top[i] > score[k * all + i] ? top[i] : score[k * all + i];
+    for (int32_t k = 0; k < n_k; k++)
+        for (int64_t i = 0; i < n; i++) {
+            float e = (float)qn__exp(score[k * all + i] - top[i]);
+            g[k * all + i] = e;
+            sum[i] += (double)e;
+        }
+    for (int64_t i = 0; i < n; i++)
+        sum[i] = 1 / sum[i];
+    for (int32_t k = 0; k < n_k; k++)
+        for (int64_t i = 0; i < n; i++) {
+            double p = (double)g[k * all + i] * sum[i];
+            h[k * all + i] = (float)(factor * p * (1 - p));
+            g[k * all + i] = (float)p;
+        }
+}
+
 static void softmax_gradients(const qn__objective_data *d, const double *score, float *g,
                               float *h) {
     int32_t n_k = d->n_outputs;
-    double factor = (double)n_k / (double)(n_k - 1);
-#pragma omp parallel for num_threads(d->n_threads) if (16 * n_k * d->n > QN__WORTH_THREADS)
-    for (int64_t i = 0; i < d->n; i++) {
-        double top = score[i], sum = 0, w = weight(d, i);
-        for (int32_t k = 1; k < n_k; k++)
-            top = fmax(top, score[k * d->n + i]);
-        for (int32_t k = 0; k < n_k; k++) {
-            double e = exp(score[k * d->n + i] - top);
-            g[k * d->n + i] = (float)e;
-            sum += (double)(float)e;
-        }
-        for (int32_t k = 0; k < n_k; k++) {
-            double p = (double)g[k * d->n + i] / sum;
-            h[k * d->n + i] = (float)(w * factor * p * (1 - p));
-            g[k * d->n + i] = (float)(w * (p - (k == (int32_t)d->y[i])));
-        }
+#pragma omp parallel for num_threads(d->n_threads) if (4 * n_k * d->n > QN__WORTH_THREADS)
+    for (int64_t first = 0; first < d->n; first += GRADIENT_BLOCK) {
+        int64_t n = d->n - first < GRADIENT_BLOCK ? d->n - first : GRADIENT_BLOCK;
+        softmax_block(score + first, d->n, n_k, n, g + first, h + first);
+        for (int64_t i = first; i < first + n; i++)
+            g[(int32_t)d->y[i] * d->n + i] -= 1;
+        for (int32_t k = 0; k < n_k; k++)
+            times_weight(d, first, n, g + k * d->n + first, h + k * d->n + first);
     }
 }
 

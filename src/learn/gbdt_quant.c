@@ -15,12 +15,18 @@ static inline uint32_t mix(uint32_t seed, uint32_t i) {
     return z ^ (z >> 16);
 }
 
-/* Rounds x down or up, up with the probability of its fraction; NaN and what is out of range become
- * an end of it. */
+/* Rounds x down or up, up with the probability of its fraction. NaN and what is out of range become
+ * an end of it: as integers the bits of |x| are in the same order, NaN last, and an integer minimum
+ * needs no branch. */
 static inline int32_t round_randomly(float x, uint32_t random16) {
-    float t = x + ((float)(int32_t)random16 + 0.5f) * (1.0f / 65536);
-    t = t > -32767.0f ? t : -32767.0f;
-    t = t < 32767.0f ? t : 32767.0f;
+    union {
+        float number;
+        int32_t bits;
+    } v = {.number = x}, most = {.number = 32766.5f};
+    int32_t sign = v.bits & INT32_MIN, size = v.bits & INT32_MAX;
+    size = size < most.bits ? size : most.bits;
+    v.bits = size | sign;
+    float t = v.number + ((float)(int32_t)random16 + 0.5f) * (1.0f / 65536);
     int32_t whole = (int32_t)t;
     return whole - (t < (float)whole);
 }
