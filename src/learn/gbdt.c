@@ -95,6 +95,8 @@ typedef struct fit {
     qn__bins bins, valid_bins;
     qn__quantised q;
     float *g, *h;                 /* owned; [n_outputs][n] */
+    qn__range *range;             /* owned; of g and h, by output */
+    int32_t *bag_gh;              /* owned; n, with a bag: what q.gh points to */
     double *score, *valid_score;  /* owned; [n_outputs][n] */
     double *valid_raw;            /* owned; [n][n_outputs], for input->loss */
     uint32_t *bag;                /* owned; rows of the bag, then the others */
@@ -114,7 +116,8 @@ static void fit_done(fit *f) {
     qn__bin_map_done(&f->map);
     qn__bins_done(&f->bins);
     qn__bins_done(&f->valid_bins);
-    qn_freep(&f->q.gh);
+    qn_freep(&f->range);
+    qn_freep(&f->bag_gh);
     qn_freep(&f->g);
     qn_freep(&f->h);
     qn_freep(&f->score);
@@ -259,7 +262,7 @@ static qn_status start(fit *f, qn_error *err) {
     size_t cells;
     if (!qn_size_mul((size_t)n, (size_t)n_k, &cells))
         return qn_error_memory(err);
-    f->q.gh = qn_malloc_aligned((size_t)n, sizeof *f->q.gh);
+    f->range = qn_new_array(qn__range, n_k);
     f->g = qn_malloc_aligned(cells, sizeof *f->g);
     f->h = qn_malloc_aligned(cells, sizeof *f->h);
     f->score = qn_malloc_aligned(cells, sizeof *f->score);
@@ -268,17 +271,22 @@ static qn_status start(fit *f, qn_error *err) {
     f->best_gain = stops ? qn_new_array(double, x->n_features) : NULL;
     f->column_bins = qn_new_array(uint64_t, x->n_features);
     f->feature_used = qn_new_array(bool, f->map.n_features);
-    if (!f->q.gh || !f->g || !f->h || !f->score || !f->gain || (stops && !f->best_gain) ||
+    if (!f->range || !f->g || !f->h || !f->score || !f->gain || (stops && !f->best_gain) ||
         !f->column_bins || !f->feature_used)
         return qn_error_memory(err);
-    if (f->params->bagging_freq > 0 && f->params->bagging_fraction < 1
-        && !(f->bag = qn_malloc_aligned((size_t)n, sizeof *f->bag)))
-        return qn_error_memory(err);
+    if (f->params->bagging_freq > 0 && f->params->bagging_fraction < 1) {
+        f->bag = qn_malloc_aligned((size_t)n, sizeof *f->bag);
+        f->bag_gh = qn_malloc_aligned((size_t)n, sizeof *f->bag_gh);
+        if (!f->bag || !f->bag_gh)
+            return qn_error_memory(err);
+    }
     for (size_t i = 0; i < cells; i++)
         f->score[i] = f->builder.model->base[i / (size_t)n];
     for (int32_t i = 0; i < f->map.n_features; i++)
         f->column_bins[f->map.features[i].column] = (uint64_t)f->map.features[i].n_values;
-    return qn__grower_new(f->params, &f->map, &f->bins, f->job, &f->grower, err);
+    QN_TRY(qn__grower_new(f->params, &f->map, &f->bins, f->job, &f->grower, err));
+    f->q.gh = f->bag ? f->bag_gh : qn__grower_gradients(f->grower);
+    return QN_OK;
 }
 
 /* ---- sampling ------------------------------------------------------------------------------ */
@@ -423,10 +431,32 @@ static void score_others(const fit *f, const qn__grown_node *nodes, const qn__bi
 
 /* ---- rounds -------------------------------------------------------------------------------- */
 
+/* Gradients of all rows, and how large they get while they are in cache. */
+static void find_gradients(fit *f) {
+    int64_t n = f->data.n, size = QN__GRADIENT_BLOCK, n_blocks = (n + size - 1) / size;
+    int32_t n_k = f->data.n_outputs;
+    memset(f->range, 0, (size_t)n_k * sizeof *f->range);
+    /* Static, so that a block of scores stays with the thread, and its cache, from round to round. */
+#pragma omp parallel for schedule(static) num_threads(f->data.n_threads) if (4 * n * n_k > QN__WORTH_THREADS)
+    for (int64_t b = 0; b < n_blocks; b++) {
+        int64_t first = b * size, here = n - first < size ? n - first : size;
+        f->objective->gradients(&f->data, f->score, first, here, f->g, f->h);
+        for (int32_t k = 0; k < n_k; k++) {
+            qn__range range = {0};
+            qn__range_add(&range, f->g + k * n + first, f->h + k * n + first, here);
+#pragma omp critical(qn__gbdt_range)
+            {
+                f->range[k].g = fmaxf(f->range[k].g, range.g);
+                f->range[k].h = fmaxf(f->range[k].h, range.h);
+            }
+        }
+    }
+}
+
 static qn_status grow_tree(fit *f, int64_t round, int32_t k, bool *ret_grew, qn_error *err) {
     int64_t n = f->data.n;
     uint64_t tree = (uint64_t)round * (uint64_t)f->data.n_outputs + (uint64_t)k;
-    qn__quantise(f->g + k * n, f->h + k * n, n, qn_rng_hash(f->input->seed, tree),
+    qn__quantise(f->g + k * n, f->h + k * n, n, f->range[k], qn_rng_hash(f->input->seed, tree),
                  f->data.n_threads, &f->q);
     int64_t n_rows = f->bag ? f->n_bag : n;
     QN_TRY(qn__grower_run(f->grower, &f->q, f->bag, n_rows, draw_features(f, tree), err));
@@ -488,7 +518,7 @@ static qn_status boost(fit *f, qn_error *err) {
     for (int64_t round = 0; round < f->params->num_iterations; round++) {
         QN_TRY(qn_job_check(f->job, err));
         draw_bag(f, round);
-        f->objective->gradients(&f->data, f->score, f->g, f->h);
+        find_gradients(f);
         bool grew = false;
         for (int32_t k = 0; k < f->data.n_outputs; k++)
             QN_TRY(grow_tree(f, round, k, &grew, err));

@@ -133,15 +133,22 @@ typedef struct qn__sum {
 } qn__sum;
 
 typedef struct qn__quantised {
-    int32_t *gh;          /* owned; n_rows */
+    int32_t *gh;          /* n_rows */
+    qn__sum total;        /* of all rows */
     int64_t block_rows;   /* so many rows fit in packed cells */
     double g_unit, h_unit; /* what 1 stands for */
 } qn__quantised;
 
+/* The largest |g| and the largest h; NaN counts as nothing. */
+typedef struct qn__range {
+    float g, h;
+} qn__range;
+
+void qn__range_add(qn__range *range, const float *g, const float *h, int64_t n);
 /* Stochastic rounding by a hash of (seed, row): without bias even for gradients far below the
- * largest. */
-void qn__quantise(const float *g, const float *h, int64_t n, uint64_t seed, int n_threads,
-                  qn__quantised *q);
+ * largest. Fills q->gh, which the caller provides. */
+void qn__quantise(const float *g, const float *h, int64_t n, qn__range range, uint64_t seed,
+                  int n_threads, qn__quantised *q);
 
 typedef struct qn__hist {
     bool wide;
@@ -250,6 +257,7 @@ typedef struct qn__partition_input {
     const qn__bins *bins;
     qn__row_list list, spare;
     int64_t n;
+    bool all;             /* rows 0 .. n - 1: list.rows need not be filled */
 } qn__partition_input;
 
 enum { QN__PARTITION_BLOCK = 1 << 14 };
@@ -282,6 +290,9 @@ typedef struct qn__grower qn__grower;
 qn_status qn__grower_new(const qn_gbdt_params *params, const qn__bin_map *map, const qn__bins *bins,
                          const qn_job *job, qn__grower **ret_grower, qn_error *err) QN_MUST_USE;
 void qn__grower_free(qn__grower **grower);
+/* Where the gradients of all rows may be put for qn__grower_run, which then copies nothing; it
+ * leaves them in another order. */
+int32_t *qn__grower_gradients(qn__grower *grower);
 /* Grows one tree on `rows` (ascending, n; NULL: all). feature_used[n_features] may be NULL. The
  * result stays valid until the next call. */
 qn_status qn__grower_run(qn__grower *grower, const qn__quantised *q, const uint32_t *rows,
@@ -303,6 +314,9 @@ typedef struct qn__objective_data {
     int n_threads;
 } qn__objective_data;
 
+/* Rows that an objective is asked for at a time. */
+enum { QN__GRADIENT_BLOCK = 1 << 10 };
+
 /* One line of the table of objectives. Scores, gradients and hessians are [n_outputs][n]. */
 typedef struct qn__objective {
     const char *name;
@@ -311,7 +325,9 @@ typedef struct qn__objective {
     double y_low;         /* smallest target allowed */
     bool y_open;          /* y_low itself is not */
     void (*init)(const qn__objective_data *data, double *base);
-    void (*gradients)(const qn__objective_data *data, const double *score, float *g, float *h);
+    /* Of rows first .. first + n - 1, n at most QN__GRADIENT_BLOCK. */
+    void (*gradients)(const qn__objective_data *data, const double *score, int64_t first, int64_t n,
+                      float *g, float *h);
     double (*loss)(const qn__objective_data *data, const double *score); /* mean, weighted */
     /* Value of a leaf from residuals instead of gradients; NULL: Newton's. The quantile asked
      * for. */

@@ -10,7 +10,7 @@ static double weight(const qn__objective_data *d, int64_t i) {
 }
 
 /* Sums of blocks of fixed size, added in order: the same for any number of threads. */
-enum { SUM_BLOCK = 1 << 14, GRADIENT_BLOCK = 1 << 10 };
+enum { SUM_BLOCK = 1 << 14 };
 
 static double mean_loss(const qn__objective_data *d, const double *score,
                         double (*row)(const qn__objective_data *, const double *, int64_t)) {
@@ -63,20 +63,18 @@ QN__WIDE static void binary_block(const double *restrict score, const double *re
     }
 }
 
-static void times_weight(const qn__objective_data *d, int64_t first, int64_t n, float *g, float *h) {
+static void times_weight(const qn__objective_data *d, int64_t first, int64_t n, float *g,
+                         float *h) {
     for (int64_t i = 0; d->w && i < n; i++) {
         g[i] = (float)(d->w[first + i] * (double)g[i]);
         h[i] = (float)(d->w[first + i] * (double)h[i]);
     }
 }
 
-static void binary_gradients(const qn__objective_data *d, const double *score, float *g, float *h) {
-#pragma omp parallel for num_threads(d->n_threads) if (4 * d->n > QN__WORTH_THREADS)
-    for (int64_t first = 0; first < d->n; first += GRADIENT_BLOCK) {
-        int64_t n = d->n - first < GRADIENT_BLOCK ? d->n - first : GRADIENT_BLOCK;
-        binary_block(score + first, d->y + first, n, g + first, h + first);
-        times_weight(d, first, n, g + first, h + first);
-    }
+static void binary_gradients(const qn__objective_data *d, const double *score, int64_t first,
+                             int64_t n, float *g, float *h) {
+    binary_block(score + first, d->y + first, n, g + first, h + first);
+    times_weight(d, first, n, g + first, h + first);
 }
 
 static double binary_row(const qn__objective_data *d, const double *score, int64_t i) {
@@ -102,10 +100,10 @@ static void softmax_init(const qn__objective_data *d, double *base) {
         base[k] = log(limited(base[k] / (sum > 0 ? sum : 1), 1e-15, 1));
 }
 
-/* n rows, at most GRADIENT_BLOCK; scores, gradients and hessians of a class lie `all` apart. */
+/* n rows, at most QN__GRADIENT_BLOCK; scores, gradients and hessians of a class lie `all` apart. */
 QN__WIDE static void softmax_block(const double *restrict score, int64_t all, int32_t n_k, int64_t n,
                                    float *restrict g, float *restrict h) {
-    double top[GRADIENT_BLOCK], sum[GRADIENT_BLOCK], factor = (double)n_k / (double)(n_k - 1);
+    double top[QN__GRADIENT_BLOCK], sum[QN__GRADIENT_BLOCK], factor = (double)n_k / (double)(n_k - 1);
     for (int64_t i = 0; i < n; i++) {
         top[i] = score[i];
         sum[i] = 0;
@@ -129,18 +127,14 @@ QN__WIDE static void softmax_block(const double *restrict score, int64_t all, in
         }
 }
 
-static void softmax_gradients(const qn__objective_data *d, const double *score, float *g,
-                              float *h) {
+static void softmax_gradients(const qn__objective_data *d, const double *score, int64_t first,
+                              int64_t n, float *g, float *h) {
     int32_t n_k = d->n_outputs;
-#pragma omp parallel for num_threads(d->n_threads) if (4 * n_k * d->n > QN__WORTH_THREADS)
-    for (int64_t first = 0; first < d->n; first += GRADIENT_BLOCK) {
-        int64_t n = d->n - first < GRADIENT_BLOCK ? d->n - first : GRADIENT_BLOCK;
-        softmax_block(score + first, d->n, n_k, n, g + first, h + first);
-        for (int64_t i = first; i < first + n; i++)
-            g[(int32_t)d->y[i] * d->n + i] -= 1;
-        for (int32_t k = 0; k < n_k; k++)
-            times_weight(d, first, n, g + k * d->n + first, h + k * d->n + first);
-    }
+    softmax_block(score + first, d->n, n_k, n, g + first, h + first);
+    for (int64_t i = first; i < first + n; i++)
+        g[(int32_t)d->y[i] * d->n + i] -= 1;
+    for (int32_t k = 0; k < n_k; k++)
+        times_weight(d, first, n, g + k * d->n + first, h + k * d->n + first);
 }
 
 static double softmax_row(const qn__objective_data *d, const double *score, int64_t i) {
@@ -166,9 +160,9 @@ static void log_mean_init(const qn__objective_data *d, double *base) {
     base[0] = log(fmax(weighted_mean(d), 1e-300));
 }
 
-static void l2_gradients(const qn__objective_data *d, const double *score, float *g, float *h) {
-#pragma omp parallel for num_threads(d->n_threads) if (4 * d->n > QN__WORTH_THREADS)
-    for (int64_t i = 0; i < d->n; i++) {
+static void l2_gradients(const qn__objective_data *d, const double *score, int64_t first,
+                         int64_t n, float *g, float *h) {
+    for (int64_t i = first; i < first + n; i++) {
         g[i] = (float)(weight(d, i) * (score[i] - d->y[i]));
         h[i] = (float)weight(d, i);
     }
@@ -182,8 +176,9 @@ static double l2_loss(const qn__objective_data *d, const double *score) {
     return mean_loss(d, score, l2_row);
 }
 
-static void l1_gradients(const qn__objective_data *d, const double *score, float *g, float *h) {
-    for (int64_t i = 0; i < d->n; i++) {
+static void l1_gradients(const qn__objective_data *d, const double *score, int64_t first,
+                         int64_t n, float *g, float *h) {
+    for (int64_t i = first; i < first + n; i++) {
         double r = score[i] - d->y[i];
         g[i] = (float)(weight(d, i) * ((r > 0) - (r < 0)));
         h[i] = (float)weight(d, i);
@@ -203,9 +198,10 @@ static double l1_quantile(const qn_gbdt_params *params) {
     return 0.5;
 }
 
-static void huber_gradients(const qn__objective_data *d, const double *score, float *g, float *h) {
+static void huber_gradients(const qn__objective_data *d, const double *score, int64_t first,
+                            int64_t n, float *g, float *h) {
     double a = d->params->alpha;
-    for (int64_t i = 0; i < d->n; i++) {
+    for (int64_t i = first; i < first + n; i++) {
         g[i] = (float)(weight(d, i) * limited(score[i] - d->y[i], -a, a));
         h[i] = (float)weight(d, i);
     }
@@ -220,10 +216,10 @@ static double huber_loss(const qn__objective_data *d, const double *score) {
     return mean_loss(d, score, huber_row);
 }
 
-static void quantile_gradients(const qn__objective_data *d, const double *score, float *g,
-                               float *h) {
+static void quantile_gradients(const qn__objective_data *d, const double *score, int64_t first,
+                               int64_t n, float *g, float *h) {
     double a = d->params->alpha;
-    for (int64_t i = 0; i < d->n; i++) {
+    for (int64_t i = first; i < first + n; i++) {
         g[i] = (float)(weight(d, i) * (score[i] >= d->y[i] ? 1 - a : -a));
         h[i] = (float)weight(d, i);
     }
@@ -242,10 +238,10 @@ static double quantile_alpha(const qn_gbdt_params *params) {
     return params->alpha;
 }
 
-static void poisson_gradients(const qn__objective_data *d, const double *score, float *g,
-                              float *h) {
+static void poisson_gradients(const qn__objective_data *d, const double *score, int64_t first,
+                              int64_t n, float *g, float *h) {
     double more = exp(d->params->poisson_max_delta_step);
-    for (int64_t i = 0; i < d->n; i++) {
+    for (int64_t i = first; i < first + n; i++) {
         double e = exp(score[i]), w = weight(d, i);
         g[i] = (float)(w * (e - d->y[i]));
         h[i] = (float)(w * e * more);
@@ -260,8 +256,9 @@ static double poisson_loss(const qn__objective_data *d, const double *score) {
     return mean_loss(d, score, poisson_row);
 }
 
-static void gamma_gradients(const qn__objective_data *d, const double *score, float *g, float *h) {
-    for (int64_t i = 0; i < d->n; i++) {
+static void gamma_gradients(const qn__objective_data *d, const double *score, int64_t first,
+                            int64_t n, float *g, float *h) {
+    for (int64_t i = first; i < first + n; i++) {
         double e = d->y[i] * exp(-score[i]), w = weight(d, i);
         g[i] = (float)(w * (1 - e));
         h[i] = (float)(w * e);
@@ -276,10 +273,10 @@ static double gamma_loss(const qn__objective_data *d, const double *score) {
     return mean_loss(d, score, gamma_row);
 }
 
-static void tweedie_gradients(const qn__objective_data *d, const double *score, float *g,
-                              float *h) {
+static void tweedie_gradients(const qn__objective_data *d, const double *score, int64_t first,
+                              int64_t n, float *g, float *h) {
     double rho = d->params->tweedie_variance_power;
-    for (int64_t i = 0; i < d->n; i++) {
+    for (int64_t i = first; i < first + n; i++) {
         double a = d->y[i] * exp((1 - rho) * score[i]), b = exp((2 - rho) * score[i]);
         g[i] = (float)(weight(d, i) * (b - a));
         h[i] = (float)(weight(d, i) * ((2 - rho) * b - (1 - rho) * a));

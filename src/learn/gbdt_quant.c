@@ -2,7 +2,7 @@
 
 #include "learn/gbdt_int.h"
 
-enum { CHUNK = 1 << 14 };
+enum { CHUNK = 1 << 13 };
 
 /* Sums of 2^16 rows of at most this stay below 2^31. */
 static const float top = 32766;
@@ -43,7 +43,18 @@ QN__WIDE static void quantise_rows(const float *restrict g, const float *restric
     }
 }
 
-/* The largest |g| and the largest h; NaN counts as nothing. */
+/* n is at most 2^15, so that 32 bits hold the sums. */
+QN__WIDE static void add_up(const int32_t *restrict gh, int32_t n, int64_t *restrict ret_g,
+                            int64_t *restrict ret_h) {
+    int32_t g = 0, h = 0;
+    for (int32_t i = 0; i < n; i++) {
+        g += gh[i] >> 16;
+        h += gh[i] & 0xffff;
+    }
+    *ret_g += g;
+    *ret_h += h;
+}
+
 QN__WIDE static void largest(const float *restrict g, const float *restrict h, int32_t n,
                              float *restrict ret_g, float *restrict ret_h) {
     enum { LANES = 16 };
@@ -71,25 +82,28 @@ static double unit_of(float largest_value) {
     return largest_value > 0 && largest_value < INFINITY ? (double)largest_value / (double)top : 1;
 }
 
-void qn__quantise(const float *g, const float *h, int64_t n, uint64_t seed, int n_threads,
-                  qn__quantised *q) {
-    float g_max = 0, h_max = 0;
-    int64_t n_chunks = (n + CHUNK - 1) / CHUNK;
-#pragma omp parallel for num_threads(n_threads) reduction(max : g_max, h_max) if (n > QN__WORTH_THREADS)
-    for (int64_t c = 0; c < n_chunks; c++) {
-        int64_t first = c * CHUNK, left = n - first;
-        largest(g + first, h + first, (int32_t)(left < CHUNK ? left : CHUNK), &g_max, &h_max);
-    }
+void qn__range_add(qn__range *range, const float *g, const float *h, int64_t n) {
+    for (int64_t first = 0; first < n; first += CHUNK)
+        largest(g + first, h + first, (int32_t)(n - first < CHUNK ? n - first : CHUNK), &range->g,
+                &range->h);
+}
+
+void qn__quantise(const float *g, const float *h, int64_t n, qn__range range, uint64_t seed,
+                  int n_threads, qn__quantised *q) {
     q->block_rows = 1 << 16;
-    q->g_unit = unit_of(g_max);
-    q->h_unit = unit_of(h_max);
+    q->g_unit = unit_of(range.g);
+    q->h_unit = unit_of(range.h);
     float g_scale = (float)(1 / q->g_unit), h_scale = (float)(1 / q->h_unit);
     uint32_t mixed = (uint32_t)(seed ^ seed >> 32);
     int32_t *gh = q->gh;
-#pragma omp parallel for num_threads(n_threads) if (n > QN__WORTH_THREADS)
+    int64_t n_chunks = (n + CHUNK - 1) / CHUNK, sum_g = 0, sum_h = 0;
+#pragma omp parallel for num_threads(n_threads) reduction(+ : sum_g, sum_h) if (n > QN__WORTH_THREADS)
     for (int64_t c = 0; c < n_chunks; c++) {
-        int64_t first = c * CHUNK, left = n - first;
-        quantise_rows(g + first, h + first, (int32_t)(left < CHUNK ? left : CHUNK), (uint32_t)first,
-                      mixed, g_scale, h_scale, gh + first);
+        int64_t first = c * CHUNK;
+        int32_t here = (int32_t)(n - first < CHUNK ? n - first : CHUNK);
+        quantise_rows(g + first, h + first, here, (uint32_t)first, mixed, g_scale, h_scale,
+                      gh + first);
+        add_up(gh + first, here, &sum_g, &sum_h);
     }
+    q->total = (qn__sum){.g = sum_g, .h = sum_h};
 }

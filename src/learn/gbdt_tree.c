@@ -181,6 +181,10 @@ qn__grown_node *qn__grower_nodes(qn__grower *grower, int32_t *ret_n) {
     return grower->nodes;
 }
 
+int32_t *qn__grower_gradients(qn__grower *grower) {
+    return grower->list.gh;
+}
+
 const uint32_t *qn__grower_rows(const qn__grower *grower) {
     return grower->list.rows;
 }
@@ -279,7 +283,7 @@ static void build(qn__grower *gr, leaf *lf, int t) {
                          .block_rows = gr->q->block_rows,
                          .group_used = gr->feature_used ? gr->group_used : NULL};
     if (lf->n == gr->bins->n_rows)
-        in.rows = NULL; /* all, in order */
+        in.rows = NULL;
     qn__hist_build(&in, &gr->hist, t, &hist);
 }
 
@@ -329,7 +333,7 @@ static void search_if(qn__grower *gr, leaf *lf, int t) {
 
 static int64_t divide(qn__grower *gr, const leaf *lf, int t) {
     qn__partition_input in = {
-        .map = gr->map, .bins = gr->bins, .n = lf->n,
+        .map = gr->map, .bins = gr->bins, .n = lf->n, .all = lf->n == gr->bins->n_rows,
         .list = {.rows = gr->list.rows + lf->begin, .gh = gr->list.gh + lf->begin},
         .spare = {.rows = gr->spare.rows + lf->begin, .gh = gr->spare.gh + lf->begin}};
     return t < 0 ? qn__partition_together(&in, &lf->split, &gr->partition)
@@ -499,11 +503,13 @@ static void start(qn__grower *gr, const qn__quantised *q, const uint32_t *rows, 
         for (int32_t k = from->first; feature_used && k < to->first + to->n_features; k++)
             gr->group_used[g] |= feature_used[gr->map->by_lane[k]];
     }
-#pragma omp parallel for num_threads(gr->n_threads) if (n > QN__WORTH_THREADS)
-    for (int64_t i = 0; i < n; i++) {
-        gr->list.rows[i] = rows ? rows[i] : (uint32_t)i;
-        gr->list.gh[i] = q->gh[gr->list.rows[i]];
+    /* All rows: the list is not written before the root is divided. */
+    for (int64_t i = 0; rows && i < n; i++) {
+        gr->list.rows[i] = rows[i];
+        gr->list.gh[i] = q->gh[rows[i]];
     }
+    if (!rows && q->gh != gr->list.gh)
+        memcpy(gr->list.gh, q->gh, (size_t)n * sizeof *q->gh);
     gr->n_free = 0;
     for (int32_t s = gr->n_slots - 1; s >= 0; s--)
         gr->slot_free[gr->n_free++] = s;
@@ -517,20 +523,19 @@ static void start(qn__grower *gr, const qn__quantised *q, const uint32_t *rows, 
     gr->n_team = gr->max_ahead > 0 && steps > 2 * QN__WORTH_THREADS ? gr->n_threads : 1;
 }
 
-static qn__sum sum_rows(const qn__grower *gr) {
-    int64_t g = 0, h = 0;
-#pragma omp parallel for num_threads(gr->n_threads) reduction(+ : g, h) if (gr->n_rows > QN__WORTH_THREADS)
-    for (int64_t i = 0; i < gr->n_rows; i++) {
+static qn__sum sum_rows(const qn__grower *gr, const uint32_t *rows) {
+    qn__sum sum = {0};
+    for (int64_t i = 0; rows && i < gr->n_rows; i++) {
         qn__sum s = qn__row_sum(gr->list.gh[i]);
-        g += s.g;
-        h += s.h;
+        sum.g += s.g;
+        sum.h += s.h;
     }
-    return (qn__sum){.g = g, .h = h};
+    return rows ? sum : gr->q->total;
 }
 
-static qn_status plant(qn__grower *gr) {
+static qn_status plant(qn__grower *gr, const uint32_t *rows) {
     leaf *root = &gr->leaves[0];
-    *root = (leaf){.split.feature = -1, .n = gr->n_rows, .total = sum_rows(gr),
+    *root = (leaf){.split.feature = -1, .n = gr->n_rows, .total = sum_rows(gr, rows),
                    .l2 = gr->params->lambda_l2, .slot = NO_SLOT,
                    .wide = gr->n_rows > gr->q->block_rows};
     gr->n_all = gr->n_leaves = 1;
@@ -582,10 +587,12 @@ static void undo_divisions(qn__grower *gr) {
 qn_status qn__grower_run(qn__grower *gr, const qn__quantised *q, const uint32_t *rows, int64_t n,
                          const bool *feature_used, qn_error *err) {
     start(gr, q, rows, n, feature_used);
-    gr->status = plant(gr);
+    gr->status = plant(gr, rows);
     if (gr->status == QN_OK)
         grow(gr);
     undo_divisions(gr);
+    for (int64_t i = 0; !rows && gr->n_nodes == 1 && i < n; i++)
+        gr->list.rows[i] = (uint32_t)i; /* not divided, so not written */
     if (gr->status == QN_ERR_MEMORY)
         return qn_error_memory(err);
     QN_FAIL_IF(gr->status != QN_OK, err, QN_ERR_INTERNAL, "the histogram pool is empty");

@@ -89,7 +89,9 @@ static void parts_init(parts *s, int64_t n, int64_t max_bin) {
         g[i] = (float)(s->d.y[i] - 0.5);
         h[i] = (float)(0.1 + 0.1 * fabs(sin((double)i)));
     }
-    qn__quantise(g, h, n, 9, 1, &s->q);
+    qn__range range = {0};
+    qn__range_add(&range, g, h, n);
+    qn__quantise(g, h, n, range, 9, 1, &s->q);
     qn_freep(&g);
     qn_freep(&h);
 }
@@ -109,7 +111,9 @@ static void quantised_sums_are_unbiased(void **state) {
         h[i] = i == 0 ? 1.0f : 1e-6f;
     }
     qn__quantised q = {.gh = qn_malloc_aligned(N, sizeof *q.gh)};
-    qn__quantise(g, h, N, 4, 1, &q);
+    qn__range range = {0};
+    qn__range_add(&range, g, h, N);
+    qn__quantise(g, h, N, range, 4, 1, &q);
     int64_t sum_g = 0, sum_h = 0;
     for (int i = 1; i < N; i++) {
         sum_g += qn__row_sum(q.gh[i]).g;
