@@ -459,7 +459,10 @@ static qn_status grow_tree(fit *f, int64_t round, int32_t k, bool *ret_grew, qn_
     qn__quantise(f->g + k * n, f->h + k * n, n, f->range[k], qn_rng_hash(f->input->seed, tree),
                  f->data.n_threads, &f->q);
     int64_t n_rows = f->bag ? f->n_bag : n;
-    QN_TRY(qn__grower_run(f->grower, &f->q, f->bag, n_rows, draw_features(f, tree), err));
+    /* Once rounded, the gradients are not needed any more. */
+    qn__row_list spare = {.rows = (uint32_t *)(void *)(f->g + k * n),
+                          .gh = (int32_t *)(void *)(f->h + k * n)};
+    QN_TRY(qn__grower_run(f->grower, &f->q, f->bag, n_rows, draw_features(f, tree), spare, err));
     int32_t n_nodes;
     qn__grown_node *nodes = qn__grower_nodes(f->grower, &n_nodes);
     *ret_grew |= n_nodes > 1;

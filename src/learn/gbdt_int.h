@@ -293,10 +293,11 @@ void qn__grower_free(qn__grower **grower);
 /* Where the gradients of all rows may be put for qn__grower_run, which then copies nothing; it
  * leaves them in another order. */
 int32_t *qn__grower_gradients(qn__grower *grower);
-/* Grows one tree on `rows` (ascending, n; NULL: all). feature_used[n_features] may be NULL. The
- * result stays valid until the next call. */
+/* Grows one tree on `rows` (ascending, n; NULL: all). feature_used[n_features] may be NULL; `spare`
+ * is scratch for n rows. The result stays valid until the next call. */
 qn_status qn__grower_run(qn__grower *grower, const qn__quantised *q, const uint32_t *rows,
-                         int64_t n, const bool *feature_used, qn_error *err) QN_MUST_USE;
+                         int64_t n, const bool *feature_used, qn__row_list spare,
+                         qn_error *err) QN_MUST_USE;
 qn__grown_node *qn__grower_nodes(qn__grower *grower, int32_t *ret_n);
 const uint32_t *qn__grower_rows(const qn__grower *grower);
 /* The leaf of one binned row. */

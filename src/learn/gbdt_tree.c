@@ -40,7 +40,8 @@ struct qn__grower {
     const qn__quantised *q;
     const bool *feature_used;     /* for a run; NULL: all */
     int n_threads, n_team;
-    qn__row_list list, spare;     /* owned; bins->n_rows */
+    qn__row_list list;            /* owned; bins->n_rows */
+    qn__row_list spare;           /* borrowed for a run */
     qn__partition_scratch partition; /* owned, but for goes_left: the first worker's */
     qn__grown_node *nodes;        /* owned; 2 max_leaves - 1 */
     int32_t n_nodes, n_leaves, max_leaves;
@@ -49,8 +50,9 @@ struct qn__grower {
     heap open, unclaimed;         /* all leaves that wait for their split to be taken; those not claimed */
     int32_t n_slots;              /* histograms in the pool */
     void **slots;                 /* owned; allocated when first used */
-    int32_t *slot_free;           /* owned; stack of free slots */
-    int32_t n_free;
+    bool *slot_wide;              /* owned; room for a wide histogram, else for a packed one */
+    int32_t *slot_free[2];        /* owned; stacks of free slots: narrow ones, wide ones */
+    int32_t n_free[2];
     qn__split *found;             /* owned; per feature, of two leaves */
     worker *workers;              /* owned; n_threads */
     bool *group_used;             /* owned */
@@ -66,8 +68,8 @@ struct qn__grower {
 };
 
 static void free_lists(qn__grower *gr) {
-    qn__row_list *lists[] = {&gr->list, &gr->spare, &gr->partition.blocks};
-    for (int i = 0; i < 3; i++) {
+    qn__row_list *lists[] = {&gr->list, &gr->partition.blocks};
+    for (int i = 0; i < 2; i++) {
         qn_freep(&lists[i]->rows);
         qn_freep(&lists[i]->gh);
     }
@@ -90,7 +92,9 @@ void qn__grower_free(qn__grower **grower) {
     qn_freep(&gr->open.leaves);
     qn_freep(&gr->unclaimed.leaves);
     qn_freep(&gr->slots);
-    qn_freep(&gr->slot_free);
+    qn_freep(&gr->slot_wide);
+    qn_freep(&gr->slot_free[0]);
+    qn_freep(&gr->slot_free[1]);
     qn_freep(&gr->found);
     qn_freep(&gr->workers);
     qn_freep(&gr->group_used);
@@ -134,15 +138,17 @@ static qn_status allocate(qn__grower *gr, const qn_job *job, qn_error *err) {
     gr->open.leaves = qn_new_array(int32_t, leaves + 1);
     gr->unclaimed.leaves = qn_new_array(int32_t, leaves + 1);
     gr->slots = qn_new_array(void *, gr->n_slots);
-    gr->slot_free = qn_new_array(int32_t, gr->n_slots);
+    gr->slot_wide = qn_new_array(bool, gr->n_slots);
+    gr->slot_free[0] = qn_new_array(int32_t, gr->n_slots);
+    gr->slot_free[1] = qn_new_array(int32_t, gr->n_slots);
     gr->found = qn_new_array(qn__split, 2 * (size_t)gr->map->n_features);
     gr->workers = qn_new_array(worker, threads);
     gr->group_used = qn_new_array(bool, qn__n_groups(gr->map));
     gr->partition.n_threads = gr->n_threads;
     gr->partition.n_left = qn_new_array(int64_t, n_rows / QN__PARTITION_BLOCK + 2);
     if (!gr->nodes || !gr->leaves || !gr->open.leaves || !gr->unclaimed.leaves || !gr->slots
-        || !gr->slot_free || !gr->found || !gr->workers || !gr->group_used || !gr->partition.n_left
-        || !new_list(&gr->list, n_rows) || !new_list(&gr->spare, n_rows)
+        || !gr->slot_wide || !gr->slot_free[0] || !gr->slot_free[1] || !gr->found || !gr->workers || !gr->group_used || !gr->partition.n_left
+        || !new_list(&gr->list, n_rows)
         || !new_list(&gr->partition.blocks, threads * QN__PARTITION_BLOCK))
         return qn_error_memory(err);
     for (size_t t = 0; t < threads; t++) {
@@ -235,32 +241,43 @@ static int32_t heap_pop(const qn__grower *gr, heap *h) {
 /* ---- the pool of histograms (under the lock) ------------------------------------------------ */
 
 static void slot_release(qn__grower *gr, leaf *lf) {
-    if (lf->slot != NO_SLOT)
-        gr->slot_free[gr->n_free++] = lf->slot;
+    if (lf->slot != NO_SLOT) {
+        bool wide = gr->slot_wide[lf->slot];
+        gr->slot_free[wide][gr->n_free[wide]++] = lf->slot;
+    }
     lf->slot = NO_SLOT;
 }
 
-/* A free slot, or that of the unclaimed leaf least likely to be split soon. */
-static qn_status slot_take(qn__grower *gr, int32_t *ret_slot) {
-    if (gr->n_free == 0) {
-        int32_t worst = -1;
-        for (int32_t i = 0; i < gr->unclaimed.n; i++) {
-            int32_t at = gr->unclaimed.leaves[i];
-            if (gr->leaves[at].slot != NO_SLOT && (worst < 0 || before(gr, worst, at)))
-                worst = at;
-        }
-        if (worst < 0)
-            return QN_ERR_INTERNAL;
-        slot_release(gr, &gr->leaves[worst]);
+/* Frees the slot of the unclaimed leaf least likely to be split soon. */
+static bool evict(qn__grower *gr) {
+    int32_t worst = -1;
+    for (int32_t i = 0; i < gr->unclaimed.n; i++) {
+        int32_t at = gr->unclaimed.leaves[i];
+        if (gr->leaves[at].slot != NO_SLOT && (worst < 0 || before(gr, worst, at)))
+            worst = at;
     }
-    int32_t slot = gr->slot_free[gr->n_free - 1];
-    if (!gr->slots[slot]) {
-        gr->slots[slot] = qn_malloc_aligned((size_t)gr->map->n_cells, sizeof(qn__sum));
+    if (worst >= 0)
+        slot_release(gr, &gr->leaves[worst]);
+    return worst >= 0;
+}
+
+/* A slot for the leaf: one of its kind, if there is one. A narrow one becomes wide when it must;
+ * few are, as few leaves have many rows. */
+static qn_status slot_take(qn__grower *gr, leaf *lf) {
+    if (gr->n_free[0] + gr->n_free[1] == 0 && !evict(gr))
+        return QN_ERR_INTERNAL;
+    bool wide = gr->n_free[lf->wide] > 0 ? lf->wide : !lf->wide;
+    int32_t slot = gr->slot_free[wide][gr->n_free[wide] - 1];
+    if (!gr->slots[slot] || (lf->wide && !wide)) {
+        qn_freep(&gr->slots[slot]);
+        gr->slots[slot] = qn_malloc_aligned((size_t)gr->map->n_cells,
+                                            lf->wide ? sizeof(qn__sum) : sizeof(int64_t));
         if (!gr->slots[slot])
             return QN_ERR_MEMORY;
+        gr->slot_wide[slot] = lf->wide;
     }
-    gr->n_free--;
-    *ret_slot = slot;
+    gr->n_free[wide]--;
+    lf->slot = slot;
     return QN_OK;
 }
 
@@ -355,9 +372,9 @@ static qn_status take_slots(qn__grower *gr, leaf *lf, leaf *small, leaf *large) 
     lock(gr);
     bool large_needs = may_split(gr, large);
     if (may_split(gr, small) || (large_needs && lf->slot != NO_SLOT))
-        status = slot_take(gr, &small->slot);
+        status = slot_take(gr, small);
     if (status == QN_OK && large_needs && lf->slot == NO_SLOT)
-        status = slot_take(gr, &large->slot);
+        status = slot_take(gr, large);
     unlock(gr);
     return status;
 }
@@ -510,9 +527,11 @@ static void start(qn__grower *gr, const qn__quantised *q, const uint32_t *rows, 
     }
     if (!rows && q->gh != gr->list.gh)
         memcpy(gr->list.gh, q->gh, (size_t)n * sizeof *q->gh);
-    gr->n_free = 0;
-    for (int32_t s = gr->n_slots - 1; s >= 0; s--)
-        gr->slot_free[gr->n_free++] = s;
+    gr->n_free[0] = gr->n_free[1] = 0;
+    for (int32_t s = gr->n_slots - 1; s >= 0; s--) {
+        bool wide = gr->slot_wide[s];
+        gr->slot_free[wide][gr->n_free[wide]++] = s;
+    }
     gr->n_rows = n;
     gr->open.n = gr->unclaimed.n = 0;
     gr->n_nodes = gr->n_leaves = 0;
@@ -541,7 +560,7 @@ static qn_status plant(qn__grower *gr, const uint32_t *rows) {
     gr->n_all = gr->n_leaves = 1;
     if (may_split(gr, root) && gr->map->n_features > 0) {
         int t = is_large(gr, root) ? -1 : 0;
-        QN_TRY(slot_take(gr, &root->slot));
+        QN_TRY(slot_take(gr, root));
         build(gr, root, t);
         search_if(gr, root, t);
     }
@@ -585,7 +604,8 @@ static void undo_divisions(qn__grower *gr) {
 }
 
 qn_status qn__grower_run(qn__grower *gr, const qn__quantised *q, const uint32_t *rows, int64_t n,
-                         const bool *feature_used, qn_error *err) {
+                         const bool *feature_used, qn__row_list spare, qn_error *err) {
+    gr->spare = spare;
     start(gr, q, rows, n, feature_used);
     gr->status = plant(gr, rows);
     if (gr->status == QN_OK)

@@ -221,7 +221,11 @@ static void small_pool_gives_the_same_tree(void **state) {
     qn_job jobs[2] = {{.n_threads = 1, .memory_bytes = 1}, {.n_threads = 2}};
     for (int i = 0; i < 2; i++) {
         assert_int_equal(qn__grower_new(&s.p, &s.map, &s.bins, &jobs[i], &grower[i], &err), QN_OK);
-        assert_int_equal(qn__grower_run(grower[i], &s.q, NULL, 3000, NULL, &err), QN_OK);
+        qn__row_list spare = {.rows = qn_new_array(uint32_t, 3000),
+                              .gh = qn_new_array(int32_t, 3000)};
+        assert_int_equal(qn__grower_run(grower[i], &s.q, NULL, 3000, NULL, spare, &err), QN_OK);
+        qn_freep(&spare.rows);
+        qn_freep(&spare.gh);
         nodes[i] = qn__grower_nodes(grower[i], &n_nodes[i]);
     }
     assert_int_equal(n_nodes[0], n_nodes[1]);
