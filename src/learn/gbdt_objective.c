@@ -103,7 +103,7 @@ static void softmax_init(const qn__objective_data *d, double *base) {
 /* n rows, at most QN__GRADIENT_BLOCK; scores, gradients and hessians of a class lie `all` apart. */
 QN__WIDE static void softmax_block(const double *restrict score, int64_t all, int32_t n_k, int64_t n,
                                    float *restrict g, float *restrict h) {
-    double top[QN__GRADIENT_BLOCK], sum[QN__GRADIENT_BLOCK], factor = (double)n_k / (double)(n_k - 1);
+    double top[QN__GRADIENT_BLOCK], sum[QN__GRADIENT_BLOCK];
     for (int64_t i = 0; i < n; i++) {
         top[i] = score[i];
         sum[i] = 0;
@@ -122,7 +122,7 @@ QN__WIDE static void softmax_block(const double *restrict score, int64_t all, in
     for (int32_t k = 0; k < n_k; k++)
         for (int64_t i = 0; i < n; i++) {
             double p = (double)g[k * all + i] * sum[i];
-            h[k * all + i] = (float)(factor * p * (1 - p));
+            h[k * all + i] = (float)(p * (1 - p));
             g[k * all + i] = (float)p;
         }
 }
