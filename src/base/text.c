@@ -26,6 +26,25 @@ void qn_double_to_text(double x, char text[QN_DOUBLE_TEXT]) {
     }
 }
 
+size_t qn_number_to_text(double x, char text[QN_DOUBLE_TEXT]) {
+    if (x == floor(x) && fabs(x) < 1e15) {
+        char digits[24];
+        int n = 0;
+        size_t len = 0;
+        uint64_t left = (uint64_t)fabs(x);
+        do
+            digits[n++] = (char)('0' + left % 10);
+        while (left /= 10);
+        if (x < 0)
+            text[len++] = '-';
+        while (n > 0)
+            text[len++] = digits[--n];
+        return len;
+    }
+    qn_double_to_text(x, text);
+    return strlen(text);
+}
+
 bool qn_text_to_double(const char *text, double *ret_value) {
     char *end;
     if (!text || !*text)

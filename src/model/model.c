@@ -16,6 +16,7 @@ void qn_model_free(qn_model **model) {
     qn_learner_free(&(*model)->learner);
     qn_calibrator_free(&(*model)->calibrator);
     qn_target_info_done(&(*model)->target);
+    qn_cell_rules_free(&(*model)->cell_rules);
     qn_freep(&(*model)->manifest_text);
     qn_json_free(&(*model)->manifest);
     qn_map_done(&(*model)->map);
@@ -45,6 +46,7 @@ qn_status qn_model_new(qn_model_parts *parts, qn_model **ret_model, qn_error *er
                "a model needs a pipeline, a learner and a target");
     QN_TRY(qn__target_copy(parts->target, &model->target, err));
     QN_TRY(qn__model_check(model, err));
+    QN_TRY(qn_cell_rules_new(NULL, 0, &model->cell_rules, err));
     QN_TRY(qn__manifest_make(model, about, err));
     *ret_model = qn_steal(&model);
     return QN_OK;
@@ -101,6 +103,7 @@ static qn_status load(qn_model *model, const unsigned char *bytes, size_t n, qn_
     QN_TRY(find_section(sections, n_sections, "pipeline", &pipeline, err));
     QN_TRY(find_section(sections, n_sections, "learner", &learner, err));
     QN_TRY(damaged(load_manifest(model, manifest, &family, err), "manifest", err));
+    QN_TRY(qn_cell_rules_new(NULL, 0, &model->cell_rules, err));
     QN_TRY(damaged(qn_pipeline_load(pipeline->data, pipeline->len, &model->pipeline, err),
                    "pipeline", err));
     int32_t n_features;
