@@ -14,6 +14,8 @@ struct qn_model {
     qn_target_info target;
     double negatives_rate;
     double threshold;
+    char **missing;            /* owned, each owned; texts of data.missing */
+    size_t n_missing;
     qn_cell_rules *cell_rules; /* owned; how texts of inputs are read */
     char *manifest_text;       /* owned; exactly what is in the file, so that saving gives the same bytes */
     json_t *manifest;          /* owned; manifest_text parsed */
@@ -92,6 +94,8 @@ qn_status qn__cells_frame(qn__cells *cells, qn_frame *ret_frame, qn_error *err) 
 
 /* --- parts ------------------------------------------------------------------------------------ */
 
+/* Copies one more text that means missing; QN_ERR_LIMIT beyond QN_LIMIT_MISSING_WORDS. */
+qn_status qn__missing_add(qn_model *model, const char *text, qn_error *err) QN_MUST_USE;
 /* A deep copy. */
 qn_status qn__target_copy(const qn_target_info *from, qn_target_info *ret_info, qn_error *err)
     QN_MUST_USE;

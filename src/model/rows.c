@@ -154,7 +154,8 @@ static bool is_inside(const qn_rows *rows, int64_t i_row, int32_t i_input) {
 }
 
 static qn_status outside(const qn_rows *rows, int64_t i_row, int32_t i_input, qn_error *err) {
-    return qn_error_set(err, QN_ERR_USAGE, "there is no row %lld, input %d in %lld rows of %d inputs",
+    return qn_error_set(err, QN_ERR_USAGE,
+                        "there is no row %lld, input %d in %lld rows of %d inputs",
                         (long long)i_row, i_input, (long long)rows->n_rows,
                         rows->schema->n_columns);
 }

@@ -74,6 +74,10 @@ static const char *const model_targets[] = {
 /* Trains a small model of a family for a task on some inputs; `steps` as in pipeline.h, NULL for the
  * automatic choice. Calibrated for classes; binary with a rate of negatives and a threshold of its
  * own. */
+/* What a test's model remembers as missing; set before training. */
+static const char *const *model_missing;
+static size_t model_n_missing;
+
 static inline qn_status model_train_on(const qn_frame *frame, const char *const *inputs,
                                        size_t n_inputs, const json_t *steps,
                                        const char *family_name, qn_task task, const qn_job *job,
@@ -113,6 +117,8 @@ static inline qn_status model_train_on(const qn_frame *frame, const char *const 
     }
     qn_model_parts parts = {.target = &target, .negatives_rate = task == QN_TASK_BINARY ? 0.3 : 1,
                             .threshold = task == QN_TASK_BINARY ? 0.21 : 0.5};
+    parts.missing = model_missing;
+    parts.n_missing = model_n_missing;
     parts.pipeline = qn_steal(&pipeline);
     parts.learner = qn_steal(&learner);
     parts.calibrator = qn_steal(&calibrator);

@@ -117,8 +117,8 @@ static void every_transform(void **state) {
     } cases[] = {
         {"[]", true},
         {"[{\"columns\": [\"number\"], \"transforms\": [\"number\"]}]", true},
-        {"[{\"columns\": [\"number\"], \"transforms\": [\"number\", \"number\"]},"
-         " {\"columns\": [\"number\"], \"transforms\": [{\"category\": {\"max_categories\": 90}}]}]",
+        {"[{\"columns\": [\"number\"], \"transforms\": [\"number\", \"number\"]}, {\"columns\":"
+         " [\"number\"], \"transforms\": [{\"category\": {\"max_categories\": 90}}]}]",
          true},
         {"[{\"columns\": [\"count\"], \"transforms\": [{\"category\": {\"min_count\": 60}}]},"
          " {\"columns\": [\"flag\"], \"transforms\": [\"category\"]}]",
@@ -126,8 +126,7 @@ static void every_transform(void **state) {
         {"[{\"columns\": [\"city\"], \"transforms\": [{\"category\": {\"max_categories\": 2}}]},"
          " {\"columns\": [\"city\"], \"transforms\": [\"category\"]}]",
          true},
-        {"[{\"columns\": [\"number\"], \"transforms\": [{\"impute\": \"median\"}, \"standard\"]}]",
-         false},
+        {"[{\"columns\": [\"number\"], \"transforms\": [\"standard\"]}]", false},
         {"[{\"columns\": [\"city\"], \"transforms\": [\"one_hot\"]}]", false},
         {"[{\"columns\": [\"city\"], \"transforms\": [\"category\"]},"
          " {\"columns\": [\"city\"], \"transforms\": [\"target\"]}]",
@@ -150,14 +149,18 @@ static void every_transform(void **state) {
 /* --- texts ------------------------------------------------------------------------------------ */
 
 static const char *const cells[] = {
-    "",     "?",     "NA",   "N/A",   "NaN",   "nan",  "NULL", "null",  "None",  " ? ",
-    "none", "na",    "1",    " 2 ",   "+3",    "-4",   "5.0",  "5.5",   "1e2",   "1e400",
-    "-1e400", "inf", "-inf", "Infinity", "007", "0x10", "1,5",  "abc",   "true",  "TRUE",
-    "False", "yes",  "no",   "t",     "f",     "0",    "2",    "Roma",  "  Roma ", "roma",
-    "K\xc3\xb6ln",   "\xff", "2024-02-29", "2023-02-29", "2024-02-29T12:30:00.5Z", "2024-02-29 12:30+02:00",
-    "12:30", "9007199254740993", "9223372036854775807", "9223372036854775808", ".5", "5.", "-", "- 1",
-    "1e-3", "1.7976931348623157e308", "4.9e-324", "1_000", "NAN", "-nan", "Oslo, \"north\"", "a\tb",
-};
+    /* missing, or nearly */
+    "", "?", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", " ? ", "none", "na", "NAN", "-nan",
+    "-999", " unknown ", "Unknown",
+    /* numbers, or nearly */
+    "1", " 2 ", "+3", "-4", "5.0", "5.5", "1e2", "1e400", "-1e400", "inf", "-inf", "Infinity",
+    "007", "0x10", "1,5", ".5", "5.", "-", "- 1", "1e-3", "1.7976931348623157e308", "4.9e-324",
+    "1_000", "9007199254740993", "9223372036854775807", "9223372036854775808",
+    /* truth values and words, or nearly */
+    "true", "TRUE", "False", "yes", "no", "t", "f", "0", "abc", "Roma", "  Roma ", "roma",
+    "K\xc3\xb6ln", "Oslo, \"north\"", "a\tb", "\xff",
+    /* times, or nearly */
+    "2024-02-29", "2023-02-29", "2024-02-29T12:30:00.5Z", "2024-02-29 12:30+02:00", "12:30"};
 enum { N_CELLS = sizeof cells / sizeof cells[0] };
 
 /* One data row: the cell in column k, the others as in a row that is fine. */
@@ -185,6 +188,7 @@ static qn_status predict_csv(const qn_model *model, const char *path, double *sc
     qn_cleanup(qn_source_free) qn_source *source = NULL;
     qn_cleanup(qn_frame_free) qn_frame *frame = NULL;
     qn_source_options options = {.path = path, .delimiter = ",", .quote = "\"", .header = 1};
+    options.missing = qn_model_missing(model, &options.n_missing);
     QN_TRY(qn_source_open_as(&options, qn_model_inputs(model), NULL, &source, NULL));
     QN_TRY(qn_source_next(source, 10, NULL, &frame, NULL));
     assert_int_equal(frame->n_rows, 1);
@@ -206,9 +210,13 @@ static void texts_mean_what_they_mean_in_a_csv(void **state) {
     char folder[] = "/tmp/quern-rows-XXXXXX";
     assert_non_null(mkdtemp(folder));
     qn_cleanup(qn_freep) char *path = qn_path_join(folder, "one.csv");
-    for (size_t n_inputs = 4; n_inputs <= 5; n_inputs++) {
+    for (int i = 0; i < 4; i++) { /* direct or not, with words of its own or not */
+        static const char *const words[] = {"-999", "unknown"};
+        model_missing = words;
+        model_n_missing = i % 2 ? 2 : 0;
         qn_cleanup(qn_model_free)
-            qn_model *model = trained(frame, n_inputs, NULL, "gbdt", QN_TASK_REGRESSION);
+            qn_model *model = trained(frame, i < 2 ? 4 : 5, NULL, "gbdt", QN_TASK_REGRESSION);
+        model_n_missing = 0;
         const qn_schema *inputs = qn_model_inputs(model);
         for (int32_t k = 0; k < inputs->n_columns; k++)
             for (int c = 0; c < N_CELLS; c++) {
