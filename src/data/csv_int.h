@@ -11,6 +11,7 @@
 #define QN_DATA_CSV_INT_H
 
 #include "base/job.h"
+#include "base/number.h"
 #include "data/column_int.h"
 
 /* Texts that one list owns. */
@@ -101,11 +102,6 @@ typedef struct qn__missing {
 
 void qn__missing_init(qn__missing *missing, const qn__names *names);
 
-typedef enum qn__number { QN__NOT_A_NUMBER, QN__WHOLE, QN__ZERO_LED, QN__REAL } qn__number;
-
-/* What a text is as a number. QN__WHOLE fits int64_t and sets both; QN__ZERO_LED ("007") too;
- * QN__REAL sets *ret_real, correctly rounded, maybe infinite or NaN. No spaces around it. */
-qn__number qn__number_parse(const char *bytes, size_t n, int64_t *ret_whole, double *ret_real);
 /* true, false; when `loose` also t, f, yes, no, 1, 0. Case does not matter. */
 bool qn__bool_parse(const char *bytes, size_t n, bool loose, int64_t *ret_value);
 /* "whole number", "number", "truth value (true or false)", "time". */
