@@ -47,11 +47,11 @@ void qn_cell_rules_free(qn_cell_rules **rules) {
 static qn_cell_kind read_number(qn_type type, const char *text, size_t n, qn_cell *ret_cell) {
     int64_t whole;
     double real;
-    const qn__number kind = qn__number_parse(text, n, &whole, &real);
-    if (kind == QN__REAL && isnan(real))
+    const qn_number_kind kind = qn_number_parse(text, n, &whole, &real);
+    if (kind == QN_NUMBER_REAL && isnan(real))
         return QN_CELL_MISSING;
     if (type == QN_TYPE_F64) {
-        if (kind == QN__NOT_A_NUMBER)
+        if (kind == QN_NUMBER_NONE)
             return QN_CELL_MISFIT;
         ret_cell->f64 = real;
         return QN_CELL_VALUE;

@@ -182,11 +182,11 @@ static int32_t take_wholes(const taking *t, int32_t i, int32_t to) {
         const char *text = value_text(t, i, &n);
         if (!text)
             continue;
-        const qn__number kind = qn__number_parse(text, n, &whole, &real);
-        if (kind == QN__WHOLE || (kind == QN__ZERO_LED && column->fixed)) {
+        const qn_number_kind kind = qn_number_parse(text, n, &whole, &real);
+        if (kind == QN_NUMBER_WHOLE || (kind == QN_NUMBER_ZERO_LED && column->fixed)) {
             put_whole(column, whole);
             column->n_numbers++;
-        } else if (kind == QN__REAL && real != real) {
+        } else if (kind == QN_NUMBER_REAL && real != real) {
             put_null(column);
         } else if (column->fixed) {
             if (!qn__number_whole(kind, real, &whole)) {
@@ -195,7 +195,7 @@ static int32_t take_wholes(const taking *t, int32_t i, int32_t to) {
             }
             put_whole(column, whole);
         } else {
-            if (kind == QN__REAL)
+            if (kind == QN_NUMBER_REAL)
                 become_real(column);
             else
                 become_category(column);
@@ -214,8 +214,8 @@ static int32_t take_reals(const taking *t, int32_t i, int32_t to) {
         const char *text = value_text(t, i, &n);
         if (!text)
             continue;
-        const qn__number kind = qn__number_parse(text, n, &whole, &real);
-        if (kind == QN__NOT_A_NUMBER || (kind == QN__ZERO_LED && !column->fixed)) {
+        const qn_number_kind kind = qn_number_parse(text, n, &whole, &real);
+        if (kind == QN_NUMBER_NONE || (kind == QN_NUMBER_ZERO_LED && !column->fixed)) {
             if (column->fixed)
                 refuse(t, i, text, n, QN_ERR_DATA);
             else
@@ -275,12 +275,12 @@ static inline void look_at_text(const taking *t, int32_t i, const char *text, si
     qn__csv_column *column = t->column;
     int64_t whole;
     double real;
-    qn__number kind = QN__NOT_A_NUMBER;
+    qn_number_kind kind = QN_NUMBER_NONE;
     if ((*text >= '0' && *text <= '9') || *text == '-' || *text == '+' || *text == '.')
-        kind = qn__number_parse(text, n, &whole, &real);
-    column->n_numbers += kind != QN__NOT_A_NUMBER;
-    column->n_zero_led += kind == QN__ZERO_LED;
-    if (kind == QN__NOT_A_NUMBER && !column->misfit_row)
+        kind = qn_number_parse(text, n, &whole, &real);
+    column->n_numbers += kind != QN_NUMBER_NONE;
+    column->n_zero_led += kind == QN_NUMBER_ZERO_LED;
+    if (kind == QN_NUMBER_NONE && !column->misfit_row)
         note_misfit(t, i, text, n);
     if (!column->kept) {
         sketch_text(column, text, n);
@@ -330,14 +330,14 @@ static int32_t take_unknown(const taking *t, int32_t i, int32_t to) {
         const char *text = value_text(t, i, &n);
         if (!text)
             continue;
-        const qn__number kind = qn__number_parse(text, n, &whole, &real);
-        if (kind == QN__REAL && real != real) {
+        const qn_number_kind kind = qn_number_parse(text, n, &whole, &real);
+        if (kind == QN_NUMBER_REAL && real != real) {
             put_null(column);
             continue;
         }
         begin_type(t,
-                   kind == QN__WHOLE                        ? QN_TYPE_I64
-                   : kind == QN__REAL                       ? QN_TYPE_F64
+                   kind == QN_NUMBER_WHOLE                        ? QN_TYPE_I64
+                   : kind == QN_NUMBER_REAL                       ? QN_TYPE_F64
                    : qn__bool_parse(text, n, false, &whole) ? QN_TYPE_BOOL
                    : qn__time_parse(text, n, &whole)        ? QN_TYPE_TIME
                                                             : QN_TYPE_CATEGORY,

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/job.h"
+#include "base/number.h"
 #include "data/column_int.h"
 
 /* Texts that one list owns. */
@@ -128,16 +129,11 @@ static inline const char *qn__trimmed(const char *text, size_t *n) {
     return text;
 }
 
-typedef enum qn__number { QN__NOT_A_NUMBER, QN__WHOLE, QN__ZERO_LED, QN__REAL } qn__number;
-
-/* What a text is as a number. QN__WHOLE fits int64_t and sets both; QN__ZERO_LED ("007") too;
- * QN__REAL sets *ret_real, correctly rounded, maybe infinite or NaN. No spaces around it. */
-qn__number qn__number_parse(const char *bytes, size_t n, int64_t *ret_whole, double *ret_real);
 /* The whole number for a column that must hold such: 3.0 is one, within what a double tells apart.
- * *whole is what qn__number_parse gave, and changed for QN__REAL. */
-static inline bool qn__number_whole(qn__number kind, double real, int64_t *whole) {
-    if (kind != QN__REAL)
-        return kind != QN__NOT_A_NUMBER;
+ * *whole is what qn_number_parse gave, and changed for QN_NUMBER_REAL. */
+static inline bool qn__number_whole(qn_number_kind kind, double real, int64_t *whole) {
+    if (kind != QN_NUMBER_REAL)
+        return kind != QN_NUMBER_NONE;
     if (!(trunc(real) == real && fabs(real) < 9007199254740992.0))
         return false;
     *whole = (int64_t)real;

@@ -3,11 +3,11 @@
 #include "model/rows.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "base/text.h"
 #include "model/model_int.h"
 
@@ -316,8 +316,8 @@ qn_status qn_rows_set_i64(qn_rows *rows, int64_t i_row, int32_t i_input, int64_t
     }
     if (holds_text(type)) {
         char text[QN_DOUBLE_TEXT];
-        int n = snprintf(text, sizeof text, "%lld", (long long)value);
-        return put_text(rows, i_row, i_input, text, (size_t)n, err);
+        size_t n = qn_number_write_i64(value, text);
+        return put_text(rows, i_row, i_input, text, n, err);
     }
     return put_whole(rows, i_row, i_input, value, err);
 }
