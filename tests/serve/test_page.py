@@ -40,6 +40,8 @@ MODELS = {
     "markup": "task: {target: answer, positive: '<b>yes</b>'}\ndata: {source: rows.csv, types: {flag: bool, at: time}}",
 }
 N_WIDE = 300
+SPOKEN = {"textbox", "searchbox", "spinbutton", "combobox", "checkbox", "slider", "button", "link", "table", "region",
+          "Date", "DateTime", "form"}  # what a screen reader must find a name for
 FIELD = """(name => document.getElementById([...document.querySelectorAll('#fields .name')]
            .find(label => label.textContent === name).htmlFor))"""
 
@@ -280,6 +282,9 @@ def check_markup(page, _):
     page.type("x7", "-1.25e-1")
     changed = {**row, MARKUP: MARKUP, "flag": not row["flag"], "__proto__": 3, "x7": -0.125}
     page.check_bars(page.expect(changed)["explanation"])
+    nameless = [node["role"]["value"] for node in page.b.call("Accessibility.getFullAXTree")["nodes"]
+                if node.get("role", {}).get("value") in SPOKEN and not node.get("name", {}).get("value")]
+    assert not nameless, nameless
     page.b.run("document.getElementById('filter').focus()")
     page.b.type("X29")
     assert page.b.run("document.querySelectorAll('.field:not([hidden])').length") == 11  # x29, x290 to x299
