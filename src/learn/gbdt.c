@@ -500,9 +500,11 @@ static void importance_gbdt(const qn_learner *learner, double *importance) {
 static json_t *describe_gbdt(const qn_learner *learner) {
     const qn__gbdt *m = (const qn__gbdt *)learner;
     int64_t leaves = (m->n_nodes + m->n_trees) / 2; /* a tree of n leaves has 2 n - 1 nodes */
+    int32_t depth;
+    if (qn__gbdt_depth(m, &depth, NULL) != QN_OK)
+        return NULL;
     return json_pack("{s:i, s:I, s:i, s:i}", "trees", m->n_trees, "leaves", (json_int_t)leaves,
-                     "max_depth", qn__gbdt_depth(m, 0, m->n_trees), "best_iteration",
-                     m->best_iteration);
+                     "max_depth", depth, "best_iteration", m->best_iteration);
 }
 
 const qn_family qn__family_gbdt = {

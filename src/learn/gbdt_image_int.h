@@ -22,6 +22,8 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "packed models are lit
  * next multiple of 64; the bytes of all. 0 when the counts are beyond every limit. */
 size_t qn__image_layout(const unsigned char *image, const qn__image_header *header, qn__gbdt *m);
 
+/* Bits of a side in nodes of 32 bits. */
+uint32_t qn__side_bits(uint32_t n_keys);
 /* The number of the `n` ascending cuts that are below x; NaN: 0. */
 uint32_t qn__cuts_below(const double *cuts, uint32_t n, double x);
 

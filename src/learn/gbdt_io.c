@@ -67,6 +67,13 @@ size_t qn__image_layout(const unsigned char *image, const qn__image_header *h, q
     return m->image_bytes;
 }
 
+uint32_t qn__side_bits(uint32_t n_keys) {
+    uint32_t bits = QN__SIDE_BITS;
+    while (2 * (uint64_t)n_keys > (uint64_t)1 << bits)
+        bits++;
+    return bits;
+}
+
 uint32_t qn__cuts_below(const double *cuts, uint32_t n, double x) {
     uint32_t low = 0;
     for (uint32_t step = 1u << 31; step; step >>= 1)
@@ -88,8 +95,8 @@ static bool header_is_fine(const qn__image_header *h, int32_t n_features) {
         n_objectives++;
     for (size_t i = 0; i < sizeof h->zeros / sizeof *h->zeros; i++)
         zeros |= h->zeros[i];
-    bool narrow = h->side_bits >= QN__SIDE_BITS && h->side_bits < QN__NODE_BITS
-                  && 2 * (uint64_t)h->n_keys <= (uint64_t)1 << h->side_bits;
+    uint32_t side_bits = qn__side_bits(h->n_keys);
+    bool narrow = h->side_bits == side_bits && side_bits < QN__NODE_BITS;
     return h->link <= QN_LINK_LOG && h->n_outputs >= 1 && h->n_outputs <= QN_LIMIT_CLASSES
            && h->n_features == (uint32_t)n_features && h->objective >= 1
            && h->objective < n_objectives && h->n_trees <= QN_LIMIT_TREES
@@ -171,47 +178,57 @@ static bool starts_are_fine(const qn__gbdt *m) {
     return true;
 }
 
-/* Breadth-first order leaves no choice: the k-th inner node (from 0) has its children at 2 k + 1,
- * leaves are numbered as they come, and no more leaves than inner nodes come before any node.
- * n_tests[side]: 0 where there is none. Without branches, which is what makes it fast. */
+/* Children are pairs at odd places behind their parent, each pair has one parent, and leaves are
+ * numbered as they come: no bytes can make a cycle. n_tests[side]: 0 where there is none;
+ * has_parent[n / 2] is scratch. Without branches, which is what makes it fast. */
 static bool tree_is_fine(const uint32_t *nodes, uint32_t n, int32_t side_bits,
-                         const uint8_t *n_tests) {
-    uint32_t n_inner = 0, n_leaves = 0, bad = 0, side_mask = (1u << side_bits) - 1;
+                         const uint8_t *n_tests, uint8_t *has_parent) {
+    uint32_t n_leaves = 0, bad = 0, side_mask = (1u << side_bits) - 1;
+    memset(has_parent, 0, n / 2);
     for (uint32_t i = 0; i < n; i++) {
         uint32_t node = nodes[i], test = node >> 24, side = node & side_mask;
-        uint32_t field = (node & 0xffffff) >> side_bits;
+        uint32_t field = (node & 0xffffff) >> side_bits, to = i + field;
         uint32_t is_leaf = test == QN__LEAF_TEST;
-        uint32_t expected = is_leaf ? n_leaves : 2 * n_inner + 1 - i;
-        bad |= (field ^ expected) | (n_leaves > n_inner);
-        bad |= is_leaf ? side : n_tests[side] <= test;
+        /* A leaf marks nothing: it points behind the pairs. */
+        uint32_t pair = is_leaf | (to >= n) ? n / 2 : to / 2;
+        bad |= is_leaf ? side | (field ^ n_leaves)
+                       : (n_tests[side] <= test) | (field == 0) | (~to & 1) | (to >= n - 1)
+                             | has_parent[pair];
+        has_parent[pair] = 1;
         n_leaves += is_leaf;
-        n_inner += 1 - is_leaf;
     }
-    return !bad && 2 * n_inner + 1 == n;
+    return !bad && 2 * n_leaves == n + 1;
 }
 
 static bool wide_tree_is_fine(const uint64_t *nodes, uint32_t n, uint32_t n_sides,
-                              const uint8_t *n_tests) {
-    uint32_t n_inner = 0, n_leaves = 0;
+                              const uint8_t *n_tests, uint8_t *has_parent) {
+    uint32_t n_leaves = 0;
+    memset(has_parent, 0, n / 2);
     for (uint32_t i = 0; i < n; i++) {
         uint32_t test = (uint32_t)(nodes[i] >> 56), side = (uint32_t)nodes[i];
-        uint32_t field = (uint32_t)(nodes[i] >> 32) & 0xffffff;
-        bool is_leaf = test == QN__LEAF_TEST;
-        if (field != (is_leaf ? n_leaves : 2 * n_inner + 1 - i) || n_leaves > n_inner)
+        uint32_t field = (uint32_t)(nodes[i] >> 32) & 0xffffff, to = i + field;
+        if (test == QN__LEAF_TEST) {
+            if (side != 0 || field != n_leaves++)
+                return false;
+            continue;
+        }
+        if (side >= n_sides || n_tests[side] <= test || field == 0 || to % 2 == 0 || to >= n - 1
+            || has_parent[to / 2])
             return false;
-        if (is_leaf ? side != 0 : side >= n_sides || n_tests[side] <= test)
-            return false;
-        n_leaves += is_leaf;
-        n_inner += !is_leaf;
+        has_parent[to / 2] = 1;
     }
-    return 2 * n_inner + 1 == n;
+    return 2 * n_leaves == n + 1;
 }
 
 static qn_status check_trees(const qn__gbdt *m, qn_error *err) {
     uint32_t n_sides = 2 * (uint32_t)m->n_keys;
     size_t n_table = m->wide ? (size_t)n_sides + 1 : (size_t)1 << m->side_bits;
+    uint64_t most = 0;
+    for (int32_t t = 0; t < m->n_trees; t++)
+        most = m->start[t + 1] - m->start[t] > most ? m->start[t + 1] - m->start[t] : most;
     qn_cleanup(qn_freep) uint8_t *n_tests = qn_new_array(uint8_t, n_table);
-    if (!n_tests)
+    qn_cleanup(qn_freep) uint8_t *has_parent = qn_new_array(uint8_t, most / 2 + 1);
+    if (!n_tests || !has_parent)
         return qn_error_memory(err);
     for (int32_t k = 0; k < m->n_keys; k++) {
         n_tests[2 * k] = (uint8_t)m->keys[k].n_tests;
@@ -219,8 +236,9 @@ static qn_status check_trees(const qn__gbdt *m, qn_error *err) {
     }
     for (int32_t t = 0; t < m->n_trees; t++) {
         uint32_t n = (uint32_t)(m->start[t + 1] - m->start[t]);
-        if (m->wide ? !wide_tree_is_fine(m->wide_nodes + m->start[t], n, n_sides, n_tests)
-                    : !tree_is_fine(m->nodes + m->start[t], n, m->side_bits, n_tests))
+        if (m->wide ? !wide_tree_is_fine(m->wide_nodes + m->start[t], n, n_sides, n_tests,
+                                         has_parent)
+                    : !tree_is_fine(m->nodes + m->start[t], n, m->side_bits, n_tests, has_parent))
             return damaged(err, "the shape of a tree, or one of its splits");
     }
     int64_t n_leaves = (m->n_nodes + m->n_trees) / 2;
@@ -329,20 +347,22 @@ void qn__gbdt_free(qn_learner *learner) {
     qn_freep(&m);
 }
 
-int32_t qn__gbdt_depth(const qn__gbdt *m, int32_t first, int32_t end) {
+qn_status qn__gbdt_depth(const qn__gbdt *m, int32_t *ret_depth, qn_error *err) {
+    uint64_t longest = 1;
+    for (int32_t t = 0; t < m->n_trees; t++)
+        longest = m->start[t + 1] - m->start[t] > longest ? m->start[t + 1] - m->start[t] : longest;
+    qn_cleanup(qn_freep) int32_t *depth = qn_new_array(int32_t, longest);
+    if (!depth)
+        return qn_error_memory(err);
     int32_t most = 0;
-    for (int32_t t = first; t < end; t++) {
-        uint32_t n = (uint32_t)(m->start[t + 1] - m->start[t]), level_end = 1, next = 1;
-        int32_t depth = 0;
-        /* Breadth-first: a level ends where the children of its last node end. */
-        for (uint32_t i = 0; i < n; i++) {
-            if (i == level_end) {
-                depth++;
-                level_end = next;
-            }
-            next += qn__gbdt_node_at(m, m->start[t], i).is_leaf ? 0 : 2;
+    for (int32_t t = 0; t < m->n_trees; t++) {
+        for (uint32_t i = 0; i < m->start[t + 1] - m->start[t]; i++) {
+            qn__gbdt_node node = qn__gbdt_node_at(m, m->start[t], i);
+            if (!node.is_leaf)
+                depth[node.to] = depth[node.to + 1] = depth[i] + 1;
+            most = depth[i] > most ? depth[i] : most;
         }
-        most = depth > most ? depth : most;
     }
-    return most;
+    *ret_depth = most;
+    return QN_OK;
 }

@@ -175,8 +175,8 @@ qn_status qn__gbdt_read_v1(const void *bytes, size_t n, const qn_feature *featur
                            int32_t n_features, qn__plain *ret_plain, qn_error *err) QN_MUST_USE;
 /* Fills what is derived from the keys. */
 void qn__gbdt_prepare(qn__gbdt *m);
-/* Steps from the root to the deepest leaf of the trees first .. end - 1. */
-int32_t qn__gbdt_depth(const qn__gbdt *m, int32_t first, int32_t end);
+/* Steps from a root to the deepest leaf. */
+qn_status qn__gbdt_depth(const qn__gbdt *m, int32_t *ret_depth, qn_error *err) QN_MUST_USE;
 void qn__gbdt_free(qn_learner *learner);
 
 

@@ -12,6 +12,113 @@
 /* Bits of answers are read with 32-bit offsets. */
 #define MAX_ANSWERS ((uint64_t)INT32_MAX - QN__IMAGE_ALIGN)
 
+/* ---- the order of nodes ---------------------------------------------------------------------- */
+
+/* Any order will do in which children are side by side behind their parent. A walk takes one cache
+ * line after the other, so each line is filled with nodes that follow each other on the ways of most
+ * training rows: first the children of nodes of the same line, the most visited first. */
+enum { LINE_NODES = 16 };
+
+typedef struct pending {
+    uint64_t rows;        /* of training that pass */
+    uint32_t node;        /* an inner one whose children have no place yet */
+} pending;
+
+typedef struct tree_order {
+    uint64_t *rows;       /* owned; per node of the tree as grown */
+    uint32_t *node_at;    /* owned; per place */
+    uint32_t *place_of;   /* owned; per node */
+    pending *heap;        /* owned; of parents in lines that are full */
+    uint32_t n_heap, n_near;
+    pending near[LINE_NODES]; /* of parents in this line */
+} tree_order;
+
+static void tree_order_done(tree_order *o) {
+    qn_freep(&o->rows);
+    qn_freep(&o->node_at);
+    qn_freep(&o->place_of);
+    qn_freep(&o->heap);
+}
+
+static qn_status tree_order_init(tree_order *o, const qn__plain *plain, qn_error *err) {
+    int64_t most = 1;
+    for (int32_t t = 0; t < plain->n_trees; t++)
+        most = plain->start[t + 1] - plain->start[t] > most ? plain->start[t + 1] - plain->start[t]
+                                                            : most;
+    o->rows = qn_new_array(uint64_t, most);
+    o->node_at = qn_new_array(uint32_t, most);
+    o->place_of = qn_new_array(uint32_t, most);
+    o->heap = qn_new_array(pending, most);
+    return o->rows && o->node_at && o->place_of && o->heap ? QN_OK : qn_error_memory(err);
+}
+
+static bool before(const pending *a, const pending *b) {
+    return a->rows != b->rows ? a->rows > b->rows : a->node < b->node;
+}
+
+static void heap_push(tree_order *o, pending item) {
+    uint32_t i = o->n_heap++;
+    for (; i > 0 && before(&item, &o->heap[(i - 1) / 2]); i = (i - 1) / 2)
+        o->heap[i] = o->heap[(i - 1) / 2];
+    o->heap[i] = item;
+}
+
+static pending heap_pop(tree_order *o) {
+    pending top = o->heap[0], last = o->heap[--o->n_heap];
+    uint32_t i = 0;
+    for (uint32_t child; (child = 2 * i + 1) < o->n_heap; i = child) {
+        if (child + 1 < o->n_heap && before(&o->heap[child + 1], &o->heap[child]))
+            child++;
+        if (!before(&o->heap[child], &last))
+            break;
+        o->heap[i] = o->heap[child];
+    }
+    o->heap[i] = last;
+    return top;
+}
+
+static pending take_next(tree_order *o) {
+    if (o->n_near == 0)
+        return heap_pop(o);
+    uint32_t best = 0;
+    for (uint32_t i = 1; i < o->n_near; i++)
+        if (before(&o->near[i], &o->near[best]))
+            best = i;
+    pending next = o->near[best];
+    o->near[best] = o->near[--o->n_near];
+    return next;
+}
+
+static void put_at(tree_order *o, const qn__plain_node *nodes, uint32_t place, uint32_t node) {
+    o->node_at[place] = node;
+    o->place_of[node] = place;
+    if (!(nodes[node].slot_flags & QN__NODE_LEAF))
+        o->near[o->n_near++] = (pending){o->rows[node], node};
+}
+
+static void order_tree(tree_order *o, const qn__plain *plain, int32_t tree) {
+    const qn__plain_node *nodes = plain->nodes + plain->start[tree];
+    uint32_t n = (uint32_t)(plain->start[tree + 1] - plain->start[tree]);
+    for (uint32_t i = n; i-- > 0;)
+        o->rows[i] = nodes[i].slot_flags & QN__NODE_LEAF
+                         ? nodes[i].count : o->rows[nodes[i].left] + o->rows[nodes[i].left + 1];
+    o->n_heap = o->n_near = 0;
+    put_at(o, nodes, 0, 0);
+    uint64_t line = (uint64_t)plain->start[tree] / LINE_NODES;
+    for (uint32_t place = 1; place < n; place += 2) {
+        uint64_t here = ((uint64_t)plain->start[tree] + place) / LINE_NODES;
+        if (here != line)
+            while (o->n_near)
+                heap_push(o, o->near[--o->n_near]);
+        line = here;
+        uint32_t left = nodes[take_next(o).node].left;
+        put_at(o, nodes, place, left);
+        put_at(o, nodes, place + 1, left + 1);
+    }
+}
+
+/* ---- what there is to pack ------------------------------------------------------------------- */
+
 typedef struct packer {
     const qn__plain *plain;
     const qn_feature *features;
@@ -20,6 +127,7 @@ typedef struct packer {
     uint32_t *first_key;  /* owned; per slot */
     double *cuts;         /* owned; by slots, ascending, those of a slot from first_cut[slot] on */
     qn__image_header header;
+    tree_order order;
     uint32_t most_field;  /* the largest child distance or leaf number */
 } packer;
 
@@ -28,6 +136,7 @@ static void packer_done(packer *p) {
     qn_freep(&p->n_tests);
     qn_freep(&p->first_key);
     qn_freep(&p->cuts);
+    tree_order_done(&p->order);
 }
 
 static bool is_category(const packer *p, int32_t slot) {
@@ -85,11 +194,14 @@ static qn_status collect_tests(packer *p, qn_error *err) {
 static void measure_trees(packer *p) {
     const qn__plain *plain = p->plain;
     for (int32_t t = 0; t < plain->n_trees; t++) {
-        uint32_t leaves = 0;
-        for (int64_t i = plain->start[t]; i < plain->start[t + 1]; i++) {
-            const qn__plain_node *node = &plain->nodes[i];
-            uint32_t field = node->slot_flags & QN__NODE_LEAF
-                                 ? leaves++ : node->left - (uint32_t)(i - plain->start[t]);
+        uint32_t n = (uint32_t)(plain->start[t + 1] - plain->start[t]);
+        order_tree(&p->order, plain, t);
+        p->most_field = n / 2 > p->most_field ? n / 2 : p->most_field;
+        for (uint32_t i = 0; i < n; i++) {
+            const qn__plain_node *node = &plain->nodes[plain->start[t] + i];
+            if (node->slot_flags & QN__NODE_LEAF)
+                continue;
+            uint32_t field = p->order.place_of[node->left] - p->order.place_of[i];
             p->most_field = field > p->most_field ? field : p->most_field;
         }
     }
@@ -128,9 +240,7 @@ static qn_status plan(packer *p, qn_error *err) {
                "too many categories in the splits of the trees: the model would take more than %d "
                "bytes for them", INT32_MAX);
     measure_trees(p);
-    uint32_t side_bits = QN__SIDE_BITS, field_bits = 1;
-    while (side_bits < 32 && 2 * (uint64_t)h->n_keys > (uint64_t)1 << side_bits)
-        side_bits++;
+    uint32_t side_bits = qn__side_bits(h->n_keys), field_bits = 1;
     while (p->most_field >> field_bits)
         field_bits++;
     h->side_bits = side_bits + field_bits <= QN__NODE_BITS ? side_bits : 0;
@@ -210,31 +320,34 @@ static void put_node(const qn__gbdt *m, int64_t at, uint32_t side, uint32_t fiel
         ((uint32_t *)writable(m->nodes))[at] = test << 24 | field << m->side_bits | side;
 }
 
-static void fill_trees(const packer *p, const qn__gbdt *m, uint32_t *next_test) {
+static void fill_trees(packer *p, const qn__gbdt *m, uint32_t *next_test) {
     const qn__plain *plain = p->plain;
     uint64_t *start = writable(m->start);
     double *value = writable(m->value);
     uint32_t *count = writable(m->count);
     int64_t leaf = 0;
     for (int32_t t = 0; t < plain->n_trees; t++) {
-        int64_t first = plain->start[t], first_leaf = leaf;
+        const qn__plain_node *nodes = plain->nodes + plain->start[t];
+        uint32_t n = (uint32_t)(plain->start[t + 1] - plain->start[t]);
+        int64_t first_leaf = leaf;
         start[t + 1] = (uint64_t)plain->start[t + 1];
-        for (int64_t i = first; i < plain->start[t + 1]; i++) {
-            const qn__plain_node *node = &plain->nodes[i];
+        order_tree(&p->order, plain, t);
+        for (uint32_t i = 0; i < n; i++) {
+            const qn__plain_node *node = &nodes[p->order.node_at[i]];
             uint32_t side, test;
             if (node->slot_flags & QN__NODE_LEAF) {
-                put_node(m, i, 0, (uint32_t)(leaf - first_leaf), QN__LEAF_TEST);
+                put_node(m, plain->start[t] + i, 0, (uint32_t)(leaf - first_leaf), QN__LEAF_TEST);
                 value[leaf] = node->value;
                 count[leaf++] = node->count;
                 continue;
             }
             find_test(p, m, node, next_test, &side, &test);
-            put_node(m, i, side, node->left - (uint32_t)(i - first), test);
+            put_node(m, plain->start[t] + i, side, p->order.place_of[node->left] - i, test);
         }
     }
 }
 
-static void fill_image(const packer *p, const qn__gbdt *m, uint32_t *next_test) {
+static void fill_image(packer *p, const qn__gbdt *m, uint32_t *next_test) {
     const qn__plain *plain = p->plain;
     memcpy(writable(m->image), &p->header, sizeof p->header);
     memcpy(writable(m->base), plain->base, (size_t)plain->n_outputs * sizeof *plain->base);
@@ -255,6 +368,7 @@ static void model_free(qn__gbdt **m) {
 qn_status qn__gbdt_pack(const qn__plain *plain, const qn_feature *features, qn_learner **ret_learner,
                         qn_error *err) {
     qn_cleanup(packer_done) packer p = {.plain = plain, .features = features};
+    QN_TRY(tree_order_init(&p.order, plain, err));
     QN_TRY(collect_tests(&p, err));
     QN_TRY(plan(&p, err));
     qn_cleanup(qn_freep) uint32_t *next_test = qn_new_array(uint32_t, plain->n_slots);

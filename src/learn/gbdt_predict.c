@@ -16,6 +16,7 @@ enum {
 const qn__gbdt_kernel *const qn__gbdt_kernels[] = {
 #if defined(__x86_64__)
     &qn__gbdt_kernel_avx512,
+    &qn__gbdt_kernel_avx2,
 #endif
     &qn__gbdt_kernel_plain,
     NULL,

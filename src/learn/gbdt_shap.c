@@ -65,7 +65,8 @@ static void gauss_legendre(int32_t n, double *point, double *weight) {
 
 static qn_status scratch_init(shap_scratch *s, const qn__gbdt *m, qn_error *err) {
     uint64_t most = 1;
-    int32_t depth = qn__gbdt_depth(m, 0, m->n_trees);
+    int32_t depth;
+    QN_TRY(qn__gbdt_depth(m, &depth, err));
     for (int32_t t = 0; t < m->n_trees; t++)
         most = m->start[t + 1] - m->start[t] > most ? m->start[t + 1] - m->start[t] : most;
     depth = depth > 1 ? depth : 1;

@@ -6,20 +6,23 @@
 
 enum { LANES = 8 };
 
+#define INLINE __attribute__((always_inline)) static inline
+
 #define LEAF_NODE ((uint32_t)QN__LEAF_TEST << 24)
 
 static bool runs_here(void) {
     return true;
 }
 
+/* By halving, without a branch on the outcome: the loads of one search hide the next one's. */
 static inline uint32_t cuts_below(const double *cuts, uint32_t n, double x) {
-    uint32_t low = 0;
-    for (uint32_t step = 128; step; step >>= 1) {
-        uint32_t to = low + step;
-        bool fits = to <= n;
-        low = fits & (cuts[fits ? to - 1 : 0] < x) ? to : low;
+    const double *low = cuts;
+    while (n > 1) {
+        uint32_t half = n / 2;
+        low += half & -(uint32_t)(low[half - 1] < x);
+        n -= half;
     }
-    return low;
+    return (uint32_t)(low - cuts) + (*low < x);
 }
 
 static void rank_row(const qn__gbdt *m, const double *row, uint8_t *ranks) {
@@ -42,91 +45,123 @@ static void rank_column(const double *cuts, uint32_t n_cuts, const double *x, in
 
 /* One row and what it is compared by. */
 typedef struct view {
-    const qn__gbdt *m;
-    const uint8_t *ranks;
+    const uint8_t *ranks, *answers;
     const int32_t *sets;
+    uint32_t n_numbers, side_bits;
 } view;
+
+/* What a walk is specialised for: nodes whose side is a byte, nodes of 64 bits, splits by
+ * categories. */
+typedef enum form { BYTE_SIDES, ANY_SIDES, WIDE_NODES } form;
 
 static inline uint32_t goes_right(const view *v, uint32_t side, uint32_t test, bool mixed) {
     uint32_t right = v->ranks[side] > test;
     if (!mixed)
         return right;
     /* Both answers are worked out, one is kept. */
-    uint32_t key = side >> 1, n_numbers = (uint32_t)v->m->n_number_keys;
-    bool is_set = key >= n_numbers;
-    int32_t at = v->sets[is_set ? key - n_numbers + 1 : 0];
-    uint32_t answer = v->m->answers[at + (int32_t)(test >> 3)] >> (test & 7) & 1u;
+    uint32_t key = side >> 1;
+    bool is_set = key >= v->n_numbers;
+    int32_t at = v->sets[is_set ? key - v->n_numbers + 1 : 0];
+    uint32_t answer = v->answers[at + (int32_t)(test >> 3)] >> (test & 7) & 1u;
     return is_set ? answer : right;
 }
 
-/* One step; leaves stay where they are. True from inner nodes. */
-static inline bool step(const view *v, const uint32_t *nodes, uint32_t *at, bool mixed) {
-    uint32_t node = nodes[*at], bits = (uint32_t)v->m->side_bits;
+/* How far to go from a node: 0 from a leaf. */
+INLINE uint32_t distance(const view *v, uint32_t node, form f, bool mixed) {
+    uint32_t bits = f == BYTE_SIDES ? QN__SIDE_BITS : v->side_bits;
     uint32_t side = node & ((1u << bits) - 1), field = (node & 0xffffff) >> bits;
-    uint32_t next = *at + field + goes_right(v, side, node >> 24, mixed);
-    bool is_inner = node < LEAF_NODE;
-    *at = is_inner ? next : *at;
-    return is_inner;
+    uint32_t to = field + goes_right(v, side, node >> 24, mixed);
+    return to & -(uint32_t)(node < LEAF_NODE);
 }
 
-static inline bool wide_step(const view *v, const uint64_t *nodes, uint32_t *at, bool mixed) {
-    uint64_t node = nodes[*at];
+INLINE uint32_t wide_distance(const view *v, uint64_t node, bool mixed) {
     uint32_t field = (uint32_t)(node >> 32) & 0xffffff;
-    uint32_t next = *at + field + goes_right(v, (uint32_t)node, (uint32_t)(node >> 56), mixed);
-    bool is_inner = node < (uint64_t)LEAF_NODE << 32;
-    *at = is_inner ? next : *at;
-    return is_inner;
+    uint32_t to = field + goes_right(v, (uint32_t)node, (uint32_t)(node >> 56), mixed);
+    return node < (uint64_t)LEAF_NODE << 32 ? to : 0;
 }
 
-__attribute__((always_inline)) static inline void walk(const view *v, const int32_t *trees,
-                                                       uint32_t *at, bool mixed, bool wide) {
-    const qn__gbdt *m = v->m;
+/* From the roots of eight trees to the numbers of their leaves. */
+INLINE void walk(const view *v, const uint32_t *const *roots, uint32_t *leaf, form f, bool mixed) {
+    const uint32_t *node[LANES];
     for (int j = 0; j < LANES; j++)
-        at[j] = 0;
-    for (bool moved = true; moved;) {
-        moved = false;
-        for (int j = 0; j < LANES; j++)
-            moved |= wide ? wide_step(v, m->wide_nodes + m->start[trees[j]], &at[j], mixed)
-                          : step(v, m->nodes + m->start[trees[j]], &at[j], mixed);
+        node[j] = roots[j];
+    for (uint32_t moved = 1; moved;) {
+        moved = 0;
+#pragma GCC unroll 8
+        for (int j = 0; j < LANES; j++) {
+            uint32_t far = distance(v, *node[j], f, mixed);
+            node[j] += far;
+            moved |= far;
+        }
     }
+    uint32_t bits = f == BYTE_SIDES ? QN__SIDE_BITS : v->side_bits;
     for (int j = 0; j < LANES; j++)
-        at[j] = wide ? (uint32_t)(m->wide_nodes[m->start[trees[j]] + at[j]] >> 32) & 0xffffff
-                     : (m->nodes[m->start[trees[j]] + at[j]] & 0xffffff) >> m->side_bits;
+        leaf[j] = (*node[j] & 0xffffff) >> bits;
 }
 
-/* The numbers of the leaves of up to eight trees. */
-static void find_leaves(const view *v, const int32_t *trees, uint32_t *leaf) {
-    bool mixed = v->m->n_keys > v->m->n_number_keys;
-    if (v->m->wide)
-        walk(v, trees, leaf, true, true);
-    else if (mixed)
-        walk(v, trees, leaf, true, false);
-    else
-        walk(v, trees, leaf, false, false);
+INLINE void wide_walk(const view *v, const uint64_t *const *roots, uint32_t *leaf) {
+    for (int j = 0; j < LANES; j++) {
+        const uint64_t *node = roots[j];
+        for (uint32_t far = 1; far; node += far)
+            far = wide_distance(v, *node, true);
+        leaf[j] = (uint32_t)(*node >> 32) & 0xffffff;
+    }
+}
+
+/* Up to eight trees; those that are not there are the first again. */
+typedef struct group {
+    const uint32_t *roots[LANES];
+    const uint64_t *wide_roots[LANES];
+    const double *value[LANES];
+    int32_t first, n;
+} group;
+
+static void set_trees(const qn__gbdt *m, int32_t first, group *g) {
+    g->first = first;
+    g->n = m->n_trees - first < LANES ? m->n_trees - first : LANES;
+    for (int32_t j = 0; j < LANES; j++) {
+        int32_t t = first + (j < g->n ? j : 0);
+        g->roots[j] = m->wide ? NULL : m->nodes + m->start[t];
+        g->wide_roots[j] = m->wide ? m->wide_nodes + m->start[t] : NULL;
+        g->value[j] = m->value + qn__gbdt_leaf_start(m, t);
+    }
+}
+
+INLINE void add_group(const qn__gbdt *m, const group *g, const qn__ranked *rows, int64_t n,
+                      double *raw, form f, bool mixed) {
+    int32_t n_k = m->learner.n_outputs, first_k = g->first % n_k;
+    view v = {.answers = m->answers, .n_numbers = (uint32_t)m->n_number_keys,
+              .side_bits = (uint32_t)m->side_bits};
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t leaf[LANES];
+        v.ranks = rows->ranks + (size_t)i * rows->rank_stride;
+        v.sets = rows->sets + (size_t)i * rows->set_stride;
+        if (f == WIDE_NODES)
+            wide_walk(&v, g->wide_roots, leaf);
+        else
+            walk(&v, g->roots, leaf, f, mixed);
+        double *out = raw + i * n_k;
+        for (int32_t j = 0, k = first_k; j < g->n; j++) {
+            out[k] += g->value[j][leaf[j]];
+            k = k + 1 < n_k ? k + 1 : 0;
+        }
+    }
 }
 
 /* Trees outermost, so that eight stay in the first-level cache for all rows. */
 static void add_trees(const qn__gbdt *m, const qn__ranked *rows, int64_t n, double *raw) {
-    int32_t n_k = m->learner.n_outputs;
+    bool mixed = m->n_keys > m->n_number_keys;
     for (int32_t t = 0; t < m->n_trees; t += LANES) {
-        int n_here = m->n_trees - t < LANES ? m->n_trees - t : LANES;
-        int32_t trees[LANES], first = t % n_k;
-        const double *value[LANES];
-        for (int j = 0; j < LANES; j++) {
-            trees[j] = t + (j < n_here ? j : 0);
-            value[j] = m->value + qn__gbdt_leaf_start(m, trees[j]);
-        }
-        for (int64_t i = 0; i < n; i++) {
-            uint32_t leaf[LANES];
-            const view v = {m, rows->ranks + (size_t)i * rows->rank_stride,
-                            rows->sets + (size_t)i * rows->set_stride};
-            find_leaves(&v, trees, leaf);
-            double *out = raw + i * n_k;
-            for (int32_t j = 0, k = first; j < n_here; j++) {
-                out[k] += value[j][leaf[j]];
-                k = k + 1 < n_k ? k + 1 : 0;
-            }
-        }
+        group g;
+        set_trees(m, t, &g);
+        if (m->wide)
+            add_group(m, &g, rows, n, raw, WIDE_NODES, true);
+        else if (mixed)
+            add_group(m, &g, rows, n, raw, ANY_SIDES, true);
+        else if (m->side_bits == QN__SIDE_BITS)
+            add_group(m, &g, rows, n, raw, BYTE_SIDES, false);
+        else
+            add_group(m, &g, rows, n, raw, ANY_SIDES, false);
     }
 }
 

@@ -13,8 +13,9 @@
 
 enum {
     LANES = 16,
-    CHAINS = 4,
-    RANKED = 8 * CHAINS, /* values ranked at once */
+    CHAINS = 8,
+    SEARCHES = 4, /* of eight values each at once */
+    RANKED = 8 * SEARCHES,
 };
 
 /* Where the ranks of a row are looked up. */
@@ -48,11 +49,11 @@ static inline __mmask8 first_lanes8(int32_t n) {
 INLINE void search(const double *cuts, const __m256i *before, const __m256i *n, const __m512d *x,
                    int step, __m256i *low) {
 #pragma GCC unroll 4
-    for (int c = 0; c < CHAINS; c++)
+    for (int c = 0; c < SEARCHES; c++)
         low[c] = _mm256_setzero_si256();
     for (; step; step >>= 1) {
 #pragma GCC unroll 4
-        for (int c = 0; c < CHAINS; c++) {
+        for (int c = 0; c < SEARCHES; c++) {
             __m256i to = _mm256_add_epi32(low[c], _mm256_set1_epi32(step));
             __mmask8 fits = _mm256_cmple_epu32_mask(to, n[c]);
             __m256i at = _mm256_add_epi32(before[c], to);
@@ -81,11 +82,11 @@ AVX512 static void rank_row(const qn__gbdt *m, const double *row, uint8_t *ranks
                                            6 * ITEM, 7 * ITEM);
     const __m256i zero = _mm256_setzero_si256();
     for (int32_t k = 0; k < m->n_number_keys; k += RANKED) {
-        __m256i before[CHAINS], n[CHAINS], low[CHAINS];
-        __m512d x[CHAINS];
-        __mmask8 on[CHAINS];
+        __m256i before[SEARCHES], n[SEARCHES], low[SEARCHES];
+        __m512d x[SEARCHES];
+        __mmask8 on[SEARCHES];
 #pragma GCC unroll 4
-        for (int c = 0; c < CHAINS; c++) {
+        for (int c = 0; c < SEARCHES; c++) {
             int32_t rest = m->n_number_keys - k - 8 * c;
             on[c] = first_lanes8(rest);
             const int *keys = (const int *)(const void *)(m->keys + k + 8 * c);
@@ -99,29 +100,29 @@ AVX512 static void rank_row(const qn__gbdt *m, const double *row, uint8_t *ranks
         }
         search(m->cuts, before, n, x, m->rank_step, low);
 #pragma GCC unroll 4
-        for (int c = 0; c < CHAINS; c++)
+        for (int c = 0; c < SEARCHES; c++)
             _mm_mask_storeu_epi16(ranks + 2 * (k + 8 * c), on[c], pairs(low[c], x[c]));
     }
 }
 
 AVX512 static void rank_column(const double *cuts, uint32_t n_cuts, const double *x, int64_t n,
                                uint8_t *ranks, size_t stride) {
-    __m256i before[CHAINS], n_each[CHAINS], low[CHAINS];
-    __m512d value[CHAINS];
+    __m256i before[SEARCHES], n_each[SEARCHES], low[SEARCHES];
+    __m512d value[SEARCHES];
     int step = 1 << (31 - __builtin_clz(n_cuts));
     int64_t i = 0;
 #pragma GCC unroll 4
-    for (int c = 0; c < CHAINS; c++) {
+    for (int c = 0; c < SEARCHES; c++) {
         before[c] = _mm256_set1_epi32(-1);
         n_each[c] = _mm256_set1_epi32((int)n_cuts);
     }
     for (; i + RANKED <= n; i += RANKED) {
 #pragma GCC unroll 4
-        for (int c = 0; c < CHAINS; c++)
+        for (int c = 0; c < SEARCHES; c++)
             value[c] = _mm512_loadu_pd(x + i + 8 * c);
         search(cuts, before, n_each, value, step, low);
 #pragma GCC unroll 4
-        for (int c = 0; c < CHAINS; c++) {
+        for (int c = 0; c < SEARCHES; c++) {
             uint16_t pair[8];
             _mm_storeu_si128((__m128i *)(void *)pair, pairs(low[c], value[c]));
             for (int j = 0; j < 8; j++)
@@ -153,12 +154,15 @@ INLINE void walk(const qn__gbdt *m, const chain *chains, double (*values)[LANES]
                  bool mixed) {
     const __m512i low24 = _mm512_set1_epi32(0xffffff), one = _mm512_set1_epi32(1);
     const __m512i leaf = _mm512_set1_epi32((int)((uint32_t)QN__LEAF_TEST << 24));
+    const __m512i middle = _mm512_add_epi8(
+        _mm512_broadcast_i32x4(_mm_setr_epi32(0, 0x00000404, 0x00000808, 0x00000c0c)),
+        _mm512_set1_epi32((int)0x80800201));
     const __m512i side_bits = _mm512_set1_epi32(m->side_bits);
     const __m512i side_mask = _mm512_set1_epi32((1 << m->side_bits) - 1);
     const __m512i n_numbers = _mm512_set1_epi32(m->n_number_keys);
     __m512i at[CHAINS], node[CHAINS], table[CHAINS], table2[CHAINS];
     __mmask16 on[CHAINS];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int c = 0; c < CHAINS; c++) {
         at[c] = chains[c].start;
         node[c] = leaf;
@@ -166,9 +170,13 @@ INLINE void walk(const qn__gbdt *m, const chain *chains, double (*values)[LANES]
         table[c] = from != FROM_MEMORY ? _mm512_load_si512(chains[c].ranks) : low24;
         table2[c] = from == TWO_REGISTERS ? _mm512_load_si512(chains[c].ranks + 64) : low24;
     }
+    unsigned any;
     do {
-#pragma GCC unroll 4
+        any = 0;
+#pragma GCC unroll 8
         for (int c = 0; c < CHAINS; c++) {
+            if (!on[c])
+                continue;
             node[c] = _mm512_mask_i32gather_epi32(node[c], on[c], at[c], chains[c].nodes, 4);
             __m512i side = _mm512_and_si512(node[c], side_mask), rank;
             if (from == ONE_REGISTER)
@@ -186,13 +194,16 @@ INLINE void walk(const qn__gbdt *m, const chain *chains, double (*values)[LANES]
                     right = (__mmask16)((right & ~is_set)
                                         | (is_set & answers(m, &chains[c], is_set, key, node[c])));
             }
-            __m512i field = _mm512_srlv_epi32(_mm512_and_si512(node[c], low24), side_bits);
+            __m512i field = from == FROM_MEMORY
+                                ? _mm512_srlv_epi32(_mm512_and_si512(node[c], low24), side_bits)
+                                : _mm512_shuffle_epi8(node[c], middle);
             at[c] = _mm512_add_epi32(at[c], field);
             at[c] = _mm512_mask_add_epi32(at[c], right, at[c], one);
             on[c] = _mm512_mask_cmplt_epu32_mask(on[c], node[c], leaf);
+            any |= on[c];
         }
-    } while (on[0] | on[1] | on[2] | on[3]);
-#pragma GCC unroll 4
+    } while (any);
+#pragma GCC unroll 8
     for (int c = 0; c < CHAINS; c++) {
         __m512i number = _mm512_srlv_epi32(_mm512_and_si512(node[c], low24), side_bits);
         number = _mm512_add_epi32(number, chains[c].leaf_start);
