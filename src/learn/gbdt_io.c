@@ -178,68 +178,55 @@ static bool starts_are_fine(const qn__gbdt *m) {
     return true;
 }
 
-/* Children are pairs at odd places behind their parent, each pair has one parent, and leaves are
- * numbered as they come: no bytes can make a cycle. n_tests[side]: 0 where there is none;
- * has_parent[n / 2] is scratch. Without branches, which is what makes it fast. */
-static bool tree_is_fine(const uint32_t *nodes, uint32_t n, int32_t side_bits,
-                         const uint8_t *n_tests, uint8_t *has_parent) {
-    uint32_t n_leaves = 0, bad = 0, side_mask = (1u << side_bits) - 1;
-    memset(has_parent, 0, n / 2);
+/* Children lie behind their parent and in their tree, so every walk ends, and sides, tests and leaves
+ * are there. What a kernel needs and no more: a node is checked by itself, many at a time.
+ * n_tests[side]: 0 where there is none. */
+WIDE static bool nodes_are_fine(const uint32_t *nodes, uint32_t n, uint32_t side_bits,
+                                const uint32_t *n_tests) {
+    uint32_t bad = 0, side_mask = (1u << side_bits) - 1;
     for (uint32_t i = 0; i < n; i++) {
         uint32_t node = nodes[i], test = node >> 24, side = node & side_mask;
-        uint32_t field = (node & 0xffffff) >> side_bits, to = i + field;
-        uint32_t is_leaf = test == QN__LEAF_TEST;
-        /* A leaf marks nothing: it points behind the pairs. */
-        uint32_t pair = is_leaf | (to >= n) ? n / 2 : to / 2;
-        bad |= is_leaf ? side | (field ^ n_leaves)
-                       : (n_tests[side] <= test) | (field == 0) | (~to & 1) | (to >= n - 1)
-                             | has_parent[pair];
-        has_parent[pair] = 1;
-        n_leaves += is_leaf;
+        uint32_t field = (node & 0xffffff) >> side_bits;
+        uint32_t bad_leaf = side | (uint32_t)(field > n / 2);
+        uint32_t bad_split = (uint32_t)(n_tests[side] <= test) | (uint32_t)(field == 0)
+                             | (uint32_t)(i + field >= n - 1);
+        uint32_t is_leaf = -(uint32_t)(test == QN__LEAF_TEST); /* all ones */
+        bad |= (bad_leaf & is_leaf) | (bad_split & ~is_leaf);
     }
-    return !bad && 2 * n_leaves == n + 1;
+    return !bad;
 }
 
-static bool wide_tree_is_fine(const uint64_t *nodes, uint32_t n, uint32_t n_sides,
-                              const uint8_t *n_tests, uint8_t *has_parent) {
-    uint32_t n_leaves = 0;
-    memset(has_parent, 0, n / 2);
+static bool wide_nodes_are_fine(const uint64_t *nodes, uint32_t n, uint32_t n_sides,
+                                const uint32_t *n_tests) {
     for (uint32_t i = 0; i < n; i++) {
         uint32_t test = (uint32_t)(nodes[i] >> 56), side = (uint32_t)nodes[i];
-        uint32_t field = (uint32_t)(nodes[i] >> 32) & 0xffffff, to = i + field;
-        if (test == QN__LEAF_TEST) {
-            if (side != 0 || field != n_leaves++)
-                return false;
-            continue;
-        }
-        if (side >= n_sides || n_tests[side] <= test || field == 0 || to % 2 == 0 || to >= n - 1
-            || has_parent[to / 2])
+        uint32_t field = (uint32_t)(nodes[i] >> 32) & 0xffffff;
+        bool good = test == QN__LEAF_TEST ? side == 0 && field <= n / 2
+                                          : side < n_sides && n_tests[side] > test && field > 0
+                                                && i + field < n - 1;
+        if (!good)
             return false;
-        has_parent[to / 2] = 1;
     }
-    return 2 * n_leaves == n + 1;
+    return true;
 }
 
 static qn_status check_trees(const qn__gbdt *m, qn_error *err) {
     uint32_t n_sides = 2 * (uint32_t)m->n_keys;
     size_t n_table = m->wide ? (size_t)n_sides + 1 : (size_t)1 << m->side_bits;
-    uint64_t most = 0;
-    for (int32_t t = 0; t < m->n_trees; t++)
-        most = m->start[t + 1] - m->start[t] > most ? m->start[t + 1] - m->start[t] : most;
-    qn_cleanup(qn_freep) uint8_t *n_tests = qn_new_array(uint8_t, n_table);
-    qn_cleanup(qn_freep) uint8_t *has_parent = qn_new_array(uint8_t, most / 2 + 1);
-    if (!n_tests || !has_parent)
+    qn_cleanup(qn_freep) uint32_t *n_tests = qn_new_array(uint32_t, n_table);
+    if (!n_tests)
         return qn_error_memory(err);
     for (int32_t k = 0; k < m->n_keys; k++) {
-        n_tests[2 * k] = (uint8_t)m->keys[k].n_tests;
+        n_tests[2 * k] = m->keys[k].n_tests;
         n_tests[2 * k + 1] = k < m->n_number_keys ? n_tests[2 * k] : 0;
     }
     for (int32_t t = 0; t < m->n_trees; t++) {
         uint32_t n = (uint32_t)(m->start[t + 1] - m->start[t]);
-        if (m->wide ? !wide_tree_is_fine(m->wide_nodes + m->start[t], n, n_sides, n_tests,
-                                         has_parent)
-                    : !tree_is_fine(m->nodes + m->start[t], n, m->side_bits, n_tests, has_parent))
-            return damaged(err, "the shape of a tree, or one of its splits");
+        bool good = m->wide ? wide_nodes_are_fine(m->wide_nodes + m->start[t], n, n_sides, n_tests)
+                            : nodes_are_fine(m->nodes + m->start[t], n, (uint32_t)m->side_bits,
+                                             n_tests);
+        if (!good)
+            return damaged(err, "a node of a tree");
     }
     int64_t n_leaves = (m->n_nodes + m->n_trees) / 2;
     if (!all_finite(m->value, n_leaves) || !all_positive(m->count, n_leaves))

@@ -97,6 +97,8 @@ static qn_status scratch_init(shap_scratch *s, const qn__gbdt *m, qn_error *err)
 static void read_tree(const qn__gbdt *m, int32_t tree, shap_scratch *s) {
     uint64_t start = m->start[tree], leaf = qn__gbdt_leaf_start(m, tree);
     uint32_t n = (uint32_t)(m->start[tree + 1] - start);
+    /* A file may have nodes that nothing leads to: their way begins at the root, too. */
+    memset(s->parent, 0, n * sizeof *s->parent);
     for (uint32_t i = 0; i < n; i++) {
         qn__gbdt_node *node = &s->nodes[i];
         *node = qn__gbdt_node_at(m, start, i);
