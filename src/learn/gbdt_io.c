@@ -103,7 +103,7 @@ static bool header_is_fine(const qn__image_header *h, int32_t n_features) {
            && h->n_trees % h->n_outputs == 0 && h->best_iteration <= h->n_trees / h->n_outputs
            && h->n_slots <= h->n_features && (h->n_outputs > 1) == (h->link == QN_LINK_SOFTMAX)
            && h->n_keys <= INT32_MAX / 2 && h->n_number_keys <= h->n_keys && zeros == 0
-           && (h->side_bits == 0 || narrow) && h->n_answers <= INT32_MAX - QN__IMAGE_ALIGN;
+           && (h->side_bits == 0 || narrow) && h->n_cuts <= INT32_MAX && h->n_answers <= INT32_MAX - QN__IMAGE_ALIGN;
 }
 
 WIDE static bool all_finite(const double *x, int64_t n) {
@@ -271,15 +271,26 @@ qn_status qn__gbdt_attach(const void *bytes, size_t n, const qn_feature *feature
         return damaged(err, "the size of a tree");
     if (!gaps_are_zero(m, &h))
         return damaged(err, "stray bytes");
-    qn__gbdt_prepare(m);
-    return check_trees(m, err);
+    QN_TRY(check_trees(m, err));
+    return qn__gbdt_prepare(m, err);
 }
 
-void qn__gbdt_prepare(qn__gbdt *m) {
+qn_status qn__gbdt_prepare(qn__gbdt *m, qn_error *err) {
     uint32_t most = 1;
-    for (int32_t k = 0; k < m->n_number_keys; k++)
-        most = m->keys[k].n_tests > most ? m->keys[k].n_tests : most;
+    int32_t n = (m->n_number_keys + QN__RANK_KEYS - 1) / QN__RANK_KEYS * QN__RANK_KEYS;
+    m->rank_plan = qn_calloc_aligned((size_t)n, 3 * sizeof *m->rank_plan);
+    if (!m->rank_plan)
+        return qn_error_memory(err);
+    m->rank_planned = n;
+    for (int32_t k = 0; k < m->n_number_keys; k++) {
+        const qn__gbdt_key *key = &m->keys[k];
+        most = key->n_tests > most ? key->n_tests : most;
+        m->rank_plan[k] = (int32_t)m->slot_column[key->slot];
+        m->rank_plan[n + k] = (int32_t)key->n_tests;
+        m->rank_plan[2 * n + k] = (int32_t)key->first - 1;
+    }
     m->rank_step = 1 << (31 - __builtin_clz(most));
+    return QN_OK;
 }
 
 /* ---- the family's functions ------------------------------------------------------------------ */
@@ -330,6 +341,7 @@ void qn__gbdt_free(qn_learner *learner) {
     qn__gbdt *m = (qn__gbdt *)learner;
     if (!m)
         return;
+    qn_freep(&m->rank_plan);
     qn_freep(&m->owned);
     qn_freep(&m);
 }

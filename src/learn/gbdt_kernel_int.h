@@ -6,7 +6,7 @@
 #include "learn/gbdt_model_int.h"
 
 /* Rows as the trees see them. ranks[i][side]: for key k of numbers, two bytes at 2 k, which differ
- * only for missing values; for keys of categories anything. sets[i][1 + k]: where the answers
+ * only for missing values; elsewhere anything. sets[i][1 + k]: where the answers
  * begin for the code of the k-th key of categories; sets[i][0] is 0. Both may be read up to 64
  * bytes beyond their end. */
 typedef struct qn__ranked {
@@ -19,7 +19,7 @@ typedef struct qn__ranked {
 typedef struct qn__gbdt_kernel {
     const char *name;
     bool (*runs_here)(void);
-    /* The ranks of one dense row for all keys of numbers. */
+    /* The ranks of one dense row for all keys of numbers, and for QN__RANK_KEYS at a time. */
     void (*rank_row)(const qn__gbdt *m, const double *row, uint8_t *ranks);
     /* The two ranks of n values for one key, at ranks, ranks + stride, ... */
     void (*rank_column)(const double *cuts, uint32_t n_cuts, const double *x, int64_t n,

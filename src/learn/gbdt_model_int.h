@@ -76,6 +76,7 @@ enum {
     QN__LEAF_TEST = 255,
     QN__SIDE_BITS = 8,      /* at least; so that the smallest nodes need no mask */
     QN__NODE_BITS = 24,     /* for side and child; in wide nodes the child alone has so many */
+    QN__RANK_KEYS = 32,     /* keys that kernels rank at once */
 };
 
 typedef struct qn__gbdt_key {
@@ -96,6 +97,9 @@ typedef struct qn__gbdt {
     bool wide;              /* nodes of 64 bits */
     int64_t n_nodes, n_cuts;
     int32_t rank_step;      /* where a search among the cuts of any key begins: a power of 2 */
+    int32_t *rank_plan;     /* owned; what ranking a row needs of the keys of numbers: columns, numbers
+                             * of cuts, first cuts less 1; each rank_planned long, 0 beyond the keys */
+    int32_t rank_planned;   /* a multiple of QN__RANK_KEYS */
     const double *base;     /* n_outputs */
     const double *slot_gain;
     const uint64_t *slot_bins;
@@ -174,7 +178,7 @@ qn_status qn__gbdt_attach(const void *bytes, size_t n, const qn_feature *feature
 qn_status qn__gbdt_read_v1(const void *bytes, size_t n, const qn_feature *features,
                            int32_t n_features, qn__plain *ret_plain, qn_error *err) QN_MUST_USE;
 /* Fills what is derived from the keys. */
-void qn__gbdt_prepare(qn__gbdt *m);
+qn_status qn__gbdt_prepare(qn__gbdt *m, qn_error *err) QN_MUST_USE;
 /* Steps from a root to the deepest leaf. */
 qn_status qn__gbdt_depth(const qn__gbdt *m, int32_t *ret_depth, qn_error *err) QN_MUST_USE;
 void qn__gbdt_free(qn_learner *learner);

@@ -9,7 +9,7 @@
 #include "learn/family_int.h"
 #include "learn/gbdt_image_int.h"
 
-/* Bits of answers are read with 32-bit offsets. */
+/* Cuts and bytes of answers are read with 32-bit offsets. */
 #define MAX_ANSWERS ((uint64_t)INT32_MAX - QN__IMAGE_ALIGN)
 
 /* ---- the order of nodes ---------------------------------------------------------------------- */
@@ -236,6 +236,8 @@ static qn_status plan(packer *p, qn_error *err) {
         if (!categories)
             h->n_number_keys = h->n_keys;
     }
+    QN_FAIL_IF(h->n_cuts > INT32_MAX, err, QN_ERR_LIMIT,
+               "the trees of the model split at more than %d different values", INT32_MAX);
     QN_FAIL_IF(h->n_answers > MAX_ANSWERS, err, QN_ERR_LIMIT,
                "too many categories in the splits of the trees: the model would take more than %d "
                "bytes for them", INT32_MAX);
@@ -382,7 +384,7 @@ qn_status qn__gbdt_pack(const qn__plain *plain, const qn_feature *features, qn_l
         return qn_error_memory(err);
     qn__image_layout(m->owned, &p.header, m);
     fill_image(&p, m, next_test);
-    qn__gbdt_prepare(m);
+    QN_TRY(qn__gbdt_prepare(m, err));
     *ret_learner = &qn_steal(&m)->learner;
     return QN_OK;
 }

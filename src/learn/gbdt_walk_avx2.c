@@ -32,9 +32,6 @@ static bool runs_here(void) {
 /* ---- ranks ----------------------------------------------------------------------------------- */
 
 /* All ones in the first n lanes. */
-INLINE __m128i first_lanes4(int32_t n) {
-    return _mm_cmpgt_epi32(_mm_set1_epi32(n), _mm_setr_epi32(0, 1, 2, 3));
-}
 INLINE __m256i first_lanes8(int32_t n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
@@ -73,34 +70,23 @@ INLINE __m128i pairs(__m128i low, __m256d x) {
 }
 
 AVX2 static void rank_row(const qn__gbdt *m, const double *row, uint8_t *ranks) {
-    if (m->n_cuts > INT32_MAX) {
-        qn__gbdt_kernel_plain.rank_row(m, row, ranks);
-        return;
-    }
-    for (int32_t k = 0; k < m->n_number_keys; k += RANKED) {
+    const int32_t *columns = m->rank_plan, *n_tests = columns + m->rank_planned;
+    const int32_t *first = n_tests + m->rank_planned;
+    for (int32_t k = 0; k < m->rank_planned; k += RANKED) {
         __m128i before[SEARCHES], n[SEARCHES], low[SEARCHES];
         __m256d x[SEARCHES];
-        int32_t rest = m->n_number_keys - k;
+#pragma GCC unroll 4
         for (int c = 0; c < SEARCHES; c++) {
-            int32_t first[4] = {0}, n_tests[4] = {0};
-            double value[4] = {0};
-            for (int j = 0; j < 4 && 4 * c + j < rest; j++) {
-                const qn__gbdt_key *key = &m->keys[k + 4 * c + j];
-                first[j] = (int32_t)key->first - 1;
-                n_tests[j] = (int32_t)key->n_tests;
-                value[j] = row[m->slot_column[key->slot]];
-            }
-            before[c] = _mm_loadu_si128((const __m128i *)(const void *)first);
-            n[c] = _mm_loadu_si128((const __m128i *)(const void *)n_tests);
-            x[c] = _mm256_loadu_pd(value);
+            int32_t at = k + 4 * c;
+            __m128i column = _mm_load_si128((const __m128i *)(const void *)(columns + at));
+            n[c] = _mm_load_si128((const __m128i *)(const void *)(n_tests + at));
+            before[c] = _mm_load_si128((const __m128i *)(const void *)(first + at));
+            x[c] = _mm256_i32gather_pd(row, column, 8);
         }
         search(m->cuts, before, n, x, m->rank_step, low);
-        for (int c = 0; c < SEARCHES && 4 * c < rest; c++) {
-            uint16_t pair[8];
-            int32_t here = rest - 4 * c < 4 ? rest - 4 * c : 4;
-            _mm_storeu_si128((__m128i *)(void *)pair, pairs(low[c], x[c]));
-            memcpy(ranks + 2 * (k + 4 * c), pair, (size_t)here * sizeof *pair);
-        }
+#pragma GCC unroll 4
+        for (int c = 0; c < SEARCHES; c++)
+            _mm_storel_epi64((__m128i *)(void *)(ranks + 2 * (k + 4 * c)), pairs(low[c], x[c]));
     }
 }
 

@@ -15,7 +15,7 @@ enum {
     LANES = 16,
     CHAINS = 8,
     SEARCHES = 4, /* of eight values each at once */
-    RANKED = 8 * SEARCHES,
+    RANKED = QN__RANK_KEYS,
 };
 
 /* Where the ranks of a row are looked up. */
@@ -38,11 +38,6 @@ static bool runs_here(void) {
 }
 
 /* ---- ranks ----------------------------------------------------------------------------------- */
-
-/* As many as there are, at most eight. */
-static inline __mmask8 first_lanes8(int32_t n) {
-    return n >= 8 ? 0xff : n <= 0 ? 0 : (__mmask8)((1 << n) - 1);
-}
 
 /* How many of the n cuts from first - 1 on, where the first would be number 1, are below x: 32
  * searches by halving at once. */
@@ -73,35 +68,26 @@ INLINE __m128i pairs(__m256i low, __m512d x) {
 }
 
 AVX512 static void rank_row(const qn__gbdt *m, const double *row, uint8_t *ranks) {
-    if (m->n_cuts > INT32_MAX) {
-        qn__gbdt_kernel_plain.rank_row(m, row, ranks);
-        return;
-    }
-    enum { ITEM = sizeof(qn__gbdt_key) / sizeof(int) };
-    const __m256i iota = _mm256_setr_epi32(0, ITEM, 2 * ITEM, 3 * ITEM, 4 * ITEM, 5 * ITEM,
-                                           6 * ITEM, 7 * ITEM);
-    const __m256i zero = _mm256_setzero_si256();
-    for (int32_t k = 0; k < m->n_number_keys; k += RANKED) {
+    const int32_t *columns = m->rank_plan, *n_tests = columns + m->rank_planned;
+    const int32_t *first = n_tests + m->rank_planned;
+    for (int32_t k = 0; k < m->rank_planned; k += RANKED) {
         __m256i before[SEARCHES], n[SEARCHES], low[SEARCHES];
         __m512d x[SEARCHES];
-        __mmask8 on[SEARCHES];
 #pragma GCC unroll 4
         for (int c = 0; c < SEARCHES; c++) {
-            int32_t rest = m->n_number_keys - k - 8 * c;
-            on[c] = first_lanes8(rest);
-            const int *keys = (const int *)(const void *)(m->keys + k + 8 * c);
-            __m256i slot = _mm256_mmask_i32gather_epi32(zero, on[c], iota, keys, 4);
-            n[c] = _mm256_mmask_i32gather_epi32(zero, on[c], iota, keys + 1, 4);
-            before[c] = _mm256_sub_epi32(_mm256_mmask_i32gather_epi32(zero, on[c], iota, keys + 4, 4),
-                                         _mm256_set1_epi32(1));
-            __m256i column = _mm256_mmask_i32gather_epi32(zero, on[c], slot,
-                                                          (const int *)m->slot_column, 4);
-            x[c] = _mm512_mask_i32gather_pd(_mm512_setzero_pd(), on[c], column, row, 8);
+            int32_t at = k + 8 * c;
+            __m256i column = _mm256_load_si256((const __m256i *)(const void *)(columns + at));
+            n[c] = _mm256_load_si256((const __m256i *)(const void *)(n_tests + at));
+            before[c] = _mm256_load_si256((const __m256i *)(const void *)(first + at));
+            x[c] = _mm512_i32gather_pd(column, row, 8);
         }
         search(m->cuts, before, n, x, m->rank_step, low);
-#pragma GCC unroll 4
-        for (int c = 0; c < SEARCHES; c++)
-            _mm_mask_storeu_epi16(ranks + 2 * (k + 8 * c), on[c], pairs(low[c], x[c]));
+        /* One store, so that the walk that loads them all at once need not wait. */
+        __m512i all = _mm512_castsi128_si512(pairs(low[0], x[0]));
+        all = _mm512_inserti32x4(all, pairs(low[1], x[1]), 1);
+        all = _mm512_inserti32x4(all, pairs(low[2], x[2]), 2);
+        all = _mm512_inserti32x4(all, pairs(low[3], x[3]), 3);
+        _mm512_store_si512(ranks + 2 * k, all);
     }
 }
 
