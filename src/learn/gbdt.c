@@ -206,11 +206,10 @@ static qn_status make_weights(fit *f, qn_error *err) {
 
 static qn_status start_model(fit *f, qn_error *err) {
     int32_t n_k = f->data.n_outputs;
-    qn__gbdt *m = f->builder.model = qn_new(qn__gbdt);
-    if (!m)
-        return qn_error_memory(err);
-    m->learner = (qn_learner){.family = &qn__family_gbdt, .link = f->objective->link,
-                              .n_outputs = n_k, .n_features = f->input->train.x->n_features};
+    qn__plain *m = &f->builder.plain;
+    m->link = f->objective->link;
+    m->n_outputs = n_k;
+    m->n_features = f->input->train.x->n_features;
     m->base = qn_new_array(double, n_k);
     if (!m->base)
         return qn_error_memory(err);
@@ -239,7 +238,7 @@ static qn_status start_valid(fit *f, qn_error *err) {
     if (!f->valid_score || !f->valid_raw)
         return qn_error_memory(err);
     for (size_t i = 0; i < cells; i++)
-        f->valid_score[i] = f->builder.model->base[i / (size_t)f->valid.n];
+        f->valid_score[i] = f->builder.plain.base[i / (size_t)f->valid.n];
     return qn__bins_fill(&f->map, valid->x, f->job, &f->valid_bins, err);
 }
 
@@ -275,7 +274,7 @@ static qn_status start(fit *f, qn_error *err) {
         && !(f->bag = qn_malloc_aligned((size_t)n, sizeof *f->bag)))
         return qn_error_memory(err);
     for (size_t i = 0; i < cells; i++)
-        f->score[i] = f->builder.model->base[i / (size_t)n];
+        f->score[i] = f->builder.plain.base[i / (size_t)n];
     for (int32_t i = 0; i < f->map.n_features; i++)
         f->column_bins[f->map.features[i].column] = (uint64_t)f->map.features[i].n_values;
     return qn__grower_new(f->params, &f->map, &f->bins, f->job, &f->grower, err);
@@ -478,16 +477,13 @@ static qn_status fit_gbdt(const void *params, const qn_fit_input *input, const q
     qn_cleanup(fit_done) fit f = {.params = params, .input = input, .job = job};
     QN_TRY(start(&f, err));
     QN_TRY(boost(&f, err));
-    qn__gbdt *m = f.builder.model;
+    qn__plain *m = &f.builder.plain;
     int32_t n_k = f.data.n_outputs;
     int32_t rounds = m->n_trees / n_k;
     bool keep_best = f.params->early_stopping_round > 0 && f.best_round > 0;
     m->best_iteration = keep_best ? f.best_round : rounds;
-    QN_TRY(qn__model_finish(&f.builder, m->best_iteration * n_k, keep_best ? f.best_gain : f.gain,
-                            f.column_bins, err));
-    *ret_learner = &m->learner;
-    f.builder.model = NULL;
-    return QN_OK;
+    return qn__model_finish(&f.builder, m->best_iteration * n_k, keep_best ? f.best_gain : f.gain,
+                            f.column_bins, input->train.x->features, ret_learner, err);
 }
 
 static void importance_gbdt(const qn_learner *learner, double *importance) {
@@ -503,12 +499,10 @@ static void importance_gbdt(const qn_learner *learner, double *importance) {
 
 static json_t *describe_gbdt(const qn_learner *learner) {
     const qn__gbdt *m = (const qn__gbdt *)learner;
-    int64_t leaves = 0;
-    int32_t depth = 0;
-    for (int32_t t = 0; t < m->n_trees; t++) {
-        leaves += (m->start[t + 1] - m->start[t] + 1) / 2;
-        depth = m->depth[t] > depth ? m->depth[t] : depth;
-    }
+    int64_t leaves = (m->n_nodes + m->n_trees) / 2; /* a tree of n leaves has 2 n - 1 nodes */
+    int32_t depth;
+    if (qn__gbdt_depth(m, &depth, NULL) != QN_OK)
+        return NULL;
     return json_pack("{s:i, s:I, s:i, s:i}", "trees", m->n_trees, "leaves", (json_int_t)leaves,
                      "max_depth", depth, "best_iteration", m->best_iteration);
 }
@@ -523,6 +517,7 @@ const qn_family qn__family_gbdt = {
     .params_bytes = sizeof(qn_gbdt_params),
     .fit = fit_gbdt,
     .predict = qn__gbdt_predict,
+    .predict_rows = qn__gbdt_predict_rows,
     .explain = qn__gbdt_explain,
     .importance = importance_gbdt,
     .save = qn__gbdt_save,

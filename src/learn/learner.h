@@ -79,8 +79,8 @@ struct qn_family {
      * absolute standardised weight). */
     void (*importance)(const qn_learner *learner, double *importance);
     qn_status (*save)(const qn_learner *learner, qn_buf *out, qn_error *err);
-    /* From untrusted bytes; borrows nothing. `n_features` and their kinds come from the
-     * pipeline. */
+    /* From untrusted bytes, which may be used in place (at a multiple of 64) and must outlive the
+     * learner. `n_features` and their kinds come from the pipeline. */
     qn_status (*load)(const void *bytes, size_t n, const qn_feature *features, int32_t n_features,
                       qn_learner **ret_learner, qn_error *err);
     /* Facts for reports: {"trees": 87, "leaves": 2690, ...}. New reference. */
