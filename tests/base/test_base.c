@@ -58,7 +58,7 @@ static void error_shows_foreign_bytes_as_text(void **state) {
 /* As printf and strtod find it: the fewest of 15, 16, 17 digits that read back. */
 static void shortest_by_libc(double x, char text[QN_NUMBER_TEXT]) {
     for (int digits = 15; digits <= 17; digits++) {
-        snprintf(text, QN_NUMBER_TEXT, x == floor(x) && fabs(x) < 1e15 ? "%.0f" : "%.*g", digits, x);
+        snprintf(text, QN_NUMBER_TEXT, "%.*g", digits, x);
         if (strtod(text, NULL) == x)
             return;
     }
