@@ -81,7 +81,7 @@ static qn_status check_format(const char *format, arrow_column *column, qn_error
     if (!format || !format[0] || buffers_of(format[0]) < 0 || (is_time && !column->unit) ||
         (!is_time && format[1]))
         return qn_error_set_at(err, QN_ERR_DATA, NULL, 0, column->name,
-                               "the Arrow type '%.40s' is not one that can be read: cast the column",
+                               "the Arrow type '%.40s' cannot be read: cast the column",
                                format ? format : "");
     column->kind = format[0];
     return QN_OK;
@@ -179,10 +179,10 @@ static qn_status table_init(arrow_table *table, qn_rows *rows, const struct Arro
     table->columns = qn_new_array(arrow_column, schema->n_children);
     if (!table->columns)
         return qn_error_memory(err);
-    for (int64_t i = 0; i < schema->n_children; i++) {
-        const int32_t i_input = qn_rows_columns_input(reader, (int32_t)i);
-        if (i_input >= 0)
-            QN_TRY(add_column(table, schema->children[i], array->children[i], inputs, i_input, err));
+    for (int32_t i = 0; i < (int32_t)schema->n_children; i++) {
+        const int32_t to = qn_rows_columns_input(reader, i);
+        if (to >= 0)
+            QN_TRY(add_column(table, schema->children[i], array->children[i], inputs, to, err));
     }
     return QN_OK;
 }

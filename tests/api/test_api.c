@@ -403,9 +403,12 @@ static void arrow_types(void **state) {
     static const uint16_t u16[] = {3, 0, 7, 8};
     static const int32_t i32[] = {3, 0, 7, 8};
     static const uint32_t u32[] = {3, 0, 7, 8};
-    static const int64_t i64[] = {3, 0, 7, 8}, times_ms[] = {1700000000000, 1700000003000, 1700000006000, 1700000009000};
+    static const int64_t i64[] = {3, 0, 7, 8};
     static const int64_t times_s[] = {1700000000, 1700000003, 1700000006, 1700000009};
-    static const int64_t times_ns[] = {1700000000000000999, 1700000003000000000, 1700000006000000001, 1700000009000000500};
+    static const int64_t times_ms[] = {1700000000000, 1700000003000, 1700000006000,
+                                       1700000009000};
+    static const int64_t times_ns[] = {1700000000000000999, 1700000003000000000,
+                                       1700000006000000001, 1700000009000000500};
     static const int8_t codes[] = {1, 0, 0, 2};
     static const int32_t dict_offsets[] = {0, 4, 9, 17, 17};
     const struct {
@@ -635,7 +638,8 @@ static void failing_allocations(void **state) {
     arrow_table t;
     add_base(&t, "l", i64);
     for (size_t i = 0; i < 2; i++) {
-        qn_cleanup(qn_model_free) qn_model *model = trained(frame, 5, i ? "linear" : "gbdt", tasks[0]);
+        qn_cleanup(qn_model_free)
+            qn_model *model = trained(frame, 5, i ? "linear" : "gbdt", QN_TASK_BINARY);
         assert_int_equal(everything(model, &t), QN_OK);
         qn_status status = QN_ERR_MEMORY;
         for (int n = 0; status != QN_OK && n < 2000; n++) {
