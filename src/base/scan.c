@@ -373,6 +373,8 @@ bool qn_scan_finish(qn_scan *scan) {
 }
 
 qn_status qn_scan_error(const qn_scan *scan, const char *name, qn_error *err) {
+    if (scan->problem && scan->unescaped.status == QN_ERR_MEMORY)
+        return qn_error_memory(err);
     return qn_error_set(err, QN_ERR_FORMAT, "%s is not what is expected: %s, at byte %zu", name,
                         scan->problem ? scan->problem : "no problem",
                         (size_t)(scan->at - scan->start) + 1);

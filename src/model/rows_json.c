@@ -283,6 +283,8 @@ static qn_status read_values(qn_rows_reader *reader, qn_scan *scan, qn_error *er
 
 static qn_status read_bare(qn_rows_reader *reader, qn_scan *scan, qn_error *err) {
     int64_t i_row = qn_rows_count(reader->rows);
+    if (qn_scan_peek(scan) == '\0')
+        return broken(scan, err);
     QN_FAIL_IF(reader->n_columns != 1, err, QN_ERR_DATA,
                "row %lld: a single value, but the model has %d inputs: send an object by name, or a list",
                (long long)i_row + 1, reader->inputs->n_columns);
