@@ -413,8 +413,10 @@ static void want_usual(infer *r) {
 void qn__handle_v2_infer(qn__exchange *x) {
     if (!qn__take_model(x))
         return;
-    infer r = {.x = x, .scan = &x->desk->scan, .wishes = qn__wishes_of(x, true)};
-    qn_status status = read_request(&r, &x->error);
+    infer r = {.x = x, .scan = &x->desk->scan};
+    qn_status status = qn__wishes_of(x, true, &r.wishes, &x->error);
+    if (status == QN_OK)
+        status = read_request(&r, &x->error);
     if (status == QN_OK) {
         bool explain = false;
         if (!r.n_wanted)

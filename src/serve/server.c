@@ -46,6 +46,11 @@ static qn_status keep_options(qn_server *server, const qn_server_options *option
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         if (*texts[i] && !keep(server->texts, texts[i]))
             return qn_error_memory(err);
+    const char *const routes[] = {o->predict_route, o->health_route};
+    for (size_t i = 0; i < 2; i++)
+        QN_FAIL_IF(routes[i] && (routes[i][0] != '/' || routes[i][strcspn(routes[i], "{}")]), err,
+                   QN_ERR_USAGE, "AIP_PREDICT_ROUTE and AIP_HEALTH_ROUTE must be paths like /predict, "
+                   "not '%.100s'", routes[i]);
     o->models = NULL; /* borrowed, and no longer needed */
     o->folder = NULL;
     server->vertex[0] = (qn__route){"POST", o->predict_route, QN__TF, QN__PREDICT, true, QN__FORM_TF,
@@ -192,9 +197,7 @@ const char *qn_server_url(const qn_server *server) {
     return server->url;
 }
 
-qn_status qn_server_reload(qn_server *server, qn_error *err) {
-    if (server->log)
-        QN_TRY(qn__access_log_reopen(server->log, err));
+static qn_status reload_tokens(qn_server *server, qn_error *err) {
     if (!server->options.tokens)
         return QN_OK;
     qn__tokens *tokens;
@@ -205,6 +208,12 @@ qn_status qn_server_reload(qn_server *server, qn_error *err) {
     pthread_mutex_unlock(&server->lock);
     qn__tokens_free(&old);
     return QN_OK;
+}
+
+qn_status qn_server_reload(qn_server *server, qn_error *err) {
+    const qn_status log = server->log ? qn__access_log_reopen(server->log, err) : QN_OK;
+    const qn_status tokens = reload_tokens(server, log == QN_OK ? err : NULL);
+    return log == QN_OK ? tokens : log;
 }
 
 void qn_server_drain(qn_server *server) {
