@@ -205,6 +205,11 @@ qn_status qn__csv_read(qn__desk *desk, const char *bytes, size_t n, qn__csv_head
 /* Rows of a body of JSON lines, one object or list a line. */
 qn_status qn__lines_read(qn__desk *desk, const char *bytes, size_t n, qn_error *err) QN_MUST_USE;
 
+/* A row of values that were seen in training, as an object. */
+void qn__put_example(qn_buf *out, const qn__served *served);
+/* A segment of a path, percent-encoded. */
+void qn__put_path_part(qn_buf *out, const char *text);
+
 /* Handlers, in the order of the table. */
 void qn__handle_page(qn__exchange *x);
 void qn__handle_openapi(qn__exchange *x);
