@@ -5,8 +5,10 @@
 #include "base/json.h"
 #include "serve/serve_int.h"
 
-static qn_status read_plain(qn__exchange *x, bool *ret_single, qn_error *err) {
+static qn_status read_plain(qn__exchange *x, const qn__wishes *wishes, bool *ret_single,
+                            qn_error *err) {
     qn_scan *scan = &x->desk->scan;
+    qn_rows_reader_set_policy(x->desk->reader, wishes->policy);
     qn_scan_again(scan, x->body, x->body_len);
     char c = qn_scan_peek(scan);
     *ret_single = c == '{';
@@ -22,10 +24,10 @@ static qn_status read_plain(qn__exchange *x, bool *ret_single, qn_error *err) {
 void qn__handle_plain(qn__exchange *x) {
     if (!qn__take_model(x))
         return;
-    qn__wishes wishes = qn__wishes_of(x, true);
+    qn__wishes wishes;
     bool single;
-    qn_rows_reader_set_policy(x->desk->reader, wishes.policy);
-    if (read_plain(x, &single, &x->error) != QN_OK
+    if (qn__wishes_of(x, true, &wishes, &x->error) != QN_OK
+        || read_plain(x, &wishes, &single, &x->error) != QN_OK
         || qn__desk_predict(x->served, x->desk, wishes.explain, &x->error) != QN_OK) {
         qn__fail(x, &x->error);
         return;
