@@ -12,7 +12,8 @@ static qn_status read_plain(qn__exchange *x, bool *ret_single, qn_error *err) {
     *ret_single = c == '{';
     QN_FAIL_IF(!scan->problem && c != '{' && c != '[', err, QN_ERR_FORMAT,
                "the body must be a JSON object by column name, or a list of them");
-    QN_TRY(qn_rows_columns_all(x->desk->reader, err));
+    if (!*ret_single)
+        QN_TRY(qn_rows_columns_all(x->desk->reader, err));
     QN_TRY(*ret_single ? qn_rows_read_object(x->desk->reader, scan, err)
                        : qn_rows_read_list(x->desk->reader, scan, err));
     return qn_scan_finish(scan) ? QN_OK : qn_scan_error(scan, "the body", err);

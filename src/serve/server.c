@@ -13,7 +13,7 @@
 #include "base/job.h"
 #include "serve/serve_int.h"
 
-enum { PEM_BYTES = 1 << 20, BACKLOG = 1024, WIRE_BYTES = 64 * 1024 };
+enum { PEM_BYTES = 1 << 20, BACKLOG = 1024, WIRE_BYTES = 16 * 1024 };
 
 void qn_server_options_default(qn_server_options *options) {
     *options = (qn_server_options){.host = "127.0.0.1",
@@ -289,7 +289,7 @@ void qn_server_example(const qn_server *server, qn_buf *out) {
         put_seen(&body, json_array_get(inputs, (size_t)i), column->type);
     }
     qn_buf_put_char(&body, '}');
-    qn_buf_printf(out, "  curl %s%s%s/v1/models/%s/predict -H 'Content-Type: application/json' -d '",
+    qn_buf_printf(out, "  curl -s %s%s%s/v1/models/%s/predict -H 'Content-Type: application/json' -d '",
                   server->options.tls_cert ? "-k " : "",
                   server->options.tokens ? "-H \"Authorization: Bearer $TOKEN\" " : "", server->url,
                   all[0]->name);
