@@ -1,20 +1,21 @@
 /* Early stopping that knows how uncertain it is.
  *
- * The round with the least loss on validation rows is a noisy choice, and in a split by time a biased one: neighbouring
- * rows say the same thing, so ten thousand of them may hold two or three independent events, and a part unlike the
- * rest makes the first round look best. The standard error of "this round is better than that one" has to come from
- * stretches of time, not from rows: the jackknife that leaves out one stretch at a time (Kuensch 1989, The Annals of
- * Statistics 17: block jackknife).
+ * The round with the least loss on the validation rows is a noisy choice, and in a split by time a
+ * biased one: neighbouring rows say the same thing, so ten thousand of them may hold two or three
+ * independent events, and a part unlike the rest makes the first round look best. The standard
+ * error of "this round is better than that one" has to come from stretches of time, not from rows:
+ * a jackknife that leaves out one stretch at a time (Kuensch 1989, Annals of Statistics 17(3)).
  *
- *     d(m)   = loss(m) - loss(best)                 on all validation rows
- *     d_s(m) = the same without stretch s           s = 1..G
+ *     d(m)    = loss(m) - loss(best)      on all validation rows
+ *     d_s(m)  = the same without stretch s = 1..G
  *     se(m)^2 = (G - 1) / G * sum_s (d_s(m) - mean_s d_s(m))^2
  *
- * Kept is, of the rounds with d(m) <= early_stopping_se * se(m), the one nearest to the patience. With evidence this is the
- * one-standard-error rule (Breiman, Friedman, Olshen, Stone 1984, 3.4.3) as long as the best round lies beyond the patience;
- * without any it is the patience itself, the number of rounds that early stopping grants before it believes that
- * nothing is gained. A loss that is not defined without some stretch (it holds all positives) rests on that stretch
- * alone: its standard error counts as infinite. */
+ * From the patience on towards the best round, the first with d(m) <= early_stopping_se * se(m) is
+ * kept. With evidence, and a best round beyond the patience, this is the one-standard-error rule
+ * (Breiman, Friedman, Olshen and Stone 1984, section 3.4.3). Without any it is the patience itself:
+ * the rounds that early stopping grants before it believes that nothing is gained. A loss that is
+ * not defined without some stretch (which holds all positives, say) rests on that stretch alone: its
+ * standard error counts as infinite. */
 #include <math.h>
 #include <string.h>
 

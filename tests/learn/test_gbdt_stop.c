@@ -155,7 +155,8 @@ static void make_events(toy *d, bool other_kind, int32_t *stretch) {
 }
 
 /* 1 - the share of pairs in which the positive has the higher score, without rows of one stretch. */
-static double misordered(const toy *d, const double *raw, const int32_t *stretch, int32_t left_out) {
+static double misordered(const toy *d, const double *raw, const int32_t *stretch,
+                         int32_t left_out) {
     int64_t n = d->x.n_rows;
     double won = 0, pairs = 0;
     for (int64_t i = 0; i < n; i++)
