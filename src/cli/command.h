@@ -86,6 +86,8 @@ qn_status qn__cmd_data_profile(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_data_split(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_evaluate(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_predict(const qn_cli_args *args, qn_error *err);
+qn_status qn__cmd_serve(const qn_cli_args *args, qn_error *err);
+qn_status qn__cmd_token(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_report(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_models_list(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_models_show(const qn_cli_args *args, qn_error *err);

@@ -25,6 +25,9 @@ typedef struct qn_model_parts {
     const qn_target_info *target;/* copied */
     double negatives_rate;       /* 1, or the share of negatives kept in training */
     double threshold;            /* binary: positive when probability >= threshold */
+    const char *const *missing;  /* texts that meant missing in training, beside those that always
+                                    do; copied */
+    size_t n_missing;
     json_t *about; /* taken: an object of the manifest's free part: project, lineage, metrics,
                                     value, baseline histograms. No times, no run id: equal
                                     training gives equal bytes */
@@ -50,6 +53,8 @@ const qn_learner *qn_model_learner(const qn_model *model);     /* borrowed */
 const qn_schema *qn_model_inputs(const qn_model *model);       /* borrowed */
 const json_t *qn_model_manifest(const qn_model *model);        /* borrowed */
 double qn_model_threshold(const qn_model *model);
+/* Texts that mean missing beside those that always do (data/source.h); borrowed. */
+const char *const *qn_model_missing(const qn_model *model, size_t *ret_n);
 int32_t qn_model_n_outputs(const qn_model *model);
 
 /* Probabilities or values of all rows of a frame into scores[n_rows][n_outputs]: pipeline, learner,

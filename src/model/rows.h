@@ -42,6 +42,9 @@ qn_status qn_rows_set_bool(qn_rows *rows, int64_t i_row, int32_t i_input, bool v
 qn_status qn_rows_set_text(qn_rows *rows, int64_t i_row, int32_t i_input, const char *bytes,
                            size_t n, qn_error *err) QN_MUST_USE;
 void qn_rows_set_missing(qn_rows *rows, int64_t i_row, int32_t i_input);
+/* A whole row: values[n_inputs], each as qn_rows_set_number takes it. */
+qn_status qn_rows_set_numbers(qn_rows *rows, int64_t i_row, const double *values,
+                              qn_error *err) QN_MUST_USE;
 
 /* scores[n_rows][n_outputs], as qn_model_predict. */
 qn_status qn_rows_predict(qn_rows *rows, double *scores, qn_error *err) QN_MUST_USE;
