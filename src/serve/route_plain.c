@@ -5,14 +5,17 @@
 #include "base/json.h"
 #include "serve/serve_int.h"
 
-static qn_status read_plain(qn__exchange *x, bool *ret_single, qn_error *err) {
+static qn_status read_plain(qn__exchange *x, const qn__wishes *wishes, bool *ret_single,
+                            qn_error *err) {
     qn_scan *scan = &x->desk->scan;
+    qn_rows_reader_set_policy(x->desk->reader, wishes->policy);
     qn_scan_again(scan, x->body, x->body_len);
     char c = qn_scan_peek(scan);
     *ret_single = c == '{';
     QN_FAIL_IF(!scan->problem && c != '{' && c != '[', err, QN_ERR_FORMAT,
                "the body must be a JSON object by column name, or a list of them");
-    QN_TRY(qn_rows_columns_all(x->desk->reader, err));
+    if (!*ret_single)
+        QN_TRY(qn_rows_columns_all(x->desk->reader, err));
     QN_TRY(*ret_single ? qn_rows_read_object(x->desk->reader, scan, err)
                        : qn_rows_read_list(x->desk->reader, scan, err));
     return qn_scan_finish(scan) ? QN_OK : qn_scan_error(scan, "the body", err);
@@ -21,10 +24,10 @@ static qn_status read_plain(qn__exchange *x, bool *ret_single, qn_error *err) {
 void qn__handle_plain(qn__exchange *x) {
     if (!qn__take_model(x))
         return;
-    qn__wishes wishes = qn__wishes_of(x, true);
+    qn__wishes wishes;
     bool single;
-    qn_rows_reader_set_policy(x->desk->reader, wishes.policy);
-    if (read_plain(x, &single, &x->error) != QN_OK
+    if (qn__wishes_of(x, true, &wishes, &x->error) != QN_OK
+        || read_plain(x, &wishes, &single, &x->error) != QN_OK
         || qn__desk_predict(x->served, x->desk, wishes.explain, &x->error) != QN_OK) {
         qn__fail(x, &x->error);
         return;
