@@ -166,7 +166,6 @@ int main(int argc, char **argv) {
     close(fd);
     make_file(megabytes, path);
     open_often(argv[0], path);
-    if (!getenv("KEEP"))
-        unlink(path);
+    unlink(path);
     return 0;
 }

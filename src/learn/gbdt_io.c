@@ -103,7 +103,8 @@ static bool header_is_fine(const qn__image_header *h, int32_t n_features) {
            && h->n_trees % h->n_outputs == 0 && h->best_iteration <= h->n_trees / h->n_outputs
            && h->n_slots <= h->n_features && (h->n_outputs > 1) == (h->link == QN_LINK_SOFTMAX)
            && h->n_keys <= INT32_MAX / 2 && h->n_number_keys <= h->n_keys && zeros == 0
-           && (h->side_bits == 0 || narrow) && h->n_cuts <= INT32_MAX && h->n_answers <= INT32_MAX - QN__IMAGE_ALIGN;
+           && (h->side_bits == 0 || narrow) && h->n_cuts <= INT32_MAX
+           && h->n_answers <= INT32_MAX - QN__IMAGE_ALIGN;
 }
 
 WIDE static bool all_finite(const double *x, int64_t n) {

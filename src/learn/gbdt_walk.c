@@ -29,7 +29,8 @@ static void rank_row(const qn__gbdt *m, const double *row, uint8_t *ranks) {
     for (int32_t k = 0; k < m->n_number_keys; k++) {
         const qn__gbdt_key *key = &m->keys[k];
         double x = row[m->slot_column[key->slot]];
-        uint32_t below = x == 0 ? key->zero_rank : cuts_below(m->cuts + key->first, key->n_tests, x);
+        uint32_t below = x == 0 ? key->zero_rank
+                                : cuts_below(m->cuts + key->first, key->n_tests, x);
         uint16_t pair = qn__rank_pair(below, x);
         memcpy(ranks + 2 * k, &pair, sizeof pair);
     }

@@ -195,13 +195,12 @@ INLINE void walk(const qn__gbdt *m, const chain *chains, double (*values)[LANES]
         number = _mm512_add_epi32(number, chains[c].leaf_start);
         __mmask16 lanes = chains[c].lanes;
         const __m512d none = _mm512_setzero_pd();
+        __m256i low = _mm512_castsi512_si256(number), high = _mm512_extracti64x4_epi64(number, 1);
+        const double *value = chains[c].value;
         _mm512_store_pd(values[c],
-                        _mm512_mask_i32gather_pd(none, (__mmask8)lanes,
-                                                 _mm512_castsi512_si256(number), chains[c].value, 8));
+                        _mm512_mask_i32gather_pd(none, (__mmask8)lanes, low, value, 8));
         _mm512_store_pd(values[c] + 8,
-                        _mm512_mask_i32gather_pd(none, (__mmask8)(lanes >> 8),
-                                                 _mm512_extracti64x4_epi64(number, 1),
-                                                 chains[c].value, 8));
+                        _mm512_mask_i32gather_pd(none, (__mmask8)(lanes >> 8), high, value, 8));
     }
 }
 

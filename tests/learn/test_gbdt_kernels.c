@@ -160,7 +160,8 @@ static void make_tree(world *w, qn__plain_node *nodes, int n_leaves) {
             next += 2;
             n_inner++;
         } else {
-            nodes[i] = (qn__plain_node){.value = qn_rng_normal(&w->rng), .count = 1 + (uint32_t)i % 99,
+            nodes[i] = (qn__plain_node){.value = qn_rng_normal(&w->rng),
+                                        .count = 1 + (uint32_t)i % 99,
                                         .slot_flags = QN__NODE_LEAF};
         }
     }
