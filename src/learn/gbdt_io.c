@@ -331,9 +331,7 @@ qn_status qn__gbdt_load(const void *bytes, size_t n, const qn_feature *features,
             return qn_error_memory(err);
         bytes = memcpy(m->owned, bytes, n);
     }
-    void *owned = m->owned;
     QN_TRY(qn__gbdt_attach(bytes, n, features, n_features, m, err));
-    m->owned = owned;
     *ret_learner = &qn_steal(&m)->learner;
     return QN_OK;
 }
