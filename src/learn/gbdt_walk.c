@@ -44,6 +44,21 @@ static void rank_column(const double *cuts, uint32_t n_cuts, const double *x, in
     }
 }
 
+static bool nodes_are_fine(const uint32_t *nodes, uint32_t n, uint32_t side_bits,
+                           const uint32_t *n_tests) {
+    uint32_t bad = 0, side_mask = (1u << side_bits) - 1;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t node = nodes[i], test = node >> 24, side = node & side_mask;
+        uint32_t field = (node & 0xffffff) >> side_bits;
+        uint32_t bad_leaf = side | (uint32_t)(field > n / 2);
+        uint32_t bad_split = (uint32_t)(n_tests[side] <= test) | (uint32_t)(field == 0)
+                             | (uint32_t)(i + field >= n - 1);
+        uint32_t is_leaf = -(uint32_t)(test == QN__LEAF_TEST); /* all ones: no branch */
+        bad |= (bad_leaf & is_leaf) | (bad_split & ~is_leaf);
+    }
+    return !bad;
+}
+
 /* One row and what it is compared by. */
 typedef struct view {
     const uint8_t *ranks, *answers;
@@ -171,5 +186,6 @@ const qn__gbdt_kernel qn__gbdt_kernel_plain = {
     .runs_here = runs_here,
     .rank_row = rank_row,
     .rank_column = rank_column,
+    .nodes_are_fine = nodes_are_fine,
     .add_trees = add_trees,
 };
