@@ -387,6 +387,8 @@ bool qn_scan_finish(qn_scan *scan) {
 }
 
 qn_status qn_scan_error_at(const qn_scan *scan, int64_t row, const char *column, qn_error *err) {
+    if (scan->problem && scan->unescaped.status == QN_ERR_MEMORY)
+        return qn_error_memory(err);
     return qn_error_set_at(err, QN_ERR_FORMAT, NULL, row, column, "%s, at byte %zu",
                            scan->problem ? scan->problem : "no problem",
                            (size_t)(scan->at - scan->start) + 1);
