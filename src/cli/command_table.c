@@ -183,11 +183,12 @@ static const qn_cli_command commands[] = {
      .max_arguments = 1,
      .summary = "measure how fast a model answers here",
      .details =
-         "Asks as a program that links libquern does: single rows by one thread - the time from the "
-         "values of a row to its answer - and all rows at once over --threads. At most 100,000 rows "
-         "of the file are asked; few are asked over again. The machine should have nothing else to "
-         "do.",
-     .example = "quern bench fraud --input november.parquet\nquern bench fraud.qn -i rows.csv -t 1 --json",
+         "Asks as a program that links libquern does: single rows by one thread - the time from "
+         "the values of a row to its answer - and all rows at once over --threads. At most 100,000 "
+         "rows of the file are asked; few are asked over again. The machine should have nothing "
+         "else to do.",
+     .example = "quern bench fraud --input november.parquet\n"
+                "quern bench fraud.qn -i rows.csv -t 1 --json",
      .options = bench_options,
      .n_options = COUNT(bench_options),
      .run = qn__cmd_bench},
