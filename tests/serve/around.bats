@@ -31,6 +31,7 @@ load helper
     grep -q proxy_pass site.conf
     cat >nginx.conf <<END
 daemon off;
+$([ "$(id -u)" != 0 ] || echo 'user root;')
 pid $WORK/nginx.pid;
 error_log $WORK/error.log;
 events {}
@@ -59,4 +60,50 @@ END
     wait "$SERVED"
     [ "$(curl -s -o body -w '%{http_code}' "$behind/readyz")" = 502 ]
     kill "$(cat nginx.pid)"
+}
+
+@test "the commands of docs/SERVING.md say what the page prints" {
+    serve --model "$MODELS/spam.qn" --model "$MODELS/income.qn" --threads 2
+    "$PY" "$BATS_TEST_DIRNAME/docs.py" "$BATS_TEST_DIRNAME/../../docs/SERVING.md" "$URL"
+}
+
+@test "docs/SERVING.md names every metric, option of the environment, and status" {
+    serve --model "$MODELS/spam.qn"
+    local page word
+    page="$(cat "$BATS_TEST_DIRNAME/../../docs/SERVING.md")"
+    for word in $(curl -s "$URL/metrics" | awk '/^# TYPE/ { print $3 }') $(curl -s "$URL/metrics" | grep -oE 'kind="[a-z_]+"' | cut -d'"' -f2) \
+        $(grep -oE 'getenv\("[A-Z_]+"\)' "$BATS_TEST_DIRNAME/../../src/cli/cmd_serve.c" | cut -d'"' -f2 | grep -v QUERN_) 401 403 404 405 408 413 415 429 503; do
+        contains "$page" "$word"
+    done
+}
+
+@test "container: manifests parse, fit together, and their probes are answered" {
+    serve --model "$MODELS/spam.qn"
+    "$PY" "$BATS_TEST_DIRNAME/image.py" check "$URL" "$QUERN"
+}
+
+# No daemon is needed: a folder of exactly the files that the image's packages bring, as its user.
+@test "container: the image's files are enough, as its user, with its health check" {
+    [ "$(id -u)" = 0 ] || skip "chroot is for root"
+    ! ldd "$QUERN" | grep -q -e lib.san -e 'not found' || skip "a sanitizer's build needs more"
+    local image="$WORK/image" user free address
+    "$PY" "$BATS_TEST_DIRNAME/image.py" make "$image" "$QUERN"
+    user="$("$PY" "$BATS_TEST_DIRNAME/image.py" user)"
+    cp "$MODELS/spam.qn" "$MODELS/income.qn" "$image/opt/ml/model"
+    chmod -R a+rX "$image" "$WORK"
+    [ ! -e "$image/usr/bin/gcc" ]
+    free="$("$PY" -c 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])')"
+    local inside=(chroot --userspec="$user:$user" "$image" /usr/bin/env -i PATH=/usr/local/bin:/usr/bin QUERN_PORT="$free"
+        $("$PY" "$BATS_TEST_DIRNAME/image.py" environment))
+    "${inside[@]}" quern serve >"$WORK/out" 2>"$WORK/err" 3>&- &
+    SERVED=$!
+    SERVERS+=("$SERVED")
+    eventually grep -q curl "$WORK/out"
+    "${inside[@]}" quern-healthcheck
+    address="$(hostname -I | cut -d' ' -f1)" # on all addresses, as a container must
+    curl -sf "http://${address:-127.0.0.1}:$free/v1/models/spam/predict" -d '{"text": "a"}' | grep -q '"prediction": "ham"'
+    [ "$(curl -s -o body -w '%{http_code}' "http://127.0.0.1:$free/ping")" = 200 ]
+    kill "$SERVED"
+    wait "$SERVED"
+    ! "${inside[@]}" quern-healthcheck 2>/dev/null
 }
