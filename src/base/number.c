@@ -81,14 +81,18 @@ static bool take_exponent(const char **at, const char *end, int *ret_exponent) {
     return true;
 }
 
+bool qn_number_make(uint64_t digits, int exponent, double *ret_real) {
+    if (digits >= ((uint64_t)1 << 53) || exponent < -22 || exponent > 22)
+        return from_extended(digits, exponent, ret_real);
+    *ret_real = exponent < 0 ? (double)digits / powers_of_ten[-exponent]
+                             : (double)digits * powers_of_ten[exponent];
+    return true;
+}
+
 static qn_number_kind make_real(const char *bytes, size_t n, uint64_t digits, bool cut,
-                            int64_t exponent, bool minus, double *ret_real) {
+                                int64_t exponent, bool minus, double *ret_real) {
     double x;
-    if (!cut && digits < ((uint64_t)1 << 53) && exponent >= -22 && exponent <= 22)
-        x = exponent < 0 ? (double)digits / powers_of_ten[-exponent]
-                         : (double)digits * powers_of_ten[exponent];
-    else if (cut || exponent < -1000 || exponent > 1000 ||
-             !from_extended(digits, (int)exponent, &x))
+    if (cut || exponent < -1000 || exponent > 1000 || !qn_number_make(digits, (int)exponent, &x))
         return slow_number(bytes, n, ret_real) ? QN_NUMBER_REAL : QN_NUMBER_NONE;
     *ret_real = minus ? -x : x;
     return QN_NUMBER_REAL;

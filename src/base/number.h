@@ -3,6 +3,7 @@
 #ifndef QN_BASE_NUMBER_H
 #define QN_BASE_NUMBER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,6 +17,10 @@ typedef enum qn_number_kind {
 /* What a text is as a number. WHOLE fits int64_t and sets both; ZERO_LED too; REAL sets *ret_real,
  * correctly rounded, maybe infinite or NaN (from "inf", "nan"). No spaces around it. */
 qn_number_kind qn_number_parse(const char *bytes, size_t n, int64_t *ret_whole, double *ret_real);
+
+/* digits * 10^exponent, correctly rounded; false when that takes more than a few operations, and
+ * the text must be read by qn_number_parse. */
+bool qn_number_make(uint64_t digits, int exponent, double *ret_real);
 
 enum { QN_NUMBER_TEXT = 32 };
 

@@ -252,6 +252,41 @@ static const char *number_end(const char *p) {
     return p;
 }
 
+/* The usual number - up to 18 digits, no exponent - in one pass. */
+static qn_number_kind take_short(qn_scan *scan, int64_t *ret_whole, double *ret_real) {
+    const char *p = scan->at;
+    const bool minus = *p == '-';
+    p += minus;
+    const char *const first = p, *point = NULL;
+    uint64_t digits = 0;
+    for (; (unsigned char)(*p - '0') < 10; p++)
+        digits = 10 * digits + (uint64_t)(*p - '0');
+    const ptrdiff_t n_whole = p - first;
+    if (n_whole < 1 || n_whole > 18 || (n_whole > 1 && *first == '0'))
+        return QN_NUMBER_NONE;
+    if (*p == '.') {
+        point = ++p;
+        for (; (unsigned char)(*p - '0') < 10; p++)
+            digits = 10 * digits + (uint64_t)(*p - '0');
+        if (p == point || p - first > 19)
+            return QN_NUMBER_NONE;
+    }
+    if (*p == 'e' || *p == 'E')
+        return QN_NUMBER_NONE;
+    if (!point) {
+        *ret_whole = minus ? -(int64_t)digits : (int64_t)digits;
+        *ret_real = (double)*ret_whole;
+        scan->at = p;
+        return QN_NUMBER_WHOLE;
+    }
+    double x;
+    if (!qn_number_make(digits, -(int)(p - point), &x))
+        return QN_NUMBER_NONE;
+    *ret_real = minus ? -x : x;
+    scan->at = p;
+    return QN_NUMBER_REAL;
+}
+
 qn_number_kind qn_scan_number(qn_scan *scan, int64_t *ret_whole, double *ret_real) {
     if (scan->problem)
         return QN_NUMBER_NONE;
@@ -266,11 +301,14 @@ qn_number_kind qn_scan_number(qn_scan *scan, int64_t *ret_whole, double *ret_rea
         *ret_real = x;
         return QN_NUMBER_REAL;
     }
+    qn_number_kind kind = take_short(scan, ret_whole, ret_real);
+    if (kind != QN_NUMBER_NONE)
+        return kind;
     const char *end = number_end(scan->at);
     if (!end)
         return qn_scan_fail(scan, c ? "not a value" : "the end, where a value should be"),
                QN_NUMBER_NONE;
-    qn_number_kind kind = qn_number_parse(scan->at, (size_t)(end - scan->at), ret_whole, ret_real);
+    kind = qn_number_parse(scan->at, (size_t)(end - scan->at), ret_whole, ret_real);
     if (kind == QN_NUMBER_NONE)
         return qn_scan_fail(scan, "a number of too many digits"), QN_NUMBER_NONE;
     scan->at = end;
@@ -349,12 +387,16 @@ bool qn_scan_finish(qn_scan *scan) {
 }
 
 qn_status qn_scan_error_at(const qn_scan *scan, int64_t row, const char *column, qn_error *err) {
+    if (scan->problem && scan->unescaped.status == QN_ERR_MEMORY)
+        return qn_error_memory(err);
     return qn_error_set_at(err, QN_ERR_FORMAT, NULL, row, column, "%s, at byte %zu",
                            scan->problem ? scan->problem : "no problem",
                            (size_t)(scan->at - scan->start) + 1);
 }
 
 qn_status qn_scan_error(const qn_scan *scan, const char *name, qn_error *err) {
+    if (scan->problem && scan->unescaped.status == QN_ERR_MEMORY)
+        return qn_error_memory(err);
     return qn_error_set(err, QN_ERR_FORMAT, "%s is not what is expected: %s, at byte %zu", name,
                         scan->problem ? scan->problem : "no problem",
                         (size_t)(scan->at - scan->start) + 1);

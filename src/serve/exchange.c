@@ -191,11 +191,11 @@ static enum MHD_Result answer(qn__exchange *x) {
     if (out->status != QN_OK)
         qn__fail_as(x, 503, "out of memory for the answer: send fewer rows at a time");
     out = qn__out(x);
-    if (x->wire)
-        atomic_store(&x->wire->deadline_us,
-                     qn__clock_us() + (int64_t)(x->server->options.request_s * 1e6));
+    atomic_store(&x->wire->deadline_us,
+                 qn__clock_us() + (int64_t)(x->server->options.request_s * 1e6));
+    /* Not copied: desk and exchange live until the answer is on its way (qn__exchange_end). */
     struct MHD_Response *response = MHD_create_response_from_buffer(
-        out->len, out->data ? out->data : (char *)"", MHD_RESPMEM_MUST_COPY);
+        out->len, out->data ? out->data : (char *)"", MHD_RESPMEM_PERSISTENT);
     if (!response)
         return MHD_NO;
     if (x->content_type)
@@ -358,20 +358,25 @@ static enum MHD_Result finish(qn__exchange *x);
 
 static enum MHD_Result begin(qn_server *server, struct MHD_Connection *connection,
                              const char *path, const char *method, void **ret_exchange) {
-    qn__exchange *x = qn_malloc_aligned(1, sizeof *x);
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    qn__connection *wire = info ? info->socket_context : NULL;
+    qn__exchange *x = wire ? qn_steal(&wire->spare) : NULL;
+    if (wire && !x)
+        x = qn_malloc_aligned(1, sizeof *x);
     if (!x)
         return MHD_NO;
-    memset(x, 0, offsetof(qn__exchange, small));
+    memset(x, 0, offsetof(qn__exchange, error));
+    x->error.code = QN_OK;
+    x->error.row = 0;
+    x->error.file[0] = x->error.column[0] = x->error.message[0] = '\0';
     *ret_exchange = x;
     x->server = server;
     x->connection = connection;
     x->method = method;
     x->start_us = qn__clock_us();
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    x->wire = info ? info->socket_context : NULL;
-    if (x->wire)
-        atomic_store(&x->wire->deadline_us, x->start_us + (int64_t)(server->options.request_s * 1e6));
+    x->wire = wire;
+    atomic_store(&wire->deadline_us, x->start_us + (int64_t)(server->options.request_s * 1e6));
     if (server->log)
         x->path = qn_strdup(path);
     check_route(x, path);
@@ -417,8 +422,8 @@ static enum MHD_Result take_body(qn__exchange *x, const char *data, size_t *n) {
 }
 
 static enum MHD_Result finish(qn__exchange *x) {
-    if (x->wire) /* our own time is not the client's */
-        atomic_store(&x->wire->deadline_us, INT64_MAX);
+    /* Our own time is not the client's. */
+    atomic_store(&x->wire->deadline_us, INT64_MAX);
     if (x->refused == 204)
         x->status = 204;
     else if (x->refused)
@@ -459,8 +464,7 @@ void qn__exchange_end(void *cls, struct MHD_Connection *connection, void **excha
         qn__access_log_write(server->log, x, us);
     if (x->counted)
         atomic_fetch_sub(&server->metrics.in_flight, 1);
-    if (x->wire)
-        atomic_store(&x->wire->deadline_us, now + (int64_t)(server->options.idle_s * 1e6));
+    atomic_store(&x->wire->deadline_us, now + (int64_t)(server->options.idle_s * 1e6));
     if (x->desk)
         qn__served_return_desk(x->served, x->desk);
     qn__served_release(x->served);
@@ -468,6 +472,10 @@ void qn__exchange_end(void *cls, struct MHD_Connection *connection, void **excha
         qn_freep(&x->body);
     qn_buf_done(&x->out);
     qn_freep(&x->path);
-    qn_freep(&x);
+    x->wire->spare = x;
     *exchange = NULL;
+}
+
+void qn__exchange_free(qn__exchange **exchange) {
+    qn_freep(exchange);
 }

@@ -14,7 +14,8 @@ static qn_status read_plain(qn__exchange *x, const qn__wishes *wishes, bool *ret
     *ret_single = c == '{';
     QN_FAIL_IF(!scan->problem && c != '{' && c != '[', err, QN_ERR_FORMAT,
                "the body must be a JSON object by column name, or a list of them");
-    QN_TRY(qn_rows_columns_all(x->desk->reader, err));
+    if (!*ret_single)
+        QN_TRY(qn_rows_columns_all(x->desk->reader, err));
     QN_TRY(*ret_single ? qn_rows_read_object(x->desk->reader, scan, err)
                        : qn_rows_read_list(x->desk->reader, scan, err));
     return qn_scan_finish(scan) ? QN_OK : qn_scan_error(scan, "the body", err);
@@ -99,13 +100,44 @@ void qn__handle_models(qn__exchange *x) {
     answer_json(x, answer);
 }
 
+/* The middle of what training saw: the median, or the commonest value; NULL when it is not known. */
+static json_t *typical(const json_t *seen) {
+    enum { MEDIAN = 4 }; /* of the nine levels of a profile */
+    const json_t *median = json_array_get(json_object_get(seen, "quantiles"), MEDIAN);
+    json_t *value = json_array_get(median, 1);
+    return value ? value : json_object_get(json_array_get(json_object_get(seen, "top"), 0), "value");
+}
+
+/* The manifest's inputs, each with its typical value from the histograms that are kept against
+ * drift. What lies under "about" is free in form, and may be absent. */
+static json_t *signature_inputs(const json_t *manifest) {
+    const json_t *about = json_object_get(manifest, "about");
+    const json_t *baseline = json_object_get(json_object_get(about, "baseline"), "inputs");
+    qn_cleanup(qn_json_free) json_t *by_name = json_object();
+    json_t *inputs = json_array(), *entry;
+    size_t i;
+    json_array_foreach(baseline, i, entry) {
+        const char *name = json_string_value(json_object_get(entry, "name"));
+        if (name)
+            json_object_set(by_name, name, entry);
+    }
+    json_array_foreach(json_object_get(manifest, "inputs"), i, entry) {
+        const char *name = json_string_value(json_object_get(entry, "name"));
+        json_t *input = json_copy(entry), *value = typical(json_object_get(by_name, name));
+        if (value)
+            json_object_set(input, "typical", value);
+        json_array_append_new(inputs, input);
+    }
+    return inputs;
+}
+
 void qn__handle_model(qn__exchange *x) {
     if (!qn__take_model(x))
         return;
     const qn__served *served = x->served;
     const json_t *manifest = qn_model_manifest(served->model);
     qn_cleanup(qn_json_free) json_t *json = brief(served);
-    static const char *const kept[] = {"classes", "inputs", "family"};
+    static const char *const kept[] = {"classes", "family", "link"};
     for (size_t i = 0; json && i < sizeof kept / sizeof kept[0]; i++) {
         json_t *value = json_object_get(manifest, kept[i]);
         if (value)
@@ -113,6 +145,8 @@ void qn__handle_model(qn__exchange *x) {
     }
     if (json && served->target->task == QN_TASK_BINARY)
         json_object_set_new(json, "threshold", json_real(qn_model_threshold(served->model)));
+    if (json)
+        json_object_set_new(json, "inputs", signature_inputs(manifest));
     answer_json(x, json);
 }
 

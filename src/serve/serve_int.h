@@ -123,6 +123,7 @@ void qn__route_find(const qn_server *server, const char *method, const char *pat
 
 typedef struct qn__connection {
     struct qn__connection *next, **back;
+    qn__exchange *spare;         /* owned: of the last request, for the next one */
     int fd;
     _Atomic int64_t deadline_us; /* monotonic; after it the sweeper shuts the socket */
 } qn__connection;
@@ -132,7 +133,7 @@ enum { QN__SMALL_BODY = 2048, QN__REQUEST_ID = 128 };
 struct qn__exchange {
     qn_server *server;
     struct MHD_Connection *connection;
-    qn__connection *wire;      /* may be NULL */
+    qn__connection *wire;
     qn__match match;
     char *path;                /* owned, only with an access log */
     const char *method;
@@ -292,6 +293,8 @@ void qn__exchange_end(void *server, struct MHD_Connection *connection, void **ex
                       enum MHD_RequestTerminationCode why);
 void qn__connection_notice(void *server, struct MHD_Connection *connection, void **wire,
                            enum MHD_ConnectionNotificationCode what);
+
+void qn__exchange_free(qn__exchange **exchange);
 
 int64_t qn__clock_us(void); /* monotonic */
 int64_t qn__wall_us(void);

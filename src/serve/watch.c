@@ -40,6 +40,7 @@ void qn__connection_notice(void *cls, struct MHD_Connection *connection, void **
     if (wire->next)
         wire->next->back = wire->back;
     pthread_mutex_unlock(&server->lock);
+    qn__exchange_free(&wire->spare);
     qn_freep(&wire);
     *ret_wire = NULL;
 }
