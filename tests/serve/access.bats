@@ -56,7 +56,7 @@ spam='{"text": "win a prize now"}'
 @test "a file of tokens that cannot be read, or that has none, is no start" {
     refused 1 "cannot open none: No such file or directory" serve --port 0 --model "$MODELS/spam.qn" --tokens none
     echo '# none yet' >tokens
-    refused 1 "tokens has no token, so that nobody could ask anything: \`quern token NAME\` makes one" serve --port 0 \
+    refused 2 "tokens has no token, so that nobody could ask anything: \`quern token NAME\` makes one" serve --port 0 \
         --model "$MODELS/spam.qn" --tokens tokens
     echo 'x root 00' >tokens
     refused 1 "tokens row 1: not a line 'NAME SCOPE HASH' as \`quern token\` makes them" serve --port 0 --model "$MODELS/spam.qn" --tokens tokens
