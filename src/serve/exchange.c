@@ -122,10 +122,17 @@ void qn__fail(qn__exchange *x, const qn_error *err) {
     fail_with(x, status_of(x->error.code));
 }
 
+/* Through qn_error_set, which leaves no bytes of a client's that are not UTF-8. */
+static void tell(qn__exchange *x, const char *format, va_list arguments) {
+    char message[sizeof x->error.message];
+    vsnprintf(message, sizeof message, format, arguments);
+    qn_error_set(&x->error, x->error.code, "%s", message);
+}
+
 void qn__fail_as(qn__exchange *x, int status, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(x->error.message, sizeof x->error.message, format, arguments);
+    tell(x, format, arguments);
     va_end(arguments);
     fail_with(x, status);
 }
@@ -220,7 +227,7 @@ static void refuse(qn__exchange *x, int status, const char *format, ...) {
         return;
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(x->error.message, sizeof x->error.message, format, arguments);
+    tell(x, format, arguments);
     va_end(arguments);
     x->refused = status;
 }
