@@ -1,5 +1,4 @@
-/* Training time of family gbdt on the synthetic set of the bars: rows x features standard normal
- * numbers, the class from a noisy mix of a line, a product and a threshold.
+/* Training time of family gbdt on the synthetic set of the bars.
  *     gbdt [rows] [features] [threads] [rounds] [leaves] [file]
  * The rows go to `file` as raw doubles, column by column (training rows, then test rows), the
  * targets last, for timing another program on them. On a machine with other work compare the
@@ -10,28 +9,9 @@
 #include <time.h>
 
 #include "base/mem.h"
-#include "base/rng.h"
 #include "learn/family_int.h"
 #include "learn/gbdt.h"
-
-static double draw(uint64_t i, uint64_t j) {
-    double u = qn_rng_hash_uniform(2 * j + 1, i), v = qn_rng_hash_uniform(2 * j + 2, i);
-    return sqrt(-2 * log(u + 1e-300)) * cos(2 * M_PI * v);
-}
-
-static void make_rows(qn_matrix *x, double *y, int64_t first) {
-    int32_t f = x->n_features;
-#pragma omp parallel for
-    for (int64_t i = 0; i < x->n_rows; i++) {
-        for (int32_t j = 0; j < f; j++)
-            x->columns[j].num[i] = draw((uint64_t)(first + i), (uint64_t)j);
-        double s = 0;
-        for (int32_t j = 0; j < f; j++)
-            s += x->columns[j].num[i] * cos(j * 1.7) * 0.4;
-        s += x->columns[0].num[i] * x->columns[1 % f].num[i] + (x->columns[2 % f].num[i] > 0.5);
-        y[i] = qn_rng_hash_uniform(0, (uint64_t)(first + i)) < 1 / (1 + exp(-s));
-    }
-}
+#include "synthetic.h"
 
 static int compare(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
@@ -53,8 +33,8 @@ int main(int argc, char **argv) {
         test.columns[j].num = qn_malloc_aligned((size_t)n_test, sizeof(double));
     }
     double *y = qn_new_array(double, n), *y_test = qn_new_array(double, n_test);
-    make_rows(&train, y, 0);
-    make_rows(&test, y_test, n);
+    synthetic_rows(&train, y, 0);
+    synthetic_rows(&test, y_test, n);
     const qn_family *family = &qn__family_gbdt;
     qn_gbdt_params params;
     qn_params_default(family->params, family->n_params, &params);

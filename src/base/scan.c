@@ -20,6 +20,18 @@ static bool is_ascii(const char *bytes, size_t n) {
     return !(all & UINT64_C(0x8080808080808080));
 }
 
+/* The first byte that does not belong to a well-formed character. */
+static const char *first_bad(const char *p, const char *end) {
+    while (p < end) {
+        const unsigned char lead = (unsigned char)*p;
+        const ptrdiff_t n = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
+        if (n > end - p || !qn_text_is_utf8(p, (size_t)n))
+            break;
+        p += n;
+    }
+    return p;
+}
+
 void qn_scan_init(qn_scan *scan, const char *bytes, size_t n) {
     *scan = (qn_scan){0};
     qn_scan_again(scan, bytes, n);
@@ -30,8 +42,10 @@ void qn_scan_again(qn_scan *scan, const char *bytes, size_t n) {
     scan->end = bytes + n;
     scan->depth = 0;
     scan->problem = NULL;
-    if (!is_ascii(bytes, n) && !qn_text_is_utf8(bytes, n))
+    if (!is_ascii(bytes, n) && !qn_text_is_utf8(bytes, n)) {
+        scan->at = first_bad(bytes, scan->end);
         qn_scan_fail(scan, "bytes that are not UTF-8");
+    }
 }
 
 void qn_scan_done(qn_scan *scan) {
@@ -372,7 +386,17 @@ bool qn_scan_finish(qn_scan *scan) {
     return scan->at == scan->end || qn_scan_fail(scan, "more behind the value");
 }
 
+qn_status qn_scan_error_at(const qn_scan *scan, int64_t row, const char *column, qn_error *err) {
+    if (scan->problem && scan->unescaped.status == QN_ERR_MEMORY)
+        return qn_error_memory(err);
+    return qn_error_set_at(err, QN_ERR_FORMAT, NULL, row, column, "%s, at byte %zu",
+                           scan->problem ? scan->problem : "no problem",
+                           (size_t)(scan->at - scan->start) + 1);
+}
+
 qn_status qn_scan_error(const qn_scan *scan, const char *name, qn_error *err) {
+    if (scan->problem && scan->unescaped.status == QN_ERR_MEMORY)
+        return qn_error_memory(err);
     return qn_error_set(err, QN_ERR_FORMAT, "%s is not what is expected: %s, at byte %zu", name,
                         scan->problem ? scan->problem : "no problem",
                         (size_t)(scan->at - scan->start) + 1);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "cli/command.h"
@@ -63,12 +64,15 @@ enum { MAX_MODELS = 64 };
 /* What containers of the clouds say by their own variables. */
 static void read_clouds(qn_server_options *options, const char **models) {
     const char *port = getenv("AIP_HTTP_PORT"), *megabytes = getenv("SAGEMAKER_MAX_PAYLOAD_IN_MB");
+    const char *bind_to = getenv("SAGEMAKER_BIND_TO_PORT");
     const char *folder = getenv("AIP_STORAGE_URI"), *batch = getenv("SAGEMAKER_BATCH");
     int64_t n;
     if (port && qn_text_to_i64(port, &n) && n > 0 && n < 65536) {
         options->port = (int)n;
         options->host = "0.0.0.0"; /* Vertex AI asks for it */
     }
+    if (!port && bind_to && qn_text_to_i64(bind_to, &n) && n > 0 && n < 65536)
+        options->port = (int)n;
     options->predict_route = getenv("AIP_PREDICT_ROUTE");
     options->health_route = getenv("AIP_HEALTH_ROUTE");
     if (batch && megabytes && qn_text_to_i64(megabytes, &n) && n > 0 && n <= 1024)
@@ -101,10 +105,12 @@ static qn_status read_models(const qn_cli_args *args, char *list, const char **m
 
 static qn_status read_options(const qn_cli_args *args, char *model_list, const char **models,
                               qn_server_options *options, qn_error *err) {
-    const char *text;
+    const char *text, *folder = getenv("QUERN_DIRECTORY");
     qn_server_options_default(options);
     options->n_threads = args->job.n_threads;
-    options->folder = args->folder;
+    if (!args->n_threads)
+        QN_TRY(read_count(args, "threads", 1, QN_LIMIT_THREADS, &options->n_threads, err));
+    options->folder = folder && *folder && strcmp(args->folder, ".") == 0 ? folder : args->folder;
     options->models = models;
     read_clouds(options, models);
     QN_TRY(read_models(args, model_list, models, options, err));

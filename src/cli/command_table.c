@@ -51,6 +51,11 @@ static const qn_cli_option evaluate_options[] = {
     {"rounds", 0, "N", NULL, "bootstrap rounds for the intervals (default: 1000)"},
 };
 
+static const qn_cli_option bench_options[] = {
+    {"input", 'i', "FILE", NULL, "rows to ask about: any kind of file that a source can be"},
+    {"seconds", 0, "TIME", NULL, "how long each of the two measurements takes (default: 1s)"},
+};
+
 static const qn_cli_option serve_options[] = {
     {"model", 'm', "MODEL", NULL,
      "serve NAME, NAME@ALIAS, NAME:VERSION, a .qn file or a folder of them; may be given again "
@@ -172,6 +177,20 @@ static const qn_cli_command commands[] = {
      .options = predict_options,
      .n_options = COUNT(predict_options),
      .run = qn__cmd_predict},
+    {.name = "bench",
+     .arguments = "MODEL",
+     .min_arguments = 1,
+     .max_arguments = 1,
+     .summary = "measure how fast a model answers here",
+     .details =
+         "Asks as a program that links libquern does: single rows by one thread - the time from the "
+         "values of a row to its answer - and all rows at once over --threads. At most 100,000 rows "
+         "of the file are asked; few are asked over again. The machine should have nothing else to "
+         "do.",
+     .example = "quern bench fraud --input november.parquet\nquern bench fraud.qn -i rows.csv -t 1 --json",
+     .options = bench_options,
+     .n_options = COUNT(bench_options),
+     .run = qn__cmd_bench},
     {.name = "report",
      .arguments = "[RUN]",
      .max_arguments = 1,

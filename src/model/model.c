@@ -201,6 +201,10 @@ const char *const *qn_model_missing(const qn_model *model, size_t *ret_n) {
     return (const char *const *)model->missing;
 }
 
+int32_t qn_model_n_inputs(const qn_model *model) {
+    return qn_model_inputs(model)->n_columns;
+}
+
 int32_t qn_model_n_outputs(const qn_model *model) {
     return model->learner->n_outputs;
 }

@@ -31,6 +31,7 @@ struct qn_rows {
     bool direct;             /* rows are features; else cells */
     bool plain;              /* feature f is input f, a F64 */
     int64_t n_rows, cap_rows;
+    int64_t i_first;         /* what is added to row numbers in messages */
     double *features;        /* owned; [cap_rows][n_features] */
     double *empty;           /* owned; [n_features]: a row in which all is missing */
     row_target *targets;     /* owned; by input */
@@ -143,6 +144,14 @@ qn_status qn_rows_add(qn_rows *rows, int64_t n, qn_error *err) {
     return QN_OK;
 }
 
+const qn_model *qn_rows_model(const qn_rows *rows) {
+    return rows->model;
+}
+
+void qn_rows_count_from(qn_rows *rows, int64_t i_first) {
+    rows->i_first = i_first;
+}
+
 int64_t qn_rows_count(const qn_rows *rows) {
     return rows->n_rows;
 }
@@ -165,13 +174,14 @@ static qn_status refuse_text(const qn_rows *rows, int64_t i_row, int32_t i_input
                              size_t n, qn_error *err) {
     enum { SHOWN = 100 };
     const qn_schema_column *column = &rows->schema->columns[i_input];
+    const int64_t row = rows->i_first + i_row + 1;
     if (!qn_text_is_utf8(bytes, n))
-        return qn_error_set_at(err, QN_ERR_DATA, NULL, i_row + 1, column->name,
+        return qn_error_set_at(err, QN_ERR_DATA, NULL, row, column->name,
                                "the text is not UTF-8");
     size_t shown = n < SHOWN ? n : SHOWN;
     while (shown < n && shown > 0 && ((unsigned char)bytes[shown] & 0xC0) == 0x80)
         shown--;
-    return qn_error_set_at(err, QN_ERR_DATA, NULL, i_row + 1, column->name, "'%.*s%s' is not a %s",
+    return qn_error_set_at(err, QN_ERR_DATA, NULL, row, column->name, "'%.*s%s' is not a %s",
                            (int)shown, bytes, shown < n ? "..." : "", qn_cell_wanted(column->type));
 }
 
@@ -374,4 +384,13 @@ qn_status qn_rows_explain(qn_rows *rows, double *contrib, qn_error *err) {
     qn_frame frame;
     QN_TRY(qn__cells_frame(&rows->cells, &frame, err));
     return qn_model_explain(rows->model, &frame, NULL, contrib, err);
+}
+
+qn_status qn_rows_predict_numbers(qn_rows *rows, const double *values, int64_t n_rows,
+                                  double *scores, qn_error *err) {
+    qn_rows_clear(rows);
+    QN_TRY(qn_rows_add(rows, n_rows, err));
+    for (int64_t r = 0; r < n_rows; r++)
+        QN_TRY(qn_rows_set_numbers(rows, r, values + r * rows->schema->n_columns, err));
+    return qn_rows_predict(rows, scores, err);
 }

@@ -89,6 +89,12 @@ static qn_status refuse_extra(const qn_rows_reader *reader, int64_t row, const c
                            "the model has no such input, and extra ones are refused");
 }
 
+static qn_status refuse_twice(const qn_rows_reader *reader, int64_t row, int32_t i_input,
+                              qn_error *err) {
+    return qn_error_set_at(err, QN_ERR_DATA, NULL, row, reader->inputs->columns[i_input].name,
+                           "it is there twice");
+}
+
 /* What was not seen since the stamp was set, all of it in one message. */
 static qn_status check_seen(const qn_rows_reader *reader, int64_t row, qn_error *err) {
     if (reader->policy.absent_is_null)
@@ -118,6 +124,15 @@ static qn_status broken(const qn_scan *scan, qn_error *err) {
     return qn_scan_error(scan, "the body", err);
 }
 
+static qn_status broken_row(const qn_scan *scan, int64_t i_row, qn_error *err) {
+    return qn_scan_error_at(scan, i_row + 1, NULL, err);
+}
+
+static qn_status broken_cell(const qn_rows_reader *reader, const qn_scan *scan, int64_t i_row,
+                             int32_t i_input, qn_error *err) {
+    return qn_scan_error_at(scan, i_row + 1, reader->inputs->columns[i_input].name, err);
+}
+
 qn_status qn_rows_read_cell(qn_rows_reader *reader, qn_scan *scan, int64_t i_row, int32_t i_input,
                             qn_error *err) {
     qn_scan_string text;
@@ -127,12 +142,12 @@ qn_status qn_rows_read_cell(qn_rows_reader *reader, qn_scan *scan, int64_t i_row
     switch (qn_scan_peek(scan)) {
     case '"':
         if (!qn_scan_text(scan, &text))
-            return broken(scan, err);
+            return broken_cell(reader, scan, i_row, i_input, err);
         return qn_rows_set_text(reader->rows, i_row, i_input, text.bytes, text.n, err);
     case 't':
     case 'f':
         if (!qn_scan_bool(scan, &truth))
-            return broken(scan, err);
+            return broken_cell(reader, scan, i_row, i_input, err);
         return qn_rows_set_bool(reader->rows, i_row, i_input, truth, err);
     case 'n':
         if (!qn_scan_null(scan))
@@ -153,7 +168,7 @@ qn_status qn_rows_read_cell(qn_rows_reader *reader, qn_scan *scan, int64_t i_row
     case QN_NUMBER_REAL:
         return qn_rows_set_number(reader->rows, i_row, i_input, real, err);
     default:
-        return broken(scan, err);
+        return broken_cell(reader, scan, i_row, i_input, err);
     }
 }
 
@@ -161,7 +176,7 @@ static qn_status read_or_skip(qn_rows_reader *reader, qn_scan *scan, int64_t i_r
                               qn_error *err) {
     if (i_input >= 0)
         return qn_rows_read_cell(reader, scan, i_row, i_input, err);
-    return qn_scan_skip(scan) ? QN_OK : broken(scan, err);
+    return qn_scan_skip(scan) ? QN_OK : broken_row(scan, i_row, err);
 }
 
 /* --- rows by name ----------------------------------------------------------------------------- */
@@ -184,11 +199,13 @@ qn_status qn_rows_read_object(qn_rows_reader *reader, qn_scan *scan, qn_error *e
     qn_scan_string key;
     reader->stamp++;
     if (!qn_scan_open(scan, '{'))
-        return broken(scan, err);
+        return broken_row(scan, i_row, err);
     while (qn_scan_member(scan, &first, &key)) {
         int32_t i = find_next(reader, expected, key);
         if (i >= 0) {
-            n_seen += reader->seen[i] != reader->stamp;
+            if (reader->seen[i] == reader->stamp)
+                return refuse_twice(reader, i_row + 1, i, err);
+            n_seen++;
             reader->seen[i] = reader->stamp;
             expected = i + 1;
         } else if (reader->policy.refuse_extra) {
@@ -197,7 +214,7 @@ qn_status qn_rows_read_object(qn_rows_reader *reader, qn_scan *scan, qn_error *e
         QN_TRY(read_or_skip(reader, scan, i_row, i, err));
     }
     if (scan->problem)
-        return broken(scan, err);
+        return broken_row(scan, i_row, err);
     return n_seen == reader->inputs->n_columns ? QN_OK : check_seen(reader, i_row + 1, err);
 }
 
@@ -231,8 +248,7 @@ qn_status qn_rows_columns_add(qn_rows_reader *reader, const char *bytes, size_t 
         return refuse_extra(reader, 0, bytes, n, err);
     if (i >= 0) {
         if (reader->seen[i] == reader->stamp)
-            return qn_error_set_at(err, QN_ERR_DATA, NULL, 0, reader->inputs->columns[i].name,
-                                   "it is there twice");
+            return refuse_twice(reader, 0, i, err);
         reader->seen[i] = reader->stamp;
     }
     return add_column(reader, i, err);
@@ -270,36 +286,48 @@ static qn_status read_values(qn_rows_reader *reader, qn_scan *scan, qn_error *er
     int32_t i_column = 0;
     bool first = true;
     if (!qn_scan_open(scan, '['))
-        return broken(scan, err);
+        return broken_row(scan, i_row, err);
     for (; qn_scan_item(scan, &first); i_column++) {
         if (i_column == reader->n_columns)
             return wrong_width(reader, i_row, "more", err);
         QN_TRY(read_or_skip(reader, scan, i_row, reader->columns[i_column], err));
     }
     if (scan->problem)
-        return broken(scan, err);
+        return broken_row(scan, i_row, err);
     return i_column == reader->n_columns ? QN_OK : wrong_width(reader, i_row, "fewer", err);
 }
 
 static qn_status read_bare(qn_rows_reader *reader, qn_scan *scan, qn_error *err) {
     int64_t i_row = qn_rows_count(reader->rows);
-    QN_FAIL_IF(reader->n_columns != 1, err, QN_ERR_DATA,
-               "row %lld: a single value, but the model has %d inputs: send an object by name, or a list",
-               (long long)i_row + 1, reader->inputs->n_columns);
+    if (qn_scan_peek(scan) == '\0') {
+        qn_scan_fail(scan, "the end, where a value should be");
+        return broken(scan, err);
+    }
+    if (reader->n_columns != 1)
+        return qn_error_set_at(err, QN_ERR_DATA, NULL, i_row + 1, NULL,
+                               "a single value, but the model has %d inputs: send an object by name, "
+                               "or a list", reader->inputs->n_columns);
     QN_TRY(qn_rows_add(reader->rows, 1, err));
     return read_or_skip(reader, scan, i_row, reader->columns[0], err);
+}
+
+qn_status qn_rows_read_row(qn_rows_reader *reader, qn_scan *scan, qn_error *err) {
+    switch (qn_scan_peek(scan)) {
+    case '{':
+        return qn_rows_read_object(reader, scan, err);
+    case '[':
+        return read_values(reader, scan, err);
+    default:
+        return scan->problem ? broken(scan, err) : read_bare(reader, scan, err);
+    }
 }
 
 qn_status qn_rows_read_list(qn_rows_reader *reader, qn_scan *scan, qn_error *err) {
     bool first = true;
     if (!qn_scan_open(scan, '['))
         return broken(scan, err);
-    while (qn_scan_item(scan, &first)) {
-        char c = qn_scan_peek(scan);
-        QN_TRY(c == '{'   ? qn_rows_read_object(reader, scan, err)
-               : c == '[' ? read_values(reader, scan, err)
-                          : read_bare(reader, scan, err));
-    }
+    while (qn_scan_item(scan, &first))
+        QN_TRY(qn_rows_read_row(reader, scan, err));
     return scan->problem ? broken(scan, err) : QN_OK;
 }
 

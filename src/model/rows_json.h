@@ -6,7 +6,7 @@
  *     {"age": [41, 23], "job": ["clerk", "nurse"]}         columns
  *     {"columns": ["age", "job"], "data": [[41, "clerk"]]} both apart (pandas' "split")
  *
- * null and NaN are missing. Errors: QN_ERR_FORMAT for what is not JSON, QN_ERR_DATA naming row (from
+ * null and NaN are missing. A name that is there twice is refused. Errors: QN_ERR_FORMAT for what is not JSON, QN_ERR_DATA naming row (from
  * 1) and column for what does not fit the signature. */
 #ifndef QN_MODEL_ROWS_JSON_H
 #define QN_MODEL_ROWS_JSON_H
@@ -44,6 +44,9 @@ int32_t qn_rows_columns_input(const qn_rows_reader *reader, int32_t i_column);
 
 /* Each reads one value and adds its rows. */
 qn_status qn_rows_read_object(qn_rows_reader *reader, qn_scan *scan, qn_error *err) QN_MUST_USE;
+/* One row: an object by name, or a list in the order of the columns; with a single column also a bare
+ * value. */
+qn_status qn_rows_read_row(qn_rows_reader *reader, qn_scan *scan, qn_error *err) QN_MUST_USE;
 /* A list of rows: objects by name, or lists in the order of the columns; with a single column also
  * bare values. */
 qn_status qn_rows_read_list(qn_rows_reader *reader, qn_scan *scan, qn_error *err) QN_MUST_USE;

@@ -41,41 +41,77 @@ void qn__put_number(qn_buf *out, double x) {
 
 /* --- wishes ----------------------------------------------------------------------------------- */
 
-qn__wishes qn__wishes_of(qn__exchange *x, bool probabilities) {
-    const char *extra = qn__query(x, "extra"), *absent = qn__query(x, "absent");
-    return (qn__wishes){
-        .probabilities = qn__query_flag(x, "probabilities", probabilities),
-        .explain = qn__query_flag(x, "explain", false),
-        .policy = {.refuse_extra = extra ? strcmp(extra, "refuse") == 0
-                                         : x->server->options.refuse_extra,
-                   .absent_is_null = absent && strcmp(absent, "null") == 0},
-    };
+static qn_status not_one(const char *name, const char *of, qn_error *err) {
+    return qn_error_set(err, QN_ERR_USAGE, "%s must be %s", name, of);
+}
+
+/* "?explain" alone is a yes. */
+static qn_status query_flag(qn__exchange *x, const char *name, bool *flag, qn_error *err) {
+    const char *text = qn__query(x, name);
+    if (!text)
+        return QN_OK;
+    *flag = !*text || strcmp(text, "true") == 0 || strcmp(text, "1") == 0;
+    return *flag || strcmp(text, "false") == 0 || strcmp(text, "0") == 0
+               ? QN_OK : not_one(name, "true or false", err);
+}
+
+static qn_status query_word(qn__exchange *x, const char *name, const char *yes, const char *no,
+                            bool *flag, qn_error *err) {
+    const char *text = qn__query(x, name);
+    if (!text)
+        return QN_OK;
+    *flag = strcmp(text, yes) == 0;
+    return *flag || strcmp(text, no) == 0
+               ? QN_OK : qn_error_set(err, QN_ERR_USAGE, "%s must be %s or %s", name, yes, no);
+}
+
+qn_status qn__wishes_of(qn__exchange *x, bool probabilities, qn__wishes *ret_wishes, qn_error *err) {
+    qn__wishes wishes = {.probabilities = probabilities,
+                         .policy.refuse_extra = x->server->options.refuse_extra};
+    QN_TRY(query_flag(x, "probabilities", &wishes.probabilities, err));
+    QN_TRY(query_flag(x, "explain", &wishes.explain, err));
+    QN_TRY(query_word(x, "extra", "refuse", "ignore", &wishes.policy.refuse_extra, err));
+    QN_TRY(query_word(x, "absent", "null", "refuse", &wishes.policy.absent_is_null, err));
+    *ret_wishes = wishes;
+    return QN_OK;
 }
 
 static bool is_word(qn_scan_string text, const char *word) {
     return text.n == strlen(word) && memcmp(text.bytes, word, text.n) == 0;
 }
 
+static qn_status read_flag(qn_scan *scan, const char *name, bool *flag, qn_error *err) {
+    return qn_scan_bool(scan, flag) ? QN_OK : not_one(name, "true or false", err);
+}
+
+static qn_status read_word(qn_scan *scan, const char *name, const char *yes, const char *no,
+                           bool *flag, qn_error *err) {
+    qn_scan_string text = {"", 0};
+    const bool is_text = qn_scan_text(scan, &text);
+    *flag = is_text && is_word(text, yes);
+    return *flag || (is_text && is_word(text, no))
+               ? QN_OK : qn_error_set(err, QN_ERR_USAGE, "%s must be %s or %s", name, yes, no);
+}
+
 qn_status qn__wishes_read(qn_scan *scan, qn__wishes *wishes, qn_error *err) {
     bool first = true;
-    qn_scan_string key, text;
+    qn_scan_string key;
     if (qn_scan_null(scan))
         return QN_OK;
     if (!qn_scan_open(scan, '{'))
         return qn_scan_error(scan, "the parameters", err);
     while (qn_scan_member(scan, &first, &key)) {
-        bool *flag = is_word(key, "probabilities") ? &wishes->probabilities
-                     : is_word(key, "explain")     ? &wishes->explain
-                                                   : NULL;
-        char c = qn_scan_peek(scan);
-        if (flag && (c == 't' || c == 'f'))
-            qn_scan_bool(scan, flag);
-        else if (is_word(key, "extra") && c == '"' && qn_scan_text(scan, &text))
-            wishes->policy.refuse_extra = is_word(text, "refuse");
-        else if (is_word(key, "absent") && c == '"' && qn_scan_text(scan, &text))
-            wishes->policy.absent_is_null = is_word(text, "null");
-        else
-            qn_scan_skip(scan); /* other parameters are for other servers */
+        qn_rows_policy *policy = &wishes->policy;
+        if (is_word(key, "probabilities"))
+            QN_TRY(read_flag(scan, "probabilities", &wishes->probabilities, err));
+        else if (is_word(key, "explain"))
+            QN_TRY(read_flag(scan, "explain", &wishes->explain, err));
+        else if (is_word(key, "extra"))
+            QN_TRY(read_word(scan, "extra", "refuse", "ignore", &policy->refuse_extra, err));
+        else if (is_word(key, "absent"))
+            QN_TRY(read_word(scan, "absent", "null", "refuse", &policy->absent_is_null, err));
+        else if (!qn_scan_skip(scan)) /* other parameters are for other servers */
+            break;
     }
     return scan->problem ? qn_scan_error(scan, "the parameters", err) : QN_OK;
 }

@@ -48,21 +48,21 @@ static qn_status unclosed(int64_t line, qn_error *err) {
                            "a quote is not closed, or text follows one that is");
 }
 
-/* Does the first line name at least one input, and only texts that could be names? Then it is a
- * header. */
-static qn_status look_at_header(csv c, const qn_rows_reader *reader, bool *ret_header,
-                                qn_error *err) {
-    bool last = false;
-    *ret_header = false;
+static qn_status find_header(csv c, const qn_rows_reader *reader, qn__csv_header *header,
+                             qn_error *err) {
+    bool last = *header != QN__HEADER_FIND, found = false;
+    c.cell = (qn_buf){0};
     while (!last) {
         qn_scan_string cell;
         if (!next_cell(&c, &cell, &last)) {
             qn_buf_done(&c.cell);
             return unclosed(1, err);
         }
-        *ret_header |= qn_rows_reader_find(reader, cell.bytes, cell.n) >= 0;
+        found |= qn_rows_reader_find(reader, cell.bytes, cell.n) >= 0;
     }
     qn_buf_done(&c.cell);
+    if (*header == QN__HEADER_FIND)
+        *header = found ? QN__HEADER_PRESENT : QN__HEADER_ABSENT;
     return QN_OK;
 }
 
@@ -105,16 +105,17 @@ static void skip_empty_lines(csv *c) {
         c->at++;
 }
 
-qn_status qn__csv_read(qn__served *served, qn__desk *desk, const char *bytes, size_t n,
-                       bool *ret_header, qn_error *err) {
+qn_status qn__csv_read(qn__desk *desk, const char *bytes, size_t n, qn__csv_header *header,
+                       qn_error *err) {
     if (n >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0) {
         bytes += 3;
         n -= 3;
     }
     csv c = {.at = bytes, .end = bytes + n};
-    QN_TRY(look_at_header(c, desk->reader, ret_header, err));
-    qn_status status = *ret_header ? read_header(&c, desk->reader, err)
-                                   : qn_rows_columns_all(desk->reader, err);
+    QN_FAIL_IF(n == 0, err, QN_ERR_DATA, "the body is empty");
+    QN_TRY(find_header(c, desk->reader, header, err));
+    qn_status status = *header == QN__HEADER_PRESENT ? read_header(&c, desk->reader, err)
+                                                     : qn_rows_columns_all(desk->reader, err);
     /* With a single column an empty line is a missing value; else it is nothing. */
     bool single = qn_rows_columns_count(desk->reader) == 1;
     while (status == QN_OK) {
@@ -135,8 +136,10 @@ qn_status qn__lines_read(qn__desk *desk, const char *bytes, size_t n, qn_error *
     qn_scan_again(scan, bytes, n);
     QN_TRY(qn_rows_columns_all(desk->reader, err));
     /* Values are told apart by their own brackets; what stands between them is white space. */
-    while (!scan->problem && qn_scan_peek(scan) == '{')
-        QN_TRY(qn_rows_read_object(desk->reader, scan, err));
+    while (!scan->problem && qn_scan_peek(scan))
+        QN_TRY(qn_rows_read_row(desk->reader, scan, err));
+    QN_FAIL_IF(!scan->problem && qn_rows_count(desk->rows) == 0, err, QN_ERR_DATA,
+               "the body is empty");
     if (!qn_scan_finish(scan))
         return qn_scan_error(scan, "the body of JSON lines", err);
     return QN_OK;

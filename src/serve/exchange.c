@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -38,13 +39,6 @@ const char *qn__query(qn__exchange *x, const char *name) {
     lookup found = {.name = name};
     MHD_get_connection_values(x->connection, MHD_GET_ARGUMENT_KIND, find_argument, &found);
     return found.value;
-}
-
-bool qn__query_flag(qn__exchange *x, const char *name, bool otherwise) {
-    const char *value = qn__query(x, name);
-    if (!value)
-        return otherwise;
-    return !(strcmp(value, "false") == 0 || strcmp(value, "0") == 0 || strcmp(value, "no") == 0);
 }
 
 /* --- errors ----------------------------------------------------------------------------------- */
@@ -122,17 +116,17 @@ void qn__fail(qn__exchange *x, const qn_error *err) {
     fail_with(x, status_of(x->error.code));
 }
 
-/* Through qn_error_set, which leaves no bytes of a client's that are not UTF-8. */
-static void tell(qn__exchange *x, const char *format, va_list arguments) {
-    char message[sizeof x->error.message];
-    vsnprintf(message, sizeof message, format, arguments);
-    qn_error_set(&x->error, x->error.code, "%s", message);
+/* Messages quote what clients send: qn_error_set makes them UTF-8. */
+static void set_message(qn__exchange *x, const char *format, va_list arguments) {
+    char text[sizeof x->error.message];
+    vsnprintf(text, sizeof text, format, arguments);
+    qn_error_set(&x->error, QN_ERR_USAGE, "%s", text);
 }
 
 void qn__fail_as(qn__exchange *x, int status, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    tell(x, format, arguments);
+    set_message(x, format, arguments);
     va_end(arguments);
     fail_with(x, status);
 }
@@ -199,8 +193,9 @@ static enum MHD_Result answer(qn__exchange *x) {
     out = qn__out(x);
     atomic_store(&x->wire->deadline_us,
                  qn__clock_us() + (int64_t)(x->server->options.request_s * 1e6));
+    /* Not copied: desk and exchange live until the answer is on its way (qn__exchange_end). */
     struct MHD_Response *response = MHD_create_response_from_buffer(
-        out->len, out->data ? out->data : (char *)"", MHD_RESPMEM_MUST_COPY);
+        out->len, out->data ? out->data : (char *)"", MHD_RESPMEM_PERSISTENT);
     if (!response)
         return MHD_NO;
     if (x->content_type)
@@ -227,7 +222,7 @@ static void refuse(qn__exchange *x, int status, const char *format, ...) {
         return;
     va_list arguments;
     va_start(arguments, format);
-    tell(x, format, arguments);
+    set_message(x, format, arguments);
     va_end(arguments);
     x->refused = status;
 }
@@ -236,21 +231,35 @@ static void check_route(qn__exchange *x, const char *path) {
     qn__route_find(x->server, x->method, path, &x->match);
     if (x->match.route)
         return;
-    if (strcmp(x->method, "OPTIONS") == 0 && x->server->options.cors) {
-        x->refused = 204;
-    } else if (x->match.allowed) {
-        x->extra_name = "Allow";
-        x->extra_value = x->match.allowed;
-        refuse(x, 405, "%.20s is not for %.200s; use %s", x->method, path, x->match.allowed);
-    } else {
+    if (!x->match.allowed) {
         refuse(x, 404, "there is nothing at %.200s; GET /openapi.json lists what there is", path);
+        return;
     }
+    x->extra_name = "Allow";
+    x->extra_value = x->match.allowed;
+    if (strcmp(x->method, "OPTIONS") == 0)
+        x->refused = 204;
+    else
+        refuse(x, 405, "%.20s is not for %.200s, which allows %s", x->method, path, x->match.allowed);
+}
+
+/* A page of another origin may ask a server of this machine, without being shown the answer. */
+static bool is_foreign(qn__exchange *x) {
+    const char *origin = qn__header(x, "Origin"), *host = qn__header(x, "Host");
+    const char *cors = x->server->options.cors, *place = origin ? strstr(origin, "://") : NULL;
+    return origin && !(cors && strcmp(cors, origin) == 0)
+           && !(place && host && strcmp(place + 3, host) == 0);
 }
 
 static void check_token(qn__exchange *x) {
     qn_server *server = x->server;
-    if (!server->options.tokens || !x->match.route || x->match.route->scope == QN__OPEN)
+    if (!x->match.route || x->match.route->scope == QN__OPEN)
         return;
+    if (!server->options.tokens) {
+        if (x->match.route->scope == QN__ADMIN && strcmp(x->method, "POST") == 0 && is_foreign(x))
+            refuse(x, 403, "pages of other origins may not change what is served");
+        return;
+    }
     pthread_mutex_lock(&server->lock);
     qn__scope scope = qn__tokens_scope(server->tokens, qn__header(x, "Authorization"));
     pthread_mutex_unlock(&server->lock);
@@ -265,20 +274,53 @@ static void check_token(qn__exchange *x) {
     }
 }
 
-/* False: the length alone is too much, so that the body is not even read. */
+static bool begins_with(const char *text, const char *word) {
+    return strncasecmp(text, word, strlen(word)) == 0;
+}
+
+/* Predictions but MLflow's, which has its own rules, are asked in JSON. Clients that say nothing, and
+ * what curl and browsers say for want of better, are taken at their word. */
+static void check_type(qn__exchange *x) {
+    if (!x->match.route || x->match.route->form == QN__FORM_NONE)
+        return;
+    const char *coding = qn__header(x, "Content-Encoding");
+    if (coding && strcasecmp(coding, "identity") != 0)
+        refuse(x, 415, "content coding '%.40s' is not understood: send the body as it is", coding);
+    const char *type = qn__header(x, "Content-Type");
+    if (!type || x->match.route->dialect == QN__MLFLOW)
+        return;
+    const char *charset = strcasestr(type, "charset=");
+    bool known = begins_with(type, "application/json") || begins_with(type, "text/plain")
+                 || begins_with(type, "application/x-www-form-urlencoded")
+                 || (x->match.route->dialect == QN__V2 && begins_with(type, "application/octet-stream"));
+    bool utf8 = !charset || begins_with(charset + 8, "utf-8") || begins_with(charset + 8, "\"utf-8\"");
+    if (!known || !utf8)
+        refuse(x, 415, "content type '%.100s' is not application/json in utf-8", type);
+}
+
+/* A body that is too large is still read to its end, so that the client comes to read the answer -
+ * unless it is larger by more than this, or waits to be asked for it. */
+enum { DISCARD_BYTES = 64 << 20 };
+
+static bool is_waiting(qn__exchange *x) {
+    const char *expect = qn__header(x, "Expect");
+    return expect && strcasecmp(expect, "100-continue") == 0;
+}
+
+/* False: the body is not even read. */
 static bool check_length(qn__exchange *x) {
     const char *text = qn__header(x, "Content-Length");
     int64_t n = 0;
     if (text && (!qn_text_to_i64(text, &n) || n < 0))
         refuse(x, 400, "Content-Length is not a length");
+    x->body = x->small;
+    x->body_cap = sizeof x->small;
     if ((size_t)n > x->server->options.body_bytes) {
         refuse(x, 413, "a body has at most %zu bytes here, not %lld: send fewer rows at a time",
                x->server->options.body_bytes, (long long)n);
-        x->ends = true;
-        return false;
+        x->ends = is_waiting(x) || (size_t)n - x->server->options.body_bytes > DISCARD_BYTES;
+        return !x->ends;
     }
-    x->body = x->small;
-    x->body_cap = sizeof x->small;
     if ((size_t)n < sizeof x->small)
         return true;
     char *body = qn_malloc_aligned((size_t)n + 1, 1);
@@ -300,6 +342,8 @@ static void check_load(qn__exchange *x) {
         refuse(x, 503, "this server is shutting down: ask another");
         return;
     }
+    if (x->refused)
+        return;
     x->counted = true;
     int64_t before = atomic_fetch_add(&x->server->metrics.in_flight, 1);
     if (before >= x->server->options.in_flight) {
@@ -322,7 +366,10 @@ static enum MHD_Result begin(qn_server *server, struct MHD_Connection *connectio
         x = qn_malloc_aligned(1, sizeof *x);
     if (!x)
         return MHD_NO;
-    memset(x, 0, offsetof(qn__exchange, small));
+    memset(x, 0, offsetof(qn__exchange, error));
+    x->error.code = QN_OK;
+    x->error.row = 0;
+    x->error.file[0] = x->error.column[0] = x->error.message[0] = '\0';
     *ret_exchange = x;
     x->server = server;
     x->connection = connection;
@@ -334,6 +381,7 @@ static enum MHD_Result begin(qn_server *server, struct MHD_Connection *connectio
         x->path = qn_strdup(path);
     check_route(x, path);
     check_token(x);
+    check_type(x);
     check_load(x);
     if (!check_length(x))
         return finish(x);
@@ -361,29 +409,16 @@ static bool make_space(qn__exchange *x, size_t n) {
 
 /* A body without a length (chunked) shows its size only as it comes. */
 static enum MHD_Result take_body(qn__exchange *x, const char *data, size_t *n) {
-    size_t n_new = *n;
+    const size_t n_new = *n, most = x->server->options.body_bytes;
     *n = 0;
-    if (x->refused == 413 || x->body_len + n_new > x->server->options.body_bytes) {
-        /* A little too much is read to its end and answered; more than that is cut off. */
-        x->body_len += n_new;
-        if (x->body_len / 2 > x->server->options.body_bytes)
-            return MHD_NO;
-        x->refused = 413;
-        x->ends = true;
-        snprintf(x->error.message, sizeof x->error.message,
-                 "a body has at most %zu bytes here: send fewer rows at a time",
-                 x->server->options.body_bytes);
-        return MHD_YES;
-    }
-    if (x->refused)
-        return MHD_YES;
-    if (!make_space(x, n_new)) {
+    if (x->body_len + n_new > most)
+        refuse(x, 413, "a body has at most %zu bytes here: send fewer rows at a time", most);
+    if (!x->refused && !make_space(x, n_new))
         refuse(x, 503, "out of memory for the body");
-        return MHD_YES;
-    }
-    memcpy(x->body + x->body_len, data, n_new);
+    if (!x->refused)
+        memcpy(x->body + x->body_len, data, n_new);
     x->body_len += n_new;
-    return MHD_YES;
+    return x->body_len > most && x->body_len - most > DISCARD_BYTES ? MHD_NO : MHD_YES;
 }
 
 static enum MHD_Result finish(qn__exchange *x) {

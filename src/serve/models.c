@@ -132,8 +132,8 @@ static int64_t read_time(const char *text) {
     return ((days * 24 + h) * 60 + min) * 60000000 + (int64_t)(s * 1e6);
 }
 
-/* The version that a reference means now. NULL in *ret_served when it is `present`. Under the lock
- * of the store. */
+/* The version that a reference means now. NULL in *ret_served when it is `present`, or the one that
+ * was refused before; its hash in *ret_hash unless it is `present`. Under the lock of the store. */
 static qn_status open_reference(qn__models *models, const char *reference,
                                 const qn__served *present, const char *refused,
                                 qn__served **ret_served, char **ret_hash, qn_error *err) {
@@ -147,11 +147,12 @@ static qn_status open_reference(qn__models *models, const char *reference,
     QN_TRY(qn_json_get_i64(entry, "version", true, &version, err));
     QN_TRY(qn_json_get_text(entry, "created", false, &created, err));
     *ret_served = NULL;
-    if ((present && present->version == version && strcmp(present->hash, hash) == 0)
-        || (refused && strcmp(refused, hash) == 0))
+    if (present && present->version == version && strcmp(present->hash, hash) == 0)
         return QN_OK;
     if (ret_hash && !(*ret_hash = qn_strdup(hash)))
         return qn_error_memory(err);
+    if (refused && strcmp(refused, hash) == 0)
+        return QN_OK;
     QN_TRY(qn_object_path(models->workspace, hash, &path, err));
     return qn__served_open(path, name, version, hash, read_time(created), ret_served, err);
 }
@@ -189,14 +190,36 @@ static qn_status find_champions(qn__models *models, json_t **ret_names, qn_error
     return QN_OK;
 }
 
-static qn_status add_champions(qn__models *models, qn_error *err) {
+typedef void tell_function(void *user, const char *message);
+
+static void tell(tell_function *told, void *user, const char *format, ...) QN_PRINTF(3, 4);
+static void tell(tell_function *told, void *user, const char *format, ...) {
+    char message[1600];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    if (told)
+        told(user, message);
+}
+
+/* With `told`, what cannot be served is told and keeps nothing else out; without, it is an error. */
+static qn_status add_champions(qn__models *models, tell_function *told, void *user, qn_error *err) {
     qn_cleanup(qn_json_free) json_t *names = NULL;
+    qn_error why = {0};
     pthread_mutex_lock(&models->store_lock);
     qn_status status = find_champions(models, &names, err);
     pthread_mutex_unlock(&models->store_lock);
     QN_TRY(status);
-    for (size_t i = 0; i < json_array_size(names); i++)
-        QN_TRY(add_reference(models, json_string_value(json_array_get(names, i)), err));
+    for (size_t i = 0; i < json_array_size(names); i++) {
+        const char *name = json_string_value(json_array_get(names, i));
+        if (!told)
+            QN_TRY(add_reference(models, name, err));
+        else if (add_reference(models, name, &why) == QN_OK)
+            tell(told, user, "%s is served now", name);
+        else
+            tell(told, user, "the new champion of %s cannot be served: %s", name, why.message);
+    }
     return QN_OK;
 }
 
@@ -223,7 +246,7 @@ static qn_status open_all(qn__models *models, const qn_server_options *options, 
     models->named_first = options->n_models > 0 && !qn_folder_exists(options->models[0]);
     models->all_champions = options->n_models == 0;
     if (models->all_champions)
-        QN_TRY(add_champions(models, err));
+        QN_TRY(add_champions(models, NULL, NULL, err));
     QN_FAIL_IF(models->n == 0, err, QN_ERR_NOT_FOUND,
                "no model of the project has a champion yet: `quern run` registers one, "
                "or `quern models promote NAME:VERSION`");
@@ -330,19 +353,6 @@ static void note_refused(qn__models *models, const char *reference, char **hash)
     pthread_mutex_unlock(&models->lock);
 }
 
-typedef void tell_function(void *user, const char *message);
-
-static void tell(tell_function *told, void *user, const char *format, ...) QN_PRINTF(3, 4);
-static void tell(tell_function *told, void *user, const char *format, ...) {
-    char message[1600];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(message, sizeof message, format, arguments);
-    va_end(arguments);
-    if (told)
-        told(user, message);
-}
-
 /* Under the lock of the store, by which slots only change here. */
 static void refresh_slot(qn__models *models, const char *reference, qn__served *present,
                          const char *refused, tell_function *told, void *user) {
@@ -357,6 +367,8 @@ static void refresh_slot(qn__models *models, const char *reference, qn__served *
         qn_cleanup(qn_freep) char *to = qn_strdup(served->label);
         swap(models, reference, served, &from);
         tell(told, user, "%s is now %s (was %s)", reference, to ? to : "another", from ? from : "?");
+    } else {
+        note_refused(models, reference, &hash); /* none when it is the present one: it may be tried again */
     }
 }
 
@@ -395,8 +407,8 @@ void qn__models_refresh(qn__models *models, tell_function *told, void *user) {
         refresh_all(models, told, user);
     }
     pthread_mutex_unlock(&models->store_lock);
-    if (changed && models->all_champions && add_champions(models, &err) != QN_OK)
-        tell(told, user, "a new champion cannot be served: %s", err.message);
+    if (changed && models->all_champions && add_champions(models, told, user, &err) != QN_OK)
+        tell(told, user, "the registry cannot be read: %s", err.message);
 }
 
 qn_status qn__models_load(qn__models *models, const char *name, qn_error *err) {

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "serve/serve_int.h"
+#include "serve/tensor.h"
 
 /* Takes the reference. */
 static void put(json_t *object, const char *key, json_t *value) {
@@ -113,6 +113,10 @@ static void schema_name(const qn__served *served, const char *suffix, char name[
             *c = '_';
 }
 
+/* How each dialect tells an error. */
+static const char *const error_schemas[] = {[QN__PLAIN] = "error", [QN__V2] = "error_text",
+                                            [QN__MLFLOW] = "error_code", [QN__TF] = "error_text"};
+
 static json_t *make_schemas(qn__served *const *all, size_t n) {
     json_t *schemas = json_object();
     for (size_t i = 0; i < n; i++) {
@@ -122,7 +126,12 @@ static json_t *make_schemas(qn__served *const *all, size_t n) {
         schema_name(all[i], "prediction", name);
         put(schemas, name, prediction_schema(all[i]));
     }
-    put(schemas, "error",
+    put(schemas, error_schemas[QN__V2], json_pack("{s:s, s:{s:{s:s}}}", "type", "object", "properties",
+                                                  "error", "type", "string"));
+    put(schemas, error_schemas[QN__MLFLOW],
+        json_pack("{s:s, s:{s:{s:s}, s:{s:s}}}", "type", "object", "properties", "error_code", "type",
+                  "string", "message", "type", "string"));
+    put(schemas, error_schemas[QN__PLAIN],
         json_pack("{s:s, s:{s:{s:s, s:{s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}}}}}", "type", "object",
                   "properties", "error", "type", "object", "properties", "status", "type",
                   "integer", "message", "type", "string", "row", "type", "integer", "field", "type",
@@ -174,6 +183,38 @@ static json_t *rows_schema(const char *row, qn__form form) {
     return json_pack("{s:s, s:o}", "type", "object", "properties", properties);
 }
 
+static json_t *example_row(const qn__served *served) {
+    qn_cleanup(qn_buf_done) qn_buf text = {0};
+    qn__put_example(&text, served);
+    return json_loadb(text.data ? text.data : "", text.len, 0, NULL);
+}
+
+static json_t *example_tensors(const qn__served *served, const json_t *row) {
+    json_t *tensors = json_array();
+    for (int32_t i = 0; i < served->inputs->n_columns; i++) {
+        const qn_schema_column *column = &served->inputs->columns[i];
+        json_array_append_new(tensors, json_pack("{s:s, s:[i], s:s, s:[O]}", "name", column->name, "shape",
+                                                 1, "datatype", qn__input_datatype(column->type), "data",
+                                                 json_object_get(row, column->name)));
+    }
+    return json_pack("{s:o}", "inputs", tensors);
+}
+
+/* A body that works. */
+static json_t *make_example(const qn__served *served, qn__form form) {
+    qn_cleanup(qn_json_free) json_t *row = example_row(served);
+    switch (form) {
+    case QN__FORM_PLAIN:
+        return json_incref(row);
+    case QN__FORM_V2:
+        return example_tensors(served, row);
+    case QN__FORM_MLFLOW:
+        return json_pack("{s:[O]}", "dataframe_records", row);
+    default:
+        return json_pack("{s:[O]}", "instances", row);
+    }
+}
+
 static json_t *json_content(json_t *schema) {
     return json_pack("{s:{s:o}}", "application/json", "schema", schema);
 }
@@ -206,15 +247,18 @@ static json_t *make_responses(const qn__route *route, const char *prediction) {
     if (route->form == QN__FORM_PLAIN && prediction)
         put(ok, "content", json_content(schema_ref(prediction)));
     put(responses, "200", ok);
-    if (route->drains) {
-        put(responses, "400", json_pack("{s:s, s:o}", "description",
-                                        "The body does not fit the signature: says row and field",
-                                        "content", json_content(schema_ref("error"))));
-        put(responses, "404", json_pack("{s:s}", "description", "The model is not served"));
-        put(responses, "413", json_pack("{s:s}", "description", "The body is too large"));
-        put(responses, "429", json_pack("{s:s}", "description", "Too many requests are under way"));
-        put(responses, "503", json_pack("{s:s}", "description", "The server is shutting down"));
-    }
+    static const struct {
+        const char *status, *description;
+    } refusals[] = {{"400", "The body does not fit the signature: says row and field"},
+                    {"404", "The model is not served"},
+                    {"413", "The body is too large"},
+                    {"415", "The body is of a type that is not understood"},
+                    {"429", "Too many requests are under way"},
+                    {"503", "The server is shutting down"}};
+    for (size_t i = 0; route->drains && i < sizeof refusals / sizeof refusals[0]; i++)
+        put(responses, refusals[i].status,
+            json_pack("{s:s, s:o}", "description", refusals[i].description, "content",
+                      json_content(schema_ref(error_schemas[route->dialect]))));
     return responses;
 }
 
@@ -242,8 +286,8 @@ static void add_path(json_t *paths, const qn__route *route, const char *path,
     }
     if (route->form != QN__FORM_NONE && route->form != QN__FORM_ANY && served)
         put(operation, "requestBody",
-            json_pack("{s:b, s:o}", "required", 1, "content",
-                      json_content(rows_schema(row, route->form))));
+            json_pack("{s:b, s:{s:{s:o, s:o?}}}", "required", 1, "content", "application/json", "schema",
+                      rows_schema(row, route->form), "example", make_example(served, route->form)));
     put(operation, "responses", make_responses(route, served ? prediction : NULL));
     if (route->scope == QN__OPEN)
         put(operation, "security", json_array());
@@ -258,10 +302,12 @@ static void add_path(json_t *paths, const qn__route *route, const char *path,
 static void add_named(json_t *paths, const qn__route *route, qn__served *const *all, size_t n) {
     const char *brace = strstr(route->path, "{model}");
     for (size_t i = 0; i < n; i++) {
-        qn_cleanup(qn_freep) char *path = qn_format("%.*s%s%s", (int)(brace - route->path),
-                                                    route->path, all[i]->name, brace + 7);
-        if (path)
-            add_path(paths, route, path, all[i]);
+        qn_cleanup(qn_buf_done) qn_buf path = {0};
+        qn_buf_put(&path, route->path, (size_t)(brace - route->path));
+        qn__put_path_part(&path, all[i]->name);
+        qn_buf_put_text(&path, brace + 7);
+        if (path.status == QN_OK)
+            add_path(paths, route, qn_buf_text(&path), all[i]);
     }
 }
 

@@ -5,8 +5,10 @@
 #include "base/json.h"
 #include "serve/serve_int.h"
 
-static qn_status read_plain(qn__exchange *x, bool *ret_single, qn_error *err) {
+static qn_status read_plain(qn__exchange *x, const qn__wishes *wishes, bool *ret_single,
+                            qn_error *err) {
     qn_scan *scan = &x->desk->scan;
+    qn_rows_reader_set_policy(x->desk->reader, wishes->policy);
     qn_scan_again(scan, x->body, x->body_len);
     char c = qn_scan_peek(scan);
     *ret_single = c == '{';
@@ -22,10 +24,10 @@ static qn_status read_plain(qn__exchange *x, bool *ret_single, qn_error *err) {
 void qn__handle_plain(qn__exchange *x) {
     if (!qn__take_model(x))
         return;
-    qn__wishes wishes = qn__wishes_of(x, true);
+    qn__wishes wishes;
     bool single;
-    qn_rows_reader_set_policy(x->desk->reader, wishes.policy);
-    if (read_plain(x, &single, &x->error) != QN_OK
+    if (qn__wishes_of(x, true, &wishes, &x->error) != QN_OK
+        || read_plain(x, &wishes, &single, &x->error) != QN_OK
         || qn__desk_predict(x->served, x->desk, wishes.explain, &x->error) != QN_OK) {
         qn__fail(x, &x->error);
         return;
@@ -98,13 +100,44 @@ void qn__handle_models(qn__exchange *x) {
     answer_json(x, answer);
 }
 
+/* The middle of what training saw: the median, or the commonest value; NULL when it is not known. */
+static json_t *typical(const json_t *seen) {
+    enum { MEDIAN = 4 }; /* of the nine levels of a profile */
+    const json_t *median = json_array_get(json_object_get(seen, "quantiles"), MEDIAN);
+    json_t *value = json_array_get(median, 1);
+    return value ? value : json_object_get(json_array_get(json_object_get(seen, "top"), 0), "value");
+}
+
+/* The manifest's inputs, each with its typical value from the histograms that are kept against
+ * drift. What lies under "about" is free in form, and may be absent. */
+static json_t *signature_inputs(const json_t *manifest) {
+    const json_t *about = json_object_get(manifest, "about");
+    const json_t *baseline = json_object_get(json_object_get(about, "baseline"), "inputs");
+    qn_cleanup(qn_json_free) json_t *by_name = json_object();
+    json_t *inputs = json_array(), *entry;
+    size_t i;
+    json_array_foreach(baseline, i, entry) {
+        const char *name = json_string_value(json_object_get(entry, "name"));
+        if (name)
+            json_object_set(by_name, name, entry);
+    }
+    json_array_foreach(json_object_get(manifest, "inputs"), i, entry) {
+        const char *name = json_string_value(json_object_get(entry, "name"));
+        json_t *input = json_copy(entry), *value = typical(json_object_get(by_name, name));
+        if (value)
+            json_object_set(input, "typical", value);
+        json_array_append_new(inputs, input);
+    }
+    return inputs;
+}
+
 void qn__handle_model(qn__exchange *x) {
     if (!qn__take_model(x))
         return;
     const qn__served *served = x->served;
     const json_t *manifest = qn_model_manifest(served->model);
     qn_cleanup(qn_json_free) json_t *json = brief(served);
-    static const char *const kept[] = {"classes", "inputs", "family"};
+    static const char *const kept[] = {"classes", "family", "link"};
     for (size_t i = 0; json && i < sizeof kept / sizeof kept[0]; i++) {
         json_t *value = json_object_get(manifest, kept[i]);
         if (value)
@@ -112,6 +145,8 @@ void qn__handle_model(qn__exchange *x) {
     }
     if (json && served->target->task == QN_TASK_BINARY)
         json_object_set_new(json, "threshold", json_real(qn_model_threshold(served->model)));
+    if (json)
+        json_object_set_new(json, "inputs", signature_inputs(manifest));
     answer_json(x, json);
 }
 

@@ -84,8 +84,9 @@ static void put_all_scores(qn_buf *out, const qn__served *served, const qn__desk
 void qn__handle_tf_predict(qn__exchange *x) {
     if (!qn__take_model(x))
         return;
-    tf_request request = {.wishes = qn__wishes_of(x, false)};
-    if (read_request(x, &request, &x->error) != QN_OK
+    tf_request request = {0};
+    if (qn__wishes_of(x, false, &request.wishes, &x->error) != QN_OK
+        || read_request(x, &request, &x->error) != QN_OK
         || qn__desk_predict(x->served, x->desk, request.wishes.explain, &x->error) != QN_OK) {
         qn__fail(x, &x->error);
         return;

@@ -413,8 +413,10 @@ static void want_usual(infer *r) {
 void qn__handle_v2_infer(qn__exchange *x) {
     if (!qn__take_model(x))
         return;
-    infer r = {.x = x, .scan = &x->desk->scan, .wishes = qn__wishes_of(x, true)};
-    qn_status status = read_request(&r, &x->error);
+    infer r = {.x = x, .scan = &x->desk->scan};
+    qn_status status = qn__wishes_of(x, true, &r.wishes, &x->error);
+    if (status == QN_OK)
+        status = read_request(&r, &x->error);
     if (status == QN_OK) {
         bool explain = false;
         if (!r.n_wanted)
@@ -445,10 +447,6 @@ void qn__handle_v2_ready(qn__exchange *x) {
     qn__handle_ready(x);
 }
 
-static const char *input_datatype(qn_type type) {
-    return type == QN_TYPE_BOOL ? "BOOL" : type == QN_TYPE_I64 ? "INT64" : type == QN_TYPE_F64 ? "FP64" : "BYTES";
-}
-
 void qn__handle_v2_model(qn__exchange *x) {
     if (!qn__take_model(x))
         return;
@@ -463,7 +461,7 @@ void qn__handle_v2_model(qn__exchange *x) {
         const qn_schema_column *column = &served->inputs->columns[i];
         qn_buf_put_text(out, i ? ", {\"name\": " : "{\"name\": ");
         qn__put_json_text(out, column->name, strlen(column->name));
-        qn_buf_printf(out, ", \"datatype\": \"%s\", \"shape\": [-1]}", input_datatype(column->type));
+        qn_buf_printf(out, ", \"datatype\": \"%s\", \"shape\": [-1]}", qn__input_datatype(column->type));
     }
     qn_buf_put_text(out, "], \"outputs\": [");
     for (int o = 0; o < QN__N_OUTPUTS; o++) {

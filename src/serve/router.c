@@ -129,7 +129,7 @@ static bool try_route(const qn__route *route, const char *method, const char *pa
     if (!route->path || !matches(route->path, path, &found))
         return false;
     if (!method_fits(method, route->method)) {
-        match->allowed = route->method;
+        match->allowed = strcmp(route->method, "GET") == 0 ? "GET, HEAD, OPTIONS" : "POST, OPTIONS";
         return false;
     }
     *match = found;

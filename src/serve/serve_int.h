@@ -165,7 +165,6 @@ void qn__fail(qn__exchange *x, const qn_error *err);
 void qn__fail_as(qn__exchange *x, int status, const char *format, ...) QN_PRINTF(3, 4);
 /* A query argument, NULL for none; borrowed. "?explain" has the value "". */
 const char *qn__query(qn__exchange *x, const char *name);
-bool qn__query_flag(qn__exchange *x, const char *name, bool otherwise);
 const char *qn__header(qn__exchange *x, const char *name);
 
 /* ---- answers --------------------------------------------------------------------------------- */
@@ -176,8 +175,9 @@ typedef struct qn__wishes {
     qn_rows_policy policy;
 } qn__wishes;
 
-/* From the query; `probabilities` unless it says otherwise. */
-qn__wishes qn__wishes_of(qn__exchange *x, bool probabilities);
+/* From the query; `probabilities` unless it says otherwise. QN_ERR_USAGE for what is no wish. */
+qn_status qn__wishes_of(qn__exchange *x, bool probabilities, qn__wishes *ret_wishes, qn_error *err)
+    QN_MUST_USE;
 /* Reads {"probabilities": true, "explain": true, ...}: the `params` or `parameters` of a body. */
 qn_status qn__wishes_read(qn_scan *scan, qn__wishes *wishes, qn_error *err) QN_MUST_USE;
 
@@ -198,12 +198,18 @@ void qn__put_predictions(qn_buf *out, const qn__served *served, const qn__desk *
 /* Rows of `prediction,probability...`. */
 void qn__put_csv(qn_buf *out, const qn__served *served, const qn__desk *desk, bool header);
 
-/* Rows of a CSV body: with a header when the first line names inputs, else in the order of the
- * signature. */
-qn_status qn__csv_read(qn__served *served, qn__desk *desk, const char *bytes, size_t n,
-                       bool *ret_header, qn_error *err) QN_MUST_USE;
+/* Rows of a CSV body, by its header or in the order of the signature. Unless the client says whether
+ * there is a header, there is one when the first line names an input; *header tells. */
+typedef enum qn__csv_header { QN__HEADER_FIND, QN__HEADER_PRESENT, QN__HEADER_ABSENT } qn__csv_header;
+qn_status qn__csv_read(qn__desk *desk, const char *bytes, size_t n, qn__csv_header *header,
+                       qn_error *err) QN_MUST_USE;
 /* Rows of a body of JSON lines, one object or list a line. */
 qn_status qn__lines_read(qn__desk *desk, const char *bytes, size_t n, qn_error *err) QN_MUST_USE;
+
+/* A row of values that were seen in training, as an object. */
+void qn__put_example(qn_buf *out, const qn__served *served);
+/* A segment of a path, percent-encoded. */
+void qn__put_path_part(qn_buf *out, const char *text);
 
 /* Handlers, in the order of the table. */
 void qn__handle_page(qn__exchange *x);

@@ -1,6 +1,5 @@
 /* The life of a server: options, socket, daemon, watcher, drain. */
 #include <errno.h>
-#include <math.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -46,6 +45,11 @@ static qn_status keep_options(qn_server *server, const qn_server_options *option
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         if (*texts[i] && !keep(server->texts, texts[i]))
             return qn_error_memory(err);
+    const char *const routes[] = {o->predict_route, o->health_route};
+    for (size_t i = 0; i < 2; i++)
+        QN_FAIL_IF(routes[i] && (routes[i][0] != '/' || routes[i][strcspn(routes[i], "{}")]), err,
+                   QN_ERR_USAGE, "AIP_PREDICT_ROUTE and AIP_HEALTH_ROUTE must be paths like /predict, "
+                   "not '%.100s'", routes[i]);
     o->models = NULL; /* borrowed, and no longer needed */
     o->folder = NULL;
     server->vertex[0] = (qn__route){"POST", o->predict_route, QN__TF, QN__PREDICT, true, QN__FORM_TF,
@@ -192,9 +196,7 @@ const char *qn_server_url(const qn_server *server) {
     return server->url;
 }
 
-qn_status qn_server_reload(qn_server *server, qn_error *err) {
-    if (server->log)
-        QN_TRY(qn__access_log_reopen(server->log, err));
+static qn_status reload_tokens(qn_server *server, qn_error *err) {
     if (!server->options.tokens)
         return QN_OK;
     qn__tokens *tokens;
@@ -205,6 +207,12 @@ qn_status qn_server_reload(qn_server *server, qn_error *err) {
     pthread_mutex_unlock(&server->lock);
     qn__tokens_free(&old);
     return QN_OK;
+}
+
+qn_status qn_server_reload(qn_server *server, qn_error *err) {
+    const qn_status log = server->log ? qn__access_log_reopen(server->log, err) : QN_OK;
+    const qn_status tokens = reload_tokens(server, log == QN_OK ? err : NULL);
+    return log == QN_OK ? tokens : log;
 }
 
 void qn_server_drain(qn_server *server) {
@@ -236,66 +244,4 @@ void qn_server_free(qn_server **address) {
     qn_arena_free(&server->texts);
     pthread_mutex_destroy(&server->lock);
     qn_freep(address);
-}
-
-/* --- the example ------------------------------------------------------------------------------ */
-
-/* A value that was seen in training, as JSON. */
-static void put_seen(qn_buf *out, const json_t *seen, qn_type type) {
-    const json_t *low = json_object_get(seen, "low"), *high = json_object_get(seen, "high");
-    const char *category =
-        json_string_value(json_array_get(json_object_get(seen, "categories"), 0));
-    if (type == QN_TYPE_BOOL)
-        qn_buf_put_text(out, "true");
-    else if (type == QN_TYPE_I64 && json_is_number(low) && json_is_number(high))
-        qn_buf_put_double(out, floor((json_number_value(low) + json_number_value(high)) / 2));
-    else if (type == QN_TYPE_F64 && json_is_number(low) && json_is_number(high))
-        qn_buf_printf(out, "%.6g", (json_number_value(low) + json_number_value(high)) / 2);
-    else if (type == QN_TYPE_TIME)
-        qn_buf_put_text(out, "\"2026-01-01T12:00:00Z\"");
-    else if (category)
-        qn__put_json_text(out, category, strlen(category));
-    else if (type == QN_TYPE_TEXT)
-        qn_buf_put_text(out, "\"hello\"");
-    else
-        qn_buf_put_text(out, "null");
-}
-
-/* Inside single quotes of a shell. */
-static void put_quoted(qn_buf *out, const char *text, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        if (text[i] == '\'')
-            qn_buf_put_text(out, "'\\''");
-        else
-            qn_buf_put_char(out, text[i]);
-    }
-}
-
-void qn_server_example(const qn_server *server, qn_buf *out) {
-    qn_cleanup(qn_buf_done) qn_buf body = {0};
-    qn__served **all = NULL;
-    size_t n = 0;
-    if (qn__models_all(server->models, &all, &n, NULL) != QN_OK || n == 0) {
-        qn_freep(&all);
-        return;
-    }
-    const json_t *inputs = json_object_get(qn_model_manifest(all[0]->model), "inputs");
-    qn_buf_put_char(&body, '{');
-    for (int32_t i = 0; i < all[0]->inputs->n_columns; i++) {
-        const qn_schema_column *column = &all[0]->inputs->columns[i];
-        qn_buf_put_text(&body, i ? ", " : "");
-        qn__put_json_text(&body, column->name, strlen(column->name));
-        qn_buf_put_text(&body, ": ");
-        put_seen(&body, json_array_get(inputs, (size_t)i), column->type);
-    }
-    qn_buf_put_char(&body, '}');
-    qn_buf_printf(out, "  curl -s %s%s%s/v1/models/%s/predict -H 'Content-Type: application/json' -d '",
-                  server->options.tls_cert ? "-k " : "",
-                  server->options.tokens ? "-H \"Authorization: Bearer $TOKEN\" " : "", server->url,
-                  all[0]->name);
-    put_quoted(out, body.data ? body.data : "", body.len);
-    qn_buf_put_text(out, "'\n");
-    for (size_t i = 0; i < n; i++)
-        qn__served_release(all[i]);
-    qn_freep(&all);
 }

@@ -26,6 +26,13 @@ const char *qn__datatype_name(qn__datatype type) {
     return datatypes[type].name;
 }
 
+const char *qn__input_datatype(qn_type type) {
+    return type == QN_TYPE_BOOL  ? "BOOL"
+           : type == QN_TYPE_I64 ? "INT64"
+           : type == QN_TYPE_F64 ? "FP64"
+                                 : "BYTES";
+}
+
 /* --- in --------------------------------------------------------------------------------------- */
 
 /* Items are row-major: item i is of row i / width; of a matrix, of input i % width. */

@@ -15,6 +15,9 @@ typedef enum qn__datatype {
 qn__datatype qn__datatype_find(qn_scan_string name);
 const char *qn__datatype_name(qn__datatype type);
 
+/* What a column is offered as. */
+const char *qn__input_datatype(qn_type type);
+
 enum { QN__TENSOR_DIMENSIONS = 8 };
 
 /* What stands before a tensor's data. */
