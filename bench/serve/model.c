@@ -1,7 +1,7 @@
 /* A model for timing the server: family gbdt on 28 numeric columns x0 ... x27, binary.
  *     bench_serve_model OUT.qn [rows] [trees] [leaves]
  * 100 trees of 255 leaves by default. The target is noisy and leaves may have one row, so that every
- * tree grows to its full number of leaves; large ones are made with few bins, which is quick. */
+ * tree grows to its full number of leaves. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,8 +45,7 @@ static qn_status make_model(const qn_frame *frame, int trees, int leaves, qn_mod
     qn_cleanup(qn_pipeline_spec_free) qn_pipeline_spec *spec = NULL;
     qn_cleanup(qn_matrix_free) qn_matrix *x = NULL;
     qn_cleanup(qn_json_free) json_t *params = json_pack(
-        "{s:i, s:i, s:i, s:i}", "n_estimators", trees, "num_leaves", leaves, "min_data_in_leaf", 1,
-        "max_bin", leaves > 1000 ? 15 : 255);
+        "{s:i, s:i, s:i}", "n_estimators", trees, "num_leaves", leaves, "min_data_in_leaf", 1);
     qn_target_options options = {.column = "y", .kind = "binary"};
     qn_job job = {.n_threads = 2};
     qn_model_parts parts = {.target = &target, .negatives_rate = 1, .threshold = 0.5};

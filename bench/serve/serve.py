@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
 """The server beside nginx, and how soon it is ready. Prints `name: value` lines.
 
-    bench/serve/serve.py QUERN MODEL_MAKER [MODEL.qn BIG.qn]
+    bench/serve/serve.py QUERN BENCH_FOLDER [MODEL.qn BIG.qn]
 
-MODEL_MAKER is bench_serve_model; models that are named are taken as they are, those that are not there are
-made.
+BENCH_FOLDER has bench_serve_model and bench_ready, which make the models that are not there yet.
 
 rest: a model of 100 trees of 255 leaves on 28 numeric columns, JSON in and out, 32 kept-alive
 connections of wrk on one core, the server on another; nginx with one worker on the same core returns an
@@ -188,14 +187,15 @@ def ready(quern, model):
 
 
 def main():
-    quern, maker = (os.path.abspath(p) for p in sys.argv[1:3])
+    quern, programs = (os.path.abspath(p) for p in sys.argv[1:3])
     with tempfile.TemporaryDirectory() as folder:
         model, big = (os.path.join(folder, name) for name in ("model.qn", "big.qn"))
         if len(sys.argv) > 4:
             model, big = sys.argv[3:5]
-        for path, arguments in ((model, []), (big, ["20000", "1000", "4080"])):
-            if not os.path.exists(path):
-                subprocess.run([maker, path, *arguments], check=True)
+        if not os.path.exists(model):
+            subprocess.run([os.path.join(programs, "bench_serve_model"), model], check=True)
+        if not os.path.exists(big):
+            subprocess.run([os.path.join(programs, "bench_ready"), "100", big], check=True)
         print(f"rest_model_mb: {os.path.getsize(model) / 1e6:.2f}")
         if shutil.which("wrk") and shutil.which("nginx"):
             rest(quern, model, folder)
