@@ -1,7 +1,7 @@
 /* Opening a large model: how long qn_model_open takes, and what stays resident beyond the file.
- *     ready [megabytes]
+ *     ready [megabytes] [file]
  * Makes a model of random trees of 255 leaves over 28 columns, and opens it in fresh processes, with
- * the file in the page cache. */
+ * the file in the page cache. With a file's name it only makes the model there. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -163,6 +163,10 @@ int main(int argc, char **argv) {
     if (argc == 3 && !strcmp(argv[1], "--open"))
         return open_once(argv[2]);
     int64_t megabytes = argc > 1 ? atoll(argv[1]) : 100;
+    if (argc > 2) {
+        make_file(megabytes, argv[2]);
+        return 0;
+    }
     char path[] = "/tmp/quern-ready-XXXXXX";
     int fd = mkstemp(path);
     if (fd < 0)

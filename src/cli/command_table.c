@@ -53,7 +53,9 @@ static const qn_cli_option evaluate_options[] = {
 
 static const qn_cli_option bench_options[] = {
     {"input", 'i', "FILE", NULL, "rows to ask about: any kind of file that a source can be"},
-    {"seconds", 0, "TIME", NULL, "how long each of the two measurements takes (default: 1s)"},
+    {"seconds", 0, "TIME", NULL, "how long each of the measurements takes (default: 1s)"},
+    {"http", 0, NULL, NULL, "measure `quern serve` with this model instead, one row a request"},
+    {"connections", 0, "N", NULL, "with --http: so many ask at a time (default: 32)"},
 };
 
 static const qn_cli_option serve_options[] = {
@@ -183,12 +185,13 @@ static const qn_cli_command commands[] = {
      .max_arguments = 1,
      .summary = "measure how fast a model answers here",
      .details =
-         "Asks as a program that links libquern does: single rows by one thread - the time from "
-         "the values of a row to its answer - and all rows at once over --threads. At most 100,000 "
-         "rows of the file are asked; few are asked over again. The machine should have nothing "
+         "Asks as a program that links libquern does: single rows by one thread - the time from the "
+         "values of a row to its answer - and all rows at once over --threads. At most 100,000 rows "
+         "of the file are asked; few are asked over again. With --http a server of --threads threads "
+         "is asked over the loopback interface, by one more thread. The machine should have nothing "
          "else to do.",
-     .example = "quern bench fraud --input november.parquet\n"
-                "quern bench fraud.qn -i rows.csv -t 1 --json",
+     .example = "quern bench fraud --input november.parquet\nquern bench fraud.qn -i rows.csv -t 1 --json\n"
+                "quern bench fraud.qn -i rows.csv -t 1 --http --connections 64",
      .options = bench_options,
      .n_options = COUNT(bench_options),
      .run = qn__cmd_bench},
