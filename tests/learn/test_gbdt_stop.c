@@ -207,7 +207,7 @@ static int32_t rounds_of(const qn_learner *m) {
 }
 
 static void survives_a_shift(void **state) {
-    enum { N = 800, SEEDS = 8 };
+    enum { N = 800, SEEDS = 4 };
     static int32_t stretch[N];
     double plain_error = 0, careful_error = 0;
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
