@@ -233,6 +233,56 @@ extern const char *const qn__objective_names[]; /* "auto" first; NULL-terminated
 qn_status qn__objective_find(const char *name, qn_task task, const qn__objective **ret,
                              qn_error *err) QN_MUST_USE;
 
+/* ---- early stopping -------------------------------------------------------------------------- */
+
+enum { QN__STRETCHES_MAX = 64 };
+
+/* What every round lost on the validation rows, whole and without each stretch of time. Empty
+ * (n_stretches 0) when stopping goes by the best round alone. */
+typedef struct qn__stopping {
+    int32_t n_stretches;
+    int64_t *begin;      /* owned; n_stretches + 1: the rows of a stretch in the arrays below */
+    int64_t *rows;       /* owned; validation rows by stretch */
+    double *y, *w;       /* owned; theirs; w NULL: all 1 */
+    double *score;       /* owned; scratch for the scores of a stretch */
+    double *loss;        /* owned; per round */
+    double *without;     /* owned; [n_rounds][n_stretches] */
+    int64_t n_rounds, cap_rounds;
+} qn__stopping;
+
+void qn__stopping_done(qn__stopping *stopping);
+/* Stays empty unless the input has stretches and the parameters ask for their use. */
+qn_status qn__stopping_init(qn__stopping *stopping, const qn_gbdt_params *params,
+                            const qn_fit_input *input, const qn__objective_data *valid,
+                            qn_error *err) QN_MUST_USE;
+/* The objective's loss of all validation rows; without[n_stretches]: that of all but a stretch. */
+double qn__stopping_loss(const qn__stopping *stopping, const qn__objective *objective,
+                         const qn__objective_data *valid, const double *score, double *without);
+qn_status qn__stopping_add(qn__stopping *stopping, double loss, const double *without,
+                           qn_error *err) QN_MUST_USE;
+/* How many rounds to keep when best_round (counted from 1) has the least loss: from `patience` on
+ * towards best_round, the first that is within n_errors standard errors of it. */
+int32_t qn__stopping_pick(const qn__stopping *stopping, int32_t best_round, int64_t patience,
+                          double n_errors);
+
+/* The gains of all splits in the order in which they were made: the rounds that are kept are only
+ * known at the end. */
+typedef struct qn__gain {
+    int32_t round, column;
+    double gain;
+} qn__gain;
+
+typedef struct qn__gain_log {
+    qn__gain *splits; /* owned */
+    int64_t n, cap;
+} qn__gain_log;
+
+void qn__gain_log_done(qn__gain_log *log);
+qn_status qn__gain_log_add(qn__gain_log *log, int64_t round, int32_t column, double gain,
+                           qn_error *err) QN_MUST_USE;
+/* Adds the gains of the first n_rounds to gain[n_columns]. */
+void qn__gain_log_sum(const qn__gain_log *log, int64_t n_rounds, double *gain);
+
 /* ---- a growing model ------------------------------------------------------------------------- */
 
 /* Node slots hold matrix columns until qn__model_finish. */

@@ -193,8 +193,9 @@ static enum MHD_Result answer(qn__exchange *x) {
     out = qn__out(x);
     atomic_store(&x->wire->deadline_us,
                  qn__clock_us() + (int64_t)(x->server->options.request_s * 1e6));
+    /* Not copied: desk and exchange live until the answer is on its way (qn__exchange_end). */
     struct MHD_Response *response = MHD_create_response_from_buffer(
-        out->len, out->data ? out->data : (char *)"", MHD_RESPMEM_MUST_COPY);
+        out->len, out->data ? out->data : (char *)"", MHD_RESPMEM_PERSISTENT);
     if (!response)
         return MHD_NO;
     if (x->content_type)
@@ -365,7 +366,10 @@ static enum MHD_Result begin(qn_server *server, struct MHD_Connection *connectio
         x = qn_malloc_aligned(1, sizeof *x);
     if (!x)
         return MHD_NO;
-    memset(x, 0, offsetof(qn__exchange, small));
+    memset(x, 0, offsetof(qn__exchange, error));
+    x->error.code = QN_OK;
+    x->error.row = 0;
+    x->error.file[0] = x->error.column[0] = x->error.message[0] = '\0';
     *ret_exchange = x;
     x->server = server;
     x->connection = connection;
