@@ -198,9 +198,11 @@ void qn__put_predictions(qn_buf *out, const qn__served *served, const qn__desk *
 /* Rows of `prediction,probability...`. */
 void qn__put_csv(qn_buf *out, const qn__served *served, const qn__desk *desk, bool header);
 
-/* Rows of a CSV body, by its header or in the order of the signature. Unless the client says whether
- * there is a header, there is one when the first line names an input; *header tells. */
-typedef enum qn__csv_header { QN__HEADER_FIND, QN__HEADER_PRESENT, QN__HEADER_ABSENT } qn__csv_header;
+/* Rows of a CSV body, by its header or in the order of the signature. Unless the client says
+ * whether there is a header, there is one when the first line names an input; *header tells. */
+typedef enum qn__csv_header {
+    QN__HEADER_FIND, QN__HEADER_PRESENT, QN__HEADER_ABSENT,
+} qn__csv_header;
 qn_status qn__csv_read(qn__desk *desk, const char *bytes, size_t n, qn__csv_header *header,
                        qn_error *err) QN_MUST_USE;
 /* Rows of a body of JSON lines, one object or list a line. */
