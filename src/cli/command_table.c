@@ -205,9 +205,9 @@ static const qn_cli_command commands[] = {
      .summary = "answer predictions over HTTP, in the dialects of many clients",
      .details =
          "Open Inference Protocol v2 (KServe, Triton), MLflow and SageMaker /invocations, "
-         "Vertex AI, TensorFlow Serving :predict, and plain JSON by column name; a page to try the models, "
-         "/openapi.json, /metrics for Prometheus. Promotions and rollbacks are picked up within a "
-         "second. Ctrl-C or SIGTERM drains, SIGHUP opens log and tokens afresh. Every option can "
+         "Vertex AI, TensorFlow Serving :predict, and plain JSON by column name; a page to try the "
+         "models, /openapi.json, /metrics for Prometheus. Promotions and rollbacks are picked up "
+         "within a second. Ctrl-C or SIGTERM drains, SIGHUP opens log and tokens afresh. Every option can "
          "be set by the environment: QUERN_TLS_CERT for --tls-cert, and so on.",
      .example = "quern serve\nquern serve --model fraud:3 --port 9000\n"
                 "quern serve --model fraud.qn --host 0.0.0.0 --tokens tokens",

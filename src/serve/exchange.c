@@ -379,6 +379,7 @@ static enum MHD_Result begin(qn_server *server, struct MHD_Connection *connectio
     x->method = method;
     x->start_us = qn__clock_us();
     x->wire = wire;
+    atomic_store(&wire->reading, true);
     atomic_store(&wire->deadline_us, x->start_us + (int64_t)(server->options.request_s * 1e6));
     if (server->log)
         x->path = qn_strdup(path);
@@ -425,6 +426,8 @@ static enum MHD_Result take_body(qn__exchange *x, const char *data, size_t *n) {
 }
 
 static enum MHD_Result finish(qn__exchange *x) {
+    if (!atomic_exchange(&x->wire->reading, false))
+        return MHD_NO; /* it came too late, and has been told so */
     /* Our own time is not the client's. */
     atomic_store(&x->wire->deadline_us, INT64_MAX);
     if (x->refused == 204)
