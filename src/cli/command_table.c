@@ -53,7 +53,9 @@ static const qn_cli_option evaluate_options[] = {
 
 static const qn_cli_option bench_options[] = {
     {"input", 'i', "FILE", NULL, "rows to ask about: any kind of file that a source can be"},
-    {"seconds", 0, "TIME", NULL, "how long each of the two measurements takes (default: 1s)"},
+    {"seconds", 0, "TIME", NULL, "how long each of the measurements takes (default: 1s)"},
+    {"http", 0, NULL, NULL, "measure `quern serve` with this model instead, one row a request"},
+    {"connections", 0, "N", NULL, "with --http: so many ask at a time (default: 32)"},
 };
 
 static const qn_cli_option serve_options[] = {
@@ -187,9 +189,11 @@ static const qn_cli_command commands[] = {
      .details =
          "Asks as a program that links libquern does: single rows by one thread - the time from the "
          "values of a row to its answer - and all rows at once over --threads. At most 100,000 rows "
-         "of the file are asked; few are asked over again. The machine should have nothing else to "
-         "do.",
-     .example = "quern bench fraud --input november.parquet\nquern bench fraud.qn -i rows.csv -t 1 --json",
+         "of the file are asked; few are asked over again. With --http a server of --threads threads "
+         "is asked over the loopback interface, by one more thread. The machine should have nothing "
+         "else to do.",
+     .example = "quern bench fraud --input november.parquet\nquern bench fraud.qn -i rows.csv -t 1 --json\n"
+                "quern bench fraud.qn -i rows.csv -t 1 --http --connections 64",
      .options = bench_options,
      .n_options = COUNT(bench_options),
      .run = qn__cmd_bench},
@@ -207,8 +211,8 @@ static const qn_cli_command commands[] = {
          "Open Inference Protocol v2 (KServe, Triton), MLflow and SageMaker /invocations, "
          "Vertex AI, TensorFlow Serving :predict, and plain JSON by column name; a page to try the "
          "models, /openapi.json, /metrics for Prometheus. Promotions and rollbacks are picked up "
-         "within a second. Ctrl-C or SIGTERM drains, SIGHUP opens log and tokens afresh. Every option can "
-         "be set by the environment: QUERN_TLS_CERT for --tls-cert, and so on.",
+         "within a second. Ctrl-C or SIGTERM drains, SIGHUP opens log and tokens afresh. Every "
+         "option can be set by the environment: QUERN_TLS_CERT for --tls-cert, and so on.",
      .example = "quern serve\nquern serve --model fraud:3 --port 9000\n"
                 "quern serve --model fraud.qn --host 0.0.0.0 --tokens tokens",
      .options = serve_options,
