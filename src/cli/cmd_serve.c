@@ -22,7 +22,8 @@ static const char *setting(const qn_cli_args *args, const char *name) {
     char variable[64] = "QUERN_";
     size_t n = strlen(variable);
     for (; *name && n < sizeof variable - 1; name++)
-        variable[n++] = *name == '-' ? '_' : (char)(*name >= 'a' && *name <= 'z' ? *name - 32 : *name);
+        variable[n++] =
+            *name == '-' ? '_' : (char)(*name >= 'a' && *name <= 'z' ? *name - 32 : *name);
     variable[n] = '\0';
     if (!value)
         value = getenv(variable);
@@ -53,9 +54,9 @@ static qn_status read_seconds(const qn_cli_args *args, const char *name, double 
 static qn_status read_bytes(const qn_cli_args *args, const char *name, size_t *value,
                             qn_error *err) {
     const char *text = setting(args, name);
-    QN_FAIL_IF(text && (!qn_text_to_bytes(text, value) || *value < 1024 || *value > (1u << 30)), err,
-               QN_ERR_USAGE, "--%s must be a size from 1KB to 1GiB like 16MB, not '%.40s'", name,
-               text);
+    QN_FAIL_IF(text && (!qn_text_to_bytes(text, value) || *value < 1024 || *value > (1u << 30)),
+               err, QN_ERR_USAGE, "--%s must be a size from 1KB to 1GiB like 16MB, not '%.40s'",
+               name, text);
     return QN_OK;
 }
 

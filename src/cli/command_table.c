@@ -69,7 +69,8 @@ static const qn_cli_option serve_options[] = {
     {"connections", 0, "N", NULL, "most connections at a time (default: 1024)"},
     {"in-flight", 0, "N", NULL, "most predictions at a time; 429 beyond (default: 512)"},
     {"request-timeout", 0, "TIME", NULL, "a request must have come whole within (default: 30s)"},
-    {"idle-timeout", 0, "TIME", NULL, "a connection without requests is closed after (default: 75s)"},
+    {"idle-timeout", 0, "TIME", NULL,
+     "a connection without requests is closed after (default: 75s)"},
     {"drain-timeout", 0, "TIME", NULL,
      "at the end, wait so long for requests under way (default: 25s)"},
     {"extra-fields", 0, "WHAT", "ignore refuse",
@@ -83,7 +84,8 @@ static const qn_cli_option serve_options[] = {
 };
 
 static const qn_cli_option token_options[] = {
-    {"scope", 0, "SCOPE", "predict admin", "what it allows; admin includes predict (default: predict)"},
+    {"scope", 0, "SCOPE", "predict admin",
+     "what it allows; admin includes predict (default: predict)"},
     {"tokens", 0, "FILE", NULL, "the file that its hash is added to (default: tokens)"},
 };
 
@@ -206,11 +208,11 @@ static const qn_cli_command commands[] = {
     {.name = "serve",
      .summary = "answer predictions over HTTP, in the dialects of many clients",
      .details =
-         "Open Inference Protocol v2 (KServe, Triton), MLflow and SageMaker /invocations, Vertex AI, "
-         "TensorFlow Serving :predict, and plain JSON by column name; a page to try the models, "
-         "/openapi.json, /metrics for Prometheus. Promotions and rollbacks are picked up within a "
-         "second. Ctrl-C or SIGTERM drains, SIGHUP opens log and tokens afresh. Every option can "
-         "be set by the environment: QUERN_TLS_CERT for --tls-cert, and so on.",
+         "Open Inference Protocol v2 (KServe, Triton), MLflow and SageMaker /invocations, "
+         "Vertex AI, TensorFlow Serving :predict, and plain JSON by column name; a page to try the "
+         "models, /openapi.json, /metrics for Prometheus. Promotions and rollbacks are picked up "
+         "within a second. Ctrl-C or SIGTERM drains, SIGHUP opens log and tokens afresh. Every "
+         "option can be set by the environment: QUERN_TLS_CERT for --tls-cert, and so on.",
      .example = "quern serve\nquern serve --model fraud:3 --port 9000\n"
                 "quern serve --model fraud.qn --host 0.0.0.0 --tokens tokens",
      .options = serve_options,

@@ -305,8 +305,8 @@ static qn_status read_bare(qn_rows_reader *reader, qn_scan *scan, qn_error *err)
     }
     if (reader->n_columns != 1)
         return qn_error_set_at(err, QN_ERR_DATA, NULL, i_row + 1, NULL,
-                               "a single value, but the model has %d inputs: send an object by name, "
-                               "or a list", reader->inputs->n_columns);
+                               "a single value, but the model has %d inputs: send an object by "
+                               "name, or a list", reader->inputs->n_columns);
     QN_TRY(qn_rows_add(reader->rows, 1, err));
     return read_or_skip(reader, scan, i_row, reader->columns[0], err);
 }

@@ -2,12 +2,12 @@
  *
  *     {"age": 41, "job": "clerk"}                          one row, by name
  *     [{"age": 41, ...}, ...]                              rows by name
- *     [[41, "clerk"], ...]                                 rows in the order of the signature, or of `columns`
+ *     [[41, "clerk"], ...]                                 rows in the order of the signature or `columns`
  *     {"age": [41, 23], "job": ["clerk", "nurse"]}         columns
  *     {"columns": ["age", "job"], "data": [[41, "clerk"]]} both apart (pandas' "split")
  *
- * null and NaN are missing. A name that is there twice is refused. Errors: QN_ERR_FORMAT for what is not JSON, QN_ERR_DATA naming row (from
- * 1) and column for what does not fit the signature. */
+ * null and NaN are missing. A name that is there twice is refused. Errors: QN_ERR_FORMAT for what is
+ * not JSON, QN_ERR_DATA for what does not fit the signature, naming row (from 1) and column. */
 #ifndef QN_MODEL_ROWS_JSON_H
 #define QN_MODEL_ROWS_JSON_H
 

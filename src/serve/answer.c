@@ -65,7 +65,8 @@ static qn_status query_word(qn__exchange *x, const char *name, const char *yes, 
                ? QN_OK : qn_error_set(err, QN_ERR_USAGE, "%s must be %s or %s", name, yes, no);
 }
 
-qn_status qn__wishes_of(qn__exchange *x, bool probabilities, qn__wishes *ret_wishes, qn_error *err) {
+qn_status qn__wishes_of(qn__exchange *x, bool probabilities, qn__wishes *ret_wishes,
+                        qn_error *err) {
     qn__wishes wishes = {.probabilities = probabilities,
                          .policy.refuse_extra = x->server->options.refuse_extra};
     QN_TRY(query_flag(x, "probabilities", &wishes.probabilities, err));

@@ -64,7 +64,8 @@ static void put_line(const qn_server *server, const qn__served *served, qn_buf *
     qn_cleanup(qn_buf_done) qn_buf body = {0};
     qn__put_example(&body, served);
     qn_buf_printf(out, "  curl -s %s%s%s/v1/models/", server->options.tls_cert ? "-k " : "",
-                  server->options.tokens ? "-H \"Authorization: Bearer $TOKEN\" " : "", server->url);
+                  server->options.tokens ? "-H \"Authorization: Bearer $TOKEN\" " : "",
+                  server->url);
     qn__put_path_part(out, served->name);
     qn_buf_put_text(out, "/predict -H 'Content-Type: application/json' -d '");
     put_quoted(out, body.data ? body.data : "", body.len);

@@ -240,7 +240,8 @@ static void check_route(qn__exchange *x, const char *path) {
     if (strcmp(x->method, "OPTIONS") == 0)
         x->refused = 204;
     else
-        refuse(x, 405, "%.20s is not for %.200s, which allows %s", x->method, path, x->match.allowed);
+        refuse(x, 405, "%.20s is not for %.200s, which allows %s", x->method, path,
+               x->match.allowed);
 }
 
 /* A page of another origin may ask a server of this machine, without being shown the answer. */
@@ -278,8 +279,8 @@ static bool begins_with(const char *text, const char *word) {
     return strncasecmp(text, word, strlen(word)) == 0;
 }
 
-/* Predictions but MLflow's, which has its own rules, are asked in JSON. Clients that say nothing, and
- * what curl and browsers say for want of better, are taken at their word. */
+/* Predictions but MLflow's, which has its own rules, are asked in JSON. Clients that say nothing,
+ * and what curl and browsers say for want of better, are taken at their word. */
 static void check_type(qn__exchange *x) {
     if (!x->match.route || x->match.route->form == QN__FORM_NONE)
         return;
@@ -290,10 +291,12 @@ static void check_type(qn__exchange *x) {
     if (!type || x->match.route->dialect == QN__MLFLOW)
         return;
     const char *charset = strcasestr(type, "charset=");
-    bool known = begins_with(type, "application/json") || begins_with(type, "text/plain")
-                 || begins_with(type, "application/x-www-form-urlencoded")
-                 || (x->match.route->dialect == QN__V2 && begins_with(type, "application/octet-stream"));
-    bool utf8 = !charset || begins_with(charset + 8, "utf-8") || begins_with(charset + 8, "\"utf-8\"");
+    bool known =
+        begins_with(type, "application/json") || begins_with(type, "text/plain")
+        || begins_with(type, "application/x-www-form-urlencoded")
+        || (x->match.route->dialect == QN__V2 && begins_with(type, "application/octet-stream"));
+    bool utf8 =
+        !charset || begins_with(charset + 8, "utf-8") || begins_with(charset + 8, "\"utf-8\"");
     if (!known || !utf8)
         refuse(x, 415, "content type '%.100s' is not application/json in utf-8", type);
 }
@@ -376,6 +379,7 @@ static enum MHD_Result begin(qn_server *server, struct MHD_Connection *connectio
     x->method = method;
     x->start_us = qn__clock_us();
     x->wire = wire;
+    atomic_store(&wire->reading, true);
     atomic_store(&wire->deadline_us, x->start_us + (int64_t)(server->options.request_s * 1e6));
     if (server->log)
         x->path = qn_strdup(path);
@@ -422,6 +426,8 @@ static enum MHD_Result take_body(qn__exchange *x, const char *data, size_t *n) {
 }
 
 static enum MHD_Result finish(qn__exchange *x) {
+    if (!atomic_exchange(&x->wire->reading, false))
+        return MHD_NO; /* it came too late, and has been told so */
     /* Our own time is not the client's. */
     atomic_store(&x->wire->deadline_us, INT64_MAX);
     if (x->refused == 204)

@@ -113,9 +113,9 @@ static qn_status open_folder(qn__models *models, const char *path, qn_error *err
         qn_cleanup(qn_freep) char *file = qn_path_join(path, entries[i]->d_name);
         if (status == QN_OK)
             status = file ? open_file(models, file, err) : qn_error_memory(err);
-        free(entries[i]);
+        qn_freep(&entries[i]);
     }
-    free(entries);
+    qn_freep(&entries);
     return status;
 }
 
@@ -127,7 +127,8 @@ static int64_t read_time(const char *text) {
         return 0;
     /* Days from civil (Hinnant 2013). */
     y -= mon <= 2;
-    int64_t era = y / 400, yoe = y - era * 400, doy = (153 * (mon + (mon > 2 ? -3 : 9)) + 2) / 5 + d - 1;
+    int64_t era = y / 400, yoe = y - era * 400;
+    int64_t doy = (153 * (mon + (mon > 2 ? -3 : 9)) + 2) / 5 + d - 1;
     int64_t days = era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
     return ((days * 24 + h) * 60 + min) * 60000000 + (int64_t)(s * 1e6);
 }
@@ -366,9 +367,11 @@ static void refresh_slot(qn__models *models, const char *reference, qn__served *
     } else if (served) {
         qn_cleanup(qn_freep) char *to = qn_strdup(served->label);
         swap(models, reference, served, &from);
-        tell(told, user, "%s is now %s (was %s)", reference, to ? to : "another", from ? from : "?");
+        tell(told, user, "%s is now %s (was %s)", reference, to ? to : "another",
+             from ? from : "?");
     } else {
-        note_refused(models, reference, &hash); /* none when it is the present one: it may be tried again */
+        /* No hash when it is the present one: what was refused may be tried again. */
+        note_refused(models, reference, &hash);
     }
 }
 
@@ -420,7 +423,8 @@ qn_status qn__models_load(qn__models *models, const char *name, qn_error *err) {
     if (known)
         return QN_OK;
     QN_FAIL_IF(!models->workspace, err, QN_ERR_NOT_FOUND,
-               "there is no registry to load '%.80s' from: the server was started with files", name);
+               "there is no registry to load '%.80s' from: the server was started with files",
+               name);
     return add_reference(models, name, err);
 }
 

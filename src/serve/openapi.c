@@ -98,7 +98,8 @@ static json_t *prediction_schema(const qn__served *served) {
             json_pack("{s:s, s:i, s:i}", "type", "number", "minimum", 0, "maximum", 1));
     if (served->target->task == QN_TASK_MULTICLASS)
         put(properties, "probabilities",
-            json_pack("{s:s, s:{s:s}}", "type", "object", "additionalProperties", "type", "number"));
+            json_pack("{s:s, s:{s:s}}", "type", "object", "additionalProperties", "type",
+                      "number"));
     put(properties, "explanation",
         json_pack("{s:s, s:s}", "type", "object", "description",
                   "With ?explain=true: what each input adds to the raw score (TreeSHAP)"));
@@ -127,11 +128,11 @@ static json_t *make_schemas(qn__served *const *all, size_t n) {
         schema_name(all[i], "prediction", name);
         put(schemas, name, prediction_schema(all[i]));
     }
-    put(schemas, error_schemas[QN__V2], json_pack("{s:s, s:{s:{s:s}}}", "type", "object", "properties",
-                                                  "error", "type", "string"));
+    put(schemas, error_schemas[QN__V2],
+        json_pack("{s:s, s:{s:{s:s}}}", "type", "object", "properties", "error", "type", "string"));
     put(schemas, error_schemas[QN__MLFLOW],
-        json_pack("{s:s, s:{s:{s:s}, s:{s:s}}}", "type", "object", "properties", "error_code", "type",
-                  "string", "message", "type", "string"));
+        json_pack("{s:s, s:{s:{s:s}, s:{s:s}}}", "type", "object", "properties", "error_code",
+                  "type", "string", "message", "type", "string"));
     put(schemas, error_schemas[QN__PLAIN],
         json_pack("{s:s, s:{s:{s:s, s:{s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}}}}}", "type", "object",
                   "properties", "error", "type", "object", "properties", "status", "type",
@@ -194,9 +195,10 @@ static json_t *example_tensors(const qn__served *served, const json_t *row) {
     json_t *tensors = json_array();
     for (int32_t i = 0; i < served->inputs->n_columns; i++) {
         const qn_schema_column *column = &served->inputs->columns[i];
-        json_array_append_new(tensors, json_pack("{s:s, s:[i], s:s, s:[O]}", "name", column->name, "shape",
-                                                 1, "datatype", qn__input_datatype(column->type), "data",
-                                                 json_object_get(row, column->name)));
+        json_array_append_new(tensors,
+                              json_pack("{s:s, s:[i], s:s, s:[O]}", "name", column->name, "shape",
+                                        1, "datatype", qn__input_datatype(column->type), "data",
+                                        json_object_get(row, column->name)));
     }
     return json_pack("{s:o}", "inputs", tensors);
 }
@@ -236,7 +238,8 @@ static json_t *make_parameters(const qn__route *route, const char *path) {
     if (route->form != QN__FORM_NONE && route->form != QN__FORM_ANY) {
         json_array_append_new(list, query_parameter("probabilities", "true or false"));
         json_array_append_new(list, query_parameter("explain", "true: with contributions"));
-        json_array_append_new(list, query_parameter("extra", "refuse: unknown fields are an error"));
+        json_array_append_new(list,
+                              query_parameter("extra", "refuse: unknown fields are an error"));
         json_array_append_new(list, query_parameter("absent", "null: absent fields are missing"));
     }
     return list;
@@ -289,8 +292,9 @@ static void add_path(json_t *paths, const qn__route *route, const char *path,
     }
     if (route->form != QN__FORM_NONE && route->form != QN__FORM_ANY && served)
         put(operation, "requestBody",
-            json_pack("{s:b, s:{s:{s:o, s:o?}}}", "required", 1, "content", "application/json", "schema",
-                      rows_schema(row, route->form), "example", make_example(served, route->form)));
+            json_pack("{s:b, s:{s:{s:o, s:o?}}}", "required", 1, "content", "application/json",
+                      "schema", rows_schema(row, route->form), "example",
+                      make_example(served, route->form)));
     put(operation, "responses", make_responses(route, served ? prediction : NULL));
     if (route->scope == QN__OPEN)
         put(operation, "security", json_array());

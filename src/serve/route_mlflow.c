@@ -44,7 +44,8 @@ static bool is_form(qn_scan_string key) {
            || is_key(key, "instances") || is_key(key, "inputs");
 }
 
-static qn_status read_rows(qn_rows_reader *reader, qn_scan *scan, qn_scan_string key, qn_error *err) {
+static qn_status read_rows(qn_rows_reader *reader, qn_scan *scan, qn_scan_string key,
+                           qn_error *err) {
     if (is_key(key, "dataframe_split"))
         return qn_rows_read_split(reader, scan, err);
     if (is_key(key, "inputs") && qn_scan_peek(scan) == '{')
@@ -55,8 +56,8 @@ static qn_status read_rows(qn_rows_reader *reader, qn_scan *scan, qn_scan_string
 
 /* `params` may stand behind the rows but rules how they are read: it is looked for first when the
  * body has one at all. */
-static qn_status read_object(qn__exchange *x, bool only_params, qn__wishes *wishes, int *ret_n_forms,
-                             qn_error *err) {
+static qn_status read_object(qn__exchange *x, bool only_params, qn__wishes *wishes,
+                             int *ret_n_forms, qn_error *err) {
     qn_scan *scan = &x->desk->scan;
     qn_scan_string key;
     bool first = true;
@@ -84,15 +85,17 @@ static bool mentions_params(const qn__exchange *x) {
 static qn_status read_json(qn__exchange *x, qn__wishes *wishes, qn_error *err) {
     int n_forms;
     qn_scan_again(&x->desk->scan, x->body, x->body_len);
-    QN_FAIL_IF(qn_scan_peek(&x->desk->scan) == '[', err, QN_ERR_FORMAT,
-               "the body must be an object with one of dataframe_split, dataframe_records, instances, "
-               "inputs, not a list");
+    QN_FAIL_IF(
+        qn_scan_peek(&x->desk->scan) == '[', err, QN_ERR_FORMAT,
+        "the body must be an object with one of dataframe_split, dataframe_records, instances, "
+        "inputs, not a list");
     if (mentions_params(x))
         QN_TRY(read_object(x, true, wishes, &n_forms, err));
     qn_rows_reader_set_policy(x->desk->reader, wishes->policy);
     QN_TRY(read_object(x, false, wishes, &n_forms, err));
-    QN_FAIL_IF(n_forms != 1, err, QN_ERR_DATA,
-               "the body must have exactly one of dataframe_split, dataframe_records, instances, inputs");
+    QN_FAIL_IF(
+        n_forms != 1, err, QN_ERR_DATA,
+        "the body must have exactly one of dataframe_split, dataframe_records, instances, inputs");
     return QN_OK;
 }
 
@@ -117,8 +120,8 @@ static void answer_invocation(qn__exchange *x, const qn__wishes *wishes, bool he
     qn_buf_put(out, "}\n", 2);
 }
 
-static qn_status read_body(qn__exchange *x, body_kind form, qn__csv_header *header, qn__wishes *wishes,
-                           qn_error *err) {
+static qn_status read_body(qn__exchange *x, body_kind form, qn__csv_header *header,
+                           qn__wishes *wishes, qn_error *err) {
     qn_rows_reader_set_policy(x->desk->reader, wishes->policy);
     switch (form) {
     case FORM_CSV:

@@ -107,10 +107,11 @@ void qn__handle_tf_status(qn__exchange *x) {
     /* KServe v1 asks for name and ready, TensorFlow Serving for the versions' states. */
     qn_buf_put_text(out, "{\"name\": ");
     qn__put_json_text(out, x->served->name, strlen(x->served->name));
-    qn_buf_printf(out,
-                  ", \"ready\": true, \"model_version_status\": [{\"version\": \"%s\", \"state\": "
-                  "\"AVAILABLE\", \"status\": {\"error_code\": \"OK\", \"error_message\": \"\"}}]}\n",
-                  x->served->version_text);
+    qn_buf_printf(
+        out,
+        ", \"ready\": true, \"model_version_status\": [{\"version\": \"%s\", \"state\": "
+        "\"AVAILABLE\", \"status\": {\"error_code\": \"OK\", \"error_message\": \"\"}}]}\n",
+        x->served->version_text);
 }
 
 static const char *tf_type(qn_type type) {
@@ -141,7 +142,8 @@ static void put_signature(qn_buf *out, const qn__served *served, const char *nam
     qn_buf_printf(out, "\"%s\": {\"inputs\": {", name);
     for (int32_t i = 0; i < served->inputs->n_columns; i++) {
         qn_buf_put_text(out, i ? ", " : "");
-        put_tensor(out, served->inputs->columns[i].name, tf_type(served->inputs->columns[i].type), 1);
+        put_tensor(out, served->inputs->columns[i].name, tf_type(served->inputs->columns[i].type),
+                   1);
     }
     qn_buf_put_text(out, "}, \"outputs\": {");
     put_tensor(out, "outputs", number ? "DT_DOUBLE" : "DT_STRING",

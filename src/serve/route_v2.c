@@ -98,7 +98,8 @@ static qn_status make_rows(infer *r, const qn__tensor *t, qn_error *err) {
                (long long)t->n_items);
     if (!r->has_rows) {
         r->has_rows = true;
-        QN_FAIL_IF((size_t)n_rows > r->x->body_len, err, QN_ERR_DATA, "a shape of more rows than data");
+        QN_FAIL_IF((size_t)n_rows > r->x->body_len, err, QN_ERR_DATA,
+                   "a shape of more rows than data");
         return qn_rows_add(r->x->desk->rows, n_rows, err);
     }
     if (qn_rows_count(r->x->desk->rows) != n_rows)
@@ -161,7 +162,8 @@ static qn_status take_binary(infer *r, qn__tensor *t, qn_error *err) {
     QN_TRY(place_tensor(r, t, err));
     const unsigned char *bytes = r->binary;
     size_t n = (size_t)t->binary_bytes;
-    QN_FAIL_IF(n > r->n_binary, err, QN_ERR_DATA, "input '%s': its binary data is cut short", t->name);
+    QN_FAIL_IF(n > r->n_binary, err, QN_ERR_DATA, "input '%s': its binary data is cut short",
+               t->name);
     r->binary += n;
     r->n_binary -= n;
     if (t->i_input == -2)
@@ -335,7 +337,8 @@ static qn_status read_request(infer *r, qn_error *err) {
     qn_rows_reader_set_policy(x->desk->reader, r->wishes.policy);
     qn_scan_again(r->scan, x->body, n_json);
     QN_TRY(read_members(r, true, err));
-    QN_FAIL_IF(!r->has_inputs, err, QN_ERR_DATA, "the body must have \"inputs\": a list of tensors");
+    QN_FAIL_IF(!r->has_inputs, err, QN_ERR_DATA,
+               "the body must have \"inputs\": a list of tensors");
     return r->has_matrix ? QN_OK : qn_rows_columns_end(x->desk->reader, err);
 }
 
@@ -461,7 +464,8 @@ void qn__handle_v2_model(qn__exchange *x) {
         const qn_schema_column *column = &served->inputs->columns[i];
         qn_buf_put_text(out, i ? ", {\"name\": " : "{\"name\": ");
         qn__put_json_text(out, column->name, strlen(column->name));
-        qn_buf_printf(out, ", \"datatype\": \"%s\", \"shape\": [-1]}", qn__input_datatype(column->type));
+        qn_buf_printf(out, ", \"datatype\": \"%s\", \"shape\": [-1]}",
+                      qn__input_datatype(column->type));
     }
     qn_buf_put_text(out, "], \"outputs\": [");
     for (int o = 0; o < QN__N_OUTPUTS; o++) {
@@ -535,5 +539,6 @@ void qn__handle_v2_stats(qn__exchange *x) {
                   ", \"version\": \"%s\", \"inference_count\": %lld, \"execution_count\": %lld, "
                   "\"inference_stats\": {\"success\": {\"count\": %lld, \"ns\": %lld}, \"fail\": "
                   "{\"count\": %lld, \"ns\": 0}}}]}\n",
-                  x->served->version_text, (long long)atomic_load(&c->rows), good, good, ns, failed);
+                  x->served->version_text, (long long)atomic_load(&c->rows), good, good, ns,
+                  failed);
 }

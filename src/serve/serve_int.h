@@ -126,6 +126,7 @@ typedef struct qn__connection {
     qn__exchange *spare;         /* owned: of the last request, for the next one */
     int fd;
     _Atomic int64_t deadline_us; /* monotonic; after it the sweeper shuts the socket */
+    _Atomic bool reading;        /* a body is awaited; whoever clears it answers: finish, or sweeper */
 } qn__connection;
 
 enum { QN__SMALL_BODY = 2048, QN__REQUEST_ID = 128 };
@@ -198,9 +199,11 @@ void qn__put_predictions(qn_buf *out, const qn__served *served, const qn__desk *
 /* Rows of `prediction,probability...`. */
 void qn__put_csv(qn_buf *out, const qn__served *served, const qn__desk *desk, bool header);
 
-/* Rows of a CSV body, by its header or in the order of the signature. Unless the client says whether
- * there is a header, there is one when the first line names an input; *header tells. */
-typedef enum qn__csv_header { QN__HEADER_FIND, QN__HEADER_PRESENT, QN__HEADER_ABSENT } qn__csv_header;
+/* Rows of a CSV body, by its header or in the order of the signature. Unless the client says
+ * whether there is a header, there is one when the first line names an input; *header tells. */
+typedef enum qn__csv_header {
+    QN__HEADER_FIND, QN__HEADER_PRESENT, QN__HEADER_ABSENT,
+} qn__csv_header;
 qn_status qn__csv_read(qn__desk *desk, const char *bytes, size_t n, qn__csv_header *header,
                        qn_error *err) QN_MUST_USE;
 /* Rows of a body of JSON lines, one object or list a line. */

@@ -48,12 +48,12 @@ static qn_status keep_options(qn_server *server, const qn_server_options *option
     const char *const routes[] = {o->predict_route, o->health_route};
     for (size_t i = 0; i < 2; i++)
         QN_FAIL_IF(routes[i] && (routes[i][0] != '/' || routes[i][strcspn(routes[i], "{}")]), err,
-                   QN_ERR_USAGE, "AIP_PREDICT_ROUTE and AIP_HEALTH_ROUTE must be paths like /predict, "
-                   "not '%.100s'", routes[i]);
+                   QN_ERR_USAGE, "AIP_PREDICT_ROUTE and AIP_HEALTH_ROUTE must be paths like "
+                   "/predict, not '%.100s'", routes[i]);
     o->models = NULL; /* borrowed, and no longer needed */
     o->folder = NULL;
-    server->vertex[0] = (qn__route){"POST", o->predict_route, QN__TF, QN__PREDICT, true, QN__FORM_TF,
-                                    "Predict (Vertex AI)", qn__handle_tf_predict};
+    server->vertex[0] = (qn__route){"POST", o->predict_route, QN__TF, QN__PREDICT, true,
+                                    QN__FORM_TF, "Predict (Vertex AI)", qn__handle_tf_predict};
     server->vertex[1] = (qn__route){"GET", o->health_route, QN__TF, QN__OPEN, false, QN__FORM_NONE,
                                     "Health (Vertex AI)", qn__handle_ready};
     return QN_OK;

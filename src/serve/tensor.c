@@ -10,8 +10,9 @@ static const struct {
     const char *name;
     int bytes; /* of an item; 0: its own length */
 } datatypes[QN__N_DATATYPES] = {
-    {"BOOL", 1},  {"UINT8", 1}, {"UINT16", 2}, {"UINT32", 4}, {"UINT64", 8}, {"INT8", 1}, {"INT16", 2},
-    {"INT32", 4}, {"INT64", 8}, {"FP16", 2},   {"FP32", 4},   {"FP64", 8},   {"BYTES", 0},
+    {"BOOL", 1}, {"UINT8", 1}, {"UINT16", 2}, {"UINT32", 4}, {"UINT64", 8},
+    {"INT8", 1}, {"INT16", 2}, {"INT32", 4},  {"INT64", 8},  {"FP16", 2},
+    {"FP32", 4}, {"FP64", 8},  {"BYTES", 0},
 };
 
 qn__datatype qn__datatype_find(qn_scan_string name) {
@@ -59,7 +60,8 @@ static qn_status read_nested(qn__desk *desk, qn_scan *scan, const qn__tensor *te
         }
         if (*i >= tensor->n_items)
             return wrong_count(tensor, err);
-        QN_TRY(qn_rows_read_cell(desk->reader, scan, *i / tensor->width, input_of(tensor, *i), err));
+        QN_TRY(
+            qn_rows_read_cell(desk->reader, scan, *i / tensor->width, input_of(tensor, *i), err));
         ++*i;
     }
     return scan->problem ? qn_scan_error(scan, "the body", err) : QN_OK;
@@ -133,7 +135,8 @@ static qn_status read_texts(qn__desk *desk, const unsigned char *bytes, size_t n
         const char *text = qn_reader_bytes(&reader, len);
         if (reader.failed)
             return wrong_count(tensor, err);
-        QN_TRY(qn_rows_set_text(desk->rows, i / tensor->width, input_of(tensor, i), text, len, err));
+        QN_TRY(
+            qn_rows_set_text(desk->rows, i / tensor->width, input_of(tensor, i), text, len, err));
     }
     return reader.pos == n ? QN_OK : wrong_count(tensor, err);
 }

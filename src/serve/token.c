@@ -29,7 +29,8 @@ static bool read_scope(const char *word, qn__scope *ret) {
 static bool is_name(const char *name) {
     size_t n = strlen(name);
     return n > 0 && n <= 64
-           && strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == n;
+           && strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+                  == n;
 }
 
 qn_status qn_token_new(const char *name, const char *scope, char ret_token[QN_TOKEN_TEXT],

@@ -45,6 +45,16 @@ void qn__connection_notice(void *cls, struct MHD_Connection *connection, void **
     *ret_wire = NULL;
 }
 
+/* Says why, where that can still be read: in the middle of a request that was not answered. */
+static void tell_slow(const qn_server *server, qn__connection *wire) {
+    static const char answer[] =
+        "HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\nContent-Length: 80\r\n"
+        "Connection: close\r\n\r\n"
+        "{\"error\": {\"status\": 408, \"message\": \"the request did not come whole in time\"}}\n";
+    if (atomic_exchange(&wire->reading, false) && !server->cert)
+        (void)!send(wire->fd, answer, sizeof answer - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 /* Under the lock no connection is closed, so that the descriptors are still theirs. */
 static void shut_slow(qn_server *server) {
     int64_t now = qn__clock_us();
@@ -52,6 +62,7 @@ static void shut_slow(qn_server *server) {
     for (qn__connection *wire = server->wires; wire; wire = wire->next) {
         if (atomic_load(&wire->deadline_us) > now)
             continue;
+        tell_slow(server, wire);
         shutdown(wire->fd, SHUT_RDWR);
         atomic_store(&wire->deadline_us, INT64_MAX);
         atomic_fetch_add(&server->metrics.shut, 1);
