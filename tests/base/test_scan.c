@@ -297,6 +297,7 @@ static void memory_may_run_out(void **state) {
     qn_mem_fail_after(-1);
     assert_false(taken);
     assert_string_equal(scan.problem, "a text that does not fit in memory");
+    assert_int_equal(qn_scan_error(&scan, "the body", NULL), QN_ERR_MEMORY);
     qn_scan_done(&scan);
 }
 
