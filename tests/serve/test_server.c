@@ -12,12 +12,16 @@
 /* --- rows from JSON --------------------------------------------------------------------------- */
 
 static const char *const bodies[] = {
-    "{\"number\": 0.5, \"count\": 3, \"flag\": true, \"city\": \"K\\u00f6ln\", \"when\": \"2024-02-03\"}",
-    "[[0.5, 3, true, \"Roma\", \"2024-02-03T04:05:06Z\"], {\"number\": null, \"count\": 1, \"flag\": false, "
+    "{\"number\": 0.5, \"count\": 3, \"flag\": true, \"city\": \"K\\u00f6ln\", \"when\": "
+    "\"2024-02-03\"}",
+    "[[0.5, 3, true, \"Roma\", \"2024-02-03T04:05:06Z\"], {\"number\": null, \"count\": 1, "
+    "\"flag\": false, "
     "\"city\": \"\\u0041tlantis and a good deal more that nobody has seen\", \"when\": 0}]",
-    "{\"when\": [1, 2], \"city\": [\"Roma\", null], \"flag\": [[true], [false]], \"count\": [1, 2], "
+    "{\"when\": [1, 2], \"city\": [\"Roma\", null], \"flag\": [[true], [false]], \"count\": [1, "
+    "2], "
     "\"number\": [1, NaN], \"extra\": [1]}",
-    "{\"data\": [[1, \"Oslo\", \"2024-02-03\", 1, true]], \"columns\": [\"number\", \"city\", \"when\", "
+    "{\"data\": [[1, \"Oslo\", \"2024-02-03\", 1, true]], \"columns\": [\"number\", \"city\", "
+    "\"when\", "
     "\"count\", \"flag\"]}",
 };
 enum { N_BODIES = sizeof bodies / sizeof *bodies, MOST_SCORES = 2 };
@@ -102,7 +106,8 @@ static int make_place(void **state) {
 
 static int remove_place(void **state) {
     const place *p = *state;
-    qn_cleanup(qn_freep) char *command = qn_format("chmod -R u+w %s; rm -rf %s", p->folder, p->folder);
+    qn_cleanup(qn_freep) char *command =
+        qn_format("chmod -R u+w %s; rm -rf %s", p->folder, p->folder);
     return !command || system(command) != 0;
 }
 
@@ -163,8 +168,8 @@ static const char *body_of(const char *answer) {
 static void it_answers_or_memory_is_short(void **state) {
     static const char *const targets[] = {"/v1/models/m/predict?explain", "/vertex", "/invocations",
                                           "/v1/models/other/predict", "/v2/repository/index"};
-    static const char *const asked[] = {"%s", "{\"instances\": [%s]}", "{\"dataframe_records\": [%s]}",
-                                        "[%s]", "%s"};
+    static const char *const asked[] = {"%s", "{\"instances\": [%s]}",
+                                        "{\"dataframe_records\": [%s]}", "[%s]", "%s"};
     static char want[1 << 16], got[1 << 16];
     const place *p = *state;
     qn_error err = {0};
@@ -175,15 +180,18 @@ static void it_answers_or_memory_is_short(void **state) {
         qn_buf_printf(&body, asked[i], bodies[0]);
         for (int k = 0; k < 3000; k++)
             qn_buf_put_char(&body, ' '); /* more than an exchange holds itself */
-        qn_buf_printf(&text, "POST %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer %s\r\n"
-                             "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
-                      targets[i], p->token, body.len, body.data);
+        qn_buf_printf(
+            &text,
+            "POST %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer %s\r\n"
+            "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
+            targets[i], p->token, body.len, body.data);
         assert_int_equal(ask(qn_server_port(server), text.data, text.len, want, sizeof want), 200);
         for (int n = 0; n < 40; n++) {
             qn_mem_fail_after(n);
             int status = ask(qn_server_port(server), text.data, text.len, got, sizeof got);
             qn_mem_fail_after(-1);
-            if (status != 0 && status != 503 && (status != 200 || strcmp(body_of(got), body_of(want)) != 0))
+            if (status != 0 && status != 503 &&
+                (status != 200 || strcmp(body_of(got), body_of(want)) != 0))
                 fail_msg("%s after %d allocations: %s", targets[i], n, got);
         }
         assert_int_equal(ask(qn_server_port(server), text.data, text.len, got, sizeof got), 200);
