@@ -16,8 +16,8 @@
 #include "base/rng.h"
 #include "load.h"
 
-/* Of the answers to who reads none in time, no more than the kernel keeps may come. */
-enum { MAX_OPEN = 400, DRIP_MS = 60, SLACK_MS = 3000, MOST_READ = 48 << 20 };
+/* Of the answers to one who reads none in time, no more than the kernel keeps may come. */
+enum { MAX_OPEN = 400, DRIP_MS = 60, SLACK_MS = 3000, MOST_READ = 16 << 20 };
 
 /* SEND: all at once, then wait. HALF: then shut down our side. DRIP: byte by byte. RESET: close at
  * once, with a reset. DEAF: read nothing until the server must have shut the connection. */
@@ -313,7 +313,7 @@ static void slow_body(qn_buf *out, const site *s, qn_rng *rng) {
 }
 
 static void many_answers(qn_buf *out, const site *s, qn_rng *rng) {
-    repeat(out, "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n", 2000);
+    repeat(out, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", 2000);
 }
 
 static const attack attacks[] = {
@@ -364,6 +364,8 @@ static bool begin(hostile *h, victim *v, qn_rng *rng) {
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     *v = (victim){.attack = &attacks[h->n_begun % N_ATTACKS]};
     v->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (v->attack->manner == DEAF) /* full soon */
+        setsockopt(v->fd, SOL_SOCKET, SO_RCVBUF, &(int){4096}, sizeof(int));
     if (v->fd < 0 || connect(v->fd, (struct sockaddr *)&address, sizeof address) != 0) {
         if (v->fd >= 0)
             close(v->fd);
