@@ -1,100 +1,274 @@
-/* Training time of family gbdt on the synthetic set of the bars.
- *     gbdt [rows] [features] [threads] [rounds] [leaves] [file]
- * The rows go to `file` as raw doubles, column by column (training rows, then test rows), the
- * targets last, for timing another program on them. On a machine with other work compare the
- * processor times. */
+/* Training of family gbdt on made or given rows: time, memory, quality.
+ *     gbdt [name=value]...
+ *       kind=numeric|classes  which rows to make        rows=N       how many (200,000 more to test on)
+ *       write=FILE            put them there and stop   read=FILE    rows from there instead
+ *       threads, rounds, leaves, seed                   of the training
+ * numeric: 28 standard normal numbers, the class from a noisy mix of a line, a product and a
+ * threshold. classes: 10 normal numbers and 44 binary ones (each set in 5 to 50 % of the rows), 7
+ * classes, the largest of 7 noisy lines. A file holds int64 rows, test rows, features, classes (0:
+ * none, a number); int64 categories of each feature (0: a number); each feature as doubles, training
+ * rows first; the targets. gbdt_vs_sklearn.py trains another program on the same files. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/mem.h"
+#include "base/rng.h"
 #include "learn/family_int.h"
 #include "learn/gbdt.h"
-#include "synthetic.h"
+
+enum { NUMERIC_FEATURES = 28, CLASSES_FEATURES = 54, CLASSES_NUMERIC = 10, CLASSES = 7 };
+
+typedef struct set {
+    int64_t head[4];       /* rows, test rows, features, classes */
+    int64_t *n_categories;
+    double **column, *y;   /* training rows, then test rows */
+} set;
+
+typedef struct options {
+    const char *kind, *write, *read;
+    int64_t rows, threads, rounds, leaves, seed;
+} options;
+
+static double draw(uint64_t i, uint64_t j) {
+    double u = qn_rng_hash_uniform(2 * j + 1, i), v = qn_rng_hash_uniform(2 * j + 2, i);
+    return sqrt(-2 * log(u + 1e-300)) * cos(2 * M_PI * v);
+}
+
+static void allocate(set *s) {
+    size_t n = (size_t)(s->head[0] + s->head[1]);
+    if (!s->n_categories)
+        s->n_categories = qn_new_array(int64_t, s->head[2]);
+    s->column = qn_new_array(double *, s->head[2]);
+    for (int64_t j = 0; j < s->head[2]; j++)
+        s->column[j] = qn_malloc_aligned(n, sizeof(double));
+    s->y = qn_malloc_aligned(n, sizeof(double));
+}
+
+static void make_numeric(set *s, int64_t rows) {
+    memcpy(s->head, (int64_t[]){rows, 200000, NUMERIC_FEATURES, 2}, sizeof s->head);
+    allocate(s);
+#pragma omp parallel for
+    for (int64_t i = 0; i < rows + 200000; i++) {
+        double sum = 0, x[NUMERIC_FEATURES];
+        for (int j = 0; j < NUMERIC_FEATURES; j++) {
+            x[j] = s->column[j][i] = draw((uint64_t)i, (uint64_t)j);
+            sum += x[j] * cos(j * 1.7) * 0.4;
+        }
+        sum += x[0] * x[1] + (x[2] > 0.5);
+        s->y[i] = qn_rng_hash_uniform(0, (uint64_t)i) < 1 / (1 + exp(-sum));
+    }
+}
+
+static void make_classes(set *s, int64_t rows) {
+    memcpy(s->head, (int64_t[]){rows, 200000, CLASSES_FEATURES, CLASSES}, sizeof s->head);
+    allocate(s);
+#pragma omp parallel for
+    for (int64_t i = 0; i < rows + 200000; i++) {
+        double sum[CLASSES] = {0};
+        for (int j = 0; j < CLASSES_FEATURES; j++) {
+            double x = draw((uint64_t)i, (uint64_t)j), share = 0.05 + 0.45 * (j * 7 % 44) / 43;
+            if (j >= CLASSES_NUMERIC)
+                x = qn_rng_hash_uniform(2 * (uint64_t)j + 1, (uint64_t)i) < share;
+            s->column[j][i] = x;
+            for (int k = 0; k < CLASSES; k++)
+                sum[k] += x * cos(j * 1.7 + k * 2.3) * (j < CLASSES_NUMERIC ? 0.8 : 0.5);
+        }
+        int best = 0;
+        for (int k = 0; k < CLASSES; k++) {
+            sum[k] += s->column[k][i] * s->column[(k + 1) % CLASSES][i] * 0.7
+                      + draw((uint64_t)i, 1000 + (uint64_t)k);
+            best = sum[k] > sum[best] ? k : best;
+        }
+        s->y[i] = best;
+    }
+}
+
+static bool move(FILE *file, bool write, void *items, size_t n) {
+    return write ? fwrite(items, 8, n, file) == n : fread(items, 8, n, file) == n;
+}
+
+/* Writes the set, or reads it. */
+static bool transfer(set *s, const char *path, bool write) {
+    FILE *file = fopen(path, write ? "wb" : "rb");
+    bool ok = file && move(file, write, s->head, 4);
+    if (ok && !write) {
+        s->n_categories = qn_new_array(int64_t, s->head[2]);
+        allocate(s);
+    }
+    size_t n = (size_t)(s->head[0] + s->head[1]);
+    ok = ok && move(file, write, s->n_categories, (size_t)s->head[2]);
+    for (int64_t j = 0; ok && j < s->head[2]; j++)
+        ok = move(file, write, s->column[j], n);
+    ok = ok && move(file, write, s->y, n);
+    if (file)
+        ok = fclose(file) == 0 && ok;
+    return ok;
+}
+
+/* Rows first .. first + n - 1 as a matrix; category codes get arrays of their own. */
+static qn_matrix matrix_of(const set *s, int64_t first, int64_t n, const qn_feature *features) {
+    qn_matrix x = {.n_rows = n, .n_features = (int32_t)s->head[2], .features = features};
+    x.columns = qn_new_array(qn_matrix_column, s->head[2]);
+    for (int64_t j = 0; j < s->head[2]; j++) {
+        x.columns[j].num = s->column[j] + first;
+        if (!s->n_categories[j])
+            continue;
+        x.columns[j].code = qn_malloc_aligned((size_t)n, sizeof(int32_t));
+        for (int64_t i = 0; i < n; i++)
+            x.columns[j].code[i] = (int32_t)s->column[j][first + i];
+    }
+    return x;
+}
 
 static int compare(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
-int main(int argc, char **argv) {
-    int64_t n = argc > 1 ? atoll(argv[1]) : 1000000;
-    int32_t n_f = argc > 2 ? atoi(argv[2]) : 28;
-    int threads = argc > 3 ? atoi(argv[3]) : 2;
-    int64_t n_test = 200000;
-    qn_feature *features = qn_new_array(qn_feature, n_f);
-    qn_matrix train = {.n_rows = n, .n_features = n_f, .features = features},
-              test = {.n_rows = n_test, .n_features = n_f, .features = features};
-    train.columns = qn_new_array(qn_matrix_column, n_f);
-    test.columns = qn_new_array(qn_matrix_column, n_f);
-    for (int32_t j = 0; j < n_f; j++) {
-        train.columns[j].num = qn_malloc_aligned((size_t)n, sizeof(double));
-        test.columns[j].num = qn_malloc_aligned((size_t)n_test, sizeof(double));
+static double auc_of(const double *raw, const double *y, int64_t n) {
+    double (*pair)[2] = qn_calloc((size_t)n, sizeof *pair), n_pos = 0, ranks = 0;
+    for (int64_t i = 0; i < n; i++) {
+        pair[i][0] = raw[i];
+        pair[i][1] = y[i];
     }
-    double *y = qn_new_array(double, n), *y_test = qn_new_array(double, n_test);
-    synthetic_rows(&train, y, 0);
-    synthetic_rows(&test, y_test, n);
+    qsort(pair, (size_t)n, sizeof *pair, compare);
+    for (int64_t i = 0, from = 0; i < n; i++) { /* equal scores share their mean rank */
+        if (i + 1 < n && pair[i + 1][0] == pair[from][0])
+            continue;
+        for (int64_t k = from; k <= i; k++)
+            if (pair[k][1] > 0) {
+                n_pos++;
+                ranks += (double)(from + i) / 2 + 1;
+            }
+        from = i + 1;
+    }
+    qn_freep(&pair);
+    return (ranks - n_pos * (n_pos + 1) / 2) / (n_pos * ((double)n - n_pos));
+}
+
+static void print_quality(const qn_learner *model, const double *raw, const double *y, int64_t n) {
+    int32_t n_k = model->n_outputs;
+    double loss = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const double *r = raw + i * n_k;
+        double sum = 0, top = r[0];
+        for (int32_t k = 1; k < n_k; k++)
+            top = fmax(top, r[k]);
+        for (int32_t k = 0; k < n_k; k++)
+            sum += exp(r[k] - top);
+        loss += n_k > 1 ? log(sum) + top - r[(int)y[i]] : log1p(exp(y[i] > 0 ? -r[0] : r[0]));
+    }
+    if (n_k == 1)
+        printf("auc: %.6f\n", auc_of(raw, y, n));
+    printf("log_loss: %.6f\n", loss / (double)n);
+}
+
+/* Not qn_mem_peak_bytes: that of the program which started this one would count, too. */
+static double peak_bytes(void) {
+    FILE *file = fopen("/proc/self/status", "r");
+    char line[256];
+    double kilobytes = 0;
+    while (file && fgets(line, sizeof line, file))
+        if (strncmp(line, "VmHWM:", 6) == 0)
+            kilobytes = atof(line + 6);
+    if (file)
+        fclose(file);
+    return kilobytes * 1024;
+}
+
+static int train(const set *s, const options *o) {
+    int32_t n_f = (int32_t)s->head[2];
+    int64_t n = s->head[0], n_test = s->head[1];
+    qn_feature *features = qn_new_array(qn_feature, n_f);
+    for (int32_t j = 0; j < n_f; j++) {
+        features[j].kind = s->n_categories[j] ? QN_FEATURE_CATEGORY : QN_FEATURE_NUMERIC;
+        features[j].n_categories = (int32_t)s->n_categories[j];
+    }
+    qn_matrix x = matrix_of(s, 0, n, features), test = matrix_of(s, n, n_test, features);
     const qn_family *family = &qn__family_gbdt;
     qn_gbdt_params params;
     qn_params_default(family->params, family->n_params, &params);
-    params.num_iterations = argc > 4 ? atoi(argv[4]) : 100;
-    params.num_leaves = argc > 5 ? atoi(argv[5]) : 255;
-    qn_fit_input input = {.train = {.x = &train, .y = y}, .task = QN_TASK_BINARY, .n_classes = 2,
-                          .seed = 1};
-    qn_job job = {.n_threads = threads};
+    params.num_iterations = o->rounds;
+    params.num_leaves = o->leaves;
+    bool multi = s->head[3] > 2;
+    qn_fit_input input = {.train = {.x = &x, .y = s->y}, .n_classes = (int32_t)s->head[3],
+                          .task = multi ? QN_TASK_MULTICLASS : QN_TASK_BINARY,
+                          .seed = (uint64_t)o->seed};
+    qn_job job = {.n_threads = (int)o->threads};
     qn_learner *model = NULL;
     qn_error err = {0};
+    double before = peak_bytes();
     double t0 = qn_now_s();
     clock_t cpu = clock();
     if (family->fit(&params, &input, &job, &model, &err) != QN_OK) {
         fprintf(stderr, "%s\n", err.message);
         return 1;
     }
-    printf("train_s: %.3f\ntrain_cpu_s: %.3f\n", qn_now_s() - t0,
-           (double)(clock() - cpu) / CLOCKS_PER_SEC);
-    double *raw = qn_new_array(double, n_test), loss = 0;
+    double seconds = qn_now_s() - t0;
+    printf("train_s: %.3f\ntrain_cpu_s: %.3f\n", seconds, (double)(clock() - cpu) / CLOCKS_PER_SEC);
+    double floor = (double)n * (n_f + 8.0 * model->n_outputs + 8);
+    printf("train_ns_per_row_and_tree: %.2f\n",
+           seconds * 1e9 / (double)n / (double)(o->rounds * model->n_outputs));
+    printf("peak_bytes_by_bins_gradients_and_column: %.3f\n",
+           (peak_bytes() - before) / floor);
+    double *raw = qn_new_array(double, n_test * model->n_outputs);
     t0 = qn_now_s();
     family->predict(model, &test, 0, n_test, raw);
-    printf("predict_batch_us_per_row_1_thread: %.3f\n", (qn_now_s() - t0) * 1e6 / (double)n_test);
-    double sum = 0;
-    t0 = qn_now_s();
-    for (int64_t i = 0; i < 20000; i++) {
-        double one;
-        family->predict(model, &test, i, 1, &one);
-        sum += one - raw[i];
-    }
-    printf("predict_single_us: %.3f (difference %g)\n", (qn_now_s() - t0) * 1e6 / 20000, sum);
-    double (*pair)[2] = qn_calloc((size_t)n_test, sizeof *pair);
-    double n_pos = 0, ranks = 0;
-    for (int64_t i = 0; i < n_test; i++) {
-        pair[i][0] = raw[i];
-        pair[i][1] = y_test[i];
-        loss += log1p(exp(y_test[i] > 0 ? -raw[i] : raw[i]));
-    }
-    qsort(pair, (size_t)n_test, sizeof *pair, compare);
-    for (int64_t i = 0; i < n_test; i++)
-        if (pair[i][1] > 0) {
-            n_pos++;
-            ranks += (double)(i + 1);
-        }
-    double auc = (ranks - n_pos * (n_pos + 1) / 2) / (n_pos * ((double)n_test - n_pos));
-    printf("auc: %.6f\nlog_loss: %.6f\npeak_bytes: %zu\n", auc, loss / (double)n_test,
-           qn_mem_peak_bytes());
+    printf("predict_us_per_row: %.3f\n", (qn_now_s() - t0) * 1e6 / (double)n_test);
+    print_quality(model, raw, s->y + n, n_test);
     qn_cleanup(qn_buf_done) qn_buf out = {0};
     if (family->save(model, &out, &err) == QN_OK)
         printf("model_bytes: %zu\n", out.len);
-    if (argc > 6) {
-        FILE *file = fopen(argv[6], "wb");
-        for (int32_t j = 0; file && j < n_f; j++) {
-            fwrite(train.columns[j].num, sizeof(double), (size_t)n, file);
-            fwrite(test.columns[j].num, sizeof(double), (size_t)n_test, file);
-        }
-        if (file) {
-            fwrite(y, sizeof(double), (size_t)n, file);
-            fwrite(y_test, sizeof(double), (size_t)n_test, file);
-            fclose(file);
-        }
-    }
     return 0;
+}
+
+static bool parse(int argc, char **argv, options *o) {
+    struct {
+        const char *name;
+        const char **text;
+        int64_t *number;
+    } known[] = {{"kind", &o->kind, NULL},       {"write", &o->write, NULL},
+                 {"read", &o->read, NULL},       {"rows", NULL, &o->rows},
+                 {"threads", NULL, &o->threads}, {"rounds", NULL, &o->rounds},
+                 {"leaves", NULL, &o->leaves},   {"seed", NULL, &o->seed}};
+    for (int i = 1; i < argc; i++) {
+        char *value = strchr(argv[i], '=');
+        bool found = false;
+        for (size_t k = 0; value && k < sizeof known / sizeof known[0]; k++) {
+            if (strncmp(argv[i], known[k].name, (size_t)(value - argv[i])) != 0)
+                continue;
+            found = true;
+            if (known[k].text)
+                *known[k].text = value + 1;
+            else
+                *known[k].number = atoll(value + 1);
+        }
+        if (!found)
+            return false;
+    }
+    return true;
+}
+
+int main(int argc, char **argv) {
+    options o = {.kind = "numeric", .rows = 1000000, .threads = 2, .rounds = 100, .leaves = 255,
+                 .seed = 1};
+    set s = {0};
+    if (!parse(argc, argv, &o)) {
+        fprintf(stderr, "usage: gbdt [name=value]...; the names are in the source\n");
+        return 2;
+    }
+    if (o.read && !transfer(&s, o.read, false)) {
+        fprintf(stderr, "cannot read %s\n", o.read);
+        return 1;
+    }
+    if (!o.read && strcmp(o.kind, "classes") == 0)
+        make_classes(&s, o.rows);
+    else if (!o.read)
+        make_numeric(&s, o.rows);
+    if (o.write)
+        return transfer(&s, o.write, true) ? 0 : 1;
+    return train(&s, &o);
 }

@@ -1,11 +1,12 @@
-/* Losses of boosting round by round, for ways to choose the number of rounds when the split is by time:
- * quality/stopping.py compares the ways. Rows that judge an example take no part.
+/* Losses of boosting round by round, for ways to choose the number of rounds when the split is by
+ * time: quality/stopping.py compares the ways. Rows that judge an example take no part.
  *
  *     bench_stopping FOLDER CONFIG BLOCKS VALID_BLOCKS TEST_BLOCKS ROUNDS
  *
- * The rows that the config's split gives to train and validate are cut, in order of time, into 200 blocks. Of the
- * first BLOCKS the newest TEST_BLOCKS are a pseudo-test and the VALID_BLOCKS before them the newest validation rows.
- * Prints one JSON object for each fit: the losses on the rows it held out, first of the prior, then of each round. */
+ * The rows that the config's split gives to train and validate are cut, in order of time, into 200
+ * blocks. Of the first BLOCKS the newest TEST_BLOCKS are a pseudo-test and the VALID_BLOCKS before
+ * them the newest validation rows. Prints one JSON object for each fit: the losses on the rows it
+ * held out, first of the prior, then of each round. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,11 +147,11 @@ static void side_done(side *s) {
 }
 
 static void print_curves(const char *name, const side *train, const side *held, curves *c) {
-    json_t *line = json_pack("{s:s, s:I, s:I, s:f, s:f, s:O, s:O, s:O, s:O, s:O}", "fit", name, "n_train",
-                             (json_int_t)train->n, "n_held", (json_int_t)held->n, "train_sum",
-                             train->sum, "held_sum", held->sum, "loss", c->loss, "shifted",
-                             c->shifted, "pr_auc", c->pr_auc, "left_loss", c->left_loss,
-                             "left_pr_auc", c->left_pr_auc);
+    json_t *line = json_pack(
+        "{s:s, s:I, s:I, s:f, s:f, s:O, s:O, s:O, s:O, s:O}", "fit", name, "n_train",
+        (json_int_t)train->n, "n_held", (json_int_t)held->n, "train_sum", train->sum, "held_sum",
+        held->sum, "loss", c->loss, "shifted", c->shifted, "pr_auc", c->pr_auc, "left_loss",
+        c->left_loss, "left_pr_auc", c->left_pr_auc);
     json_dumpf(line, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9));
     putchar('\n');
     fflush(stdout);

@@ -87,16 +87,17 @@ static void read_clouds(qn_server_options *options, const char **models) {
 static qn_status read_models(const qn_cli_args *args, char *list, const char **models,
                              qn_server_options *options, qn_error *err) {
     size_t n = 0;
-    for (int i = 0; i < args->n_values && n < MAX_MODELS; i++)
-        if (strcmp(args->names[i], "model") == 0)
-            models[n++] = args->values[i];
-    char *item, *rest = list;
-    while (!n && (item = strsep(&rest, ","))) {
+    for (int i = 0; i < args->n_values; i++) {
+        if (strcmp(args->names[i], "model") != 0)
+            continue;
+        QN_FAIL_IF(n == MAX_MODELS, err, QN_ERR_USAGE, "at most %d models are named", MAX_MODELS);
+        models[n++] = args->values[i];
+    }
+    char *item, *rest = n ? NULL : list;
+    while ((item = strsep(&rest, ","))) {
         QN_FAIL_IF(n == MAX_MODELS, err, QN_ERR_USAGE, "at most %d models are named", MAX_MODELS);
         if (*item)
             models[n++] = item;
-        if (!rest)
-            break;
     }
     if (n)
         options->n_models = n;

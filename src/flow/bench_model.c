@@ -191,7 +191,7 @@ qn_status qn_bench_model(const qn_model *model, const qn_bench_options *options,
     qn_job_progress(job, "batches", 0, 0, NULL);
     QN_TRY(measure_batches(&q, options->seconds, &rows_per_s, err));
     *ret_result = json_pack("{s:I, s:O, s:f, s:i}", "rows", (json_int_t)q.frame->n_rows,
-                            "single_row_us", single, "batch_rows_per_s", round(rows_per_s), "threads",
-                            qn_job_threads(job));
+                            "single_row_us", single, "batch_rows_per_s", round(rows_per_s),
+                            "threads", qn_job_threads(job));
     return *ret_result ? QN_OK : qn_error_memory(err);
 }

@@ -100,6 +100,8 @@ typedef struct fit {
     qn__bins bins, valid_bins;
     qn__quantised q;
     float *g, *h;                 /* owned; [n_outputs][n] */
+    qn__range *range;             /* owned; of g and h, by output */
+    int32_t *bag_gh;              /* owned; n, with a bag: what q.gh points to */
     double *score, *valid_score;  /* owned; [n_outputs][n] */
     double *valid_raw;            /* owned; [n][n_outputs], for input->loss */
     uint32_t *bag;                /* owned; rows of the bag, then the others */
@@ -120,7 +122,8 @@ static void fit_done(fit *f) {
     qn__bin_map_done(&f->map);
     qn__bins_done(&f->bins);
     qn__bins_done(&f->valid_bins);
-    qn_freep(&f->q.gh);
+    qn_freep(&f->range);
+    qn_freep(&f->bag_gh);
     qn_freep(&f->g);
     qn_freep(&f->h);
     qn_freep(&f->score);
@@ -247,7 +250,7 @@ static qn_status start_valid(fit *f, qn_error *err) {
     for (size_t i = 0; i < cells; i++)
         f->valid_score[i] = f->builder.plain.base[i / (size_t)f->valid.n];
     QN_TRY(qn__stopping_init(&f->stopping, f->params, f->input, &f->valid, err));
-    return qn__bins_fill(&f->map, valid->x, f->job, &f->valid_bins, err);
+    return qn__bins_fill(&f->map, valid->x, false, f->job, &f->valid_bins, err);
 }
 
 static qn_status start(fit *f, qn_error *err) {
@@ -260,30 +263,35 @@ static qn_status start(fit *f, qn_error *err) {
                                    .n = n, .n_outputs = n_k, .n_threads = qn_job_threads(f->job)};
     QN_TRY(qn__bin_map_fit(f->params, x, f->input->seed, f->job, &f->map, err));
     QN_TRY(qn_job_check(f->job, err));
-    QN_TRY(qn__bins_fill(&f->map, x, f->job, &f->bins, err));
+    QN_TRY(qn__bins_fill(&f->map, x, true, f->job, &f->bins, err));
     QN_TRY(start_model(f, err));
     QN_TRY(start_valid(f, err));
     size_t cells;
     if (!qn_size_mul((size_t)n, (size_t)n_k, &cells))
         return qn_error_memory(err);
-    f->q.gh = qn_malloc_aligned((size_t)n, sizeof *f->q.gh);
+    f->range = qn_new_array(qn__range, n_k);
     f->g = qn_malloc_aligned(cells, sizeof *f->g);
     f->h = qn_malloc_aligned(cells, sizeof *f->h);
     f->score = qn_malloc_aligned(cells, sizeof *f->score);
     f->gain = qn_new_array(double, x->n_features);
     f->column_bins = qn_new_array(uint64_t, x->n_features);
     f->feature_used = qn_new_array(bool, f->map.n_features);
-    if (!f->q.gh || !f->g || !f->h || !f->score || !f->gain || !f->column_bins ||
+    if (!f->range || !f->g || !f->h || !f->score || !f->gain || !f->column_bins ||
         !f->feature_used)
         return qn_error_memory(err);
-    if (f->params->bagging_freq > 0 && f->params->bagging_fraction < 1
-        && !(f->bag = qn_malloc_aligned((size_t)n, sizeof *f->bag)))
-        return qn_error_memory(err);
+    if (f->params->bagging_freq > 0 && f->params->bagging_fraction < 1) {
+        f->bag = qn_malloc_aligned((size_t)n, sizeof *f->bag);
+        f->bag_gh = qn_malloc_aligned((size_t)n, sizeof *f->bag_gh);
+        if (!f->bag || !f->bag_gh)
+            return qn_error_memory(err);
+    }
     for (size_t i = 0; i < cells; i++)
         f->score[i] = f->builder.plain.base[i / (size_t)n];
     for (int32_t i = 0; i < f->map.n_features; i++)
         f->column_bins[f->map.features[i].column] = (uint64_t)f->map.features[i].n_values;
-    return qn__grower_new(f->params, &f->map, &f->bins, f->job, &f->grower, err);
+    QN_TRY(qn__grower_new(f->params, &f->map, &f->bins, f->job, &f->grower, err));
+    f->q.gh = f->bag ? f->bag_gh : qn__grower_gradients(f->grower);
+    return QN_OK;
 }
 
 /* ---- sampling ------------------------------------------------------------------------------ */
@@ -322,15 +330,10 @@ static const bool *draw_features(fit *f, uint64_t tree) {
 
 /* ---- leaf values --------------------------------------------------------------------------- */
 
-static double newton(const fit *f, const float *g, const float *h, const uint32_t *rows, int64_t n,
-                     double l2) {
-    double sum_g = 0, sum_h = 0;
-    for (int64_t i = 0; i < n; i++) {
-        sum_g += (double)g[rows[i]];
-        sum_h += (double)h[rows[i]];
-    }
-    double a = fmax(fabs(sum_g) - f->params->lambda_l1, 0);
-    return sum_h + l2 > 0 ? copysign(a, -sum_g) / (sum_h + l2) : 0;
+static double newton(const fit *f, const qn__grown_node *leaf) {
+    double g = (double)leaf->total.g * f->q.g_unit, h = (double)leaf->total.h * f->q.h_unit;
+    double a = fmax(fabs(g) - f->params->lambda_l1, 0);
+    return h + leaf->l2 > 0 ? copysign(a, -g) / (h + leaf->l2) : 0;
 }
 
 typedef struct weighted {
@@ -367,28 +370,59 @@ static qn_status set_values(fit *f, int32_t k, qn__grown_node *nodes, int32_t n_
                             qn_error *err) {
     const uint32_t *rows = qn__grower_rows(f->grower);
     int64_t n = f->data.n;
-    const float *g = f->g + k * n, *h = f->h + k * n;
     double rate = f->params->learning_rate;
     bool renew = f->objective->renew_quantile != NULL;
     qn_cleanup(qn_freep) weighted *items = renew ? qn_malloc_aligned((size_t)n, sizeof *items)
                                                  : NULL;
     if (renew && !items)
         return qn_error_memory(err);
-#pragma omp parallel for schedule(dynamic, 8) num_threads(f->data.n_threads) if (8 * n > QN__WORTH_THREADS)
+#pragma omp parallel for schedule(dynamic, 8) num_threads(f->data.n_threads) if (renew && 8 * n > QN__WORTH_THREADS)
     for (int32_t i = 0; i < n_nodes; i++) {
         qn__grown_node *leaf = &nodes[i];
         if (leaf->split.feature >= 0)
             continue;
-        const uint32_t *own = rows + leaf->begin;
-        double value = renew ? residual_quantile(f, f->score + k * n, own, leaf->n,
+        double value = renew ? residual_quantile(f, f->score + k * n, rows + leaf->begin, leaf->n,
                                                  f->objective->renew_quantile(f->params),
                                                  items + leaf->begin)
-                             : newton(f, g, h, own, leaf->n, leaf->l2);
+                             : newton(f, leaf);
         leaf->value = isfinite(value) ? rate * value : 0;
-        for (int64_t r = 0; r < leaf->n; r++)
-            f->score[k * n + own[r]] += leaf->value;
     }
     return QN_OK;
+}
+
+/* The first of n ascending rows at or after `row`. */
+static int64_t rows_before(const uint32_t *rows, int64_t n, int64_t row) {
+    int64_t from = 0;
+    while (n > 0) {
+        int64_t half = n / 2;
+        if (rows[from + half] < row) {
+            from += half + 1;
+            n -= half + 1;
+        } else {
+            n = half;
+        }
+    }
+    return from;
+}
+
+/* Adds the leaf values to the scores of the rows that grew the tree, block of rows by block of rows:
+ * the scores of a block stay in cache while all leaves have their turn. */
+static void score_own(const fit *f, const qn__grown_node *nodes, int32_t n_nodes, double *score) {
+    enum { BLOCK = 1 << 16 };
+    const uint32_t *rows = qn__grower_rows(f->grower);
+    int64_t n = f->data.n, n_blocks = (n + BLOCK - 1) / BLOCK;
+#pragma omp parallel for schedule(dynamic) num_threads(f->data.n_threads) if (n > QN__WORTH_THREADS)
+    for (int64_t b = 0; b < n_blocks; b++) {
+        for (int32_t i = 0; i < n_nodes; i++) {
+            const qn__grown_node *leaf = &nodes[i];
+            if (leaf->split.feature >= 0)
+                continue;
+            const uint32_t *own = rows + leaf->begin;
+            int64_t last = (b + 1) * BLOCK;
+            for (int64_t r = rows_before(own, leaf->n, b * BLOCK); r < leaf->n && own[r] < last; r++)
+                score[own[r]] += leaf->value;
+        }
+    }
 }
 
 static void score_others(const fit *f, const qn__grown_node *nodes, const qn__bins *bins,
@@ -402,13 +436,38 @@ static void score_others(const fit *f, const qn__grown_node *nodes, const qn__bi
 
 /* ---- rounds -------------------------------------------------------------------------------- */
 
+/* Gradients of all rows, and how large they get while they are in cache. */
+static void find_gradients(fit *f) {
+    int64_t n = f->data.n, size = QN__GRADIENT_BLOCK, n_blocks = (n + size - 1) / size;
+    int32_t n_k = f->data.n_outputs;
+    memset(f->range, 0, (size_t)n_k * sizeof *f->range);
+    /* Static, so that a block of scores stays with the thread, and its cache, from round to round. */
+#pragma omp parallel for schedule(static) num_threads(f->data.n_threads) if (4 * n * n_k > QN__WORTH_THREADS)
+    for (int64_t b = 0; b < n_blocks; b++) {
+        int64_t first = b * size, here = n - first < size ? n - first : size;
+        f->objective->gradients(&f->data, f->score, first, here, f->g, f->h);
+        for (int32_t k = 0; k < n_k; k++) {
+            qn__range range = {0};
+            qn__range_add(&range, f->g + k * n + first, f->h + k * n + first, here);
+#pragma omp critical(qn__gbdt_range)
+            {
+                f->range[k].g = fmaxf(f->range[k].g, range.g);
+                f->range[k].h = fmaxf(f->range[k].h, range.h);
+            }
+        }
+    }
+}
+
 static qn_status grow_tree(fit *f, int64_t round, int32_t k, bool *ret_grew, qn_error *err) {
     int64_t n = f->data.n;
     uint64_t tree = (uint64_t)round * (uint64_t)f->data.n_outputs + (uint64_t)k;
-    qn__quantise(f->g + k * n, f->h + k * n, n, qn_rng_hash(f->input->seed, tree),
+    qn__quantise(f->g + k * n, f->h + k * n, n, f->range[k], qn_rng_hash(f->input->seed, tree),
                  f->data.n_threads, &f->q);
     int64_t n_rows = f->bag ? f->n_bag : n;
-    QN_TRY(qn__grower_run(f->grower, &f->q, f->bag, n_rows, draw_features(f, tree), err));
+    /* Once rounded, the gradients are not needed any more. */
+    qn__row_list spare = {.rows = (uint32_t *)(void *)(f->g + k * n),
+                          .gh = (int32_t *)(void *)(f->h + k * n)};
+    QN_TRY(qn__grower_run(f->grower, &f->q, f->bag, n_rows, draw_features(f, tree), spare, err));
     int32_t n_nodes;
     qn__grown_node *nodes = qn__grower_nodes(f->grower, &n_nodes);
     *ret_grew |= n_nodes > 1;
@@ -416,6 +475,7 @@ static qn_status grow_tree(fit *f, int64_t round, int32_t k, bool *ret_grew, qn_
      * median of the residuals is new. */
     if (n_nodes > 1 || f->objective->renew_quantile || !f->params->boost_from_average)
         QN_TRY(set_values(f, k, nodes, n_nodes, err));
+    score_own(f, nodes, n_nodes, f->score + k * n);
     if (f->bag)
         score_others(f, nodes, &f->bins, f->bag + f->n_bag, n - f->n_bag, f->score + k * n);
     if (f->valid_score)
@@ -471,7 +531,7 @@ static qn_status boost(fit *f, qn_error *err) {
     for (int64_t round = 0; round < f->params->num_iterations; round++) {
         QN_TRY(qn_job_check(f->job, err));
         draw_bag(f, round);
-        f->objective->gradients(&f->data, f->score, f->g, f->h);
+        find_gradients(f);
         bool grew = false;
         for (int32_t k = 0; k < f->data.n_outputs; k++)
             QN_TRY(grow_tree(f, round, k, &grew, err));

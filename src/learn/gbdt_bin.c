@@ -160,21 +160,6 @@ static int32_t place_bounds(const distinct *d, int64_t max_bin, int64_t min_in_b
     return n_bounds;
 }
 
-int32_t qn__bin_of(const qn__bin_feature *feature, double x) {
-    if (isnan(x))
-        return feature->n_values;
-    const double *at = feature->upper;
-    int32_t n = feature->n_values - 1;
-    if (n == 0)
-        return 0;
-    while (n > 1) {
-        int32_t half = n / 2;
-        at += half & -(int32_t)(at[half - 1] < x); /* no branch: half of them would be mispredicted */
-        n -= half;
-    }
-    return (int32_t)(at - feature->upper) + (at[0] < x);
-}
-
 /* No split of the feature could leave min_data rows on both sides. */
 static bool is_useless(const qn_gbdt_params *params, const qn__bin_feature *f, const distinct *d,
                        int64_t n_rows) {
@@ -266,59 +251,6 @@ static qn_status fit_category(const qn_gbdt_params *params, const qn_matrix *x, 
     return QN_OK;
 }
 
-static void feature_done(qn__bin_feature *f) {
-    qn_freep(&f->upper);
-    qn_freep(&f->code_bin);
-}
-
-void qn__bin_map_done(qn__bin_map *map) {
-    for (int32_t i = 0; map->features && i < map->n_features; i++)
-        feature_done(&map->features[i]);
-    qn_freep(&map->features);
-    *map = (qn__bin_map){0};
-}
-
-/* Drops useless features and gives the others their places: dense ones first, spread evenly over
- * the tiles. */
-static qn_status place_features(qn__bin_map *map, qn_error *err) {
-    qn__bin_feature *placed = qn_new_array(qn__bin_feature, map->n_features);
-    if (!placed)
-        return qn_error_memory(err);
-    int32_t n = 0;
-    for (int pass = 0; pass < 2; pass++) {
-        for (int32_t i = 0; i < map->n_features; i++) {
-            qn__bin_feature *f = &map->features[i];
-            if (f->n_values > 0 && (f->kind == QN_FEATURE_SPARSE) == (pass == 1))
-                placed[n++] = *f;
-            else if (f->n_values == 0)
-                feature_done(f);
-        }
-        if (pass == 0)
-            map->n_dense = n;
-    }
-    qn_freep(&map->features);
-    map->features = placed;
-    map->n_features = n;
-    map->n_tiles = (map->n_dense + QN__TILE - 1) / QN__TILE;
-    for (int32_t i = 0, first = 0; i < n; i++) {
-        qn__bin_feature *f = &placed[i];
-        f->tile = -1;
-        if (i < map->n_dense) {
-            f->tile = (int32_t)((int64_t)i * map->n_tiles / map->n_dense);
-            first = i == 0 || placed[i - 1].tile != f->tile ? i : first;
-            f->lane = i - first;
-            map->wide |= f->n_cells > 256;
-        }
-        f->cell = map->n_cells;
-        map->n_cells += f->n_cells;
-        if (i < map->n_dense)
-            map->dense_cells = map->n_cells;
-    }
-    QN_FAIL_IF(map->n_cells > UINT32_MAX, err, QN_ERR_LIMIT,
-               "too many bins in all (%lld): lower max_bin", (long long)map->n_cells);
-    return QN_OK;
-}
-
 qn_status qn__bin_map_fit(const qn_gbdt_params *params, const qn_matrix *x, uint64_t seed,
                           const qn_job *job, qn__bin_map *ret_map, qn_error *err) {
     qn_cleanup(qn__bin_map_done) qn__bin_map map = {.n_features = x->n_features};
@@ -341,91 +273,8 @@ qn_status qn__bin_map_fit(const qn_gbdt_params *params, const qn_matrix *x, uint
     }
     if (status != QN_OK)
         return qn_error_memory(err);
-    QN_TRY(place_features(&map, err));
+    QN_TRY(qn__bin_map_place(&map, x->n_rows >= QN__PACK_ROWS, err));
     *ret_map = map;
     map = (qn__bin_map){0};
-    return QN_OK;
-}
-
-void qn__bins_done(qn__bins *bins) {
-    for (int32_t t = 0; bins->tiles && t < bins->n_tiles; t++)
-        qn_freep(&bins->tiles[t]);
-    qn_freep(&bins->tiles);
-    qn_freep(&bins->start);
-    qn_freep(&bins->entry);
-    *bins = (qn__bins){0};
-}
-
-static int32_t category_bin(const qn__bin_feature *f, int32_t code) {
-    return code >= 0 && code < f->n_categories ? f->code_bin[code] : 0;
-}
-
-static void fill_dense(const qn__bin_map *map, const qn__bin_feature *f, const qn_matrix *x,
-                       int64_t first, int64_t last, void *tile) {
-    uint8_t *narrow = tile;
-    uint16_t *wide = tile;
-    for (int64_t i = first; i < last; i++) {
-        int32_t bin = f->kind == QN_FEATURE_CATEGORY
-                          ? category_bin(f, x->columns[f->column].code[i])
-                          : qn__bin_of(f, x->columns[f->column].num[i]);
-        if (map->wide)
-            wide[(size_t)i * QN__TILE + (size_t)f->lane] = (uint16_t)bin;
-        else
-            narrow[(size_t)i * QN__TILE + (size_t)f->lane] = (uint8_t)bin;
-    }
-}
-
-/* Columns to rows: counts, offsets, then one pass over the columns in cell order. */
-static qn_status fill_sparse(const qn__bin_map *map, const qn_matrix *x, qn__bins *bins,
-                             qn_error *err) {
-    bins->start = qn_new_array(int64_t, x->n_rows + 2);
-    if (!bins->start)
-        return qn_error_memory(err);
-    int64_t *at = bins->start + 1; /* one ahead: after the second pass start[i] is where row i begins */
-    for (int32_t i = map->n_dense; i < map->n_features; i++) {
-        const qn_matrix_column *c = &x->columns[map->features[i].column];
-        for (int64_t k = 0; k < c->n_set; k++)
-            at[c->row[k] + 1]++;
-    }
-    for (int64_t i = 0; i < x->n_rows; i++)
-        at[i + 1] += at[i];
-    bins->entry = qn_malloc_aligned((size_t)at[x->n_rows] + 1, sizeof *bins->entry);
-    if (!bins->entry)
-        return qn_error_memory(err);
-    for (int32_t i = map->n_dense; i < map->n_features; i++) {
-        const qn__bin_feature *f = &map->features[i];
-        const qn_matrix_column *c = &x->columns[f->column];
-        for (int64_t k = 0; k < c->n_set; k++)
-            bins->entry[at[c->row[k]]++] = (uint32_t)(f->cell + qn__bin_of(f, c->value[k]));
-    }
-    return QN_OK;
-}
-
-qn_status qn__bins_fill(const qn__bin_map *map, const qn_matrix *x, const qn_job *job,
-                        qn__bins *ret_bins, qn_error *err) {
-    enum { BLOCK = 1 << 14 };
-    qn_cleanup(qn__bins_done) qn__bins bins = {.n_rows = x->n_rows, .n_tiles = map->n_tiles};
-    bins.tiles = qn_new_array(void *, map->n_tiles);
-    if (!bins.tiles)
-        return qn_error_memory(err);
-    size_t row_bytes = QN__TILE * (map->wide ? sizeof(uint16_t) : sizeof(uint8_t));
-    for (int32_t t = 0; t < map->n_tiles; t++)
-        if (!(bins.tiles[t] = qn_malloc_aligned((size_t)x->n_rows, row_bytes)))
-            return qn_error_memory(err);
-    int64_t n_blocks = (x->n_rows + BLOCK - 1) / BLOCK;
-#pragma omp parallel for schedule(dynamic) num_threads(qn_job_threads(job)) if (x->n_rows > BLOCK)
-    for (int64_t b = 0; b < n_blocks; b++) {
-        int64_t first = b * BLOCK, last = first + BLOCK < x->n_rows ? first + BLOCK : x->n_rows;
-        for (int32_t t = 0; t < map->n_tiles; t++)
-            memset((char *)bins.tiles[t] + (size_t)first * row_bytes, 0,
-                   (size_t)(last - first) * row_bytes);
-        for (int32_t i = 0; i < map->n_dense; i++)
-            fill_dense(map, &map->features[i], x, first, last,
-                       bins.tiles[map->features[i].tile]);
-    }
-    if (map->n_dense < map->n_features)
-        QN_TRY(fill_sparse(map, x, &bins, err));
-    *ret_bins = bins;
-    bins = (qn__bins){0};
     return QN_OK;
 }

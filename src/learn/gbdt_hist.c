@@ -1,63 +1,26 @@
-#include <math.h>
 #include <omp.h>
 #include <string.h>
 
 #include "learn/gbdt_int.h"
 
-enum { PREFETCH_AHEAD = 24 };
-
-/* SplitMix64's finaliser: good bits per (seed, row) without a call. */
-static inline uint64_t mix(uint64_t z) {
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
-static inline int64_t round_up_or_down(double x, uint64_t random16) {
-    return (int64_t)floor(x + ((double)random16 + 0.5) * (1.0 / 65536));
-}
-
-void qn__quantise(const float *g, const float *h, int64_t n, uint64_t seed, int n_threads,
-                  qn__quantised *q) {
-    float g_max = 0, h_max = 0;
-#pragma omp parallel for num_threads(n_threads) reduction(max : g_max, h_max) if (n > QN__WORTH_THREADS)
-    for (int64_t i = 0; i < n; i++) {
-        g_max = fmaxf(g_max, fabsf(g[i]));
-        h_max = fmaxf(h_max, h[i]);
-    }
-    int bits = 31;
-    for (int64_t rows = 1; rows < n && bits > 15; rows *= 2)
-        bits--;
-    bits = bits > 22 ? 22 : bits;
-    double top = (double)((1 << bits) - 2);
-    q->block_rows = (int64_t)1 << (31 - bits);
-    q->g_unit = g_max > 0 ? (double)g_max / top : 1;
-    q->h_unit = h_max > 0 ? (double)h_max / top : 1;
-    double g_scale = 1 / q->g_unit, h_scale = 1 / q->h_unit;
-    int64_t *gh = q->gh;
-#pragma omp parallel for num_threads(n_threads) if (8 * n > QN__WORTH_THREADS)
-    for (int64_t i = 0; i < n; i++) {
-        uint64_t r = mix(seed + 0x9e3779b97f4a7c15u * (uint64_t)(i + 1));
-        int64_t gi = round_up_or_down((double)g[i] * g_scale, r & 0xffff);
-        int64_t hi = round_up_or_down((double)h[i] * h_scale, r >> 16 & 0xffff);
-        gh[i] = gi * ((int64_t)1 << 32) + hi;
-    }
-}
+enum {
+    CHUNK = 1 << 12,     /* rows that all groups count before the next ones: they stay in cache */
+    AHEAD = 10,
+    TASK_ROWS = 1 << 14, /* what a thread takes at a time */
+};
 
 qn_status qn__hist_scratch_init(qn__hist_scratch *scratch, const qn__bin_map *map, int n_threads,
                                 qn_error *err) {
     scratch->n_threads = n_threads;
-    scratch->n_cells = map->n_cells;
+    scratch->n_cells = map->lane_cells + map->n_cells - map->dense_cells;
     scratch->block = qn_new_array(int64_t *, n_threads);
     scratch->part = qn_new_array(qn__sum *, n_threads);
     if (!scratch->block || !scratch->part)
         return qn_error_memory(err);
-    bool parts = map->n_tiles + (map->dense_cells < map->n_cells) < n_threads;
     for (int t = 0; t < n_threads; t++) {
-        scratch->block[t] = qn_malloc_aligned((size_t)map->n_cells, sizeof(int64_t));
-        if (parts && t > 0)
-            scratch->part[t] = qn_malloc_aligned((size_t)map->n_cells, sizeof(qn__sum));
-        if (!scratch->block[t] || (parts && t > 0 && !scratch->part[t]))
+        scratch->block[t] = qn_calloc_aligned((size_t)scratch->n_cells, sizeof(int64_t));
+        scratch->part[t] = qn_calloc_aligned((size_t)scratch->n_cells, sizeof(qn__sum));
+        if (!scratch->block[t] || !scratch->part[t])
             return qn_error_memory(err);
     }
     return QN_OK;
@@ -75,192 +38,276 @@ void qn__hist_scratch_done(qn__hist_scratch *scratch) {
     *scratch = (qn__hist_scratch){0};
 }
 
-/* The inner loop of training: one row of a tile is QN__TILE adjacent bins, `width` of them in use;
- * each adds the row's word to one cell. `width` and `wide` are constants after inlining. */
+/* ---- counting ------------------------------------------------------------------------------ */
+
+static inline int64_t spread(int32_t gh) {
+    return (int64_t)(gh >> 16) * ((int64_t)1 << 32) + (int64_t)(uint16_t)gh;
+}
+
+/* Rows are scattered over memory: each is asked for this many rows before its turn. */
+static inline void ask_for(const void *lanes, size_t bytes) {
+    __builtin_prefetch(lanes);
+    if (((uintptr_t)lanes & 63) + bytes > 64)
+        __builtin_prefetch((const char *)lanes + bytes - 1);
+}
+
+/* The inner loop of training: 8 * n_eights + `rest` adjacent bins of a row, each adds the row's
+ * word to one cell of its lane. `rest` is a constant after inlining, and so are the distances of the
+ * cells. */
 static inline __attribute__((always_inline)) void
-add_tile(const void *tile, bool wide, int width, const uint32_t *rows, int64_t first, int64_t last,
-         const int64_t *gh, int64_t *const *cells) {
-    const uint8_t *narrow = tile;
-    const uint16_t *broad = tile;
-    int64_t *lane[QN__TILE];
-    for (int j = 0; j < width; j++)
-        lane[j] = cells[j];
-    for (int64_t i = first; i < last; i++) {
-        size_t row = rows ? rows[i] : (size_t)i;
-        if (rows && i + PREFETCH_AHEAD < last) {
-            size_t ahead = rows[i + PREFETCH_AHEAD];
-            __builtin_prefetch(wide ? (const void *)(broad + ahead * QN__TILE)
-                                    : (const void *)(narrow + ahead * QN__TILE));
-            __builtin_prefetch(gh + ahead);
+add_lanes(const uint8_t *bins, size_t stride, int n_eights, int rest, const uint32_t *rows,
+          int64_t first, const int32_t *gh, int64_t n, int64_t *restrict cells) {
+    for (int64_t i = 0; i < n; i++) {
+        if (rows && i + AHEAD < n)
+            ask_for(bins + rows[i + AHEAD] * stride, (size_t)(8 * n_eights + rest));
+        const uint8_t *at = bins + (rows ? rows[i] : (size_t)(first + i)) * stride;
+        int64_t word = spread(gh[i]), *to = cells;
+        for (int e = 0; e < n_eights; e++, at += 8, to += 8 * QN__LANE_CELLS) {
+#pragma GCC unroll 8
+            for (int j = 0; j < 8; j++)
+                to[j * QN__LANE_CELLS + at[j]] += word;
         }
-        int64_t word = gh[row];
-#pragma GCC unroll 16
+#pragma GCC unroll 8
+        for (int j = 0; j < rest; j++)
+            to[j * QN__LANE_CELLS + at[j]] += word;
+    }
+}
+
+static void add_narrow(const uint8_t *bins, size_t stride, int width, const uint32_t *rows,
+                       int64_t first, const int32_t *gh, int64_t n, int64_t *cells) {
+    int eights = width / 8;
+    switch (width % 8) {
+    case 0: add_lanes(bins, stride, eights, 0, rows, first, gh, n, cells); break;
+    case 1: add_lanes(bins, stride, eights, 1, rows, first, gh, n, cells); break;
+    case 2: add_lanes(bins, stride, eights, 2, rows, first, gh, n, cells); break;
+    case 3: add_lanes(bins, stride, eights, 3, rows, first, gh, n, cells); break;
+    case 4: add_lanes(bins, stride, eights, 4, rows, first, gh, n, cells); break;
+    case 5: add_lanes(bins, stride, eights, 5, rows, first, gh, n, cells); break;
+    case 6: add_lanes(bins, stride, eights, 6, rows, first, gh, n, cells); break;
+    default: add_lanes(bins, stride, eights, 7, rows, first, gh, n, cells); break;
+    }
+}
+
+static void add_wide(const qn__bin_map *map, const qn__bins *bins, int32_t lane, int width,
+                     const uint32_t *rows, int64_t first, const int32_t *gh, int64_t n,
+                     int64_t *block) {
+    const uint16_t *bin = (const uint16_t *)bins->rows + lane;
+    size_t stride = (size_t)bins->stride;
+    int64_t *cells[QN__GROUP];
+    for (int j = 0; j < width; j++)
+        cells[j] = block + map->lanes[lane + j].cell;
+    for (int64_t i = 0; i < n; i++) {
+        if (rows && i + AHEAD < n)
+            ask_for(bin + rows[i + AHEAD] * stride, (size_t)width * sizeof *bin);
+        const uint16_t *at = bin + (rows ? rows[i] : (size_t)(first + i)) * stride;
+        int64_t word = spread(gh[i]);
         for (int j = 0; j < width; j++)
-            lane[j][wide ? broad[row * QN__TILE + (size_t)j] : narrow[row * QN__TILE + (size_t)j]]
-                += word;
+            cells[j][at[j]] += word;
     }
 }
 
-static void add_tile_narrow(const void *tile, int width, const uint32_t *rows, int64_t first,
-                            int64_t last, const int64_t *gh, int64_t *const *cells) {
-    switch (width) {
-    case 1: add_tile(tile, false, 1, rows, first, last, gh, cells); break;
-    case 2: add_tile(tile, false, 2, rows, first, last, gh, cells); break;
-    case 3: add_tile(tile, false, 3, rows, first, last, gh, cells); break;
-    case 4: add_tile(tile, false, 4, rows, first, last, gh, cells); break;
-    case 5: add_tile(tile, false, 5, rows, first, last, gh, cells); break;
-    case 6: add_tile(tile, false, 6, rows, first, last, gh, cells); break;
-    case 7: add_tile(tile, false, 7, rows, first, last, gh, cells); break;
-    case 8: add_tile(tile, false, 8, rows, first, last, gh, cells); break;
-    case 9: add_tile(tile, false, 9, rows, first, last, gh, cells); break;
-    case 10: add_tile(tile, false, 10, rows, first, last, gh, cells); break;
-    case 11: add_tile(tile, false, 11, rows, first, last, gh, cells); break;
-    case 12: add_tile(tile, false, 12, rows, first, last, gh, cells); break;
-    case 13: add_tile(tile, false, 13, rows, first, last, gh, cells); break;
-    case 14: add_tile(tile, false, 14, rows, first, last, gh, cells); break;
-    case 15: add_tile(tile, false, 15, rows, first, last, gh, cells); break;
-    default: add_tile(tile, false, 16, rows, first, last, gh, cells); break;
-    }
-}
-
-static void add_sparse(const qn__bins *bins, const uint32_t *rows, int64_t first, int64_t last,
-                       const int64_t *gh, int64_t *cells) {
-    for (int64_t i = first; i < last; i++) {
-        size_t row = rows ? rows[i] : (size_t)i;
-        int64_t word = gh[row];
+static void add_sparse(const qn__bins *bins, const uint32_t *rows, int64_t first, const int32_t *gh,
+                       int64_t n, int64_t *cells) {
+    for (int64_t i = 0; i < n; i++) {
+        size_t row = rows ? rows[i] : (size_t)(first + i);
+        int64_t word = spread(gh[i]);
         for (int64_t k = bins->start[row]; k < bins->start[row + 1]; k++)
             cells[bins->entry[k]] += word;
     }
 }
 
-/* Cells of a group: a tile of dense features, or (i_group == n_tiles) all sparse ones. */
-typedef struct group {
-    int64_t first_cell, n_cells;
-    int32_t first_feature, n_features;
-} group;
-
-static group group_of(const qn__bin_map *map, int32_t i_group) {
-    if (i_group == map->n_tiles)
-        return (group){.first_cell = map->dense_cells, .n_cells = map->n_cells - map->dense_cells,
-                       .first_feature = map->n_dense,
-                       .n_features = map->n_features - map->n_dense};
-    /* The inverse of tile = i * n_tiles / n_dense. */
-    int64_t n = map->n_dense, t = map->n_tiles;
-    int32_t from = (int32_t)((i_group * n + t - 1) / t);
-    int32_t to = (int32_t)(((i_group + 1) * n + t - 1) / t);
-    const qn__bin_feature *a = &map->features[from], *b = &map->features[to - 1];
-    return (group){.first_cell = a->cell, .n_cells = b->cell + b->n_cells - a->cell,
-                   .first_feature = from, .n_features = to - from};
+/* Rows first .. last - 1 of the input, not more than block_rows, into a block. */
+static void add_rows(const qn__hist_input *in, int64_t first, int64_t last, int64_t *block) {
+    const qn__bin_map *map = in->map;
+    for (int64_t from = first; from < last; from += CHUNK) {
+        int64_t n = last - from < CHUNK ? last - from : CHUNK;
+        const uint32_t *rows = in->rows ? in->rows + from : NULL;
+        const int32_t *gh = in->gh + from;
+        for (int32_t g = 0; g < qn__n_groups(map); g++) {
+            if (in->group_used && !in->group_used[g])
+                continue;
+            int32_t lane = qn__group_lane(map, g);
+            int width = (int)(qn__group_lane(map, g + 1) - lane);
+            if (map->wide)
+                add_wide(map, in->bins, lane, width, rows, from, gh, n, block);
+            else
+                add_narrow((const uint8_t *)in->bins->rows + lane, (size_t)in->bins->stride, width,
+                           rows, from, gh, n, block + map->lanes[lane].cell);
+        }
+        if (in->bins->start)
+            add_sparse(in->bins, rows, from, gh, n, block + map->lane_cells - map->dense_cells);
+    }
 }
 
-static void add_group(const qn__bin_map *map, const qn__bins *bins, int32_t i_group, group gr,
-                      const qn__quantised *q, const uint32_t *rows, int64_t first, int64_t last,
-                      int64_t *cells) {
-    if (i_group == map->n_tiles) {
-        add_sparse(bins, rows, first, last, q->gh, cells);
-        return;
+static void empty_block(const qn__hist_scratch *scratch, int t) {
+    int64_t *block = scratch->block[t];
+    qn__sum *part = scratch->part[t];
+    for (int64_t c = 0; c < scratch->n_cells; c++) {
+        part[c].g += block[c] >> 32;
+        part[c].h += (int64_t)(uint32_t)block[c];
+        block[c] = 0;
     }
-    int64_t *lane[QN__TILE] = {NULL};
-    for (int32_t j = 0; j < gr.n_features; j++)
-        lane[j] = cells + map->features[gr.first_feature + j].cell;
-    if (map->wide)
-        add_tile(bins->tiles[i_group], true, gr.n_features, rows, first, last, q->gh, lane);
+}
+
+/* ---- from what the threads counted to the histogram ---------------------------------------- */
+
+/* Threads a .. b - 1 counted. */
+typedef struct counted {
+    const qn__hist_scratch *scratch;
+    int a, b;
+    bool wide;
+} counted;
+
+static void take_cells(const counted *from, int64_t at, int64_t n, qn__hist *hist, int64_t cell) {
+    for (int t = from->a; t < from->b; t++) {
+        if (from->wide) {
+            qn__sum *part = from->scratch->part[t] + at, *out = hist->sums + cell;
+            for (int64_t c = 0; c < n; c++) {
+                out[c].g = (t > from->a ? out[c].g : 0) + part[c].g;
+                out[c].h = (t > from->a ? out[c].h : 0) + part[c].h;
+            }
+            memset(part, 0, (size_t)n * sizeof *part);
+        } else {
+            int64_t *block = from->scratch->block[t] + at, *out = hist->packed + cell;
+            if (t == from->a)
+                memcpy(out, block, (size_t)n * sizeof *out);
+            for (int64_t c = 0; t > from->a && c < n; c++)
+                out[c] += block[c];
+            memset(block, 0, (size_t)n * sizeof *block);
+        }
+    }
+}
+
+/* A lane of several features: the cells of each are sums over the digits of the others. */
+static void take_digit(const counted *from, const qn__lane *lane, const qn__bin_feature *f,
+                       qn__hist *hist) {
+    int32_t period = f->unit * f->n_cells;
+    if (from->wide)
+        memset(hist->sums + f->cell, 0, (size_t)f->n_cells * sizeof *hist->sums);
     else
-        add_tile_narrow(bins->tiles[i_group], gr.n_features, rows, first, last, q->gh, lane);
+        memset(hist->packed + f->cell, 0, (size_t)f->n_cells * sizeof *hist->packed);
+    for (int t = from->a; t < from->b; t++) {
+        const int64_t *block = from->scratch->block[t] + lane->cell;
+        const qn__sum *part = from->scratch->part[t] + lane->cell;
+        for (int32_t high = 0; high < lane->n_values; high += period)
+            for (int32_t b = 0; b < f->n_cells; b++) {
+                int32_t v = high + b * f->unit, end = v + f->unit;
+                int64_t word = 0;
+                qn__sum sum = {0};
+                for (; v < end && from->wide; v++) {
+                    sum.g += part[v].g;
+                    sum.h += part[v].h;
+                }
+                for (; v < end; v++)
+                    word += block[v];
+                if (from->wide) {
+                    hist->sums[f->cell + b].g += sum.g;
+                    hist->sums[f->cell + b].h += sum.h;
+                } else {
+                    hist->packed[f->cell + b] += word;
+                }
+            }
+    }
 }
 
-/* One task: rows first .. last - 1 of one group into `hist`; wide ones in blocks that cannot
- * overflow. */
-static void build_group(const qn__bin_map *map, const qn__bins *bins, int32_t i_group,
-                        const qn__quantised *q, const uint32_t *rows, int64_t first, int64_t last,
-                        int64_t *block, qn__hist *hist) {
-    group gr = group_of(map, i_group);
-    if (!hist->wide) {
-        memset(hist->packed + gr.first_cell, 0, (size_t)gr.n_cells * sizeof(int64_t));
-        add_group(map, bins, i_group, gr, q, rows, first, last, hist->packed);
+static void take_lane(const qn__bin_map *map, const counted *from, const qn__lane *lane,
+                      qn__hist *hist) {
+    const int32_t *feature = map->by_lane + lane->first;
+    if (lane->n_features == 1) {
+        take_cells(from, lane->cell, lane->n_values, hist, map->features[feature[0]].cell);
         return;
     }
-    memset(hist->sums + gr.first_cell, 0, (size_t)gr.n_cells * sizeof(qn__sum));
-    for (int64_t from = first; from < last; from += q->block_rows) {
-        int64_t to = last - from > q->block_rows ? from + q->block_rows : last;
-        memset(block + gr.first_cell, 0, (size_t)gr.n_cells * sizeof(int64_t));
-        add_group(map, bins, i_group, gr, q, rows, from, to, block);
-        for (int64_t c = gr.first_cell; c < gr.first_cell + gr.n_cells; c++) {
-            qn__sum s = qn__unpack(block[c]);
-            hist->sums[c].g += s.g;
-            hist->sums[c].h += s.h;
-        }
+    for (int32_t k = 0; k < lane->n_features; k++)
+        take_digit(from, lane, &map->features[feature[k]], hist);
+    for (int t = from->a; t < from->b; t++) {
+        memset(from->scratch->block[t] + lane->cell, 0, (size_t)lane->n_values * sizeof(int64_t));
+        if (from->wide)
+            memset(from->scratch->part[t] + lane->cell, 0,
+                   (size_t)lane->n_values * sizeof(qn__sum));
     }
 }
 
-static void merge_part(qn__hist *hist, const qn__sum *part, int64_t first, int64_t n) {
-    const int64_t *packed = (const int64_t *)part;
-    for (int64_t c = first; c < first + n; c++) {
-        if (hist->wide) {
-            hist->sums[c].g += part[c].g;
-            hist->sums[c].h += part[c].h;
-        } else {
-            hist->packed[c] += packed[c];
-        }
+/* Rows without an entry have the value 0: what the stored ones leave of the total. Zeros that are
+ * stored explicitly are in the cell already. */
+static void fill_zero_bin(const qn__bin_feature *f, qn__sum total, qn__hist *hist) {
+    qn__sum rest = total;
+    for (int32_t b = 0; b < f->n_cells; b++) {
+        qn__sum s = qn__hist_at(hist, f->cell + b);
+        rest.g -= s.g;
+        rest.h -= s.h;
+    }
+    if (hist->wide) {
+        hist->sums[f->cell + f->zero_bin].g += rest.g;
+        hist->sums[f->cell + f->zero_bin].h += rest.h;
+    } else {
+        hist->packed[f->cell + f->zero_bin] += rest.g * ((int64_t)1 << 32) + rest.h;
     }
 }
 
-/* Rows without an entry have the value 0: what the stored ones leave of the total. */
-static void fill_zero_bins(const qn__bin_map *map, qn__sum total, qn__hist *hist) {
-    for (int32_t i = map->n_dense; i < map->n_features; i++) {
-        const qn__bin_feature *f = &map->features[i];
-        qn__sum rest = total;
-        for (int32_t b = 0; b < f->n_cells; b++) {
-            qn__sum s = qn__hist_at(hist, f->cell + b);
-            rest.g -= s.g;
-            rest.h -= s.h;
+static void take_sparse(const qn__hist_input *in, const counted *from, int32_t i, qn__hist *hist) {
+    const qn__bin_feature *f = &in->map->features[i];
+    take_cells(from, in->map->lane_cells + f->cell - in->map->dense_cells, f->n_cells, hist,
+               f->cell);
+    fill_zero_bin(f, in->total, hist);
+}
+
+static void build_alone(const qn__hist_input *in, qn__hist_scratch *scratch, int t,
+                        qn__hist *hist) {
+    for (int64_t first = 0; first < in->n; first += in->block_rows) {
+        int64_t left = in->n - first;
+        add_rows(in, first, first + (left < in->block_rows ? left : in->block_rows),
+                 scratch->block[t]);
+        if (hist->wide)
+            empty_block(scratch, t);
+    }
+    counted from = {.scratch = scratch, .a = t, .b = t + 1, .wide = hist->wide};
+    for (int32_t lane = 0; lane < in->map->n_lanes; lane++)
+        take_lane(in->map, &from, &in->map->lanes[lane], hist);
+    for (int32_t i = in->map->n_dense; i < in->map->n_features; i++)
+        take_sparse(in, &from, i, hist);
+}
+
+/* Each thread counts the blocks of rows it gets; then they add up lane by lane. */
+static void build_together(const qn__hist_input *in, qn__hist_scratch *scratch, qn__hist *hist) {
+    int64_t task_rows = in->block_rows < TASK_ROWS ? in->block_rows : TASK_ROWS;
+    int64_t n_tasks = (in->n + task_rows - 1) / task_rows;
+    counted from = {.scratch = scratch, .a = 0, .b = scratch->n_threads, .wide = hist->wide};
+#pragma omp parallel num_threads(scratch->n_threads)
+    {
+        int t = omp_get_thread_num();
+        int64_t waiting = 0;
+#pragma omp for schedule(dynamic)
+        for (int64_t task = 0; task < n_tasks; task++) {
+            int64_t first = task * task_rows, left = in->n - first;
+            int64_t n = left < task_rows ? left : task_rows;
+            if (hist->wide && waiting + n > in->block_rows) {
+                empty_block(scratch, t);
+                waiting = 0;
+            }
+            add_rows(in, first, first + n, scratch->block[t]);
+            waiting += n;
         }
-        /* Zeros that are stored explicitly are in the cell already. */
-        if (hist->wide) {
-            hist->sums[f->cell + f->zero_bin].g += rest.g;
-            hist->sums[f->cell + f->zero_bin].h += rest.h;
-        } else {
-            hist->packed[f->cell + f->zero_bin] += rest.g * ((int64_t)1 << 32) + rest.h;
-        }
+        if (hist->wide && waiting > 0)
+            empty_block(scratch, t);
+#pragma omp barrier
+#pragma omp for schedule(static) nowait
+        for (int32_t lane = 0; lane < in->map->n_lanes; lane++)
+            take_lane(in->map, &from, &in->map->lanes[lane], hist);
+#pragma omp for schedule(static)
+        for (int32_t i = in->map->n_dense; i < in->map->n_features; i++)
+            take_sparse(in, &from, i, hist);
     }
 }
 
-void qn__hist_build(const qn__bin_map *map, const qn__bins *bins, const qn__quantised *q,
-                    const uint32_t *rows, int64_t n, qn__sum total, const bool *tile_used,
-                    qn__hist_scratch *scratch, qn__hist *hist) {
-    int32_t n_groups = map->n_tiles + (map->n_dense < map->n_features);
-    int64_t updates = n * map->n_dense;
-    if (bins->start)
-        updates += n * (bins->start[bins->n_rows] / (bins->n_rows + 1));
-    int threads = updates < QN__WORTH_THREADS ? 1 : scratch->n_threads;
-    int parts = n_groups > 0 && n_groups < threads ? (threads + n_groups - 1) / n_groups : 1;
-    if (parts > 1 && n < 4096)
-        parts = 1;
-    int n_tasks = n_groups * parts;
-#pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1 && n_tasks > 1)
-    for (int task = 0; task < n_tasks; task++) {
-        int32_t i_group = task / parts;
-        int part = task % parts;
-        if (i_group < map->n_tiles && tile_used && !tile_used[i_group])
-            continue;
-        qn__hist target = *hist;
-        if (part > 0)
-            target.sums = scratch->part[part];
-        build_group(map, bins, i_group, q, rows, n * part / parts, n * (part + 1) / parts,
-                    scratch->block[omp_get_thread_num()], &target);
-    }
-    for (int32_t i_group = 0; parts > 1 && i_group < n_groups; i_group++) {
-        if (i_group < map->n_tiles && tile_used && !tile_used[i_group])
-            continue;
-        group gr = group_of(map, i_group);
-        for (int part = 1; part < parts; part++)
-            merge_part(hist, scratch->part[part], gr.first_cell, gr.n_cells);
-    }
-    fill_zero_bins(map, total, hist);
+void qn__hist_build(const qn__hist_input *input, qn__hist_scratch *scratch, int thread,
+                    qn__hist *hist) {
+    if (thread < 0)
+        build_together(input, scratch, hist);
+    else
+        build_alone(input, scratch, thread, hist);
 }
 
-void qn__hist_subtract(qn__hist *parent, const qn__hist *small, int64_t n_cells, bool wide,
-                       int n_threads) {
+void qn__hist_subtract(qn__hist *parent, const qn__hist *small, int64_t n_cells, bool wide) {
     if (!parent->wide) {
         int64_t *a = parent->packed;
         const int64_t *b = small->packed;

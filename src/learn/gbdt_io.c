@@ -12,6 +12,7 @@
 #include "learn/family_int.h"
 #include "learn/gbdt_image_int.h"
 #include "learn/gbdt_int.h"
+#include "learn/gbdt_kernel_int.h"
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define WIDE __attribute__((target_clones("avx512f", "avx2", "default")))
@@ -103,7 +104,8 @@ static bool header_is_fine(const qn__image_header *h, int32_t n_features) {
            && h->n_trees % h->n_outputs == 0 && h->best_iteration <= h->n_trees / h->n_outputs
            && h->n_slots <= h->n_features && (h->n_outputs > 1) == (h->link == QN_LINK_SOFTMAX)
            && h->n_keys <= INT32_MAX / 2 && h->n_number_keys <= h->n_keys && zeros == 0
-           && (h->side_bits == 0 || narrow) && h->n_cuts <= INT32_MAX && h->n_answers <= INT32_MAX - QN__IMAGE_ALIGN;
+           && (h->side_bits == 0 || narrow) && h->n_cuts <= INT32_MAX
+           && h->n_answers <= INT32_MAX - QN__IMAGE_ALIGN;
 }
 
 WIDE static bool all_finite(const double *x, int64_t n) {
@@ -178,24 +180,7 @@ static bool starts_are_fine(const qn__gbdt *m) {
     return true;
 }
 
-/* Children lie behind their parent and in their tree, so every walk ends, and sides, tests and leaves
- * are there. What a kernel needs and no more: a node is checked by itself, many at a time.
- * n_tests[side]: 0 where there is none. */
-WIDE static bool nodes_are_fine(const uint32_t *nodes, uint32_t n, uint32_t side_bits,
-                                const uint32_t *n_tests) {
-    uint32_t bad = 0, side_mask = (1u << side_bits) - 1;
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t node = nodes[i], test = node >> 24, side = node & side_mask;
-        uint32_t field = (node & 0xffffff) >> side_bits;
-        uint32_t bad_leaf = side | (uint32_t)(field > n / 2);
-        uint32_t bad_split = (uint32_t)(n_tests[side] <= test) | (uint32_t)(field == 0)
-                             | (uint32_t)(i + field >= n - 1);
-        uint32_t is_leaf = -(uint32_t)(test == QN__LEAF_TEST); /* all ones */
-        bad |= (bad_leaf & is_leaf) | (bad_split & ~is_leaf);
-    }
-    return !bad;
-}
-
+/* The same for nodes of 64 bits, of which only huge trees are made. */
 static bool wide_nodes_are_fine(const uint64_t *nodes, uint32_t n, uint32_t n_sides,
                                 const uint32_t *n_tests) {
     for (uint32_t i = 0; i < n; i++) {
@@ -220,11 +205,12 @@ static qn_status check_trees(const qn__gbdt *m, qn_error *err) {
         n_tests[2 * k] = m->keys[k].n_tests;
         n_tests[2 * k + 1] = k < m->n_number_keys ? n_tests[2 * k] : 0;
     }
+    const qn__gbdt_kernel *kernel = qn__gbdt_kernel_best();
     for (int32_t t = 0; t < m->n_trees; t++) {
         uint32_t n = (uint32_t)(m->start[t + 1] - m->start[t]);
         bool good = m->wide ? wide_nodes_are_fine(m->wide_nodes + m->start[t], n, n_sides, n_tests)
-                            : nodes_are_fine(m->nodes + m->start[t], n, (uint32_t)m->side_bits,
-                                             n_tests);
+                            : kernel->nodes_are_fine(m->nodes + m->start[t], n,
+                                                     (uint32_t)m->side_bits, n_tests);
         if (!good)
             return damaged(err, "a node of a tree");
     }
@@ -330,9 +316,7 @@ qn_status qn__gbdt_load(const void *bytes, size_t n, const qn_feature *features,
             return qn_error_memory(err);
         bytes = memcpy(m->owned, bytes, n);
     }
-    void *owned = m->owned;
     QN_TRY(qn__gbdt_attach(bytes, n, features, n_features, m, err));
-    m->owned = owned;
     *ret_learner = &qn_steal(&m)->learner;
     return QN_OK;
 }

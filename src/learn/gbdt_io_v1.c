@@ -1,4 +1,4 @@
-/* Reads version 1 of the gbdt section, which Quern 0.1 wrote; docs/FORMAT.md has its layout. No
+/* Reads version 1 of the gbdt section, which early builds wrote; docs/FORMAT.md has its layout. No
  * node holds an index of a node: order alone gives the shape, so that no bytes can make a cycle. */
 #include <math.h>
 #include <string.h>
@@ -120,7 +120,8 @@ static qn_status read_tree(qn_reader *in, qn__plain *m, int32_t tree, const qn_f
 }
 
 /* A node takes at least 12 bytes and a word 4, which bounds what is allocated here. */
-static qn_status allocate(const qn_reader *in, qn__plain *m, int64_t *ret_max_nodes, qn_error *err) {
+static qn_status allocate(const qn_reader *in, qn__plain *m, int64_t *ret_max_nodes,
+                          qn_error *err) {
     size_t rest = in->len - in->pos;
     *ret_max_nodes = (int64_t)(rest / 12);
     m->start = qn_new_array(int64_t, m->n_trees + 1);

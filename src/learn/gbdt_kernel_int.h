@@ -24,6 +24,11 @@ typedef struct qn__gbdt_kernel {
     /* The two ranks of n values for one key, at ranks, ranks + stride, ... */
     void (*rank_column)(const double *cuts, uint32_t n_cuts, const double *x, int64_t n,
                         uint8_t *ranks, size_t stride);
+    /* That children lie behind their parent and in their tree of n nodes, so that every walk ends, and
+     * that sides, tests and leaves are there: what a walk needs and no more, so that each node is
+     * checked by itself, many at a time. n_tests[1 << side_bits]: 0 where there is no side. */
+    bool (*nodes_are_fine)(const uint32_t *nodes, uint32_t n, uint32_t side_bits,
+                           const uint32_t *n_tests);
     /* raw[n][n_outputs] += the leaves of all trees. */
     void (*add_trees)(const qn__gbdt *m, const qn__ranked *rows, int64_t n, double *raw);
 } qn__gbdt_kernel;

@@ -106,7 +106,7 @@ typedef struct qn__gbdt {
     const uint32_t *slot_column; /* ascending */
     const qn__gbdt_key *keys;
     const double *cuts;
-    const uint8_t *answers; /* [n_categories + 1][bytes of n_tests]: bit set: right; missing is the last row */
+    const uint8_t *answers; /* [n_categories + 1][bytes of n_tests]: bit set: right; last: missing */
     const uint64_t *start;  /* n_trees + 1: first node of a tree */
     const uint32_t *nodes;  /* NULL when wide */
     const uint64_t *wide_nodes;
@@ -170,8 +170,8 @@ static inline uint32_t qn__gbdt_node_slot(const qn__gbdt *m, const qn__gbdt_node
 }
 
 /* Packs trees. `features`: of the matrix. */
-qn_status qn__gbdt_pack(const qn__plain *plain, const qn_feature *features, qn_learner **ret_learner,
-                        qn_error *err) QN_MUST_USE;
+qn_status qn__gbdt_pack(const qn__plain *plain, const qn_feature *features,
+                        qn_learner **ret_learner, qn_error *err) QN_MUST_USE;
 /* Checks packed bytes at a multiple of 64, which the model borrows. */
 qn_status qn__gbdt_attach(const void *bytes, size_t n, const qn_feature *features,
                           int32_t n_features, qn__gbdt *ret_model, qn_error *err) QN_MUST_USE;

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "learn/gbdt_exp.h"
 #include "learn/gbdt_int.h"
 
 static double weight(const qn__objective_data *d, int64_t i) {
@@ -53,13 +54,27 @@ static void binary_init(const qn__objective_data *d, double *base) {
     base[0] = log(p / (1 - p));
 }
 
-static void binary_gradients(const qn__objective_data *d, const double *score, float *g, float *h) {
-#pragma omp parallel for num_threads(d->n_threads) if (16 * d->n > QN__WORTH_THREADS)
-    for (int64_t i = 0; i < d->n; i++) {
-        double p = 1 / (1 + exp(-score[i])), w = weight(d, i);
-        g[i] = (float)(w * (p - d->y[i]));
-        h[i] = (float)(w * p * (1 - p));
+QN__WIDE static void binary_block(const double *restrict score, const double *restrict y, int64_t n,
+                                  float *restrict g, float *restrict h) {
+    for (int64_t i = 0; i < n; i++) {
+        double p = 1 / (1 + qn__exp(-score[i]));
+        g[i] = (float)(p - y[i]);
+        h[i] = (float)(p * (1 - p));
     }
+}
+
+static void times_weight(const qn__objective_data *d, int64_t first, int64_t n, float *g,
+                         float *h) {
+    for (int64_t i = 0; d->w && i < n; i++) {
+        g[i] = (float)(d->w[first + i] * (double)g[i]);
+        h[i] = (float)(d->w[first + i] * (double)h[i]);
+    }
+}
+
+static void binary_gradients(const qn__objective_data *d, const double *score, int64_t first,
+                             int64_t n, float *g, float *h) {
+    binary_block(score + first, d->y + first, n, g + first, h + first);
+    times_weight(d, first, n, g + first, h + first);
 }
 
 static double binary_row(const qn__objective_data *d, const double *score, int64_t i) {
@@ -85,26 +100,41 @@ static void softmax_init(const qn__objective_data *d, double *base) {
         base[k] = log(limited(base[k] / (sum > 0 ? sum : 1), 1e-15, 1));
 }
 
-static void softmax_gradients(const qn__objective_data *d, const double *score, float *g,
-                              float *h) {
-    int32_t n_k = d->n_outputs;
-    double factor = (double)n_k / (double)(n_k - 1);
-#pragma omp parallel for num_threads(d->n_threads) if (16 * n_k * d->n > QN__WORTH_THREADS)
-    for (int64_t i = 0; i < d->n; i++) {
-        double top = score[i], sum = 0, w = weight(d, i);
-        for (int32_t k = 1; k < n_k; k++)
-            top = fmax(top, score[k * d->n + i]);
-        for (int32_t k = 0; k < n_k; k++) {
-            double e = exp(score[k * d->n + i] - top);
-            g[k * d->n + i] = (float)e;
-            sum += (double)(float)e;
-        }
-        for (int32_t k = 0; k < n_k; k++) {
-            double p = (double)g[k * d->n + i] / sum;
-            h[k * d->n + i] = (float)(w * factor * p * (1 - p));
-            g[k * d->n + i] = (float)(w * (p - (k == (int32_t)d->y[i])));
-        }
+/* n rows, at most QN__GRADIENT_BLOCK; scores, gradients and hessians of a class lie `all` apart. */
+QN__WIDE static void softmax_block(const double *restrict score, int64_t all, int32_t n_k, int64_t n,
+                                   float *restrict g, float *restrict h) {
+    double top[QN__GRADIENT_BLOCK], sum[QN__GRADIENT_BLOCK];
+    for (int64_t i = 0; i < n; i++) {
+        top[i] = score[i];
+        sum[i] = 0;
     }
+    for (int32_t k = 1; k < n_k; k++)
+        for (int64_t i = 0; i < n; i++)
+            top[i] = top[i] > score[k * all + i] ? top[i] : score[k * all + i];
+    for (int32_t k = 0; k < n_k; k++)
+        for (int64_t i = 0; i < n; i++) {
+            float e = (float)qn__exp(score[k * all + i] - top[i]);
+            g[k * all + i] = e;
+            sum[i] += (double)e;
+        }
+    for (int64_t i = 0; i < n; i++)
+        sum[i] = 1 / sum[i];
+    for (int32_t k = 0; k < n_k; k++)
+        for (int64_t i = 0; i < n; i++) {
+            double p = (double)g[k * all + i] * sum[i];
+            h[k * all + i] = (float)(p * (1 - p));
+            g[k * all + i] = (float)p;
+        }
+}
+
+static void softmax_gradients(const qn__objective_data *d, const double *score, int64_t first,
+                              int64_t n, float *g, float *h) {
+    int32_t n_k = d->n_outputs;
+    softmax_block(score + first, d->n, n_k, n, g + first, h + first);
+    for (int64_t i = first; i < first + n; i++)
+        g[(int32_t)d->y[i] * d->n + i] -= 1;
+    for (int32_t k = 0; k < n_k; k++)
+        times_weight(d, first, n, g + k * d->n + first, h + k * d->n + first);
 }
 
 static double softmax_row(const qn__objective_data *d, const double *score, int64_t i) {
@@ -130,9 +160,9 @@ static void log_mean_init(const qn__objective_data *d, double *base) {
     base[0] = log(fmax(weighted_mean(d), 1e-300));
 }
 
-static void l2_gradients(const qn__objective_data *d, const double *score, float *g, float *h) {
-#pragma omp parallel for num_threads(d->n_threads) if (4 * d->n > QN__WORTH_THREADS)
-    for (int64_t i = 0; i < d->n; i++) {
+static void l2_gradients(const qn__objective_data *d, const double *score, int64_t first,
+                         int64_t n, float *g, float *h) {
+    for (int64_t i = first; i < first + n; i++) {
         g[i] = (float)(weight(d, i) * (score[i] - d->y[i]));
         h[i] = (float)weight(d, i);
     }
@@ -146,8 +176,9 @@ static double l2_loss(const qn__objective_data *d, const double *score) {
     return mean_loss(d, score, l2_row);
 }
 
-static void l1_gradients(const qn__objective_data *d, const double *score, float *g, float *h) {
-    for (int64_t i = 0; i < d->n; i++) {
+static void l1_gradients(const qn__objective_data *d, const double *score, int64_t first,
+                         int64_t n, float *g, float *h) {
+    for (int64_t i = first; i < first + n; i++) {
         double r = score[i] - d->y[i];
         g[i] = (float)(weight(d, i) * ((r > 0) - (r < 0)));
         h[i] = (float)weight(d, i);
@@ -167,9 +198,10 @@ static double l1_quantile(const qn_gbdt_params *params) {
     return 0.5;
 }
 
-static void huber_gradients(const qn__objective_data *d, const double *score, float *g, float *h) {
+static void huber_gradients(const qn__objective_data *d, const double *score, int64_t first,
+                            int64_t n, float *g, float *h) {
     double a = d->params->alpha;
-    for (int64_t i = 0; i < d->n; i++) {
+    for (int64_t i = first; i < first + n; i++) {
         g[i] = (float)(weight(d, i) * limited(score[i] - d->y[i], -a, a));
         h[i] = (float)weight(d, i);
     }
@@ -184,10 +216,10 @@ static double huber_loss(const qn__objective_data *d, const double *score) {
     return mean_loss(d, score, huber_row);
 }
 
-static void quantile_gradients(const qn__objective_data *d, const double *score, float *g,
-                               float *h) {
+static void quantile_gradients(const qn__objective_data *d, const double *score, int64_t first,
+                               int64_t n, float *g, float *h) {
     double a = d->params->alpha;
-    for (int64_t i = 0; i < d->n; i++) {
+    for (int64_t i = first; i < first + n; i++) {
         g[i] = (float)(weight(d, i) * (score[i] >= d->y[i] ? 1 - a : -a));
         h[i] = (float)weight(d, i);
     }
@@ -206,10 +238,10 @@ static double quantile_alpha(const qn_gbdt_params *params) {
     return params->alpha;
 }
 
-static void poisson_gradients(const qn__objective_data *d, const double *score, float *g,
-                              float *h) {
+static void poisson_gradients(const qn__objective_data *d, const double *score, int64_t first,
+                              int64_t n, float *g, float *h) {
     double more = exp(d->params->poisson_max_delta_step);
-    for (int64_t i = 0; i < d->n; i++) {
+    for (int64_t i = first; i < first + n; i++) {
         double e = exp(score[i]), w = weight(d, i);
         g[i] = (float)(w * (e - d->y[i]));
         h[i] = (float)(w * e * more);
@@ -224,8 +256,9 @@ static double poisson_loss(const qn__objective_data *d, const double *score) {
     return mean_loss(d, score, poisson_row);
 }
 
-static void gamma_gradients(const qn__objective_data *d, const double *score, float *g, float *h) {
-    for (int64_t i = 0; i < d->n; i++) {
+static void gamma_gradients(const qn__objective_data *d, const double *score, int64_t first,
+                            int64_t n, float *g, float *h) {
+    for (int64_t i = first; i < first + n; i++) {
         double e = d->y[i] * exp(-score[i]), w = weight(d, i);
         g[i] = (float)(w * (1 - e));
         h[i] = (float)(w * e);
@@ -240,10 +273,10 @@ static double gamma_loss(const qn__objective_data *d, const double *score) {
     return mean_loss(d, score, gamma_row);
 }
 
-static void tweedie_gradients(const qn__objective_data *d, const double *score, float *g,
-                              float *h) {
+static void tweedie_gradients(const qn__objective_data *d, const double *score, int64_t first,
+                              int64_t n, float *g, float *h) {
     double rho = d->params->tweedie_variance_power;
-    for (int64_t i = 0; i < d->n; i++) {
+    for (int64_t i = first; i < first + n; i++) {
         double a = d->y[i] * exp((1 - rho) * score[i]), b = exp((2 - rho) * score[i]);
         g[i] = (float)(weight(d, i) * (b - a));
         h[i] = (float)(weight(d, i) * ((2 - rho) * b - (1 - rho) * a));

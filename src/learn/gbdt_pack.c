@@ -186,7 +186,8 @@ static qn_status collect_tests(packer *p, qn_error *err) {
     }
     for (int32_t s = 0; s < plain->n_slots; s++)
         if (!is_category(p, s))
-            p->n_tests[s] = unique(p->cuts + p->first_cut[s], p->first_cut[s + 1] - p->first_cut[s]);
+            p->n_tests[s] = unique(p->cuts + p->first_cut[s],
+                                   p->first_cut[s + 1] - p->first_cut[s]);
     return QN_OK;
 }
 
@@ -367,8 +368,8 @@ static void model_free(qn__gbdt **m) {
     *m = NULL;
 }
 
-qn_status qn__gbdt_pack(const qn__plain *plain, const qn_feature *features, qn_learner **ret_learner,
-                        qn_error *err) {
+qn_status qn__gbdt_pack(const qn__plain *plain, const qn_feature *features,
+                        qn_learner **ret_learner, qn_error *err) {
     qn_cleanup(packer_done) packer p = {.plain = plain, .features = features};
     QN_TRY(tree_order_init(&p.order, plain, err));
     QN_TRY(collect_tests(&p, err));

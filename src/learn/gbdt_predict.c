@@ -6,9 +6,11 @@
 #include "learn/gbdt_kernel_int.h"
 
 enum {
-    SCRATCH = 32768,        /* bytes of ranks of a block of rows: they stay in the first-level cache */
-    MAX_SETS = SCRATCH / 4,
-    MAX_STRIDE = SCRATCH / 2,
+    ROWS_SCRATCH = 32768,   /* bytes on the stack for the ranks of dense rows, */
+    BATCH_SCRATCH = 131072, /* and of a batch: entering a sparse column has a price, too */
+    BLOCK_ROWS = 512,       /* ranks of usual rows stay in the first-level cache */
+    MAX_SETS = 8192,        /* places of answers of a block */
+    MAX_STRIDE = ROWS_SCRATCH / 2,
     KEYS_PER_TREE = 16,     /* a row that has more is cheaper to read node by node, */
     FEW_ROWS = 8,           /* of a matrix so few */
 };
@@ -45,15 +47,16 @@ double qn__matrix_value(const qn_matrix *x, int32_t column, int64_t row) {
 }
 
 /* How rows of this model are laid out in the scratch; false when they are too wide. */
-static bool plan_rows(const qn__gbdt *m, qn__ranked *rows, int64_t *ret_block) {
+static bool plan_rows(const qn__gbdt *m, int64_t scratch, qn__ranked *rows, int64_t *ret_block) {
     int32_t n_sets = m->n_keys - m->n_number_keys;
     if (2 * (int64_t)m->n_keys > MAX_STRIDE)
         return false;
     size_t stride = ((size_t)m->n_keys * 2 + 63) / 64 * 64;
     rows->rank_stride = stride ? stride : 64;
     rows->set_stride = n_sets ? (size_t)n_sets + 1 : 0;
-    int64_t block = SCRATCH / (int64_t)rows->rank_stride;
-    int64_t most = n_sets ? MAX_SETS / (int64_t)rows->set_stride : block;
+    int64_t block = scratch / (int64_t)rows->rank_stride;
+    int64_t most = n_sets ? MAX_SETS / (int64_t)rows->set_stride : BLOCK_ROWS;
+    most = most < BLOCK_ROWS ? most : BLOCK_ROWS;
     *ret_block = block < most ? block : most;
     return *ret_block > 0;
 }
@@ -108,12 +111,12 @@ static void rank_matrix(const qn__gbdt_kernel *kernel, const qn__gbdt *m, const 
 
 void qn__gbdt_predict_by(const qn__gbdt_kernel *kernel, const qn__gbdt *m, const qn_matrix *x,
                          int64_t first, int64_t n, double *raw) {
-    _Alignas(64) uint8_t ranks[SCRATCH + 64];
+    _Alignas(64) uint8_t ranks[BATCH_SCRATCH + 64];
     int32_t sets[MAX_SETS + 16];
     qn__ranked rows = {.ranks = ranks, .sets = sets};
     int64_t block;
     start_raw(m, n, raw);
-    if (!plan_rows(m, &rows, &block) || (n < FEW_ROWS && is_wide(m))) {
+    if (!plan_rows(m, BATCH_SCRATCH, &rows, &block) || (n < FEW_ROWS && is_wide(m))) {
         qn__gbdt_add_trees_ref(m, x, first, n, raw);
         return;
     }
@@ -142,12 +145,12 @@ static void look_up_sets(const qn__gbdt *m, const double *row, uint8_t *ranks, i
 
 void qn__gbdt_predict_rows_by(const qn__gbdt_kernel *kernel, const qn__gbdt *m, const double *rows,
                               int64_t n, double *raw) {
-    _Alignas(64) uint8_t ranks[SCRATCH + 64];
+    _Alignas(64) uint8_t ranks[ROWS_SCRATCH + 64];
     int32_t sets[MAX_SETS + 16];
     qn__ranked ranked = {.ranks = ranks, .sets = sets};
     int64_t block;
     start_raw(m, n, raw);
-    if (!plan_rows(m, &ranked, &block) || is_wide(m)) {
+    if (!plan_rows(m, ROWS_SCRATCH, &ranked, &block) || is_wide(m)) {
         qn__gbdt_add_trees_rows_ref(m, rows, n, raw);
         return;
     }

@@ -36,17 +36,11 @@ static inline double worth(double g, double h, const units *u) {
     return soft_square(g, u->l1) / (h + u->l2);
 }
 
-#if defined(__x86_64__)
-#define WIDE __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define WIDE
-#endif
-
 /* gain[t] = worth of (g[t] + g0, h[t] + h0) and of the rest of the total; -1 where a side is too
- * small. */
-WIDE static void
-gains_of(const double *restrict g, const double *restrict h, int32_t n, double g0, double h0,
-         double g_all, double h_all, double l1, double l2, double h_min, double *restrict gain) {
+ * small. Returns the largest. */
+QN__WIDE static double gains_of(const double *restrict g, const double *restrict h, int32_t n,
+                                double g0, double h0, double g_all, double h_all, double l1,
+                                double l2, double h_min, double *restrict gain) {
     for (int32_t t = 0; t < n; t++) {
         double hl = h[t] + h0, hr = h_all - hl;
         double gl = g[t] + g0, gr = g_all - gl;
@@ -57,26 +51,67 @@ gains_of(const double *restrict g, const double *restrict h, int32_t n, double g
         double both = (al * al * qr + ar * ar * ql) / (ql * qr);
         gain[t] = (hl >= h_min) & (hr >= h_min) ? both : -1.0;
     }
+    enum { LANES = 8 };
+    double top[LANES] = {0};
+    int32_t whole = n - n % LANES;
+    for (int32_t t = 0; t < whole; t += LANES)
+        for (int j = 0; j < LANES; j++)
+            top[j] = gain[t + j] > top[j] ? gain[t + j] : top[j];
+    for (int32_t t = whole; t < n; t++)
+        top[0] = gain[t] > top[0] ? gain[t] : top[0];
+    for (int j = 1; j < LANES; j++)
+        top[0] = top[j] > top[0] ? top[j] : top[0];
+    return top[0];
+}
+
+/* The halves of packed sums of at most block_rows rows; both fit 32 bits with a sign. */
+QN__WIDE static void halves_of(const int64_t *restrict sum, int32_t n, double *restrict g,
+                               double *restrict h) {
+    for (int32_t t = 0; t < n; t++) {
+        g[t] = (double)(int32_t)(sum[t] >> 32);
+        h[t] = (double)(int32_t)sum[t];
+    }
 }
 
 size_t qn__split_scratch_len(const qn__bin_map *map) {
     size_t most = QN__CAT_BINS;
     for (int32_t i = 0; i < map->n_features; i++)
         most = (size_t)map->features[i].n_cells > most ? (size_t)map->features[i].n_cells : most;
-    return 4 * (most + 8);
+    return 4 * (most + 8); /* g, h, gain, packed sums */
 }
 
-/* Takes the first best of n gains. */
-static void take_best(const double *gain, int32_t n, const double *g, const double *h, qn__sum more,
-                      bool missing_left, double *best, qn__split *split) {
-    for (int32_t t = 0; t < n; t++) {
-        if (gain[t] > *best) {
-            *best = gain[t];
-            split->bin = t;
-            split->missing_left = missing_left;
-            split->left = (qn__sum){.g = (int64_t)g[t] + more.g, .h = (int64_t)h[t] + more.h};
-        }
+/* Takes the first of n gains that is `top`, when that is better than the best so far. */
+static void take_best(const double *gain, int32_t n, double top, const double *g, const double *h,
+                      qn__sum more, bool missing_left, double *best, qn__split *split) {
+    if (!(top > *best))
+        return;
+    int32_t t = 0;
+    while (t < n - 1 && gain[t] != top)
+        t++;
+    *best = top;
+    split->bin = t;
+    split->missing_left = missing_left;
+    split->left = (qn__sum){.g = (int64_t)g[t] + more.g, .h = (int64_t)h[t] + more.h};
+}
+
+/* Sums of the first 1, 2, ... n cells; returns that of all. */
+static qn__sum sum_up(const qn__hist *hist, int64_t cell, int32_t n, double *g, double *h,
+                      double *scratch) {
+    if (!hist->wide) {
+        int64_t *sums = (int64_t *)(void *)scratch, sum = 0;
+        for (int32_t t = 0; t < n; t++)
+            sums[t] = sum += hist->packed[cell + t];
+        halves_of(sums, n, g, h);
+        return qn__unpack(sum);
     }
+    qn__sum sum = {0};
+    for (int32_t t = 0; t < n; t++) {
+        sum.g += hist->sums[cell + t].g;
+        sum.h += hist->sums[cell + t].h;
+        g[t] = (double)sum.g;
+        h[t] = (double)sum.h;
+    }
+    return sum;
 }
 
 static double find_number(const qn__split_input *in, const qn__bin_feature *f, double *scratch,
@@ -84,25 +119,18 @@ static double find_number(const qn__split_input *in, const qn__bin_feature *f, d
     units u = units_of(in, 0);
     int32_t n = f->n_values;
     double *g = scratch, *h = g + n + 8, *gain = h + n + 8;
-    int64_t sum_g = 0, sum_h = 0;
-    for (int32_t t = 0; t < n; t++) {
-        qn__sum s = qn__hist_at(in->hist, f->cell + t);
-        sum_g += s.g;
-        sum_h += s.h;
-        g[t] = (double)sum_g;
-        h[t] = (double)sum_h;
-    }
+    qn__sum all = sum_up(in->hist, f->cell, n, g, h, gain + n + 8);
     double g_all = (double)in->total.g, h_all = (double)in->total.h;
-    qn__sum missing = {.g = in->total.g - sum_g, .h = in->total.h - sum_h};
+    qn__sum missing = {.g = in->total.g - all.g, .h = in->total.h - all.h};
     double best = 0;
     /* Missing on the right; the last bound splits the missing from the rest. */
     int32_t n_bounds = f->has_missing ? n : n - 1;
-    gains_of(g, h, n_bounds, 0, 0, g_all, h_all, u.l1, u.l2, u.h_min, gain);
-    take_best(gain, n_bounds, g, h, (qn__sum){0}, false, &best, split);
+    double top = gains_of(g, h, n_bounds, 0, 0, g_all, h_all, u.l1, u.l2, u.h_min, gain);
+    take_best(gain, n_bounds, top, g, h, (qn__sum){0}, false, &best, split);
     if (missing.h > 0) {
-        gains_of(g, h, n - 1, (double)missing.g, (double)missing.h, g_all, h_all, u.l1, u.l2,
-                 u.h_min, gain);
-        take_best(gain, n - 1, g, h, missing, true, &best, split);
+        top = gains_of(g, h, n - 1, (double)missing.g, (double)missing.h, g_all, h_all, u.l1, u.l2,
+                       u.h_min, gain);
+        take_best(gain, n - 1, top, g, h, missing, true, &best, split);
     } else if (best > 0) {
         /* Nothing was learned about missing values here: they go with the majority. */
         split->missing_left = 2 * split->left.h >= in->total.h;

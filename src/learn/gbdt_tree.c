@@ -1,41 +1,79 @@
 #include <omp.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "learn/gbdt_int.h"
 
-enum { PARTITION_BLOCK = 1 << 14, NO_SLOT = -1 };
+enum { NO_SLOT = -1, AHEAD = 8 };
 
-/* A leaf that may still be split. */
-typedef struct open_leaf {
-    int32_t node;
+/* A leaf that may be split. Expanding it - dividing its rows, counting, searching its children - is
+ * the work; taking the split into the tree is not, and happens in order of gain. */
+typedef struct leaf {
+    qn__split split;    /* the best one found */
+    qn__sum total;
+    int64_t begin, n;
+    double l2;
+    int32_t node;       /* of the tree; -1 until the parent's split is taken */
     int32_t depth;
     int32_t slot;       /* of the histogram pool; NO_SLOT: taken away or never made */
-    bool wide;
-    qn__sum total;
-} open_leaf;
+    int32_t children;   /* claimed: the left one, the right one follows */
+    bool wide;          /* its histogram */
+    bool claimed;       /* some thread expands it, or has */
+    bool expanded;
+} leaf;
+
+typedef struct heap {
+    int32_t *leaves;    /* owned; best gain first */
+    int32_t n;
+} heap;
+
+/* What one thread needs for itself. */
+typedef struct worker {
+    double *search;     /* owned; scratch of the split search */
+    uint8_t *goes_left; /* owned; 65536 */
+} worker;
 
 struct qn__grower {
-    const qn_gbdt_params *params; /* borrowed, as the next three */
+    const qn_gbdt_params *params; /* borrowed, as the next five */
     const qn__bin_map *map;
     const qn__bins *bins;
     const qn__quantised *q;
-    int n_threads;
-    uint32_t *rows, *spare;       /* owned; bins->n_rows: rows grouped by leaf, each group ascending */
-    uint8_t *goes_left;           /* owned; by bin */
-    qn__grown_node *nodes;        /* owned; 2 num_leaves - 1 */
+    const bool *feature_used;     /* for a run; NULL: all */
+    int n_threads, n_team;
+    qn__row_list list;            /* owned; bins->n_rows */
+    qn__row_list spare;           /* borrowed for a run */
+    qn__partition_scratch partition; /* owned, but for goes_left: the first worker's */
+    qn__grown_node *nodes;        /* owned; 2 max_leaves - 1 */
     int32_t n_nodes, n_leaves, max_leaves;
-    open_leaf *heap;              /* owned; best gain first */
-    int32_t n_open;
+    leaf *leaves;                 /* owned; cap_leaves */
+    int32_t n_all, cap_leaves;
+    heap open, unclaimed;         /* all leaves that wait for their split to be taken; those not claimed */
     int32_t n_slots;              /* histograms in the pool */
     void **slots;                 /* owned; allocated when first used */
-    int32_t *slot_free;           /* owned; stack of free slots */
-    int32_t n_free;
+    bool *slot_wide;              /* owned; room for a wide histogram, else for a packed one */
+    int32_t *slot_free[2];        /* owned; stacks of free slots: narrow ones, wide ones */
+    int32_t n_free[2];
     qn__split *found;             /* owned; per feature, of two leaves */
-    double **search;              /* owned; per thread: scratch of the split search */
-    bool *tile_used;              /* owned */
-    const bool *feature_used;     /* borrowed for a run; NULL: all */
+    worker *workers;              /* owned; n_threads */
+    bool *group_used;             /* owned */
     qn__hist_scratch hist;
+    int64_t n_rows;               /* of this run */
+    /* Shared by the team, under the lock. */
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool has_lock;
+    int32_t n_ahead;              /* leaves claimed whose split is not taken yet */
+    int32_t max_ahead;
+    qn_status status;
 };
+
+static void free_lists(qn__grower *gr) {
+    qn__row_list *lists[] = {&gr->list, &gr->partition.blocks};
+    for (int i = 0; i < 2; i++) {
+        qn_freep(&lists[i]->rows);
+        qn_freep(&lists[i]->gh);
+    }
+}
 
 void qn__grower_free(qn__grower **grower) {
     qn__grower *gr = grower ? *grower : NULL;
@@ -43,19 +81,28 @@ void qn__grower_free(qn__grower **grower) {
         return;
     for (int32_t s = 0; gr->slots && s < gr->n_slots; s++)
         qn_freep(&gr->slots[s]);
-    for (int t = 0; gr->search && t < gr->n_threads; t++)
-        qn_freep(&gr->search[t]);
-    qn_freep(&gr->rows);
-    qn_freep(&gr->spare);
-    qn_freep(&gr->goes_left);
+    for (int t = 0; gr->workers && t < gr->n_threads; t++) {
+        qn_freep(&gr->workers[t].search);
+        qn_freep(&gr->workers[t].goes_left);
+    }
+    free_lists(gr);
+    qn_freep(&gr->partition.n_left);
     qn_freep(&gr->nodes);
-    qn_freep(&gr->heap);
+    qn_freep(&gr->leaves);
+    qn_freep(&gr->open.leaves);
+    qn_freep(&gr->unclaimed.leaves);
     qn_freep(&gr->slots);
-    qn_freep(&gr->slot_free);
+    qn_freep(&gr->slot_wide);
+    qn_freep(&gr->slot_free[0]);
+    qn_freep(&gr->slot_free[1]);
     qn_freep(&gr->found);
-    qn_freep(&gr->search);
-    qn_freep(&gr->tile_used);
+    qn_freep(&gr->workers);
+    qn_freep(&gr->group_used);
     qn__hist_scratch_done(&gr->hist);
+    if (gr->has_lock) {
+        pthread_mutex_destroy(&gr->lock);
+        pthread_cond_destroy(&gr->changed);
+    }
     qn_freep(grower);
 }
 
@@ -65,30 +112,52 @@ void qn__grower_free(qn__grower **grower) {
 static int32_t pool_size(const qn__grower *gr, const qn_job *job) {
     size_t cap = job && job->memory_bytes ? job->memory_bytes / 4 : (size_t)1 << 30;
     size_t each = (size_t)gr->map->n_cells * sizeof(qn__sum) + 64;
-    size_t n = cap / each;
+    size_t n = cap / each, most = (size_t)gr->max_leaves + 2 * AHEAD * (size_t)gr->n_threads;
     n = n < 3 ? 3 : n;
-    return n > (size_t)gr->max_leaves + 1 ? gr->max_leaves + 1 : (int32_t)n;
+    return (int32_t)(n > most ? most : n);
+}
+
+static bool new_list(qn__row_list *list, size_t n) {
+    list->rows = qn_malloc_aligned(n, sizeof *list->rows);
+    list->gh = qn_malloc_aligned(n, sizeof *list->gh);
+    return list->rows && list->gh;
 }
 
 static qn_status allocate(qn__grower *gr, const qn_job *job, qn_error *err) {
-    size_t n_rows = (size_t)gr->bins->n_rows, leaves = (size_t)gr->max_leaves;
+    size_t n_rows = (size_t)gr->bins->n_rows, threads = (size_t)gr->n_threads;
+    size_t leaves = (size_t)gr->max_leaves;
     gr->n_slots = pool_size(gr, job);
-    gr->rows = qn_malloc_aligned(n_rows, sizeof *gr->rows);
-    gr->spare = qn_malloc_aligned(n_rows, sizeof *gr->spare);
-    gr->goes_left = qn_calloc((size_t)UINT16_MAX + 1, 1);
+    /* A leaf expanded ahead holds the histograms of both children, and so does every one being
+     * expanded. */
+    gr->max_ahead = gr->n_slots / 2 - gr->n_threads;
+    if (gr->max_ahead > AHEAD * gr->n_threads)
+        gr->max_ahead = AHEAD * gr->n_threads;
+    gr->cap_leaves = 2 * (gr->max_leaves + (AHEAD + 1) * gr->n_threads) + 1;
     gr->nodes = qn_new_array(qn__grown_node, 2 * leaves);
-    gr->heap = qn_new_array(open_leaf, leaves + 1);
+    gr->leaves = qn_new_array(leaf, gr->cap_leaves);
+    gr->open.leaves = qn_new_array(int32_t, leaves + 1);
+    gr->unclaimed.leaves = qn_new_array(int32_t, leaves + 1);
     gr->slots = qn_new_array(void *, gr->n_slots);
-    gr->slot_free = qn_new_array(int32_t, gr->n_slots);
+    gr->slot_wide = qn_new_array(bool, gr->n_slots);
+    gr->slot_free[0] = qn_new_array(int32_t, gr->n_slots);
+    gr->slot_free[1] = qn_new_array(int32_t, gr->n_slots);
     gr->found = qn_new_array(qn__split, 2 * (size_t)gr->map->n_features);
-    gr->search = qn_new_array(double *, gr->n_threads);
-    gr->tile_used = qn_new_array(bool, gr->map->n_tiles);
-    if (!gr->rows || !gr->spare || !gr->goes_left || !gr->nodes || !gr->heap || !gr->slots
-        || !gr->slot_free || !gr->found || !gr->search || !gr->tile_used)
+    gr->workers = qn_new_array(worker, threads);
+    gr->group_used = qn_new_array(bool, qn__n_groups(gr->map));
+    gr->partition.n_threads = gr->n_threads;
+    gr->partition.n_left = qn_new_array(int64_t, n_rows / QN__PARTITION_BLOCK + 2);
+    if (!gr->nodes || !gr->leaves || !gr->open.leaves || !gr->unclaimed.leaves || !gr->slots
+        || !gr->slot_wide || !gr->slot_free[0] || !gr->slot_free[1] || !gr->found || !gr->workers || !gr->group_used || !gr->partition.n_left
+        || !new_list(&gr->list, n_rows)
+        || !new_list(&gr->partition.blocks, threads * QN__PARTITION_BLOCK))
         return qn_error_memory(err);
-    for (int t = 0; t < gr->n_threads; t++)
-        if (!(gr->search[t] = qn_new_array(double, qn__split_scratch_len(gr->map))))
+    for (size_t t = 0; t < threads; t++) {
+        gr->workers[t].search = qn_new_array(double, qn__split_scratch_len(gr->map));
+        gr->workers[t].goes_left = qn_malloc_aligned(1 << 16, 1);
+        if (!gr->workers[t].search || !gr->workers[t].goes_left)
             return qn_error_memory(err);
+    }
+    gr->partition.goes_left = gr->workers[0].goes_left;
     return qn__hist_scratch_init(&gr->hist, gr->map, gr->n_threads, err);
 }
 
@@ -106,6 +175,9 @@ qn_status qn__grower_new(const qn_gbdt_params *params, const qn__bin_map *map, c
                                                                  : bins->n_rows);
     gr->max_leaves = gr->max_leaves < 2 ? 2 : gr->max_leaves;
     QN_TRY(allocate(gr, job, err));
+    QN_FAIL_IF(pthread_mutex_init(&gr->lock, NULL) != 0 || pthread_cond_init(&gr->changed, NULL) != 0,
+               err, QN_ERR_INTERNAL, "cannot make a lock");
+    gr->has_lock = true;
     *ret_grower = qn_steal(&gr);
     return QN_OK;
 }
@@ -115,8 +187,12 @@ qn__grown_node *qn__grower_nodes(qn__grower *grower, int32_t *ret_n) {
     return grower->nodes;
 }
 
+int32_t *qn__grower_gradients(qn__grower *grower) {
+    return grower->list.gh;
+}
+
 const uint32_t *qn__grower_rows(const qn__grower *grower) {
-    return grower->rows;
+    return grower->list.rows;
 }
 
 int32_t qn__grown_leaf(const qn__grown_node *nodes, const qn__bin_map *map, const qn__bins *bins,
@@ -130,302 +206,415 @@ int32_t qn__grown_leaf(const qn__grown_node *nodes, const qn__bin_map *map, cons
     return at;
 }
 
-/* ---- the heap of open leaves: largest gain first, then the older node ---------------------- */
+/* ---- heaps of leaves: largest gain first, then the older node ------------------------------ */
 
-static bool before(const qn__grower *gr, const open_leaf *a, const open_leaf *b) {
-    double ga = gr->nodes[a->node].split.gain, gb = gr->nodes[b->node].split.gain;
-    return ga > gb || (ga == gb && a->node < b->node);
+static bool before(const qn__grower *gr, int32_t a, int32_t b) {
+    const leaf *la = &gr->leaves[a], *lb = &gr->leaves[b];
+    return la->split.gain > lb->split.gain
+           || (la->split.gain == lb->split.gain && la->node < lb->node);
 }
 
-static void heap_push(qn__grower *gr, open_leaf leaf) {
-    int32_t i = gr->n_open++;
-    while (i > 0 && before(gr, &leaf, &gr->heap[(i - 1) / 2])) {
-        gr->heap[i] = gr->heap[(i - 1) / 2];
+static void heap_push(const qn__grower *gr, heap *h, int32_t item) {
+    int32_t i = h->n++;
+    while (i > 0 && before(gr, item, h->leaves[(i - 1) / 2])) {
+        h->leaves[i] = h->leaves[(i - 1) / 2];
         i = (i - 1) / 2;
     }
-    gr->heap[i] = leaf;
+    h->leaves[i] = item;
 }
 
-static open_leaf heap_pop(qn__grower *gr) {
-    open_leaf top = gr->heap[0], last = gr->heap[--gr->n_open];
+static int32_t heap_pop(const qn__grower *gr, heap *h) {
+    int32_t first = h->leaves[0], last = h->leaves[--h->n];
     int32_t i = 0;
-    for (int32_t c = 1; c < gr->n_open; c = 2 * i + 1) {
-        if (c + 1 < gr->n_open && before(gr, &gr->heap[c + 1], &gr->heap[c]))
+    for (int32_t c = 1; c < h->n; c = 2 * i + 1) {
+        if (c + 1 < h->n && before(gr, h->leaves[c + 1], h->leaves[c]))
             c++;
-        if (!before(gr, &gr->heap[c], &last))
+        if (!before(gr, h->leaves[c], last))
             break;
-        gr->heap[i] = gr->heap[c];
+        h->leaves[i] = h->leaves[c];
         i = c;
     }
-    gr->heap[i] = last;
-    return top;
+    h->leaves[i] = last;
+    return first;
 }
 
-/* ---- the pool of histograms ---------------------------------------------------------------- */
+/* ---- the pool of histograms (under the lock) ------------------------------------------------ */
 
-static void slot_release(qn__grower *gr, int32_t slot) {
-    if (slot != NO_SLOT)
-        gr->slot_free[gr->n_free++] = slot;
-}
-
-/* A free slot, or that of the open leaf least likely to be split soon. */
-static qn_status slot_take(qn__grower *gr, int32_t *ret_slot, qn_error *err) {
-    if (gr->n_free == 0) {
-        int32_t worst = -1;
-        for (int32_t i = 0; i < gr->n_open; i++)
-            if (gr->heap[i].slot != NO_SLOT
-                && (worst < 0 || before(gr, &gr->heap[worst], &gr->heap[i])))
-                worst = i;
-        QN_FAIL_IF(worst < 0, err, QN_ERR_INTERNAL, "the histogram pool is empty");
-        slot_release(gr, gr->heap[worst].slot);
-        gr->heap[worst].slot = NO_SLOT;
+static void slot_release(qn__grower *gr, leaf *lf) {
+    if (lf->slot != NO_SLOT) {
+        bool wide = gr->slot_wide[lf->slot];
+        gr->slot_free[wide][gr->n_free[wide]++] = lf->slot;
     }
-    int32_t slot = gr->slot_free[gr->n_free - 1];
-    if (!gr->slots[slot]) {
-        gr->slots[slot] = qn_malloc_aligned((size_t)gr->map->n_cells, sizeof(qn__sum));
+    lf->slot = NO_SLOT;
+}
+
+/* Frees the slot of the unclaimed leaf least likely to be split soon. */
+static bool evict(qn__grower *gr) {
+    int32_t worst = -1;
+    for (int32_t i = 0; i < gr->unclaimed.n; i++) {
+        int32_t at = gr->unclaimed.leaves[i];
+        if (gr->leaves[at].slot != NO_SLOT && (worst < 0 || before(gr, worst, at)))
+            worst = at;
+    }
+    if (worst >= 0)
+        slot_release(gr, &gr->leaves[worst]);
+    return worst >= 0;
+}
+
+/* A slot for the leaf: one of its kind, if there is one. A narrow one becomes wide when it must;
+ * few are, as few leaves have many rows. */
+static qn_status slot_take(qn__grower *gr, leaf *lf) {
+    if (gr->n_free[0] + gr->n_free[1] == 0 && !evict(gr))
+        return QN_ERR_INTERNAL;
+    bool wide = gr->n_free[lf->wide] > 0 ? lf->wide : !lf->wide;
+    int32_t slot = gr->slot_free[wide][gr->n_free[wide] - 1];
+    if (!gr->slots[slot] || (lf->wide && !wide)) {
+        qn_freep(&gr->slots[slot]);
+        gr->slots[slot] = qn_malloc_aligned((size_t)gr->map->n_cells,
+                                            lf->wide ? sizeof(qn__sum) : sizeof(int64_t));
         if (!gr->slots[slot])
-            return qn_error_memory(err);
+            return QN_ERR_MEMORY;
+        gr->slot_wide[slot] = lf->wide;
     }
-    gr->n_free--;
-    *ret_slot = slot;
+    gr->n_free[wide]--;
+    lf->slot = slot;
     return QN_OK;
 }
 
-static qn__hist hist_of(const qn__grower *gr, const open_leaf *leaf) {
-    return (qn__hist){.wide = leaf->wide, .packed = gr->slots[leaf->slot]};
+static qn__hist hist_of(const qn__grower *gr, const leaf *lf) {
+    return (qn__hist){.wide = lf->wide, .packed = gr->slots[lf->slot]};
 }
 
-static qn_status build(qn__grower *gr, open_leaf *leaf, bool all_rows, qn_error *err) {
-    const qn__grown_node *node = &gr->nodes[leaf->node];
-    QN_TRY(slot_take(gr, &leaf->slot, err));
-    qn__hist hist = hist_of(gr, leaf);
-    qn__hist_build(gr->map, gr->bins, gr->q, all_rows ? NULL : gr->rows + node->begin, node->n,
-                   leaf->total, gr->tile_used, &gr->hist, &hist);
-    return QN_OK;
-}
+/* ---- expanding a leaf: thread t alone, or (t = -1) all of them -------------------------------- */
 
-/* ---- splitting ----------------------------------------------------------------------------- */
-
-static bool may_split(const qn__grower *gr, const open_leaf *leaf) {
+static bool may_split(const qn__grower *gr, const leaf *lf) {
     const qn_gbdt_params *p = gr->params;
-    return gr->nodes[leaf->node].n >= 2 * p->min_data_in_leaf && gr->nodes[leaf->node].n >= 2
-           && (p->max_depth <= 0 || leaf->depth < p->max_depth);
+    return lf->n >= 2 * p->min_data_in_leaf && lf->n >= 2
+           && (p->max_depth <= 0 || lf->depth < p->max_depth);
 }
 
-/* Searches all features of one or two leaves that have their histograms, in one parallel region:
- * forking and joining costs as much as searching a small leaf. Ties go to the lower feature. */
-static void find_splits(qn__grower *gr, const open_leaf *leaves, int n_leaves) {
-    qn__split_input in[2];
-    qn__hist hist[2];
-    for (int k = 0; k < n_leaves; k++) {
-        hist[k] = hist_of(gr, &leaves[k]);
-        in[k] = (qn__split_input){.params = gr->params, .map = gr->map, .hist = &hist[k],
-                                  .total = leaves[k].total, .n_rows = gr->nodes[leaves[k].node].n,
-                                  .g_unit = gr->q->g_unit, .h_unit = gr->q->h_unit};
+static void build(qn__grower *gr, leaf *lf, int t) {
+    qn__hist hist = hist_of(gr, lf);
+    qn__hist_input in = {.map = gr->map, .bins = gr->bins, .rows = gr->list.rows + lf->begin,
+                         .gh = gr->list.gh + lf->begin, .n = lf->n, .total = lf->total,
+                         .block_rows = gr->q->block_rows,
+                         .group_used = gr->feature_used ? gr->group_used : NULL};
+    if (lf->n == gr->bins->n_rows)
+        in.rows = NULL;
+    qn__hist_build(&in, &gr->hist, t, &hist);
+}
+
+/* The best split over all features; ties go to the lower feature. */
+static void search(qn__grower *gr, leaf *lf, int t) {
+    qn__hist hist = hist_of(gr, lf);
+    qn__split_input in = {.params = gr->params, .map = gr->map, .hist = &hist, .total = lf->total,
+                          .n_rows = lf->n, .g_unit = gr->q->g_unit, .h_unit = gr->q->h_unit};
+    qn__split one;
+    lf->split.feature = -1;
+    for (int32_t i = 0; i < gr->map->n_features; i++) {
+        if (gr->feature_used && !gr->feature_used[i])
+            continue;
+        qn__split_find(&in, i, gr->workers[t].search, &one);
+        if (one.feature >= 0 && (lf->split.feature < 0 || one.gain > lf->split.gain))
+            lf->split = one;
     }
+}
+
+static void search_together(qn__grower *gr, leaf *lf) {
+    qn__hist hist = hist_of(gr, lf);
+    qn__split_input in = {.params = gr->params, .map = gr->map, .hist = &hist, .total = lf->total,
+                          .n_rows = lf->n, .g_unit = gr->q->g_unit, .h_unit = gr->q->h_unit};
     int32_t n = gr->map->n_features;
-    bool parallel = gr->n_threads > 1 && 8 * gr->map->n_cells * n_leaves > QN__WORTH_THREADS;
-#pragma omp parallel for schedule(static) num_threads(gr->n_threads) if (parallel)
-    for (int32_t i = 0; i < n * n_leaves; i++) {
-        if (gr->feature_used && !gr->feature_used[i % n])
-            gr->found[i].feature = -1;
-        else
-            qn__split_find(&in[i / n], i % n, gr->search[omp_get_thread_num()], &gr->found[i]);
+#pragma omp parallel for schedule(static) num_threads(gr->n_threads)
+    for (int32_t i = 0; i < n; i++) {
+        gr->found[i].feature = -1;
+        if (!gr->feature_used || gr->feature_used[i])
+            qn__split_find(&in, i, gr->workers[omp_get_thread_num()].search, &gr->found[i]);
     }
-    for (int k = 0; k < n_leaves; k++) {
-        const qn__split *found = gr->found + (size_t)k * (size_t)n, *best = NULL;
-        for (int32_t i = 0; i < n; i++)
-            if (found[i].feature >= 0 && (!best || found[i].gain > best->gain))
-                best = &found[i];
-        if (best)
-            gr->nodes[leaves[k].node].split = *best;
-    }
+    lf->split.feature = -1;
+    for (int32_t i = 0; i < n; i++)
+        if (gr->found[i].feature >= 0
+            && (lf->split.feature < 0 || gr->found[i].gain > lf->split.gain))
+            lf->split = gr->found[i];
 }
 
-/* Looks for the splits of leaves (older node first) and puts them among the open ones, or closes
- * them. */
-static void open_or_close(qn__grower *gr, const open_leaf *leaves, int n_leaves) {
-    open_leaf able[2];
-    int n = 0;
-    for (int k = 0; k < n_leaves; k++) {
-        if (leaves[k].slot != NO_SLOT && may_split(gr, &leaves[k]))
-            able[n++] = leaves[k];
-        else
-            slot_release(gr, leaves[k].slot);
-    }
-    if (n > 0)
-        find_splits(gr, able, n);
-    for (int k = 0; k < n; k++) {
-        if (gr->nodes[able[k].node].split.feature >= 0)
-            heap_push(gr, able[k]);
-        else
-            slot_release(gr, able[k].slot);
-    }
+static void search_if(qn__grower *gr, leaf *lf, int t) {
+    lf->split.feature = -1;
+    if (lf->slot == NO_SLOT || !may_split(gr, lf))
+        return;
+    if (t < 0)
+        search_together(gr, lf);
+    else
+        search(gr, lf, t);
 }
 
-/* Stable partition of one block: left rows to the front of `out`, right ones to `spill`. */
-static int64_t partition_block(const qn__grower *gr, const qn__bin_feature *f, const uint32_t *rows,
-                               int64_t n, uint32_t *left, uint32_t *right) {
-    int64_t n_left = 0, n_right = 0;
-    const uint8_t *goes_left = gr->goes_left;
-    if (f->tile >= 0 && !gr->map->wide) {
-        const uint8_t *bin = (const uint8_t *)gr->bins->tiles[f->tile] + f->lane;
-        for (int64_t i = 0; i < n; i++) {
-            if (i + 32 < n)
-                __builtin_prefetch(bin + (size_t)rows[i + 32] * QN__TILE);
-            uint32_t row = rows[i];
-            int is_left = goes_left[bin[(size_t)row * QN__TILE]];
-            left[n_left] = row;
-            right[n_right] = row;
-            n_left += is_left;
-            n_right += 1 - is_left;
-        }
-        return n_left;
-    }
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t row = rows[i];
-        if (goes_left[qn__bins_at(gr->map, gr->bins, f, row)])
-            left[n_left++] = row;
-        else
-            right[n_right++] = row;
-    }
-    return n_left;
+static int64_t divide(qn__grower *gr, const leaf *lf, int t) {
+    qn__partition_input in = {
+        .map = gr->map, .bins = gr->bins, .n = lf->n, .all = lf->n == gr->bins->n_rows,
+        .list = {.rows = gr->list.rows + lf->begin, .gh = gr->list.gh + lf->begin},
+        .spare = {.rows = gr->spare.rows + lf->begin, .gh = gr->spare.gh + lf->begin}};
+    return t < 0 ? qn__partition_together(&in, &lf->split, &gr->partition)
+                 : qn__partition(&in, &lf->split, gr->workers[t].goes_left);
 }
 
-/* Splits the rows of a node, both sides in ascending order; the number on the left. Blocks of fixed
- * size write their left rows in place and their right ones to the spare array, then all move
- * together. */
-static int64_t partition(qn__grower *gr, const qn__grown_node *node) {
-    const qn__bin_feature *f = &gr->map->features[node->split.feature];
-    int32_t n_bins = f->kind == QN_FEATURE_CATEGORY ? f->n_values : f->n_values + 1;
-    for (int32_t b = 0; b < n_bins; b++)
-        gr->goes_left[b] = qn__split_goes_left(&node->split, f, b);
-    int64_t n_blocks = (node->n + PARTITION_BLOCK - 1) / PARTITION_BLOCK;
-    uint32_t *rows = gr->rows + node->begin, *spare = gr->spare + node->begin;
-    if (n_blocks == 1) {
-        int64_t n_left = partition_block(gr, f, rows, node->n, rows, spare);
-        memcpy(rows + n_left, spare, (size_t)(node->n - n_left) * sizeof *rows);
-        return n_left;
-    }
-    int64_t n_left = 0;
-    /* Block by block in windows, so that the counts fit on the stack. */
-    enum { WINDOW = 64 };
-    int64_t n_spare = 0;
-    for (int64_t w = 0; w < n_blocks; w += WINDOW) {
-        int64_t lefts[WINDOW];
-        int64_t in_window = n_blocks - w < WINDOW ? n_blocks - w : WINDOW;
-        uint32_t *at = rows + w * PARTITION_BLOCK, *out = spare + w * PARTITION_BLOCK;
-        int64_t n_here = node->n - w * PARTITION_BLOCK;
-#pragma omp parallel for schedule(dynamic) num_threads(gr->n_threads) if (4 * node->n > QN__WORTH_THREADS)
-        for (int64_t b = 0; b < in_window; b++) {
-            int64_t first = b * PARTITION_BLOCK;
-            int64_t n = n_here - first < PARTITION_BLOCK ? n_here - first : PARTITION_BLOCK;
-            lefts[b] = partition_block(gr, f, at + first, n, at + first, out + first);
-        }
-        for (int64_t b = 0; b < in_window; b++) {
-            int64_t first = b * PARTITION_BLOCK;
-            int64_t n = n_here - first < PARTITION_BLOCK ? n_here - first : PARTITION_BLOCK;
-            memmove(rows + n_left, at + first, (size_t)lefts[b] * sizeof *rows);
-            memmove(spare + n_spare, out + first, (size_t)(n - lefts[b]) * sizeof *rows);
-            n_left += lefts[b];
-            n_spare += n - lefts[b];
-        }
-    }
-    memcpy(rows + n_left, spare, (size_t)n_spare * sizeof *rows);
-    return n_left;
+static void lock(qn__grower *gr) {
+    pthread_mutex_lock(&gr->lock);
 }
 
-/* Replaces the leaf by two; counts the smaller child and takes the other from the parent. */
-static qn_status split_leaf(qn__grower *gr, open_leaf leaf, qn_error *err) {
-    qn__grown_node *node = &gr->nodes[leaf.node];
-    int64_t n_left = partition(gr, node);
-    double l2 = gr->params->lambda_l2 + (node->split.is_sorted ? gr->params->cat_l2 : 0);
-    node->left = gr->n_nodes++;
-    node->right = gr->n_nodes++;
-    gr->nodes[node->left] = (qn__grown_node){.split.feature = -1, .begin = node->begin, .n = n_left,
-                                             .l2 = l2};
-    gr->nodes[node->right] = (qn__grown_node){.split.feature = -1, .begin = node->begin + n_left,
-                                              .n = node->n - n_left, .l2 = l2};
-    gr->n_leaves++;
-    qn__sum left = node->split.left;
-    qn__sum right = {.g = leaf.total.g - left.g, .h = leaf.total.h - left.h};
-    open_leaf small = {.node = node->left, .depth = leaf.depth + 1, .slot = NO_SLOT, .total = left};
-    open_leaf large = {
-        .node = node->right, .depth = leaf.depth + 1, .slot = NO_SLOT, .total = right};
-    if (n_left > node->n - n_left) {
-        open_leaf swap = small;
-        small = large;
-        large = swap;
+static void unlock(qn__grower *gr) {
+    pthread_mutex_unlock(&gr->lock);
+}
+
+/* Slots for the children that need histograms: the smaller one is counted, the larger one takes the
+ * parent's cells, if the parent still has them. */
+static qn_status take_slots(qn__grower *gr, leaf *lf, leaf *small, leaf *large) {
+    qn_status status = QN_OK;
+    lock(gr);
+    bool large_needs = may_split(gr, large);
+    if (may_split(gr, small) || (large_needs && lf->slot != NO_SLOT))
+        status = slot_take(gr, small);
+    if (status == QN_OK && large_needs && lf->slot == NO_SLOT)
+        status = slot_take(gr, large);
+    unlock(gr);
+    return status;
+}
+
+/* Divides the rows and finds the children's splits; `last` children will not be split. */
+static qn_status expand(qn__grower *gr, int32_t i_leaf, bool last, int t) {
+    leaf *lf = &gr->leaves[i_leaf];
+    leaf *left = &gr->leaves[lf->children], *right = left + 1;
+    int64_t n_left = divide(gr, lf, t);
+    qn__sum rest = {.g = lf->total.g - lf->split.left.g, .h = lf->total.h - lf->split.left.h};
+    double l2 = gr->params->lambda_l2 + (lf->split.is_sorted ? gr->params->cat_l2 : 0);
+    *left = (leaf){.split.feature = -1, .total = lf->split.left, .begin = lf->begin, .n = n_left};
+    *right = (leaf){.split.feature = -1, .total = rest, .begin = lf->begin + n_left,
+                    .n = lf->n - n_left};
+    for (leaf *c = left; c <= right; c++) {
+        c->depth = lf->depth + 1;
+        c->l2 = l2;
+        c->node = c->slot = c->children = -1;
+        c->wide = c->n > gr->q->block_rows;
     }
-    small.wide = gr->nodes[small.node].n > gr->q->block_rows;
-    large.wide = gr->nodes[large.node].n > gr->q->block_rows;
-    bool more = gr->n_leaves < gr->max_leaves;
-    if (!more || (!may_split(gr, &small) && !may_split(gr, &large))) {
-        slot_release(gr, leaf.slot);
+    leaf *small = left->n <= right->n ? left : right, *large = small == left ? right : left;
+    if (last)
         return QN_OK;
+    QN_TRY(take_slots(gr, lf, small, large));
+    if (small->slot != NO_SLOT)
+        build(gr, small, t);
+    if (large->slot != NO_SLOT) {
+        build(gr, large, t);
+    } else if (small->slot != NO_SLOT && lf->slot != NO_SLOT && may_split(gr, large)) {
+        qn__hist parent = hist_of(gr, lf), counted = hist_of(gr, small);
+        qn__hist_subtract(&parent, &counted, gr->map->n_cells, large->wide);
+        large->slot = lf->slot;
+        lf->slot = NO_SLOT;
     }
-    if (leaf.slot == NO_SLOT) {
-        if (may_split(gr, &large))
-            QN_TRY(build(gr, &large, false, err));
-        if (may_split(gr, &small))
-            QN_TRY(build(gr, &small, false, err));
-    } else {
-        QN_TRY(build(gr, &small, false, err));
-        if (may_split(gr, &large)) {
-            qn__hist parent = hist_of(gr, &leaf), counted = hist_of(gr, &small);
-            qn__hist_subtract(&parent, &counted, gr->map->n_cells, large.wide, gr->n_threads);
-            large.slot = leaf.slot;
-        } else {
-            slot_release(gr, leaf.slot);
-        }
-    }
-    bool small_first = small.node < large.node;
-    open_leaf children[2] = {small_first ? small : large, small_first ? large : small};
-    open_or_close(gr, children, 2);
+    search_if(gr, left, t);
+    search_if(gr, right, t);
     return QN_OK;
 }
 
-static qn__sum sum_rows(const qn__grower *gr, int64_t n) {
-    int64_t g = 0, h = 0;
-#pragma omp parallel for num_threads(gr->n_threads) reduction(+ : g, h) if (n > QN__WORTH_THREADS)
-    for (int64_t i = 0; i < n; i++) {
-        qn__sum s = qn__unpack(gr->q->gh[gr->rows[i]]);
-        g += s.g;
-        h += s.h;
+/* ---- the tree (under the lock) --------------------------------------------------------------- */
+
+/* A leaf of the tree: open when it has a split. */
+static void open_or_close(qn__grower *gr, int32_t i_leaf) {
+    leaf *lf = &gr->leaves[i_leaf];
+    lf->node = gr->n_nodes++;
+    gr->nodes[lf->node] = (qn__grown_node){.split.feature = -1, .begin = lf->begin, .n = lf->n,
+                                           .total = lf->total, .l2 = lf->l2};
+    if (lf->split.feature >= 0) {
+        heap_push(gr, &gr->open, i_leaf);
+        heap_push(gr, &gr->unclaimed, i_leaf);
+    } else {
+        slot_release(gr, lf);
     }
-    return (qn__sum){.g = g, .h = h};
+}
+
+/* Takes splits into the tree, best first, as far as they are worked out. */
+static void take_splits(qn__grower *gr) {
+    while (gr->open.n > 0 && gr->n_leaves < gr->max_leaves) {
+        leaf *lf = &gr->leaves[gr->open.leaves[0]];
+        if (!lf->expanded)
+            return;
+        heap_pop(gr, &gr->open);
+        gr->n_ahead--;
+        qn__grown_node *node = &gr->nodes[lf->node];
+        node->split = lf->split;
+        node->left = gr->n_nodes;
+        node->right = gr->n_nodes + 1;
+        slot_release(gr, lf);
+        gr->n_leaves++;
+        open_or_close(gr, lf->children);
+        open_or_close(gr, lf->children + 1);
+    }
+}
+
+static void claim(qn__grower *gr, int32_t i_leaf) {
+    leaf *lf = &gr->leaves[i_leaf];
+    lf->claimed = true;
+    lf->children = gr->n_all;
+    gr->n_all += 2;
+    gr->n_ahead++;
+}
+
+/* ---- growing ---------------------------------------------------------------------------------- */
+
+/* Is the leaf one that all threads should work on? */
+static bool is_large(const qn__grower *gr, const leaf *lf) {
+    return gr->n_threads > 1 && lf->n >= gr->n_rows / (2 * gr->n_threads)
+           && lf->n * (gr->map->n_lanes + 4) > 2 * QN__WORTH_THREADS;
+}
+
+typedef enum next { NEXT_LEAF, NEXT_WAIT, NEXT_END } next;
+
+/* What a member of the team does next. Leaves that are not next in line are expanded ahead of their
+ * time: few, and not more than can still become part of the tree. */
+static next find_work(qn__grower *gr, int32_t *ret_leaf) {
+    take_splits(gr);
+    int32_t left = gr->max_leaves - gr->n_leaves;
+    if (gr->status != QN_OK || left == 0 || gr->open.n == 0)
+        return NEXT_END;
+    int32_t top = gr->open.leaves[0];
+    if (!gr->leaves[top].claimed && is_large(gr, &gr->leaves[top]))
+        return NEXT_END;
+    int32_t most = left < gr->max_ahead ? left : gr->max_ahead;
+    if (gr->leaves[top].claimed && (gr->n_ahead >= most || gr->unclaimed.n == 0))
+        return NEXT_WAIT;
+    *ret_leaf = heap_pop(gr, &gr->unclaimed);
+    claim(gr, *ret_leaf);
+    return NEXT_LEAF;
+}
+
+static void work(qn__grower *gr, int t) {
+    lock(gr);
+    for (;;) {
+        int32_t i_leaf;
+        next what = find_work(gr, &i_leaf);
+        if (what == NEXT_END)
+            break;
+        if (what == NEXT_WAIT) {
+            pthread_cond_wait(&gr->changed, &gr->lock);
+            continue;
+        }
+        bool last = gr->max_leaves - gr->n_leaves == 1;
+        unlock(gr);
+        qn_status status = expand(gr, i_leaf, last, t);
+        lock(gr);
+        if (status != QN_OK)
+            gr->status = status;
+        gr->leaves[i_leaf].expanded = status == QN_OK;
+        pthread_cond_broadcast(&gr->changed);
+    }
+    pthread_cond_broadcast(&gr->changed);
+    unlock(gr);
 }
 
 static void start(qn__grower *gr, const qn__quantised *q, const uint32_t *rows, int64_t n,
                   const bool *feature_used) {
     gr->q = q;
     gr->feature_used = feature_used;
-    for (int32_t t = 0; t < gr->map->n_tiles; t++)
-        gr->tile_used[t] = !feature_used;
-    for (int32_t i = 0; feature_used && i < gr->map->n_dense; i++)
-        gr->tile_used[gr->map->features[i].tile] |= feature_used[i];
-    for (int64_t i = 0; i < n; i++)
-        gr->rows[i] = rows ? rows[i] : (uint32_t)i;
-    gr->n_free = 0;
-    for (int32_t s = gr->n_slots - 1; s >= 0; s--)
-        gr->slot_free[gr->n_free++] = s;
-    gr->n_open = 0;
-    gr->n_nodes = gr->n_leaves = 1;
-    gr->nodes[0] = (qn__grown_node){.split.feature = -1, .n = n, .l2 = gr->params->lambda_l2};
+    for (int32_t g = 0; g < qn__n_groups(gr->map); g++) {
+        const qn__lane *from = &gr->map->lanes[qn__group_lane(gr->map, g)];
+        const qn__lane *to = &gr->map->lanes[qn__group_lane(gr->map, g + 1) - 1];
+        gr->group_used[g] = false;
+        for (int32_t k = from->first; feature_used && k < to->first + to->n_features; k++)
+            gr->group_used[g] |= feature_used[gr->map->by_lane[k]];
+    }
+    /* All rows: the list is not written before the root is divided. */
+    for (int64_t i = 0; rows && i < n; i++) {
+        gr->list.rows[i] = rows[i];
+        gr->list.gh[i] = q->gh[rows[i]];
+    }
+    if (!rows && q->gh != gr->list.gh)
+        memcpy(gr->list.gh, q->gh, (size_t)n * sizeof *q->gh);
+    gr->n_free[0] = gr->n_free[1] = 0;
+    for (int32_t s = gr->n_slots - 1; s >= 0; s--) {
+        bool wide = gr->slot_wide[s];
+        gr->slot_free[wide][gr->n_free[wide]++] = s;
+    }
+    gr->n_rows = n;
+    gr->open.n = gr->unclaimed.n = 0;
+    gr->n_nodes = gr->n_leaves = 0;
+    gr->n_ahead = 0;
+    gr->status = QN_OK;
+    /* What a split of the average leaf costs must be worth the handing over. */
+    int64_t steps = n * (gr->map->n_lanes + 4) + gr->max_leaves * gr->map->n_cells * 4;
+    gr->n_team = gr->max_ahead > 0 && steps > 2 * QN__WORTH_THREADS ? gr->n_threads : 1;
+}
+
+static qn__sum sum_rows(const qn__grower *gr, const uint32_t *rows) {
+    qn__sum sum = {0};
+    for (int64_t i = 0; rows && i < gr->n_rows; i++) {
+        qn__sum s = qn__row_sum(gr->list.gh[i]);
+        sum.g += s.g;
+        sum.h += s.h;
+    }
+    return rows ? sum : gr->q->total;
+}
+
+static qn_status plant(qn__grower *gr, const uint32_t *rows) {
+    leaf *root = &gr->leaves[0];
+    *root = (leaf){.split.feature = -1, .n = gr->n_rows, .total = sum_rows(gr, rows),
+                   .l2 = gr->params->lambda_l2, .slot = NO_SLOT,
+                   .wide = gr->n_rows > gr->q->block_rows};
+    gr->n_all = gr->n_leaves = 1;
+    if (may_split(gr, root) && gr->map->n_features > 0) {
+        int t = is_large(gr, root) ? -1 : 0;
+        QN_TRY(slot_take(gr, root));
+        build(gr, root, t);
+        search_if(gr, root, t);
+    }
+    open_or_close(gr, 0);
+    return QN_OK;
+}
+
+/* Large leaves one after the other by all threads together; then each thread takes leaves of its
+ * own, until the next in line is large again. */
+static void grow(qn__grower *gr) {
+    for (;;) {
+        take_splits(gr);
+        if (gr->status != QN_OK || gr->open.n == 0 || gr->n_leaves == gr->max_leaves)
+            return;
+        int32_t top = gr->open.leaves[0];
+        if (!gr->leaves[top].claimed && is_large(gr, &gr->leaves[top])) {
+            claim(gr, heap_pop(gr, &gr->unclaimed));
+            gr->status = expand(gr, top, gr->max_leaves - gr->n_leaves == 1, -1);
+            gr->leaves[top].expanded = gr->status == QN_OK;
+        } else if (gr->n_team > 1) {
+#pragma omp parallel num_threads(gr->n_team)
+            work(gr, omp_get_thread_num());
+        } else {
+            work(gr, 0);
+        }
+    }
+}
+
+/* Leaves that were expanded ahead of their time and stayed leaves: their rows go back in order. */
+static void undo_divisions(qn__grower *gr) {
+    for (int32_t i = 0; i < gr->open.n; i++) {
+        const leaf *lf = &gr->leaves[gr->open.leaves[i]];
+        if (!lf->expanded)
+            continue;
+        uint32_t *rows = gr->list.rows + lf->begin, *merged = gr->spare.rows + lf->begin;
+        int64_t l = 0, n_left = gr->leaves[lf->children].n, r = n_left;
+        for (int64_t at = 0; at < lf->n; at++)
+            merged[at] = r == lf->n || (l < n_left && rows[l] < rows[r]) ? rows[l++] : rows[r++];
+        memcpy(rows, merged, (size_t)lf->n * sizeof *rows);
+    }
 }
 
 qn_status qn__grower_run(qn__grower *gr, const qn__quantised *q, const uint32_t *rows, int64_t n,
-                         const bool *feature_used, qn_error *err) {
+                         const bool *feature_used, qn__row_list spare, qn_error *err) {
+    gr->spare = spare;
     start(gr, q, rows, n, feature_used);
-    open_leaf root = {.slot = NO_SLOT, .wide = n > q->block_rows, .total = sum_rows(gr, n)};
-    if (!may_split(gr, &root) || gr->map->n_features == 0)
-        return QN_OK;
-    QN_TRY(build(gr, &root, rows == NULL, err));
-    open_or_close(gr, &root, 1);
-    while (gr->n_open > 0 && gr->n_leaves < gr->max_leaves)
-        QN_TRY(split_leaf(gr, heap_pop(gr), err));
-    /* What is left open stays a leaf. */
-    for (int32_t i = 0; i < gr->n_open; i++)
-        gr->nodes[gr->heap[i].node].split.feature = -1;
+    gr->status = plant(gr, rows);
+    if (gr->status == QN_OK)
+        grow(gr);
+    undo_divisions(gr);
+    for (int64_t i = 0; !rows && gr->n_nodes == 1 && i < n; i++)
+        gr->list.rows[i] = (uint32_t)i; /* not divided, so not written */
+    if (gr->status == QN_ERR_MEMORY)
+        return qn_error_memory(err);
+    QN_FAIL_IF(gr->status != QN_OK, err, QN_ERR_INTERNAL, "the histogram pool is empty");
     return QN_OK;
 }

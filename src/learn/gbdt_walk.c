@@ -29,7 +29,8 @@ static void rank_row(const qn__gbdt *m, const double *row, uint8_t *ranks) {
     for (int32_t k = 0; k < m->n_number_keys; k++) {
         const qn__gbdt_key *key = &m->keys[k];
         double x = row[m->slot_column[key->slot]];
-        uint32_t below = x == 0 ? key->zero_rank : cuts_below(m->cuts + key->first, key->n_tests, x);
+        uint32_t below = x == 0 ? key->zero_rank
+                                : cuts_below(m->cuts + key->first, key->n_tests, x);
         uint16_t pair = qn__rank_pair(below, x);
         memcpy(ranks + 2 * k, &pair, sizeof pair);
     }
@@ -41,6 +42,21 @@ static void rank_column(const double *cuts, uint32_t n_cuts, const double *x, in
         uint16_t pair = qn__rank_pair(cuts_below(cuts, n_cuts, x[i]), x[i]);
         memcpy(ranks + (size_t)i * stride, &pair, sizeof pair);
     }
+}
+
+static bool nodes_are_fine(const uint32_t *nodes, uint32_t n, uint32_t side_bits,
+                           const uint32_t *n_tests) {
+    uint32_t bad = 0, side_mask = (1u << side_bits) - 1;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t node = nodes[i], test = node >> 24, side = node & side_mask;
+        uint32_t field = (node & 0xffffff) >> side_bits;
+        uint32_t bad_leaf = side | (uint32_t)(field > n / 2);
+        uint32_t bad_split = (uint32_t)(n_tests[side] <= test) | (uint32_t)(field == 0)
+                             | (uint32_t)(i + field >= n - 1);
+        uint32_t is_leaf = -(uint32_t)(test == QN__LEAF_TEST); /* all ones: no branch */
+        bad |= (bad_leaf & is_leaf) | (bad_split & ~is_leaf);
+    }
+    return !bad;
 }
 
 /* One row and what it is compared by. */
@@ -170,5 +186,6 @@ const qn__gbdt_kernel qn__gbdt_kernel_plain = {
     .runs_here = runs_here,
     .rank_row = rank_row,
     .rank_column = rank_column,
+    .nodes_are_fine = nodes_are_fine,
     .add_trees = add_trees,
 };

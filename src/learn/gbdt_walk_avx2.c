@@ -277,6 +277,11 @@ AVX2 static void add_by_trees(const qn__gbdt *m, const qn__ranked *rows, int64_t
     }
 }
 
+static bool nodes_are_fine(const uint32_t *nodes, uint32_t n, uint32_t side_bits,
+                           const uint32_t *n_tests) {
+    return qn__gbdt_kernel_plain.nodes_are_fine(nodes, n, side_bits, n_tests);
+}
+
 static void add_trees(const qn__gbdt *m, const qn__ranked *rows, int64_t n, double *raw) {
     if (m->wide)
         qn__gbdt_kernel_plain.add_trees(m, rows, n, raw);
@@ -291,6 +296,7 @@ const qn__gbdt_kernel qn__gbdt_kernel_avx2 = {
     .runs_here = runs_here,
     .rank_row = rank_row,
     .rank_column = rank_column,
+    .nodes_are_fine = nodes_are_fine,
     .add_trees = add_trees,
 };
 #endif

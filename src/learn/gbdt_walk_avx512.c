@@ -122,6 +122,33 @@ AVX512 static void rank_column(const double *cuts, uint32_t n_cuts, const double
 
 /* ---- trees ----------------------------------------------------------------------------------- */
 
+AVX512 static bool nodes_are_fine(const uint32_t *nodes, uint32_t n, uint32_t side_bits,
+                                  const uint32_t *n_tests) {
+    const __m512i low24 = _mm512_set1_epi32(0xffffff), zero = _mm512_setzero_si512();
+    const __m512i leaf = _mm512_set1_epi32(QN__LEAF_TEST), last = _mm512_set1_epi32((int)n - 1);
+    const __m512i last_leaf = _mm512_set1_epi32((int)(n / 2));
+    const __m512i side_mask = _mm512_set1_epi32((1 << side_bits) - 1);
+    const __m512i shift = _mm512_set1_epi32((int)side_bits);
+    __m512i at = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    __mmask16 bad = 0;
+    for (uint32_t i = 0; i < n; i += LANES) {
+        __mmask16 lanes = (__mmask16)(n - i < LANES ? (1u << (n - i)) - 1 : 0xffff);
+        __m512i node = _mm512_maskz_loadu_epi32(lanes, nodes + i);
+        __m512i test = _mm512_srli_epi32(node, 24), side = _mm512_and_si512(node, side_mask);
+        __m512i field = _mm512_srlv_epi32(_mm512_and_si512(node, low24), shift);
+        __mmask16 is_leaf = _mm512_mask_cmpeq_epu32_mask(lanes, test, leaf);
+        __mmask16 is_split = lanes & (__mmask16)~is_leaf;
+        __m512i there = _mm512_mask_i32gather_epi32(zero, is_split, side, n_tests, 4);
+        bad |= _mm512_mask_cmpneq_epu32_mask(is_leaf, side, zero);
+        bad |= _mm512_mask_cmpgt_epu32_mask(is_leaf, field, last_leaf);
+        bad |= _mm512_mask_cmple_epu32_mask(is_split, there, test);
+        bad |= _mm512_mask_cmpeq_epu32_mask(is_split, field, zero);
+        bad |= _mm512_mask_cmpge_epu32_mask(is_split, _mm512_add_epi32(at, field), last);
+        at = _mm512_add_epi32(at, _mm512_set1_epi32(LANES));
+    }
+    return !bad;
+}
+
 /* Which lanes go right at a split by categories: a bit of the answers for the row's code. */
 INLINE __mmask16 answers(const qn__gbdt *m, const chain *c, __mmask16 is_set, __m512i key,
                          __m512i node) {
@@ -195,13 +222,12 @@ INLINE void walk(const qn__gbdt *m, const chain *chains, double (*values)[LANES]
         number = _mm512_add_epi32(number, chains[c].leaf_start);
         __mmask16 lanes = chains[c].lanes;
         const __m512d none = _mm512_setzero_pd();
+        __m256i low = _mm512_castsi512_si256(number), high = _mm512_extracti64x4_epi64(number, 1);
+        const double *value = chains[c].value;
         _mm512_store_pd(values[c],
-                        _mm512_mask_i32gather_pd(none, (__mmask8)lanes,
-                                                 _mm512_castsi512_si256(number), chains[c].value, 8));
+                        _mm512_mask_i32gather_pd(none, (__mmask8)lanes, low, value, 8));
         _mm512_store_pd(values[c] + 8,
-                        _mm512_mask_i32gather_pd(none, (__mmask8)(lanes >> 8),
-                                                 _mm512_extracti64x4_epi64(number, 1),
-                                                 chains[c].value, 8));
+                        _mm512_mask_i32gather_pd(none, (__mmask8)(lanes >> 8), high, value, 8));
     }
 }
 
@@ -325,6 +351,7 @@ const qn__gbdt_kernel qn__gbdt_kernel_avx512 = {
     .runs_here = runs_here,
     .rank_row = rank_row,
     .rank_column = rank_column,
+    .nodes_are_fine = nodes_are_fine,
     .add_trees = add_trees,
 };
 #endif

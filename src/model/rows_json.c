@@ -300,8 +300,8 @@ static qn_status read_values(qn_rows_reader *reader, qn_scan *scan, qn_error *er
 static qn_status read_bare(qn_rows_reader *reader, qn_scan *scan, qn_error *err) {
     int64_t i_row = qn_rows_count(reader->rows);
     if (qn_scan_peek(scan) == '\0') {
-        qn_scan_fail(scan, "the end, where a value should be");
-        return broken(scan, err);
+        (void)qn_scan_fail(scan, "the text ends where a row should be");
+        return broken_row(scan, i_row, err);
     }
     if (reader->n_columns != 1)
         return qn_error_set_at(err, QN_ERR_DATA, NULL, i_row + 1, NULL,

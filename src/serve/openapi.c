@@ -1,4 +1,5 @@
 /* The OpenAPI 3.1 document, from the table of routes and the signatures of the models. */
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -265,7 +266,9 @@ static json_t *make_responses(const qn__route *route, const char *prediction) {
 static void operation_id(const qn__route *route, const char *path, char id[512]) {
     snprintf(id, 512, "%s%s", route->method, path);
     for (char *c = id; *c; c++)
-        if (strchr("/{}:.", *c))
+        if (*c == ':') /* "/predict" and ":predict" are two */
+            *c = '-';
+        else if (!isalnum((unsigned char)*c))
             *c = '_';
 }
 

@@ -104,8 +104,9 @@ void qn__handle_models(qn__exchange *x) {
 static json_t *typical(const json_t *seen) {
     enum { MEDIAN = 4 }; /* of the nine levels of a profile */
     const json_t *median = json_array_get(json_object_get(seen, "quantiles"), MEDIAN);
+    const json_t *commonest = json_array_get(json_object_get(seen, "top"), 0);
     json_t *value = json_array_get(median, 1);
-    return value ? value : json_object_get(json_array_get(json_object_get(seen, "top"), 0), "value");
+    return value ? value : json_object_get(commonest, "value");
 }
 
 /* The manifest's inputs, each with its typical value from the histograms that are kept against

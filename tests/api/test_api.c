@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "data/frame_arrow.h"
 #include "base/json.h"
 #include "model/rows.h"
 
@@ -287,7 +288,7 @@ static void json_that_does_not_fit(void **state) {
         const char *message;
     } cases[] = {
         {"", QN_ERR_FORMAT, "not an object"},
-        {"[", QN_ERR_FORMAT, "not what is expected"},
+        {"[", QN_ERR_FORMAT, "the text ends where a row should be"},
         {"{\"number\": 1} x", QN_ERR_DATA, "missing: count, flag, city, when"},
         {"42", QN_ERR_FORMAT, "not an object"},
         {"[42]", QN_ERR_DATA, "a single value, but the model has 5 inputs"},
@@ -521,6 +522,53 @@ static void arrow_slices(void **state) {
     assert_memory_equal(got, want, (N - 1) * sizeof *got);
 }
 
+/* A frame lent as an Arrow table says what the frame says; texts included. */
+static void frames_as_arrow(void **state) {
+    static const char *const inputs[] = {"number", "city", "note"};
+    qn_error err = {0};
+    qn_cleanup(qn_frame_free) qn_frame *frame = model_table();
+    qn_cleanup(qn_frame_builder_free) qn_frame_builder *b = NULL;
+    qn_cleanup(qn_frame_free) qn_frame *notes = NULL;
+    must(qn_frame_builder_new(&b, &err), &err);
+    must(qn_frame_builder_add_column(b, "note", QN_TYPE_TEXT, &err), &err);
+    for (int i = 0; i < MODEL_ROWS; i++) {
+        const char *text = i % 3 ? "good and cheap" : "bad";
+        must(i % 7 ? qn_frame_builder_text(b, 0, text, strlen(text), &err)
+                   : qn_frame_builder_null(b, 0, &err),
+             &err);
+    }
+    must(qn_frame_builder_finish(b, &notes, &err), &err);
+    qn_column columns[9]; /* the table with a column of texts */
+    memcpy(columns, frame->columns, 8 * sizeof *columns);
+    columns[8] = notes->columns[0];
+    qn_frame whole = {frame->n_rows, 9, columns};
+    for (int i = 0; i < 2; i++) {
+        qn_cleanup(qn_model_free) qn_model *model = NULL;
+        must(model_train_on(&whole, i ? inputs : model_inputs, i ? 3 : 5, NULL, "gbdt",
+                            QN_TASK_BINARY, NULL, &model, &err),
+             &err);
+        qn_cleanup(qn_arrow_view_free) qn_arrow_view *view = NULL;
+        qn_cleanup(qn_freep) double *want = filled(MODEL_ROWS), *got = filled(MODEL_ROWS);
+        must(qn_arrow_view_new(&whole, &view, &err), &err);
+        must(qn_model_predict(model, &whole, NULL, want, &err), &err);
+        must(qn_predict_arrow(model, &view->schema, &view->array, NULL, got, &err), &err);
+        assert_memory_equal(got, want, MODEL_ROWS * sizeof *got);
+        view->schema.release(&view->schema);
+        view->array.release(&view->array);
+        assert_int_equal(qn_predict_arrow(model, &view->schema, &view->array, NULL, got, &err),
+                         QN_ERR_USAGE);
+    }
+    qn_status status = QN_ERR_MEMORY;
+    for (int n = 0; status != QN_OK && n < 100; n++) {
+        qn_cleanup(qn_arrow_view_free) qn_arrow_view *view = NULL;
+        qn_mem_fail_after(n);
+        status = qn_arrow_view_new(&whole, &view, NULL);
+        qn_mem_fail_after(-1);
+        assert_true(status == QN_OK || (status == QN_ERR_MEMORY && !view));
+    }
+    assert_int_equal(status, QN_OK);
+}
+
 typedef void (*damage)(arrow_table *t);
 
 static void released_schema(arrow_table *t) { t->schema.release = NULL; }
@@ -665,6 +713,7 @@ int main(void) {
         cmocka_unit_test(arrow_types),
         cmocka_unit_test(arrow_times),
         cmocka_unit_test(arrow_slices),
+        cmocka_unit_test(frames_as_arrow),
         cmocka_unit_test(arrow_that_is_damaged),
         cmocka_unit_test(failing_allocations),
     };

@@ -1,25 +1,33 @@
 # libquern as others get it: installed, found by pkg-config, linked from C and C++.
 load helper
 
-prepare() {
-    BUILD="$(cd "$(dirname "$QUERN")/../.." && pwd)"
-    [ -f "$BUILD/build.ninja" ] || skip "the program is not in its build folder"
-    PREFIX="$(meson introspect --buildoptions "$BUILD" |
-        python3 -c 'import json, sys; print([o["value"] for o in json.load(sys.stdin) if o["name"] == "prefix"][0])')"
-    meson install -C "$BUILD" --no-rebuild --quiet --destdir "$WORK/root"
-    LIB="$WORK/root$(pkg-config --variable=libdir "$(find root -name quern.pc)")"
-    export PKG_CONFIG_SYSROOT_DIR="$WORK/root" PKG_CONFIG_PATH="$LIB/pkgconfig"
-    export LD_LIBRARY_PATH="$LIB"
-    SOURCES="$HERE/../../examples/c"
+option() { # option NAME: of the build
+    meson introspect --buildoptions "$BUILD" |
+        python3 -c 'import json, sys; print([o["value"] for o in json.load(sys.stdin) if o["name"] == sys.argv[1]][0])' "$1"
+}
+
+setup_file() {
+    export BUILD="$(cd "$(dirname "$QUERN")/../.." && pwd)" SOURCES="$HERE/../../examples/c" ROOT="$BATS_FILE_TMPDIR/root"
+    [ -f "$BUILD/build.ninja" ] || return 0
+    meson install -C "$BUILD" --no-rebuild --quiet --tags devel,runtime --destdir "$ROOT"
+    LIB="$ROOT$(pkg-config --variable=libdir "$(find "$ROOT" -name quern.pc)")"
     # a build with sanitizers needs them in the programs that link it
-    SANITIZE="$(meson introspect --buildoptions "$BUILD" |
-        python3 -c 'import json, sys; v = [o["value"] for o in json.load(sys.stdin) if o["name"] == "b_sanitize"][0]; print("" if v == "none" else "-fsanitize=" + v)')"
-    table 400 >data.csv
-    # shellcheck disable=SC2046
+    SANITIZE="$(option b_sanitize)"
+    [ "$SANITIZE" = none ] && SANITIZE= || SANITIZE="-fsanitize=$SANITIZE"
+    export LIB SANITIZE LD_LIBRARY_PATH="$LIB" PKG_CONFIG_SYSROOT_DIR="$ROOT" PKG_CONFIG_PATH="$LIB/pkgconfig"
+    cd "$BATS_FILE_TMPDIR"
     for program in hello batch arrow; do
+        # shellcheck disable=SC2046
         cc -std=c11 -Wall -Wextra -Wpedantic -Werror $SANITIZE "$SOURCES/$program.c" -o "$program" $(pkg-config --cflags --libs quern)
     done
+    # shellcheck disable=SC2046
     c++ -std=c++17 -Wall -Wextra -Wpedantic -Werror $SANITIZE "$SOURCES/signature.cc" -o signature $(pkg-config --cflags --libs quern)
+}
+
+prepare() {
+    [ -f "$BUILD/build.ninja" ] || skip "the program is not in its build folder"
+    cp "$BATS_FILE_TMPDIR"/{hello,batch,arrow,signature} .
+    table 400 >data.csv
 }
 
 @test "the installed library answers as quern predict does" {

@@ -160,7 +160,8 @@ static void make_tree(world *w, qn__plain_node *nodes, int n_leaves) {
             next += 2;
             n_inner++;
         } else {
-            nodes[i] = (qn__plain_node){.value = qn_rng_normal(&w->rng), .count = 1 + (uint32_t)i % 99,
+            nodes[i] = (qn__plain_node){.value = qn_rng_normal(&w->rng),
+                                        .count = 1 + (uint32_t)i % 99,
                                         .slot_flags = QN__NODE_LEAF};
         }
     }
@@ -376,8 +377,22 @@ static bool is_safe(const qn__gbdt *m, int32_t tree, uint32_t at) {
            && (key < m->n_number_keys || node.side % 2 == 0);
 }
 
+static void check_nodes(const qn__gbdt *m, int32_t tree, bool are_safe) {
+    uint32_t n_tests[256] = {0};
+    for (int32_t k = 0; k < m->n_keys; k++) {
+        n_tests[2 * k] = m->keys[k].n_tests;
+        n_tests[2 * k + 1] = k < m->n_number_keys ? m->keys[k].n_tests : 0;
+    }
+    for (const qn__gbdt_kernel *const *kernel = qn__gbdt_kernels; *kernel; kernel++)
+        if ((*kernel)->runs_here())
+            assert_int_equal((*kernel)->nodes_are_fine(m->nodes + m->start[tree],
+                                                       (uint32_t)(m->start[tree + 1]
+                                                                  - m->start[tree]),
+                                                       8, n_tests), are_safe);
+}
+
 static void no_unsafe_node_is_read(void **state) {
-    static const shape small = {"small", 3, 1, 1, 9, 4, 9, 1, 12, 0.6, 1};
+    static const shape small = {"small", 3, 1, 1, 9, 4, 15, 1, 12, 0.6, 1};
     world w;
     world_init(&w, &small, 7);
     qn_error err = {0};
@@ -398,6 +413,7 @@ static void no_unsafe_node_is_read(void **state) {
                 for (int value = 0; value < 256; value++) {
                     bytes[byte] = (unsigned char)value;
                     bool safe = is_safe(&changed, t, (uint32_t)(i - m->start[t]));
+                    check_nodes(&changed, t, safe);
                     qn_status status = qn__family_gbdt.load(bytes, m->image_bytes, w.features,
                                                             w.n_features, &loaded, &err);
                     assert_int_equal(status, safe ? QN_OK : QN_ERR_FORMAT);

@@ -82,14 +82,16 @@ static void parts_init(parts *s, int64_t n, int64_t max_bin) {
     s->map = (qn__bin_map){0};
     s->bins = (qn__bins){0};
     assert_int_equal(qn__bin_map_fit(&s->p, &s->d.x, 1, NULL, &s->map, &err), QN_OK);
-    assert_int_equal(qn__bins_fill(&s->map, &s->d.x, NULL, &s->bins, &err), QN_OK);
-    s->q.gh = qn_malloc_aligned((size_t)n, 8);
+    assert_int_equal(qn__bins_fill(&s->map, &s->d.x, true, NULL, &s->bins, &err), QN_OK);
+    s->q.gh = qn_malloc_aligned((size_t)n, sizeof *s->q.gh);
     float *g = qn_new_array(float, n), *h = qn_new_array(float, n);
     for (int64_t i = 0; i < n; i++) {
         g[i] = (float)(s->d.y[i] - 0.5);
         h[i] = (float)(0.1 + 0.1 * fabs(sin((double)i)));
     }
-    qn__quantise(g, h, n, 9, 1, &s->q);
+    qn__range range = {0};
+    qn__range_add(&range, g, h, n);
+    qn__quantise(g, h, n, range, 9, 1, &s->q);
     qn_freep(&g);
     qn_freep(&h);
 }
@@ -108,12 +110,14 @@ static void quantised_sums_are_unbiased(void **state) {
         g[i] = i == 0 ? 1.0f : -1e-6f;
         h[i] = i == 0 ? 1.0f : 1e-6f;
     }
-    qn__quantised q = {.gh = qn_malloc_aligned(N, 8)};
-    qn__quantise(g, h, N, 4, 1, &q);
+    qn__quantised q = {.gh = qn_malloc_aligned(N, sizeof *q.gh)};
+    qn__range range = {0};
+    qn__range_add(&range, g, h, N);
+    qn__quantise(g, h, N, range, 4, 1, &q);
     int64_t sum_g = 0, sum_h = 0;
     for (int i = 1; i < N; i++) {
-        sum_g += qn__unpack(q.gh[i]).g;
-        sum_h += qn__unpack(q.gh[i]).h;
+        sum_g += qn__row_sum(q.gh[i]).g;
+        sum_h += qn__row_sum(q.gh[i]).h;
     }
     assert_near((double)sum_g * q.g_unit, -0.1, 0.02);
     assert_near((double)sum_h * q.h_unit, 0.1, 0.02);
@@ -134,25 +138,33 @@ static void histograms_equal_the_reference(void **state) {
         for (int64_t i = 0; i < n; i++)
             if (i % 7 != 3)
                 rows[n_rows++] = (uint32_t)i;
-        qn__sum total = {0}, *want = qn_new_array(qn__sum, s.map.n_cells);
+        int32_t *gh = qn_new_array(int32_t, n_rows);
+        qn__sum *want = qn_new_array(qn__sum, s.map.n_cells);
+        qn__hist_input in = {.map = &s.map, .bins = &s.bins, .rows = rows, .gh = gh, .n = n_rows,
+                             .block_rows = s.q.block_rows};
         for (int64_t i = 0; i < n_rows; i++) {
-            total.g += qn__unpack(s.q.gh[rows[i]]).g;
-            total.h += qn__unpack(s.q.gh[rows[i]]).h;
+            gh[i] = s.q.gh[rows[i]];
+            in.total.g += qn__row_sum(gh[i]).g;
+            in.total.h += qn__row_sum(gh[i]).h;
         }
-        qn__hist_build_ref(&s.map, &s.bins, &s.q, rows, n_rows, want);
+        qn__hist_build_ref(&in, want);
         for (int threads = 1; threads <= 8; threads += threads == 1 ? 1 : 3) {
             qn__hist_scratch scratch = {0};
             assert_int_equal(qn__hist_scratch_init(&scratch, &s.map, threads, NULL), QN_OK);
             qn__hist hist = {.wide = n_rows > s.q.block_rows,
                              .sums = qn_malloc_aligned((size_t)s.map.n_cells, sizeof(qn__sum))};
-            qn__hist_build(&s.map, &s.bins, &s.q, rows, n_rows, total, NULL, &scratch, &hist);
-            for (int64_t c = 0; c < s.map.n_cells; c++) {
-                assert_int_equal(qn__hist_at(&hist, c).g, want[c].g);
-                assert_int_equal(qn__hist_at(&hist, c).h, want[c].h);
+            /* Twice: the scratch must be left clean. */
+            for (int thread = -1; thread < 2 && thread < threads; thread++) {
+                qn__hist_build(&in, &scratch, thread, &hist);
+                for (int64_t c = 0; c < s.map.n_cells; c++) {
+                    assert_int_equal(qn__hist_at(&hist, c).g, want[c].g);
+                    assert_int_equal(qn__hist_at(&hist, c).h, want[c].h);
+                }
             }
             qn_freep(&hist.sums);
             qn__hist_scratch_done(&scratch);
         }
+        qn_freep(&gh);
         qn_freep(&want);
         qn_freep(&rows);
         parts_done(&s);
@@ -167,12 +179,13 @@ static void splits_equal_the_reference(void **state) {
         s.p.lambda_l2 = variant == 2 ? 5 : 0;
         s.p.min_data_in_leaf = variant == 2 ? 700 : 20;
         qn__hist hist = {.wide = true, .sums = qn_new_array(qn__sum, s.map.n_cells)};
-        qn__hist_build_ref(&s.map, &s.bins, &s.q, NULL, 3000, hist.sums);
+        qn__hist_input counted = {.map = &s.map, .bins = &s.bins, .gh = s.q.gh, .n = 3000};
+        qn__hist_build_ref(&counted, hist.sums);
         qn__split_input in = {.params = &s.p, .map = &s.map, .hist = &hist, .n_rows = 3000,
                               .g_unit = s.q.g_unit, .h_unit = s.q.h_unit};
         for (int64_t i = 0; i < 3000; i++) {
-            in.total.g += qn__unpack(s.q.gh[i]).g;
-            in.total.h += qn__unpack(s.q.gh[i]).h;
+            in.total.g += qn__row_sum(s.q.gh[i]).g;
+            in.total.h += qn__row_sum(s.q.gh[i]).h;
         }
         double *scratch = qn_new_array(double, qn__split_scratch_len(&s.map));
         int n_found = 0;
@@ -208,7 +221,11 @@ static void small_pool_gives_the_same_tree(void **state) {
     qn_job jobs[2] = {{.n_threads = 1, .memory_bytes = 1}, {.n_threads = 2}};
     for (int i = 0; i < 2; i++) {
         assert_int_equal(qn__grower_new(&s.p, &s.map, &s.bins, &jobs[i], &grower[i], &err), QN_OK);
-        assert_int_equal(qn__grower_run(grower[i], &s.q, NULL, 3000, NULL, &err), QN_OK);
+        qn__row_list spare = {.rows = qn_new_array(uint32_t, 3000),
+                              .gh = qn_new_array(int32_t, 3000)};
+        assert_int_equal(qn__grower_run(grower[i], &s.q, NULL, 3000, NULL, spare, &err), QN_OK);
+        qn_freep(&spare.rows);
+        qn_freep(&spare.gh);
         nodes[i] = qn__grower_nodes(grower[i], &n_nodes[i]);
     }
     assert_int_equal(n_nodes[0], n_nodes[1]);

@@ -9,6 +9,14 @@ load ../cli/helper
 PY=/usr/bin/python3 # the one whose packages scripts/setup installs
 export PYTHONPATH="$BATS_TEST_DIRNAME" PYTHONDONTWRITEBYTECODE=1 no_proxy='*'
 
+# As in tests/cli, but by the Python that starts fast.
+json() {
+    "$PY" -c 'import json, sys
+d = json.load(open(sys.argv[1]))
+v = eval(sys.argv[2])
+print("true" if v is True else "false" if v is False else v)' "$1" "$2"
+}
+
 SERVERS=()
 
 # launch LOG ARGUMENTS...: starts one; sets SERVED and URL. Descriptor 3 is bats' own and must not stay open.

@@ -3,7 +3,7 @@
 (function () {
 "use strict";
 const $ = (id) => document.getElementById(id);
-const BARS = 12, DAY_US = 86400e6, CATEGORIES_LISTED = 100;
+const BARS = 8, FEW_INPUTS = 20, DAY_US = 86400e6, CATEGORIES_LISTED = 100;
 
 let token = "";        // bearer token, in this memory only
 let signature = null;  // of the chosen model
@@ -30,9 +30,15 @@ function el(tag, properties, ...children) {
   return node;
 }
 
+/* A name that may go on in the next line behind its punctuation. */
+function breakable(name) {
+  return name.split(/(?<=[_.:/-])/).flatMap((part, i) => i ? [el("wbr"), part] : [part]);
+}
+
 /* --- numbers as text ----------------------------------------------------------------------------------------- */
 
 const significant = new Intl.NumberFormat("en", { maximumSignificantDigits: 6 });
+const numberText = (x) => Number.isSafeInteger(x) ? x.toLocaleString("en") : significant.format(x);
 
 /* Enough digits to tell it from 0 and from 1. */
 function percent(p) {
@@ -114,15 +120,16 @@ function numberControl(input) {
   if (input.low >= 0) box.inputMode = whole ? "numeric" : "decimal"; // that of some phones has no minus
   const control = {
     nodes: [box],
-    hint: Number.isFinite(span) ? seen(significant.format(input.low), significant.format(input.high)) : "",
+    hint: Number.isFinite(span) ? seen(numberText(input.low), numberText(input.high)) : "",
     read() {
       if (box.value === "" && box.validity.badInput) throw new Refusal(0, "this is not a number", input.name);
       if (box.value === "") return "null";
       return /^-?(0|[1-9]\d*)$/.test(box.value) ? box.value : JSON.stringify(Number(box.value));
     },
     write(value) {
-      if (value !== null && typeof value === "object") return false;
-      box.value = typeof value === "boolean" ? Number(value) : value;
+      const text = String(typeof value === "boolean" ? Number(value) : value).trim();
+      if (!/^-?\d*\.?\d+(e[-+]?\d+)?$/i.test(text)) return false;
+      box.value = text;
       if (control.slider) control.slider.value = box.value;
       return box.value !== "";
     },
@@ -236,14 +243,13 @@ function makeField(input, i) {
   main.id = id;
   main.setAttribute("aria-describedby", id + "-hint " + id + "-problem");
   const node = el("div", { className: control.wide ? "field wide" : "field" },
-    el("div", { className: "between" },
-      el("label", { className: "name", htmlFor: id }, input.name),
-      el("label", { className: "check" }, unknown, "unknown")),
+    el("label", { className: "name", htmlFor: id }, ...breakable(input.name)),
     ...control.nodes,
     el("p", { className: "hint", id: id + "-hint" }, el("span", null, control.hint), el("span", null, missing)),
-    problem);
+    problem,
+    el("label", { className: "check" }, unknown, "unknown"));
   const field = {
-    input, node, main, contribution: 0,
+    input, node, main, contribution: 0, answered: "null",
     json: () => unknown.checked ? "null" : control.read(),
     setUnknown(on) {
       unknown.checked = on;
@@ -283,10 +289,12 @@ function fillTypical() {
 }
 
 /* The row as JSON, written by hand: numbers go as they were typed, digit by digit. */
-function rowText(separator) {
-  const members = fields.map((field) => JSON.stringify(field.input.name) + ": " + field.json());
+function rowText(values, separator) {
+  const members = fields.map((field, i) => JSON.stringify(field.input.name) + ": " + values[i]);
   return "{" + members.join("," + separator) + "}";
 }
+
+const formValues = () => fields.map((field) => field.json());
 
 /* Numbers stay text where the browser tells their text: a double would lose digits of the longest. */
 function parseRow(text) {
@@ -329,14 +337,14 @@ function orderFields() {
 function buildForm() {
   fields = signature.inputs.map(makeField);
   $("fields").replaceChildren(...fields.map((field) => field.node));
-  $("finding").hidden = fields.length <= 12;
+  $("finding").hidden = fields.length <= FEW_INPUTS;
   $("filter").value = "";
-  $("strongest").checked = fields.length > 30;
+  $("strongest").checked = fields.length > FEW_INPUTS;
   filterFields();
 }
 
 function pasteRow() {
-  const status = $("filled"), list = (names) => names.slice(0, 5).join(", ") + (names.length > 5 ? ", \u2026" : "");
+  const status = $("filled"), list = (names) => names.slice(0, 5).join(", ") + (names.length > 5 ? " and others" : "");
   let row;
   try { row = parseRow($("row").value); } catch (error) {
     status.textContent = "This is not JSON: " + error.message;
@@ -370,8 +378,8 @@ async function predict(swapped) {
   if (pending) pending.abort();
   const mine = pending = new AbortController(), path = modelPath(signature.model, "predict?explain=true");
   try {
-    const body = rowText(" ");
-    showRequest(path, body);
+    const values = formValues(), body = rowText(values, " ");
+    showRequest(path, values);
     const text = await ask(path, body, mine.signal);
     if (pending !== mine) return;
     answer = JSON.parse(text);
@@ -379,6 +387,7 @@ async function predict(swapped) {
       await loadModel(signature.model, true);
       return;
     }
+    fields.forEach((field, i) => { field.answered = values[i]; });
     blocks.answer.textContent = text.trim();
     complain(null);
     showAnswer();
@@ -393,20 +402,23 @@ async function predict(swapped) {
 /* Shows what is wrong at the field it is about, and that the answer is of an earlier row. */
 function complain(error) {
   const about = error && fields.find((field) => field.input.name === error.field);
-  fields.forEach((field) => field.complain(field === about ? error.message : ""));
+  let message = error ? error.message : "";
+  for (const where of ["row 1, column " + (error && error.field) + ": ", "row 1: "])
+    if (message.startsWith(where)) message = message.slice(where.length); // there is one row, and the field is shown
+  fields.forEach((field) => field.complain(field === about ? message : ""));
   if (about && about.node.hidden) {
     $("filter").value = "";
     filterFields();
   }
   for (const id of ["answer", "why"]) $(id).classList.toggle("stale", Boolean(error));
   $("problem").hidden = !error;
-  const cause = about ? "Not predicted, because of \u201c" + error.field + "\u201d: " : "";
-  $("problem").textContent = error ? cause + error.message : "";
+  const where = about ? " \u201c" + error.field + "\u201d:" : "";
+  $("problem").textContent = error ? "Not predicted:" + where + " " + message : "";
   if (error) $("spoken").textContent = $("problem").textContent;
 }
 
 function showAnswer() {
-  const label = signature.task === "regression" ? significant.format(answer.prediction) : String(answer.prediction);
+  const label = signature.task === "regression" ? numberText(answer.prediction) : String(answer.prediction);
   $("target").textContent = "Predicted " + signature.target;
   $("label").textContent = label;
   $("label").classList.toggle("long", label.length > 16);
@@ -477,17 +489,19 @@ function showExplanation() {
   for (const field of fields) field.contribution = told.contributions[field.input.name] || 0;
   const ordered = fields.slice().sort((a, b) => Math.abs(b.contribution) - Math.abs(a.contribution));
   const shown = allBars ? ordered : ordered.slice(0, BARS), rest = ordered.slice(shown.length);
-  const largest = Math.abs(ordered.length ? ordered[0].contribution : 0) || 1;
   const total = (list) => list.reduce((sum, field) => sum + field.contribution, 0);
   const raw = told.base_value + total(ordered);
-  const scale = Math.max(largest, Math.abs(raw), Math.abs(told.base_value));
-  const digits = Math.min(12, Math.max(0, 2 - Math.floor(Math.log10(scale))));
+  /* The bars of both directions share the width; half of it each where there are none. */
+  const most = Math.max(0, ...shown.map((field) => field.contribution));
+  const least = Math.min(0, ...shown.map((field) => field.contribution)), span = most - least;
+  const digits = Math.min(12, Math.max(0, 2 - Math.floor(Math.log10(Math.max(most, -least) || 1))));
+  $("why").style.setProperty("--zero", (span ? 100 * -least / span : 50) + "%");
 
   $("bars").replaceChildren(...shown.map((field) => {
-    const share = bar(Math.abs(field.contribution) / largest / 2);
+    const share = bar(span ? Math.abs(field.contribution) / span : 0);
     share.classList.toggle("less", field.contribution < 0);
     return el("tr", null,
-      el("th", { scope: "row" }, field.input.name, el("span", null, valueText(field.json()))),
+      el("th", { scope: "row" }, ...breakable(field.input.name), el("span", null, valueText(field.answered))),
       el("td", { "aria-hidden": "true" }, el("div", { className: "diverge" }, share)),
       el("td", { className: "num" }, signed(field.contribution, digits)));
   }));
@@ -495,7 +509,7 @@ function showExplanation() {
     el("td", { className: "num" }, signed(x, digits)));
   $("sums").replaceChildren(
     ...(rest.length ? [line(rest.length + (rest.length === 1 ? " other" : " others"), total(rest))] : []),
-    line("Base value: where every row begins", told.base_value), line(RAW[signature.link] || "Raw score", raw));
+    line("Base value", told.base_value), line(RAW[signature.link] || "Raw score", raw));
   $("sums").dataset.raw = raw; // in full, for programs that look at the page
   $("more").hidden = ordered.length <= BARS;
   $("more").textContent = allBars ? "Show the largest " + BARS : "Show all " + ordered.length;
@@ -506,10 +520,11 @@ function showExplanation() {
 function showReading() {
   const up = el("span", { className: "more" }, "Blue"), down = el("span", { className: "less-word" }, "orange");
   const label = signature.task === "binary" ? signature.classes[1] : $("class").value || String(answer.prediction);
-  if (signature.task === "regression")
-    $("reading").replaceChildren(up, " raises the prediction, ", down, " lowers it.");
-  else
-    $("reading").replaceChildren(up, " speaks for \u201c" + label + "\u201d, ", down, " against it.");
+  $("reading").replaceChildren(...(signature.task === "regression"
+    ? [up, " raises the prediction, ", down, " lowers it."]
+    : [up, " speaks for \u201c" + label + "\u201d, ", down, " against it."]));
+  if (signature.link === "identity") $("reading").append(" Together with the base value they are the prediction.");
+  else $("reading").append(" Together with the base value they are the raw score, from which the prediction comes.");
 }
 
 /* --- the request as text --------------------------------------------------------------------------------------- */
@@ -533,12 +548,12 @@ function addBlock(key, title, wide) {
     el("div", { className: "between" }, el("h3", null, title), button), pre));
 }
 
-function showRequest(path, body) {
+function showRequest(path, values) {
   const quoted = (text) => "'" + text.replaceAll("'", "'\\''") + "'";
   blocks.curl.textContent = "curl " + quoted(new URL(path, document.baseURI).href) + " \\\n" +
     (token ? "  -H \"Authorization: Bearer $TOKEN\" \\\n" : "") +
-    "  -H 'Content-Type: application/json' \\\n  -d " + quoted(body);
-  blocks.request.textContent = rowText("\n ");
+    "  -H 'Content-Type: application/json' \\\n  -d " + quoted(rowText(values, " "));
+  blocks.request.textContent = rowText(values, "\n ");
 }
 
 /* --- models ---------------------------------------------------------------------------------------------------- */
@@ -559,7 +574,7 @@ async function loadModel(name, swapped) {
   const loaded = JSON.parse(await ask(modelPath(name, "signature"))), before = signature;
   if ($("model").value !== name) return; // another was chosen meanwhile
   const same = swapped && JSON.stringify(before.inputs) === JSON.stringify(loaded.inputs);
-  const row = swapped && !same ? parseRow(rowText(" ")) : null;
+  const row = swapped && !same ? parseRow(rowText(formValues(), " ")) : null;
   signature = loaded;
   if (!same) buildForm();
   if (row) fillFrom(row);

@@ -1,0 +1,109 @@
+#include <math.h>
+
+#include "learn/gbdt_int.h"
+
+enum { CHUNK = 1 << 13 };
+
+/* Sums of 2^16 rows of at most this stay below 2^31. */
+static const float top = 32766;
+
+/* Murmur3's finaliser: 32 bits for row i of a tree. */
+static inline uint32_t mix(uint32_t seed, uint32_t i) {
+    uint32_t z = seed + i * 0x9e3779b9u;
+    z = (z ^ (z >> 16)) * 0x85ebca6bu;
+    z = (z ^ (z >> 13)) * 0xc2b2ae35u;
+    return z ^ (z >> 16);
+}
+
+/* Rounds x down or up, up with the probability of its fraction. NaN and what is out of range become
+ * an end of it: as integers the bits of |x| are in the same order, NaN last, and an integer minimum
+ * needs no branch. */
+static inline int32_t round_randomly(float x, uint32_t random16) {
+    union {
+        float number;
+        int32_t bits;
+    } v = {.number = x}, most = {.number = 32766.5f};
+    int32_t sign = v.bits & INT32_MIN, size = v.bits & INT32_MAX;
+    size = size < most.bits ? size : most.bits;
+    v.bits = size | sign;
+    float t = v.number + ((float)(int32_t)random16 + 0.5f) * (1.0f / 65536);
+    int32_t whole = (int32_t)t;
+    return whole - (t < (float)whole);
+}
+
+QN__WIDE static void quantise_rows(const float *restrict g, const float *restrict h, int32_t n,
+                                   uint32_t first, uint32_t seed, float g_scale, float h_scale,
+                                   int32_t *restrict gh) {
+    for (int32_t i = 0; i < n; i++) {
+        uint32_t r = mix(seed, first + (uint32_t)i);
+        int32_t gi = round_randomly(g[i] * g_scale, r & 0xffff);
+        int32_t hi = round_randomly(h[i] * h_scale, r >> 16);
+        hi = hi > 0 ? hi : 0;
+        gh[i] = gi * 65536 + hi;
+    }
+}
+
+/* n is at most 2^15, so that 32 bits hold the sums. */
+QN__WIDE static void add_up(const int32_t *restrict gh, int32_t n, int64_t *restrict ret_g,
+                            int64_t *restrict ret_h) {
+    int32_t g = 0, h = 0;
+    for (int32_t i = 0; i < n; i++) {
+        g += gh[i] >> 16;
+        h += gh[i] & 0xffff;
+    }
+    *ret_g += g;
+    *ret_h += h;
+}
+
+QN__WIDE static void largest(const float *restrict g, const float *restrict h, int32_t n,
+                             float *restrict ret_g, float *restrict ret_h) {
+    enum { LANES = 16 };
+    float g_max[LANES] = {0}, h_max[LANES] = {0};
+    int32_t whole = n - n % LANES;
+    for (int32_t i = 0; i < whole; i += LANES) {
+        for (int j = 0; j < LANES; j++) {
+            float a = fabsf(g[i + j]);
+            g_max[j] = a > g_max[j] ? a : g_max[j];
+            h_max[j] = h[i + j] > h_max[j] ? h[i + j] : h_max[j];
+        }
+    }
+    for (int32_t i = whole; i < n; i++) {
+        g_max[0] = fabsf(g[i]) > g_max[0] ? fabsf(g[i]) : g_max[0];
+        h_max[0] = h[i] > h_max[0] ? h[i] : h_max[0];
+    }
+    for (int j = 0; j < LANES; j++) {
+        *ret_g = g_max[j] > *ret_g ? g_max[j] : *ret_g;
+        *ret_h = h_max[j] > *ret_h ? h_max[j] : *ret_h;
+    }
+}
+
+/* What one unit is; a largest of 0 or inf leaves nothing to tell apart. */
+static double unit_of(float largest_value) {
+    return largest_value > 0 && largest_value < INFINITY ? (double)largest_value / (double)top : 1;
+}
+
+void qn__range_add(qn__range *range, const float *g, const float *h, int64_t n) {
+    for (int64_t first = 0; first < n; first += CHUNK)
+        largest(g + first, h + first, (int32_t)(n - first < CHUNK ? n - first : CHUNK), &range->g,
+                &range->h);
+}
+
+void qn__quantise(const float *g, const float *h, int64_t n, qn__range range, uint64_t seed,
+                  int n_threads, qn__quantised *q) {
+    q->block_rows = 1 << 16;
+    q->g_unit = unit_of(range.g);
+    q->h_unit = unit_of(range.h);
+    float g_scale = (float)(1 / q->g_unit), h_scale = (float)(1 / q->h_unit);
+    uint32_t mixed = (uint32_t)(seed ^ seed >> 32);
+    int32_t *gh = q->gh;
+    int64_t n_chunks = (n + CHUNK - 1) / CHUNK, sum_g = 0, sum_h = 0;
+#pragma omp parallel for num_threads(n_threads) reduction(+ : sum_g, sum_h) if (n > QN__WORTH_THREADS)
+    for (int64_t c = 0; c < n_chunks; c++) {
+        int64_t first = c * CHUNK;
+        int32_t here = (int32_t)(n - first < CHUNK ? n - first : CHUNK);
+        quantise_rows(g + first, h + first, here, (uint32_t)first, mixed, g_scale, h_scale,
+                      gh + first);
+        add_up(gh + first, here, &sum_g, &sum_h);
+    }
+    q->total = (qn__sum){.g = sum_g, .h = sum_h};
+}

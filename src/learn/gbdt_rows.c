@@ -1,0 +1,291 @@
+/* The layout of binned rows, and filling it. */
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "learn/gbdt_int.h"
+
+/* ---- the map: lanes and cells -------------------------------------------------------------- */
+
+static void feature_done(qn__bin_feature *f) {
+    qn_freep(&f->upper);
+    qn_freep(&f->code_bin);
+}
+
+void qn__bin_map_done(qn__bin_map *map) {
+    for (int32_t i = 0; map->features && i < map->n_features; i++)
+        feature_done(&map->features[i]);
+    qn_freep(&map->features);
+    qn_freep(&map->lanes);
+    qn_freep(&map->by_lane);
+    *map = (qn__bin_map){0};
+}
+
+/* Drops features without bins; dense ones first. */
+static qn_status order_features(qn__bin_map *map, qn_error *err) {
+    qn__bin_feature *placed = qn_new_array(qn__bin_feature, map->n_features);
+    if (!placed)
+        return qn_error_memory(err);
+    int32_t n = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        for (int32_t i = 0; i < map->n_features; i++) {
+            qn__bin_feature *f = &map->features[i];
+            if (f->n_values > 0 && (f->kind == QN_FEATURE_SPARSE) == (pass == 1))
+                placed[n++] = *f;
+            else if (f->n_values == 0)
+                feature_done(f);
+        }
+        if (pass == 0)
+            map->n_dense = n;
+    }
+    qn_freep(&map->features);
+    map->features = placed;
+    map->n_features = n;
+    return QN_OK;
+}
+
+/* First fit: a feature joins the first lane whose number stays within a byte. Only features of few
+ * bins look for company; the others fill most of a lane. */
+static void place_lane(qn__bin_map *map, qn__bin_feature *f, bool pack) {
+    enum { FEW = 32 };
+    int32_t at = map->n_lanes;
+    bool may_share = pack && f->n_cells <= FEW;
+    for (int32_t l = 0; may_share && l < map->n_lanes; l++)
+        if (map->lanes[l].n_values * f->n_cells <= QN__LANE_CELLS) {
+            at = l;
+            break;
+        }
+    qn__lane *lane = &map->lanes[at];
+    if (at == map->n_lanes) {
+        map->n_lanes++;
+        lane->n_values = 1;
+    }
+    f->lane = at;
+    f->unit = lane->n_values;
+    lane->n_values *= f->n_cells;
+    lane->n_features++;
+}
+
+static qn_status place_lanes(qn__bin_map *map, bool pack, qn_error *err) {
+    map->lanes = qn_new_array(qn__lane, map->n_dense);
+    map->by_lane = qn_new_array(int32_t, map->n_dense);
+    if (!map->lanes || !map->by_lane)
+        return qn_error_memory(err);
+    for (int32_t i = 0; i < map->n_dense; i++)
+        map->wide |= map->features[i].n_cells > QN__LANE_CELLS;
+    for (int32_t i = 0; i < map->n_dense; i++)
+        place_lane(map, &map->features[i], pack && !map->wide);
+    for (int32_t l = 0, first = 0; l < map->n_lanes; l++) {
+        qn__lane *lane = &map->lanes[l];
+        lane->first = first;
+        first += lane->n_features;
+        lane->n_features = 0;
+        lane->cell = map->lane_cells;
+        map->lane_cells += map->wide ? lane->n_values : QN__LANE_CELLS;
+    }
+    for (int32_t i = 0; i < map->n_dense; i++) {
+        qn__lane *lane = &map->lanes[map->features[i].lane];
+        map->by_lane[lane->first + lane->n_features++] = i;
+    }
+    return QN_OK;
+}
+
+qn_status qn__bin_map_place(qn__bin_map *map, bool pack, qn_error *err) {
+    QN_TRY(order_features(map, err));
+    for (int32_t i = 0; i < map->n_features; i++) {
+        qn__bin_feature *f = &map->features[i];
+        f->lane = -1;
+        f->cell = map->n_cells;
+        map->n_cells += f->n_cells;
+        if (i < map->n_dense)
+            map->dense_cells = map->n_cells;
+    }
+    QN_FAIL_IF(map->n_cells > UINT32_MAX, err, QN_ERR_LIMIT,
+               "too many bins in all (%lld): lower max_bin", (long long)map->n_cells);
+    return place_lanes(map, pack, err);
+}
+
+/* ---- values to bins ------------------------------------------------------------------------ */
+
+int32_t qn__bin_of(const qn__bin_feature *feature, double x) {
+    int32_t bin;
+    qn__bins_of(feature, &x, 1, &bin);
+    return bin;
+}
+
+/* The number of bounds below each x. All searches take the same steps, so that many run side by
+ * side without a branch. n_bounds > 0. */
+QN__WIDE static void bounds_below(const double *restrict upper, int64_t n_bounds,
+                                  const double *restrict x, int64_t n, int64_t *restrict at) {
+    for (int64_t j = 0; j < n; j++)
+        at[j] = 0;
+    for (int64_t left = n_bounds; left > 1;) {
+        int64_t half = left / 2;
+        const double *middle = upper + half - 1;
+        for (int64_t j = 0; j < n; j++)
+            at[j] += middle[at[j]] < x[j] ? half : 0;
+        left -= half;
+    }
+    for (int64_t j = 0; j < n; j++)
+        at[j] += upper[at[j]] < x[j] ? 1 : 0;
+}
+
+void qn__bins_of(const qn__bin_feature *feature, const double *x, int64_t n, int32_t *bin) {
+    enum { SIDE_BY_SIDE = 64 };
+    int64_t at[SIDE_BY_SIDE] = {0};
+    for (int64_t i = 0; i < n; i += SIDE_BY_SIDE) {
+        int64_t here = n - i < SIDE_BY_SIDE ? n - i : SIDE_BY_SIDE;
+        if (feature->n_values > 1)
+            bounds_below(feature->upper, feature->n_values - 1, x + i, here, at);
+        for (int64_t j = 0; j < here; j++)
+            bin[i + j] = isnan(x[i + j]) ? feature->n_values : (int32_t)at[j];
+    }
+}
+
+static int32_t category_bin(const qn__bin_feature *f, int32_t code) {
+    return code >= 0 && code < f->n_categories ? f->code_bin[code] : 0;
+}
+
+/* ---- rows ---------------------------------------------------------------------------------- */
+
+enum {
+    BLOCK = 1024,          /* rows filled at a time */
+    PITCH = BLOCK + 32,    /* of lanes in scratch: not a multiple of the cache's period */
+    OVER_READ = 64,        /* behind the last column: gathers read whole words */
+};
+
+void qn__huge_pages(void *array, size_t bytes) {
+#ifdef MADV_HUGEPAGE
+    uintptr_t page = 4096, from = ((uintptr_t)array + page - 1) & ~(page - 1);
+    uintptr_t to = ((uintptr_t)array + bytes) & ~(page - 1);
+    if (bytes >= (size_t)1 << 22 && to > from)
+        (void)madvise((void *)from, to - from, MADV_HUGEPAGE); /* a wish: nothing depends on it */
+#endif
+}
+
+void qn__bins_done(qn__bins *bins) {
+    qn_freep(&bins->rows);
+    qn_freep(&bins->columns);
+    qn_freep(&bins->start);
+    qn_freep(&bins->entry);
+    *bins = (qn__bins){0};
+}
+
+/* Columns to rows: counts, offsets, then one pass over the columns in cell order. */
+static qn_status fill_sparse(const qn__bin_map *map, const qn_matrix *x, qn__bins *bins,
+                             qn_error *err) {
+    bins->start = qn_new_array(int64_t, x->n_rows + 2);
+    if (!bins->start)
+        return qn_error_memory(err);
+    int64_t *at = bins->start + 1; /* one ahead: after the second pass start[i] is where row i begins */
+    for (int32_t i = map->n_dense; i < map->n_features; i++) {
+        const qn_matrix_column *c = &x->columns[map->features[i].column];
+        for (int64_t k = 0; k < c->n_set; k++)
+            at[c->row[k] + 1]++;
+    }
+    for (int64_t i = 0; i < x->n_rows; i++)
+        at[i + 1] += at[i];
+    bins->entry = qn_malloc_aligned((size_t)at[x->n_rows] + 1, sizeof *bins->entry);
+    if (!bins->entry)
+        return qn_error_memory(err);
+    for (int32_t i = map->n_dense; i < map->n_features; i++) {
+        const qn__bin_feature *f = &map->features[i];
+        const qn_matrix_column *c = &x->columns[f->column];
+        for (int64_t k = 0; k < c->n_set; k++)
+            bins->entry[at[c->row[k]]++] = (uint32_t)(f->cell + qn__bin_of(f, c->value[k]));
+    }
+    return QN_OK;
+}
+
+/* The lane's numbers of rows first .. first + n - 1. */
+static void fill_lane(const qn__bin_map *map, const qn__lane *lane, const qn_matrix *x,
+                      int64_t first, int64_t n, uint16_t *out) {
+    for (int32_t k = 0; k < lane->n_features; k++) {
+        const qn__bin_feature *f = &map->features[map->by_lane[lane->first + k]];
+        const qn_matrix_column *c = &x->columns[f->column];
+        int32_t bin[BLOCK];
+        if (f->kind == QN_FEATURE_CATEGORY)
+            for (int64_t i = 0; i < n; i++)
+                bin[i] = category_bin(f, c->code[first + i]);
+        else
+            qn__bins_of(f, c->num + first, n, bin);
+        for (int64_t i = 0; i < n; i++)
+            out[i] = (uint16_t)((k ? out[i] : 0) + bin[i] * f->unit);
+    }
+}
+
+/* One block of rows; `scratch` holds the lanes of BLOCK rows. */
+static void fill_block(const qn__bin_map *map, const qn_matrix *x, int64_t first, int64_t n,
+                       void *scratch, qn__bins *bins) {
+    uint8_t *narrow = scratch;
+    uint16_t *wide = scratch, one[BLOCK];
+    for (int32_t l = 0; l < map->n_lanes; l++) {
+        size_t column = (size_t)l * (size_t)bins->column_stride + (size_t)first;
+        fill_lane(map, &map->lanes[l], x, first, n, map->wide ? wide + (size_t)l * PITCH : one);
+        for (int64_t i = 0; !map->wide && i < n; i++)
+            narrow[(size_t)l * PITCH + (size_t)i] = (uint8_t)one[i];
+        if (bins->columns && map->wide)
+            memcpy((uint16_t *)bins->columns + column, wide + (size_t)l * PITCH, 2 * (size_t)n);
+        else if (bins->columns)
+            memcpy((uint8_t *)bins->columns + column, narrow + (size_t)l * PITCH, (size_t)n);
+    }
+    size_t stride = (size_t)bins->stride;
+    uint8_t *out = (uint8_t *)bins->rows + (map->wide ? 2 : 1) * (size_t)first * stride;
+    uint16_t *out_wide = (uint16_t *)out;
+    for (int32_t l = 0; l < map->n_lanes; l++) {
+        for (int64_t i = 0; map->wide && i < n; i++)
+            out_wide[(size_t)i * stride + (size_t)l] = wide[(size_t)l * PITCH + (size_t)i];
+        for (int64_t i = 0; !map->wide && i < n; i++)
+            out[(size_t)i * stride + (size_t)l] = narrow[(size_t)l * PITCH + (size_t)i];
+    }
+}
+
+static int32_t stride_of(int32_t n_lanes) {
+    int32_t stride = 4;
+    while (stride < n_lanes && stride < 64)
+        stride *= 2;
+    return stride >= n_lanes ? stride : (n_lanes + 15) / 16 * 16;
+}
+
+static qn_status allocate(const qn__bin_map *map, bool with_columns, qn__bins *bins,
+                          qn_error *err) {
+    size_t bin_bytes = map->wide ? 2 : 1, n = (size_t)bins->n_rows, cells;
+    bins->stride = stride_of(map->n_lanes);
+    bins->column_stride = bins->n_rows;
+    if (!qn_size_mul(n, (size_t)bins->stride, &cells)
+        || !(bins->rows = qn_malloc_aligned(cells, bin_bytes)))
+        return qn_error_memory(err);
+    qn__huge_pages(bins->rows, cells * bin_bytes);
+    if (!with_columns)
+        return QN_OK;
+    cells = n * (size_t)map->n_lanes + OVER_READ;
+    if (!(bins->columns = qn_malloc_aligned(cells, bin_bytes)))
+        return qn_error_memory(err);
+    qn__huge_pages(bins->columns, cells * bin_bytes);
+    memset((char *)bins->columns + (cells - OVER_READ) * bin_bytes, 0, OVER_READ * bin_bytes);
+    return QN_OK;
+}
+
+qn_status qn__bins_fill(const qn__bin_map *map, const qn_matrix *x, bool with_columns,
+                        const qn_job *job, qn__bins *ret_bins, qn_error *err) {
+    qn_cleanup(qn__bins_done) qn__bins bins = {.n_rows = x->n_rows};
+    QN_TRY(allocate(map, with_columns, &bins, err));
+    int n_threads = qn_job_threads(job);
+    size_t scratch_bytes = (size_t)map->n_lanes * PITCH * (map->wide ? 2 : 1);
+    qn_cleanup(qn_freep) char *scratch = qn_malloc_aligned((size_t)n_threads, scratch_bytes);
+    if (!scratch)
+        return qn_error_memory(err);
+    int64_t n_blocks = (x->n_rows + BLOCK - 1) / BLOCK;
+#pragma omp parallel for schedule(dynamic) num_threads(n_threads) if (n_blocks > 8)
+    for (int64_t b = 0; b < n_blocks; b++) {
+        int64_t first = b * BLOCK, left = x->n_rows - first;
+        fill_block(map, x, first, left < BLOCK ? left : BLOCK,
+                   scratch + (size_t)omp_get_thread_num() * scratch_bytes, &bins);
+    }
+    if (map->n_dense < map->n_features)
+        QN_TRY(fill_sparse(map, x, &bins, err));
+    *ret_bins = bins;
+    bins = (qn__bins){0};
+    return QN_OK;
+}
