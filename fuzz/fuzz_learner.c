@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "learn/learner.h"
+#include "learn/gbdt_kernel_int.h"
 
 enum { MAX_FEATURES = 255 };
 
@@ -53,6 +53,33 @@ static void check_saving(const qn_learner *learner, const qn_feature *features, 
     fuzz_require(fuzz_same_numbers(raw, again, n_raw), "a saved learner says the same");
 }
 
+/* The bits of the batch from dense rows, too, and from every kernel of the trees. */
+static void check_rows(const qn_learner *learner, const qn_matrix *x, const double *raw) {
+    size_t outputs = (size_t)learner->n_outputs, n = (size_t)x->n_rows * outputs;
+    qn_cleanup(qn_freep) double *rows = qn_calloc((size_t)x->n_rows + 1,
+                                                  (size_t)x->n_features * sizeof *rows);
+    qn_cleanup(qn_freep) double *again = qn_new_array(double, n);
+    fuzz_require(rows && again, "memory for rows");
+    qn_matrix_rows(x, 0, x->n_rows, rows);
+    learner->family->predict_rows(learner, rows, x->n_rows, again);
+    fuzz_require(fuzz_same_numbers(raw, again, n), "dense rows get the bits of the matrix");
+    if (strcmp(learner->family->name, "gbdt") != 0)
+        return;
+    const qn__gbdt *trees = (const qn__gbdt *)learner;
+    for (const qn__gbdt_kernel *const *kernel = qn__gbdt_kernels; *kernel; kernel++) {
+        if (!(*kernel)->runs_here())
+            continue;
+        qn__gbdt_predict_by(*kernel, trees, x, 0, x->n_rows, again);
+        fuzz_require(fuzz_same_numbers(raw, again, n), "kernels agree");
+        qn__gbdt_predict_rows_by(*kernel, trees, rows, 1, again);
+        fuzz_require(fuzz_same_numbers(raw, again, outputs), "kernels agree on one row");
+    }
+    for (size_t i = 0; i < n; i++)
+        again[i] = trees->base[i % outputs];
+    qn__gbdt_add_trees_ref(trees, x, 0, x->n_rows, again);
+    fuzz_require(fuzz_same_numbers(raw, again, n), "kernels agree with the reference");
+}
+
 static void check_answers(const qn_learner *learner, const qn_feature *features,
                           const qn_matrix *x) {
     const qn_family *family = learner->family;
@@ -69,6 +96,7 @@ static void check_answers(const qn_learner *learner, const qn_feature *features,
         fuzz_require(fuzz_same_numbers(raw + n, raw + (size_t)i * outputs, outputs),
                      "a row alone gets the bits of the batch");
     }
+    check_rows(learner, x, raw);
     qn_learner_predict(learner, x, true, NULL, linked);
     fuzz_require(family->explain(learner, x, 0, x->n_rows, contrib, NULL) == QN_OK,
                  "a loaded learner explains itself");

@@ -51,6 +51,52 @@ static void check_explanation(const qn_model *model, const qn_frame *frame) {
         fuzz_require_told(status, &err);
 }
 
+/* One value of the frame into the rows; *same is cleared when a cell cannot say it: a hostile
+ * dictionary may hold "NA", texts with spaces around them, or no UTF-8. */
+static void set_cell(const qn_cell_rules *rules, const qn_column *column, qn_rows *rows, int64_t r,
+                     int32_t i, bool *same) {
+    qn_error err = {0};
+    qn_status status = QN_OK;
+    if (!qn_column_is_valid(column, r))
+        return;
+    if (column->type == QN_TYPE_CATEGORY || column->type == QN_TYPE_TEXT) {
+        size_t n = 0;
+        qn_cell cell;
+        const char *text = qn_column_text(column, r, &n);
+        *same = *same && qn_cell_read(rules, column->type, text, n, &cell) == QN_CELL_VALUE &&
+                cell.text.n == n;
+        status = qn_rows_set_text(rows, r, i, text, n, &err);
+        if (status != QN_OK) {
+            fuzz_require_told(status, &err);
+            *same = false;
+        }
+        return;
+    }
+    status = column->type == QN_TYPE_F64    ? qn_rows_set_number(rows, r, i, column->f64[r], NULL)
+             : column->type == QN_TYPE_BOOL ? qn_rows_set_bool(rows, r, i, column->b[r], NULL)
+                                            : qn_rows_set_i64(rows, r, i, column->i64[r], NULL);
+    fuzz_require(status == QN_OK, "a frame's value can be set");
+}
+
+/* Rows filled cell by cell get the bits of the frame. */
+static void check_rows(const qn_model *model, const qn_frame *frame, const double *batch) {
+    size_t n = (size_t)frame->n_rows * (size_t)qn_model_n_outputs(model), n_missing;
+    const char *const *missing = qn_model_missing(model, &n_missing);
+    qn_cleanup(qn_cell_rules_free) qn_cell_rules *rules = NULL;
+    qn_cleanup(qn_rows_free) qn_rows *rows = NULL;
+    qn_cleanup(qn_freep) double *scores = qn_new_array(double, n);
+    fuzz_require(scores && qn_rows_new(model, &rows, NULL) == QN_OK &&
+                     qn_cell_rules_new(missing, n_missing, &rules, NULL) == QN_OK,
+                 "memory for rows");
+    fuzz_require(qn_rows_add(rows, frame->n_rows, NULL) == QN_OK, "a few rows fit");
+    bool same = true;
+    for (int32_t i = 0; i < frame->n_columns; i++)
+        for (int64_t r = 0; r < frame->n_rows; r++)
+            set_cell(rules, &frame->columns[i], rows, r, i, &same);
+    fuzz_require(qn_rows_predict(rows, scores, NULL) == QN_OK, "rows are predicted");
+    fuzz_require(!same || fuzz_same_numbers(scores, batch, n), "rows get the bits of the frame");
+}
+
 /* What is written opens again, is written as the same bytes again and says the same. */
 static void check_writing(const qn_model *model, const qn_frame *frame, const double *batch) {
     qn_error err = {0};
@@ -89,6 +135,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (scores) {
         check_row_alone(model, frame, scores);
         check_explanation(model, frame);
+        check_rows(model, frame, scores);
     }
     check_writing(model, frame, scores);
     return 0;

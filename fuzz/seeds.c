@@ -72,7 +72,9 @@ static bool put_pipeline(const char *folder, size_t i, const qn_frame *frame) {
     return put(folder, "fuzz_pipeline", name, &bytes) && put(folder, "fuzz_json", name, &text);
 }
 
-static bool put_learner(const char *folder, const char *name, const qn_model *model) {
+/* The section as it is in the file, whatever its version. */
+static bool put_learner(const char *folder, const char *name, const qn_model *model,
+                        const qn_section *section) {
     const qn_learner *learner = qn_model_learner(model);
     qn_cleanup(qn_buf_done) qn_buf bytes = {0};
     int32_t n_features, i_family = 0;
@@ -83,8 +85,8 @@ static bool put_learner(const char *folder, const char *name, const qn_model *mo
     qn_buf_put_char(&bytes, (char)n_features);
     for (int32_t f = 0; f < n_features; f++)
         qn_buf_put_char(&bytes, (char)(list[f].kind + 4 * list[f].n_categories));
-    return learner->family->save(learner, &bytes, NULL) == QN_OK &&
-           put(folder, "fuzz_learner", name, &bytes);
+    qn_buf_put(&bytes, section->data, section->len);
+    return put(folder, "fuzz_learner", name, &bytes);
 }
 
 static bool put_model(const char *folder, const char *path) {
@@ -92,18 +94,24 @@ static bool put_model(const char *folder, const char *path) {
     qn_cleanup(qn_model_free) qn_model *model = NULL;
     qn_cleanup(qn_buf_done) qn_buf whole = {0};
     qn_cleanup(qn_buf_done) qn_buf pipeline = {0};
+    qn_section sections[QN_MODEL_MAX_SECTIONS];
+    size_t n_sections, i_learner = 0;
     char name[64];
     const char *base = strrchr(path, '/');
     base = base ? base + 1 : path;
     snprintf(name, sizeof name, "%.*s", (int)strcspn(base, "."), base);
     if (qn_model_open(path, &model, &err) != QN_OK ||
-        qn_model_write(model, &whole, &err) != QN_OK ||
+        qn__container_read(model->map.data, model->map.len, sections, &n_sections, &err) != QN_OK ||
         qn_pipeline_save(qn_model_pipeline(model), &pipeline, &err) != QN_OK) {
         fprintf(stderr, "%s\n", err.message);
         return false;
     }
+    while (strcmp(sections[i_learner].name, "learner") != 0)
+        i_learner++;
+    qn_buf_put(&whole, model->map.data, model->map.len);
     return put(folder, "fuzz_model", name, &whole) &&
-           put(folder, "fuzz_pipeline", name, &pipeline) && put_learner(folder, name, model);
+           put(folder, "fuzz_pipeline", name, &pipeline) &&
+           put_learner(folder, name, model, &sections[i_learner]);
 }
 
 int main(int argc, char **argv) {

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Turns files into one C file: the parts of a page that live inside the program.
 
-usage: embed.py OUTPUT.c FILE...
+usage: embed.py OUTPUT.c TABLE FILE...
 
-Each file becomes an entry of qn__assets (src/report/asset.h) under its base name, with the CSP source
+Each file becomes an entry of TABLE (src/base/asset.h) under its base name, with the CSP source
 'sha256-...' of its bytes, so that a page may allow exactly its own scripts and nothing else.
 """
 import base64
@@ -27,10 +27,10 @@ def read(path):
 
 
 def main():
-    output, paths = pathlib.Path(sys.argv[1]), [pathlib.Path(p) for p in sys.argv[2:]]
+    output, table, paths = pathlib.Path(sys.argv[1]), sys.argv[2], [pathlib.Path(p) for p in sys.argv[3:]]
     entries = []
     with output.open("w", encoding="ascii") as out:
-        out.write('#include "report/asset.h"\n\n')
+        out.write('#include "base/asset.h"\n\n')
         for i, path in enumerate(paths):
             data = read(path)
             digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
@@ -39,8 +39,7 @@ def main():
                 out.write(",".join(map(str, data[at:at + 64])) + ",\n")
             out.write("0};\n")
             entries.append(f'    {{"{path.name}", bytes_{i}, {len(data)}, "sha256-{digest}"}},\n')
-        out.write("const qn__asset qn__assets[] = {\n" + "".join(entries) + "};\n")
-        out.write(f"const size_t qn__n_assets = {len(paths)};\n")
+        out.write(f"const qn_asset {table}[] = {{\n" + "".join(entries) + "    {0},\n};\n")
 
 
 main()

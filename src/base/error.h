@@ -5,7 +5,10 @@
  *         fprintf(stderr, "%s\n", err.message);
  *
  * The error is a value the caller owns. Library code never prints, exits or aborts. A message is
- * one sentence that says what, where, and what to do; it is complete on its own. */
+ * one sentence that says what, where, and what to do; it is complete on its own.
+ *
+ * The status and the error themselves are part of the public interface, so include/quern.h defines
+ * them. */
 #ifndef QN_BASE_ERROR_H
 #define QN_BASE_ERROR_H
 
@@ -14,35 +17,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What the caller can do about it decides the code; the detail goes into the message. */
-typedef enum qn_status {
-    QN_OK = 0,
-    QN_ERR_MEMORY,      /* an allocation failed: less data, more memory */
-    QN_ERR_IO,          /* the system refused: permissions, space, the network */
-    QN_ERR_NOT_FOUND,   /* the named file, model, run or column is not there */
-    QN_ERR_EXISTS,      /* the name is taken */
-    QN_ERR_USAGE,       /* an argument is wrong: fix the call or the command line */
-    QN_ERR_CONFIG,      /* quern.yaml is wrong: fix it at the line given */
-    QN_ERR_DATA,        /* the user's data is wrong: fix it at the row and column given */
-    QN_ERR_FORMAT,      /* a file of ours is damaged or from a newer version */
-    QN_ERR_LIMIT,       /* a bound of base/limits.h or of the config was hit */
-    QN_ERR_CANCELLED,   /* interrupted on request */
-    QN_ERR_BUSY,        /* somebody else holds it: try again */
-    QN_ERR_UNSUPPORTED, /* this build or this model cannot do that */
-    QN_ERR_INTERNAL,    /* a defect of Quern: report it */
-} qn_status;
+#include "quern.h"
 
-#define QN_MUST_USE __attribute__((warn_unused_result))
 #define QN_PRINTF(i_format, i_first) __attribute__((format(printf, i_format, i_first)))
-#define QN_API __attribute__((visibility("default")))
-
-typedef struct qn_error {
-    qn_status code;
-    int64_t row;        /* 1-based data row or line of the file; 0 when there is none */
-    char file[256];     /* "" when there is none */
-    char column[128];   /* "" when there is none */
-    char message[1024]; /* the whole sentence, UTF-8 */
-} qn_error;
 
 /* Fills *err (which may be NULL) and returns `code`, so that it can end a function:
  * `return qn_error_set(err, QN_ERR_USAGE, "folds must be at least 2, not %d", n)`. */
@@ -61,9 +38,6 @@ qn_status qn_error_memory(qn_error *err);
 
 /* QN_ERR_IO with the text of errno: "cannot VERB PATH: No space left on device". */
 qn_status qn_error_errno(qn_error *err, const char *verb, const char *path);
-
-/* A short lower-case name of a code ("data", "config"). Never NULL. */
-const char *qn_status_name(qn_status status);
 
 /* return-if: leave with an error when `condition` holds. */
 #define QN_FAIL_IF(condition, err, code, ...)                   \

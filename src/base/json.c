@@ -57,7 +57,7 @@ qn_status qn_json_parse(const char *bytes, size_t n, const char *name, json_t **
     return QN_OK;
 }
 
-static void write_text(const char *text, size_t n, int flags, qn_buf *out) {
+void qn_json_write_text(const char *text, size_t n, int flags, qn_buf *out) {
     qn_buf_put_char(out, '"');
     for (size_t i = 0; i < n; i++) {
         unsigned char c = (unsigned char)text[i];
@@ -126,7 +126,7 @@ static void write_object(const json_t *json, int flags, int depth, qn_buf *out) 
         if (!first)
             qn_buf_put_char(out, ',');
         new_line(flags, depth + 1, out);
-        write_text(key, strlen(key), flags, out);
+        qn_json_write_text(key, strlen(key), flags, out);
         qn_buf_put_text(out, flags & QN_JSON_PRETTY ? ": " : ":");
         write_value(item, flags, depth + 1, out);
         first = false;
@@ -145,7 +145,7 @@ static void write_value(const json_t *json, int flags, int depth, qn_buf *out) {
         write_array(json, flags, depth, out);
         return;
     case JSON_STRING:
-        write_text(json_string_value(json), json_string_length(json), flags, out);
+        qn_json_write_text(json_string_value(json), json_string_length(json), flags, out);
         return;
     case JSON_INTEGER:
         qn_buf_printf(out, "%lld", (long long)json_integer_value(json));

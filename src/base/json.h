@@ -21,6 +21,8 @@ enum { QN_JSON_COMPACT = 0, QN_JSON_PRETTY = 1, QN_JSON_HTML_SAFE = 2 };
 /* Appends the text of `json`. HTML_SAFE escapes '<', '>', '&' and U+2028/9 for use inside
  * <script>. */
 void qn_json_write(const json_t *json, int flags, qn_buf *out);
+/* Appends a text in quotes, escaped by the same flags. */
+void qn_json_write_text(const char *text, size_t n, int flags, qn_buf *out);
 /* The text of `json`, owned by the caller; NULL when memory is short. */
 char *qn_json_text(const json_t *json, int flags);
 

@@ -16,6 +16,7 @@ enum {
     QN_LIMIT_TREES = 1 << 20,           /* trees of a model */
     QN_LIMIT_TREE_NODES = 1 << 24,      /* nodes of one tree */
     QN_LIMIT_THREADS = 1024,
+    QN_LIMIT_MISSING_WORDS = 1000,      /* texts of data.missing */
     QN_LIMIT_REQUEST_ROWS = 1 << 20,    /* rows of one request */
 };
 

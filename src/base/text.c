@@ -9,21 +9,16 @@
 #include <strings.h>
 
 #include "base/mem.h"
+#include "base/number.h"
 
 void qn_double_to_text(double x, char text[QN_DOUBLE_TEXT]) {
-    if (isnan(x) || isinf(x)) {
-        snprintf(text, QN_DOUBLE_TEXT, "%s", isnan(x) ? "NaN" : x > 0 ? "Infinity" : "-Infinity");
-        return;
-    }
-    if (x == floor(x) && fabs(x) < 1e15) {
-        snprintf(text, QN_DOUBLE_TEXT, "%.0f", x == 0 ? 0.0 : x);
-        return;
-    }
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(text, QN_DOUBLE_TEXT, "%.*g", digits, x);
-        if (strtod(text, NULL) == x)
-            return;
-    }
+    text[qn_number_write(x, text)] = '\0';
+}
+
+size_t qn_number_to_text(double x, char text[QN_DOUBLE_TEXT]) {
+    if (x == floor(x) && fabs(x) < 1e15)
+        return qn_number_write_i64((int64_t)x, text);
+    return qn_number_write(x, text);
 }
 
 bool qn_text_to_double(const char *text, double *ret_value) {

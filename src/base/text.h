@@ -9,6 +9,9 @@ enum { QN_DOUBLE_TEXT = 32 };
 
 /* The shortest decimal that reads back as `x`, into text[QN_DOUBLE_TEXT]. */
 void qn_double_to_text(double x, char text[QN_DOUBLE_TEXT]);
+/* The same, but whole numbers below 1e15 are "42", without point or exponent: what a table would
+ * show, and so the category that a number is. Without a NUL; returns the length. */
+size_t qn_number_to_text(double x, char text[QN_DOUBLE_TEXT]);
 
 /* Whole text as a finite number ("1e3", "-2.5", spaces around allowed); false when it is not
  * one. */

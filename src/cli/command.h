@@ -82,10 +82,13 @@ void qn__cli_put_data_warnings(const json_t *warnings, qn_buf *out);
 /* The functions behind the table, by file. */
 qn_status qn__cmd_new(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_run(const qn_cli_args *args, qn_error *err);
+qn_status qn__cmd_bench(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_data_profile(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_data_split(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_evaluate(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_predict(const qn_cli_args *args, qn_error *err);
+qn_status qn__cmd_serve(const qn_cli_args *args, qn_error *err);
+qn_status qn__cmd_token(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_report(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_models_list(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_models_show(const qn_cli_args *args, qn_error *err);

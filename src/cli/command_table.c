@@ -51,6 +51,44 @@ static const qn_cli_option evaluate_options[] = {
     {"rounds", 0, "N", NULL, "bootstrap rounds for the intervals (default: 1000)"},
 };
 
+static const qn_cli_option bench_options[] = {
+    {"input", 'i', "FILE", NULL, "rows to ask about: any kind of file that a source can be"},
+    {"seconds", 0, "TIME", NULL, "how long each of the measurements takes (default: 1s)"},
+    {"http", 0, NULL, NULL, "measure `quern serve` with this model instead, one row a request"},
+    {"connections", 0, "N", NULL, "with --http: so many ask at a time (default: 32)"},
+};
+
+static const qn_cli_option serve_options[] = {
+    {"model", 'm', "MODEL", NULL,
+     "serve NAME, NAME@ALIAS, NAME:VERSION, a .qn file or a folder of them; may be given again "
+     "(default: every model of the project that has a champion)"},
+    {"port", 'p', "N", NULL, "listen on this port; 0: any free one (default: 8080)"},
+    {"host", 0, "ADDRESS", NULL,
+     "listen on this address; 0.0.0.0: on all (default: 127.0.0.1, this machine only)"},
+    {"body-bytes", 0, "SIZE", NULL, "largest body of a request; 413 beyond (default: 16MiB)"},
+    {"connections", 0, "N", NULL, "most connections at a time (default: 1024)"},
+    {"in-flight", 0, "N", NULL, "most predictions at a time; 429 beyond (default: 512)"},
+    {"request-timeout", 0, "TIME", NULL, "a request must have come whole within (default: 30s)"},
+    {"idle-timeout", 0, "TIME", NULL,
+     "a connection without requests is closed after (default: 75s)"},
+    {"drain-timeout", 0, "TIME", NULL,
+     "at the end, wait so long for requests under way (default: 25s)"},
+    {"extra-fields", 0, "WHAT", "ignore refuse",
+     "what to do with fields that the model does not know (default: ignore)"},
+    {"tls-cert", 0, "FILE", NULL, "certificate chain for HTTPS (PEM)"},
+    {"tls-key", 0, "FILE", NULL, "its private key (PEM)"},
+    {"tokens", 0, "FILE", NULL, "ask for a bearer token of this file, made by `quern token`"},
+    {"cors", 0, "ORIGIN", NULL, "let web pages of this origin call; *: of any"},
+    {"access-log", 0, "FILE", NULL,
+     "write a JSON line for each request; -: to standard error (default: none)"},
+};
+
+static const qn_cli_option token_options[] = {
+    {"scope", 0, "SCOPE", "predict admin",
+     "what it allows; admin includes predict (default: predict)"},
+    {"tokens", 0, "FILE", NULL, "the file that its hash is added to (default: tokens)"},
+};
+
 static const qn_cli_option report_options[] = {
     {"open", 0, NULL, NULL, "open it in the web browser"},
 };
@@ -143,6 +181,22 @@ static const qn_cli_command commands[] = {
      .options = predict_options,
      .n_options = COUNT(predict_options),
      .run = qn__cmd_predict},
+    {.name = "bench",
+     .arguments = "MODEL",
+     .min_arguments = 1,
+     .max_arguments = 1,
+     .summary = "measure how fast a model answers here",
+     .details =
+         "Asks as a program that links libquern does: single rows by one thread - the time from the "
+         "values of a row to its answer - and all rows at once over --threads. At most 100,000 rows "
+         "of the file are asked; few are asked over again. With --http a server of --threads threads "
+         "is asked over the loopback interface, by one more thread. The machine should have nothing "
+         "else to do.",
+     .example = "quern bench fraud --input november.parquet\nquern bench fraud.qn -i rows.csv -t 1 --json\n"
+                "quern bench fraud.qn -i rows.csv -t 1 --http --connections 64",
+     .options = bench_options,
+     .n_options = COUNT(bench_options),
+     .run = qn__cmd_bench},
     {.name = "report",
      .arguments = "[RUN]",
      .max_arguments = 1,
@@ -151,6 +205,30 @@ static const qn_cli_command commands[] = {
      .options = report_options,
      .n_options = COUNT(report_options),
      .run = qn__cmd_report},
+    {.name = "serve",
+     .summary = "answer predictions over HTTP, in the dialects of many clients",
+     .details =
+         "Open Inference Protocol v2 (KServe, Triton), MLflow and SageMaker /invocations, "
+         "Vertex AI, TensorFlow Serving :predict, and plain JSON by column name; a page to try the "
+         "models, /openapi.json, /metrics for Prometheus. Promotions and rollbacks are picked up "
+         "within a second. Ctrl-C or SIGTERM drains, SIGHUP opens log and tokens afresh. Every "
+         "option can be set by the environment: QUERN_TLS_CERT for --tls-cert, and so on.",
+     .example = "quern serve\nquern serve --model fraud:3 --port 9000\n"
+                "quern serve --model fraud.qn --host 0.0.0.0 --tokens tokens",
+     .options = serve_options,
+     .n_options = COUNT(serve_options),
+     .run = qn__cmd_serve},
+    {.name = "token",
+     .arguments = "NAME",
+     .min_arguments = 1,
+     .max_arguments = 1,
+     .summary = "make a bearer token for `quern serve --tokens FILE`",
+     .details = "Prints the token once; the file keeps its name, scope and hash, one line each. To "
+                "take a token back, delete its line and send the server SIGHUP.",
+     .example = "quern token shop --tokens tokens\nquern serve --tokens tokens",
+     .options = token_options,
+     .n_options = COUNT(token_options),
+     .run = qn__cmd_token},
     {.name = "models list",
      .arguments = "[NAME]",
      .max_arguments = 1,

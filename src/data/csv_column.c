@@ -50,26 +50,8 @@ static inline const char *cell_text(const taking *t, int32_t i, size_t *ret_byte
     qn__cell *cell = &t->cells[i];
     if (cell->n & QN__CELL_ESCAPED)
         unescape(t, cell);
-    const char *text = t->block->bytes + cell->at;
-    size_t n = cell->n;
-    while (n && text[n - 1] == ' ')
-        n--;
-    while (n && *text == ' ')
-        text++, n--;
-    *ret_bytes = n;
-    return text;
-}
-
-static inline bool is_missing(const qn__missing *missing, const char *text, size_t n) {
-    if (!n)
-        return true;
-    if (!missing->first[(unsigned char)*text] || n > missing->longest)
-        return false;
-    for (size_t i = 0; i < missing->names->n; i++)
-        if (strnlen(missing->names->items[i], n + 1) == n &&
-            memcmp(missing->names->items[i], text, n) == 0)
-            return true;
-    return false;
+    *ret_bytes = cell->n;
+    return qn__trimmed(t->block->bytes + cell->at, ret_bytes);
 }
 
 static bool is_utf8(const char *text, size_t n) {
@@ -101,7 +83,7 @@ static inline void put_null(qn__csv_column *column) {
 /* The text of a cell, or NULL when it says that the value is missing, and is taken as that. */
 static inline const char *value_text(const taking *t, int32_t i, size_t *ret_bytes) {
     const char *text = cell_text(t, i, ret_bytes);
-    if (!is_missing(t->missing, text, *ret_bytes))
+    if (!qn__missing_has(t->missing, text, *ret_bytes))
         return text;
     put_null(t->column);
     return NULL;
@@ -200,20 +182,20 @@ static int32_t take_wholes(const taking *t, int32_t i, int32_t to) {
         const char *text = value_text(t, i, &n);
         if (!text)
             continue;
-        const qn__number kind = qn__number_parse(text, n, &whole, &real);
-        if (kind == QN__WHOLE || (kind == QN__ZERO_LED && column->fixed)) {
+        const qn_number_kind kind = qn_number_parse(text, n, &whole, &real);
+        if (kind == QN_NUMBER_WHOLE || (kind == QN_NUMBER_ZERO_LED && column->fixed)) {
             put_whole(column, whole);
             column->n_numbers++;
-        } else if (kind == QN__REAL && real != real) {
+        } else if (kind == QN_NUMBER_REAL && real != real) {
             put_null(column);
         } else if (column->fixed) {
-            if (kind != QN__REAL || trunc(real) != real || fabs(real) >= 9007199254740992.0) {
+            if (!qn__number_whole(kind, real, &whole)) {
                 refuse(t, i, text, n, QN_ERR_DATA);
                 return i;
             }
-            put_whole(column, (int64_t)real);
+            put_whole(column, whole);
         } else {
-            if (kind == QN__REAL)
+            if (kind == QN_NUMBER_REAL)
                 become_real(column);
             else
                 become_category(column);
@@ -232,8 +214,8 @@ static int32_t take_reals(const taking *t, int32_t i, int32_t to) {
         const char *text = value_text(t, i, &n);
         if (!text)
             continue;
-        const qn__number kind = qn__number_parse(text, n, &whole, &real);
-        if (kind == QN__NOT_A_NUMBER || (kind == QN__ZERO_LED && !column->fixed)) {
+        const qn_number_kind kind = qn_number_parse(text, n, &whole, &real);
+        if (kind == QN_NUMBER_NONE || (kind == QN_NUMBER_ZERO_LED && !column->fixed)) {
             if (column->fixed)
                 refuse(t, i, text, n, QN_ERR_DATA);
             else
@@ -293,12 +275,12 @@ static inline void look_at_text(const taking *t, int32_t i, const char *text, si
     qn__csv_column *column = t->column;
     int64_t whole;
     double real;
-    qn__number kind = QN__NOT_A_NUMBER;
+    qn_number_kind kind = QN_NUMBER_NONE;
     if ((*text >= '0' && *text <= '9') || *text == '-' || *text == '+' || *text == '.')
-        kind = qn__number_parse(text, n, &whole, &real);
-    column->n_numbers += kind != QN__NOT_A_NUMBER;
-    column->n_zero_led += kind == QN__ZERO_LED;
-    if (kind == QN__NOT_A_NUMBER && !column->misfit_row)
+        kind = qn_number_parse(text, n, &whole, &real);
+    column->n_numbers += kind != QN_NUMBER_NONE;
+    column->n_zero_led += kind == QN_NUMBER_ZERO_LED;
+    if (kind == QN_NUMBER_NONE && !column->misfit_row)
         note_misfit(t, i, text, n);
     if (!column->kept) {
         sketch_text(column, text, n);
@@ -318,7 +300,7 @@ static int32_t take_texts(const taking *t, int32_t i, int32_t to) {
             text = t->block->bytes + t->cells[i].at;
             n = t->cells[i].n;
         }
-        if (column->verbatim ? !n : is_missing(t->missing, text, n)) {
+        if (column->verbatim ? !n : qn__missing_has(t->missing, text, n)) {
             put_null(column);
             continue;
         }
@@ -348,14 +330,14 @@ static int32_t take_unknown(const taking *t, int32_t i, int32_t to) {
         const char *text = value_text(t, i, &n);
         if (!text)
             continue;
-        const qn__number kind = qn__number_parse(text, n, &whole, &real);
-        if (kind == QN__REAL && real != real) {
+        const qn_number_kind kind = qn_number_parse(text, n, &whole, &real);
+        if (kind == QN_NUMBER_REAL && real != real) {
             put_null(column);
             continue;
         }
         begin_type(t,
-                   kind == QN__WHOLE                        ? QN_TYPE_I64
-                   : kind == QN__REAL                       ? QN_TYPE_F64
+                   kind == QN_NUMBER_WHOLE                        ? QN_TYPE_I64
+                   : kind == QN_NUMBER_REAL                       ? QN_TYPE_F64
                    : qn__bool_parse(text, n, false, &whole) ? QN_TYPE_BOOL
                    : qn__time_parse(text, n, &whole)        ? QN_TYPE_TIME
                                                             : QN_TYPE_CATEGORY,

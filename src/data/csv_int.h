@@ -10,7 +10,11 @@
 #ifndef QN_DATA_CSV_INT_H
 #define QN_DATA_CSV_INT_H
 
+#include <math.h>
+#include <string.h>
+
 #include "base/job.h"
+#include "base/number.h"
 #include "data/column_int.h"
 
 /* Texts that one list owns. */
@@ -100,12 +104,41 @@ typedef struct qn__missing {
 } qn__missing;
 
 void qn__missing_init(qn__missing *missing, const qn__names *names);
+/* Appends the texts that always mean missing, and `more`. */
+qn_status qn__missing_names(const char *const *more, size_t n_more, qn__names *ret_names,
+                            qn_error *err) QN_MUST_USE;
 
-typedef enum qn__number { QN__NOT_A_NUMBER, QN__WHOLE, QN__ZERO_LED, QN__REAL } qn__number;
+static inline bool qn__missing_has(const qn__missing *missing, const char *text, size_t n) {
+    if (!n)
+        return true;
+    if (!missing->first[(unsigned char)*text] || n > missing->longest)
+        return false;
+    for (size_t i = 0; i < missing->names->n; i++)
+        if (strnlen(missing->names->items[i], n + 1) == n &&
+            memcmp(missing->names->items[i], text, n) == 0)
+            return true;
+    return false;
+}
 
-/* What a text is as a number. QN__WHOLE fits int64_t and sets both; QN__ZERO_LED ("007") too;
- * QN__REAL sets *ret_real, correctly rounded, maybe infinite or NaN. No spaces around it. */
-qn__number qn__number_parse(const char *bytes, size_t n, int64_t *ret_whole, double *ret_real);
+/* A cell without the spaces around it. */
+static inline const char *qn__trimmed(const char *text, size_t *n) {
+    while (*n && text[*n - 1] == ' ')
+        --*n;
+    while (*n && *text == ' ')
+        text++, --*n;
+    return text;
+}
+
+/* The whole number for a column that must hold such: 3.0 is one, within what a double tells apart.
+ * *whole is what qn_number_parse gave, and changed for QN_NUMBER_REAL. */
+static inline bool qn__number_whole(qn_number_kind kind, double real, int64_t *whole) {
+    if (kind != QN_NUMBER_REAL)
+        return kind != QN_NUMBER_NONE;
+    if (!(trunc(real) == real && fabs(real) < 9007199254740992.0))
+        return false;
+    *whole = (int64_t)real;
+    return true;
+}
 /* true, false; when `loose` also t, f, yes, no, 1, 0. Case does not matter. */
 bool qn__bool_parse(const char *bytes, size_t n, bool loose, int64_t *ret_value);
 /* "whole number", "number", "truth value (true or false)", "time". */

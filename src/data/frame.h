@@ -14,18 +14,15 @@
 #include "base/error.h"
 #include "base/hash.h"
 
-typedef enum qn_type {
-    QN_TYPE_BOOL,     /* uint8_t 0 or 1 */
-    QN_TYPE_I64,      /* int64_t */
-    QN_TYPE_F64,      /* double; never NaN (a NaN read from a source is missing); may be infinite */
-    QN_TYPE_CATEGORY, /* int32_t code into dict */
-    QN_TYPE_TEXT,     /* free text: bytes[offset[i] .. offset[i + 1]) */
-    QN_TYPE_TIME,     /* int64_t microseconds since 1970-01-01 UTC */
-} qn_type;
+/* How the values of a qn_type (quern.h) are stored:
+ *   BOOL      uint8_t 0 or 1
+ *   I64       int64_t
+ *   F64       double; never NaN (a NaN read from a source is missing); may be infinite
+ *   CATEGORY  int32_t code into dict
+ *   TEXT      free text: bytes[offset[i] .. offset[i + 1])
+ *   TIME      int64_t microseconds since 1970-01-01 UTC */
 
-/* "bool", "integer", "number", "category", "text", "time". */
-const char *qn_type_name(qn_type type);
-/* The inverse; also takes "int", "float", "double", "string", "date", "timestamp". */
+/* The inverse of qn_type_name; also takes "int", "float", "double", "string", "date", "timestamp". */
 bool qn_type_from_name(const char *name, qn_type *ret_type) QN_MUST_USE;
 
 /* Distinct texts, numbered in order of first addition, with a hash index. UTF-8, may be empty. */

@@ -14,9 +14,6 @@
 #include "base/text.h"
 #include "data/source_int.h"
 
-static const char *const always_missing[] = {"",    "?",    "NA",   "N/A", "NaN",
-                                             "nan", "NULL", "null", "None"};
-
 const qn_schema *qn_source_schema(const qn_source *source) {
     return &source->schema;
 }
@@ -64,22 +61,6 @@ static qn__kind kind_of_path(const char *path) {
         return QN__KIND_JSON;
     return ends_with(path, n, ".parquet") || ends_with(path, n, ".pq") ? QN__KIND_PARQUET
                                                                        : QN__KIND_CSV;
-}
-
-static qn_status add_missing(qn_source *source, const qn_source_options *options, qn_error *err) {
-    for (size_t i = 0; i < sizeof always_missing / sizeof always_missing[0]; i++)
-        QN_TRY(qn__names_add(&source->missing, always_missing[i], strlen(always_missing[i]), err));
-    for (size_t i = 0; i < options->n_missing; i++) {
-        const char *text = options->missing[i];
-        size_t n = strlen(text);
-        while (n && *text == ' ')
-            text++, n--;
-        while (n && text[n - 1] == ' ')
-            n--;
-        QN_TRY(qn__names_add(&source->missing, text, n, err));
-    }
-    qn__missing_init(&source->is_missing, &source->missing);
-    return QN_OK;
 }
 
 qn_status qn__source_need_db(qn_source *source, const qn_job *job, qn_error *err) {
@@ -273,7 +254,8 @@ static qn_status make_source(const qn_source_options *options, const qn_job *job
         return qn_error_memory(err);
     source->n_rows = -1;
     source->base = "source";
-    QN_TRY(add_missing(source, options, err));
+    QN_TRY(qn__missing_names(options->missing, options->n_missing, &source->missing, err));
+    qn__missing_init(&source->is_missing, &source->missing);
     QN_TRY(find_files(source, options, job, err));
     sum_sizes(source);
     source->kind = kind_of_path(source->files.items[0]);

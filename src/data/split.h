@@ -80,6 +80,13 @@ static inline bool qn_fold_trains(qn_split_method method, int32_t row_fold, int3
     return method == QN_SPLIT_TIME ? row_fold < fold : row_fold != fold;
 }
 
+/* Cuts n rows (row numbers, in any order) into about `want` stretches of time with as many rows
+ * each; rows of one time stay together, which can make the stretches fewer. ret_stretch[n] are
+ * numbered from 0, oldest first. `time` as in qn_split_make, none of it missing. QN_ERR_MEMORY
+ * only. */
+qn_status qn_split_stretches(const qn_column *time, const int64_t *rows, int64_t n, int32_t want,
+                             int32_t *ret_stretch, int32_t *ret_n, qn_error *err) QN_MUST_USE;
+
 /* {"method","seed","rows":{"train","validate","test","unlabelled"}}; with time also "validate_from"
  * and "test_from" (ISO 8601 for TIME columns, else numbers), with groups "n_groups". New reference;
  * NULL when memory is short. */

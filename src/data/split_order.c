@@ -20,6 +20,22 @@ static int compare_moments(const void *a, const void *b) {
     return (x->i > y->i) - (x->i < y->i);
 }
 
+/* By time, ties in the order of `rows`. */
+static qn_status moments_sort(const qn_column *time, const int64_t *rows, int64_t n, moment **ret,
+                              qn_error *err) {
+    moment *moments = qn_new_array(moment, n);
+    if (!moments)
+        return qn_error_memory(err);
+    for (int64_t i = 0; i < n; i++) {
+        int64_t row = rows[i];
+        moments[i].time = time->type == QN_TYPE_F64 ? time->f64[row] : (double)time->i64[row];
+        moments[i].i = i;
+    }
+    qsort(moments, (size_t)n, sizeof moments[0], compare_moments);
+    *ret = moments;
+    return QN_OK;
+}
+
 static qn_status moments_make(const qn__draft *draft, const qn_column *time, moment **ret,
                               qn_error *err) {
     const char *name = draft->options->time ? draft->options->time : time->name;
@@ -29,17 +45,7 @@ static qn_status moments_make(const qn__draft *draft, const qn_column *time, mom
                 err, QN_ERR_DATA, NULL, draft->rows[i] + 1, name,
                 "the time is missing, so the row cannot be placed in a split by time; "
                 "fill it, or leave such rows out with data.query");
-    moment *moments = qn_new_array(moment, draft->n);
-    if (!moments)
-        return qn_error_memory(err);
-    for (int64_t i = 0; i < draft->n; i++) {
-        int64_t row = draft->rows[i];
-        moments[i].time = time->type == QN_TYPE_F64 ? time->f64[row] : (double)time->i64[row];
-        moments[i].i = i;
-    }
-    qsort(moments, (size_t)draft->n, sizeof moments[0], compare_moments);
-    *ret = moments;
-    return QN_OK;
+    return moments_sort(time, draft->rows, draft->n, ret, err);
 }
 
 /* The position p in low+1..high-1 nearest to `want` where a new time begins (moments[p - 1] is
@@ -111,6 +117,24 @@ qn_status qn__folds_time(qn__draft *draft, const qn_column *time, qn_error *err)
             draft->part[moments[p].i] = block == 0 ? QN_FOLD_TRAIN_ONLY : (int32_t)(block - 1);
         begin = end;
     }
+    return QN_OK;
+}
+
+qn_status qn_split_stretches(const qn_column *time, const int64_t *rows, int64_t n, int32_t want,
+                             int32_t *ret_stretch, int32_t *ret_n, qn_error *err) {
+    qn_cleanup(qn_freep) moment *moments = NULL;
+    QN_TRY(moments_sort(time, rows, n, &moments, err));
+    int64_t share = -1;
+    int32_t stretch = -1;
+    for (int64_t p = 0; p < n; p++) {
+        bool begins = p == 0 || moments[p - 1].time < moments[p].time;
+        if (begins && p * want / n > share) {
+            share = p * want / n;
+            stretch++;
+        }
+        ret_stretch[moments[p].i] = stretch;
+    }
+    *ret_n = stretch + 1;
     return QN_OK;
 }
 

@@ -4,9 +4,7 @@
 
 #include "data/frame.h"
 
-typedef enum qn_task { QN_TASK_BINARY, QN_TASK_MULTICLASS, QN_TASK_REGRESSION } qn_task;
-
-const char *qn_task_name(qn_task task); /* "binary", "multiclass", "regression" */
+/* The inverse of qn_task_name (quern.h). */
 bool qn_task_from_name(const char *name, qn_task *ret_task) QN_MUST_USE;
 
 /* What the numbers mean; lives as long as the model. */

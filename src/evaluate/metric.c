@@ -194,6 +194,47 @@ qn_status qn_metric_find(const char *name, qn_task task, const qn_metric **ret_m
     return qn_error_set(err, QN_ERR_CONFIG, "unknown metric '%s': there are %s", name, list);
 }
 
+/* The one that takes a ranking per class: rows left out weigh nothing. */
+static qn_status ovr_without(const qn_eval_input *input, const int32_t *group, int32_t n_groups,
+                             double *ret_value, double *ret_without, qn_error *err) {
+    qn_cleanup(qn_freep) double *weight = qn_new_array(double, input->n);
+    qn_eval_input left = *input;
+    if (!weight)
+        return qn_error_memory(err);
+    left.weight = weight;
+    for (int32_t g = 0; g < n_groups; g++) {
+        for (int64_t i = 0; i < input->n; i++)
+            weight[i] = group[i] == g ? 0 : input->weight ? input->weight[i] : 1;
+        QN_TRY(qn__auc_ovr(&left, 0, 0, NULL, &ret_without[g], NULL, err));
+    }
+    return qn__auc_ovr(input, 0, 0, NULL, ret_value, NULL, err);
+}
+
+qn_status qn_metric_without(const qn_metric *metric, const qn_eval_input *input,
+                            const int32_t *group, int32_t n_groups, double *ret_value,
+                            double *ret_without, qn_error *err) {
+    size_t id = (size_t)(metric - metrics);
+    QN_FAIL_IF(input->n < 1, err, QN_ERR_DATA, "there is no row to compute %s on", metric->name);
+    if (id == QN__ROC_AUC_OVR)
+        return ovr_without(input, group, n_groups, ret_value, ret_without, err);
+    qn_cleanup(qn__metric_view_free) qn__metric_view *view = NULL;
+    QN_TRY(qn__metric_view_new(input, 1u << id, &view, err));
+    qn_cleanup(qn_freep) double *scratch = qn_new_array(double, qn__metric_view_scratch(view));
+    qn_cleanup(qn_freep) unsigned char *counts = qn_new_array(unsigned char, input->n);
+    double values[QN__N_METRICS];
+    if (!scratch || !counts)
+        return qn_error_memory(err);
+    for (int32_t g = 0; g < n_groups; g++) {
+        for (int64_t i = 0; i < input->n; i++)
+            counts[i] = group[i] != g;
+        qn__metric_view_values(view, counts, scratch, values);
+        ret_without[g] = values[id];
+    }
+    qn__metric_view_values(view, NULL, scratch, values);
+    *ret_value = values[id];
+    return QN_OK;
+}
+
 const qn_metric *qn_metric_default(qn_task task) {
     return &metrics[task == QN_TASK_REGRESSION ? QN__RMSE : QN__LOG_LOSS];
 }

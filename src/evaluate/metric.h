@@ -39,6 +39,13 @@ qn_status qn_metric_find(const char *name, qn_task task, const qn_metric **ret_m
  * log_loss, regression rmse. */
 const qn_metric *qn_metric_default(qn_task task);
 
+/* The metric of all rows, and into ret_without[n_groups] that of all rows but those of each group;
+ * group[n] is 0 .. n_groups - 1. What the jackknife over groups of dependent rows starts from. The
+ * rows are sorted once. */
+qn_status qn_metric_without(const qn_metric *metric, const qn_eval_input *input,
+                            const int32_t *group, int32_t n_groups, double *ret_value,
+                            double *ret_without, qn_error *err) QN_MUST_USE;
+
 /* Bootstrap (Efron 1979), percentile intervals at 95 %, n_rounds resamples of rows seeded per
  * round, so that results do not depend on the number of threads. */
 typedef struct qn_interval {

@@ -68,6 +68,19 @@ void qn_pipeline_free(qn_pipeline **pipeline);
 const qn_schema *qn_pipeline_inputs(const qn_pipeline *pipeline);
 /* Output features; borrowed; as long-lived as the pipeline. */
 const qn_feature *qn_pipeline_features(const qn_pipeline *pipeline, int32_t *ret_n_features);
+/* A feature that is an input as it is. */
+typedef struct qn_direct {
+    int32_t i_input;      /* -1: the feature is something else */
+    const qn_dict *codes; /* the feature is the code in it of the input's text (of a number:
+                             qn_number_to_text), -1 when missing or not there; NULL: the number
+                             itself. Borrowed */
+    double low, high;     /* what infinite numbers become before anything else */
+} qn_direct;
+
+/* Fills ret_direct[n_features]; true when all features are inputs as they are, so that rows can be
+ * filled without a frame. */
+bool qn_pipeline_direct(const qn_pipeline *pipeline, qn_direct *ret_direct);
+
 /* What was seen of one input column in training, for the model's signature: categories, ranges. New
  * reference: {"name", "type", "missing_share", "low", "high", "categories": [...]}. */
 json_t *qn_pipeline_describe_input(const qn_pipeline *pipeline, int32_t i_input);

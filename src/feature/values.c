@@ -89,26 +89,6 @@ const char *qn__value_text(const qn__values *values, int64_t i, size_t *ret_byte
     return qn_column_text(values->column, values->rows ? values->rows[i] : i, ret_bytes);
 }
 
-/* Whole numbers as "42": what JSON and CSV would show. */
-static size_t number_text(double x, char text[QN_DOUBLE_TEXT]) {
-    if (x == floor(x) && fabs(x) < 1e15) {
-        char digits[24];
-        int n = 0;
-        size_t len = 0;
-        uint64_t left = (uint64_t)fabs(x);
-        do
-            digits[n++] = (char)('0' + left % 10);
-        while (left /= 10);
-        if (x < 0)
-            text[len++] = '-';
-        while (n > 0)
-            text[len++] = digits[--n];
-        return len;
-    }
-    qn_double_to_text(x, text);
-    return strlen(text);
-}
-
 qn_status qn__as_category(const qn__values *in, qn__values *ret, qn_error *err) {
     qn__values values = {.kind = QN__CATEGORY, .n_rows = in->n_rows};
     if (in->kind == QN__CATEGORY) {
@@ -133,7 +113,7 @@ qn_status qn__as_category(const qn__values *in, qn__values *ret, qn_error *err) 
         else if (isnan(in->num[i]))
             text = NULL;
         else
-            n = number_text(in->num[i], number);
+            n = qn_number_to_text(in->num[i], number);
         values.code[i] = text ? qn_dict_add(values.own_dict, text, n) : -1;
         if (text && values.code[i] < 0) {
             qn__values_done(&values);

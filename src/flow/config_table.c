@@ -105,7 +105,8 @@ static const qn__key keys[] = {
     {"train.families", QN__KEY_FAMILIES, AT(train.families), .absent = "[gbdt, linear]",
      .help = "kinds of model to try: a list of names, or a map of names to parameters; baselines "
              "are always tried beside them. Unless its length or shrinkage is stated, gbdt runs "
-             "with num_iterations 1000, early_stopping_round 50 and lambda_l2 1"},
+             "with num_iterations 1000, early_stopping_round 50, early_stopping_se 1 and lambda_l2 "
+             "1"},
     {"train.metric", QN__KEY_TEXT, AT(train.metric), NAME,
      .absent = "log_loss for classes, rmse for regression",
      .help = "what decides between models: a metric's name, or value (needs `value`)"},

@@ -323,6 +323,11 @@ static qn_status check_required(const qn_config *config, qn_error *err) {
         return qn_yaml_error(
             err, config->file, 0,
             "data.source is missing: name the file with the data, as `data: {source: rows.csv}`");
+    if (config->data.missing.n > QN_LIMIT_MISSING_WORDS)
+        return qn_config_error(config, "data.missing", err,
+                               "more than %d texts that mean missing; in the query, "
+                               "nullif(column, 'text') makes one missing in its column alone",
+                               QN_LIMIT_MISSING_WORDS);
     return QN_OK;
 }
 

@@ -187,6 +187,7 @@ qn_status qn_predict_file(const qn_model *model, const qn_predict_options *optio
     qn_cleanup(qn_sink_free) qn_sink *sink = NULL;
     qn_cleanup(carried_done) carried_columns carried = {0};
     qn_source_options source_options = {.path = options->input, .header = -1};
+    source_options.missing = qn_model_missing(model, &source_options.n_missing);
     int64_t n = 0;
     QN_TRY(qn_source_open_as(&source_options, qn_model_inputs(model), job, &source, err));
     QN_TRY(choose_carried(options, source, &carried, err));
@@ -352,6 +353,7 @@ qn_status qn_judge_file(const qn_model *model, const qn_judge_options *options, 
     qn_cleanup(qn_value_spec_free) qn_value_spec *value = NULL;
     qn_cleanup(judged_done) judged_rows rows = {.n_outputs = qn_model_n_outputs(model)};
     qn_source_options source_options = {.path = options->input, .header = -1};
+    source_options.missing = qn_model_missing(model, &source_options.n_missing);
     QN_TRY(judged_schema(model, &schema, err));
     QN_TRY(qn_source_open_as(&source_options, &schema, job, &source, err));
     QN_TRY(model_value(model, qn_source_schema(source), &value, err));

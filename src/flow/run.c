@@ -75,6 +75,7 @@ static void run_done(qn_run_state *run) {
     qn__run_part_done(&run->test);
     qn_split_done(&run->split);
     qn__run_training_done(&run->training);
+    qn_freep(&run->stretch);
     qn_freep(&run->y);
     qn_freep(&run->weight);
     qn_freep(&run->inputs);

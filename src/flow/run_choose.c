@@ -210,6 +210,8 @@ static qn_status build_model(qn_run_state *run, qn_calibrator **map, qn_error *e
         .target = &run->target,
         .negatives_rate = run->negatives_rate,
         .threshold = run->threshold,
+        .missing = (const char *const *)run->config->data.missing.items,
+        .n_missing = run->config->data.missing.n,
         .about = about(run),
     };
     if (parts.about)

@@ -1,8 +1,8 @@
 /* Folds: with split.folds, every family is cross-validated on the training rows, features fitted
  * anew in each fold, and the mean decides which one is chosen. A tenth of each fold's training rows
- * is held back for early stopping and strength, as the validation rows are in the train stage: a
- * fold that chose the length of what it measures would flatter it. The chosen model itself is the
- * one of the train stage. */
+ * - by time the newest, else drawn - is held back for early stopping and strength, as the validation
+ * rows are in the train stage: a fold that chose the length of what it measures would flatter it.
+ * The chosen model itself is the one of the train stage. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,6 +21,8 @@ typedef struct fitting_rows {
 /* One fold: the rows that train, those that say when to stop, and those held out to judge. */
 typedef struct fold_rows {
     fitting_rows train, stop;
+    int32_t *stretch; /* owned: of the rows of stop, in a split by time; NULL otherwise */
+    int32_t n_stretches;
     int64_t *held;    /* owned */
     int64_t n_held;
     qn_run_part part; /* the held-out rows */
@@ -40,6 +42,7 @@ static void fitting_rows_done(fitting_rows *set) {
 static void fold_rows_done(fold_rows *rows) {
     fitting_rows_done(&rows->train);
     fitting_rows_done(&rows->stop);
+    qn_freep(&rows->stretch);
     qn_freep(&rows->held);
     qn__run_part_done(&rows->part);
 }
@@ -84,24 +87,53 @@ static void add_row(fitting_rows *set, const qn_run_training *from, int64_t i) {
     set->n++;
 }
 
+enum { HELD_BACK = 10 };
+
+/* is_back[i]: whether training row i, if it trains the fold, is held back. */
+static qn_status hold_back(const qn_run_state *run, const int32_t *fold_of, int32_t fold,
+                           bool *is_back, qn_error *err) {
+    const qn_run_training *all = &run->training;
+    if (run->split.method != QN_SPLIT_TIME) {
+        for (int64_t i = 0; i < all->n; i++)
+            is_back[i] = qn_rng_hash((uint64_t)run->config->split.seed, (uint64_t)all->rows[i])
+                             % HELD_BACK == 0;
+        return QN_OK;
+    }
+    qn_cleanup(qn_freep) int64_t *rows = qn_new_array(int64_t, all->n);
+    qn_cleanup(qn_freep) int32_t *tenth = qn_new_array(int32_t, all->n);
+    const qn_column *time;
+    int32_t n_tenths;
+    int64_t n = 0;
+    if (!rows || !tenth)
+        return qn_error_memory(err);
+    for (int64_t i = 0; i < all->n; i++)
+        if (qn_fold_trains(run->split.method, fold_of[all->rows[i]], fold))
+            rows[n++] = all->rows[i];
+    QN_TRY(qn_frame_get(run->frame, run->config->data.time, &time, err));
+    QN_TRY(qn_split_stretches(time, rows, n, HELD_BACK, tenth, &n_tenths, err));
+    for (int64_t i = 0, k = 0; i < all->n; i++)
+        if (qn_fold_trains(run->split.method, fold_of[all->rows[i]], fold))
+            is_back[i] = tenth[k++] == n_tenths - 1 && n_tenths > 1;
+    return QN_OK;
+}
+
 /* Training rows of the run (negatives sampled down already) outside the fold train, a tenth of them
  * held back; all of the split's rows inside it judge. */
 static qn_status take_fold(const qn_run_state *run, const int32_t *fold_of, int32_t fold,
                            fold_rows *rows, qn_error *err) {
-    enum { HELD_BACK = 10 };
     const qn_run_training *all = &run->training;
+    qn_cleanup(qn_freep) bool *is_back = qn_new_array(bool, all->n);
     rows->held = qn_new_array(int64_t, run->split.n_train);
-    if (!rows->held)
+    if (!rows->held || !is_back)
         return qn_error_memory(err);
     QN_TRY(fitting_rows_init(&rows->train, all->n, all->weight != NULL, err));
     QN_TRY(fitting_rows_init(&rows->stop, all->n, all->weight != NULL, err));
-    for (int64_t i = 0; i < all->n; i++) {
-        if (!qn_fold_trains(run->split.method, fold_of[all->rows[i]], fold))
-            continue;
-        bool back =
-            qn_rng_hash((uint64_t)run->config->split.seed, (uint64_t)all->rows[i]) % HELD_BACK == 0;
-        add_row(back ? &rows->stop : &rows->train, all, i);
-    }
+    QN_TRY(hold_back(run, fold_of, fold, is_back, err));
+    for (int64_t i = 0; i < all->n; i++)
+        if (qn_fold_trains(run->split.method, fold_of[all->rows[i]], fold))
+            add_row(is_back[i] ? &rows->stop : &rows->train, all, i);
+    QN_TRY(qn__run_stretches(run, rows->stop.rows, rows->stop.n, &rows->stretch,
+                             &rows->n_stretches, err));
     QN_FAIL_IF(
         rows->train.n == 0, err, QN_ERR_DATA,
         "impossible split: fold %d of %lld has no row to train on; give more rows or fewer folds",
@@ -122,6 +154,8 @@ static qn_status fit_fold(const qn_run_state *run, const qn_run_candidate *candi
     qn_fit_input input = {
         .train = {.x = x->train, .y = rows->train.y, .weight = rows->train.weight},
         .valid = {.x = x->stop, .y = rows->stop.y, .weight = rows->stop.weight},
+        .valid_stretch = rows->stretch,
+        .n_stretches = rows->n_stretches,
         .task = run->target.task,
         .n_classes = run->target.n_classes,
         .seed = (uint64_t)run->config->seed,

@@ -76,6 +76,8 @@ typedef struct qn_run_state {
     double *y, *weight;      /* owned; weight NULL when all are 1 */
     qn_split split;
     qn_run_training training; /* of the train part */
+    int32_t *stretch;        /* owned: of each validation row, in a split by time; NULL otherwise */
+    int32_t n_stretches;
     double negatives_rate;
     qn_run_part validate, test;
 
@@ -112,6 +114,11 @@ qn_status qn__run_measure(const qn_run_state *run, const qn_run_part *part, cons
 /* The number candidates are chosen by: cross-validated when there are folds, else on validation
  * rows. */
 double qn__run_merit(const qn_run_candidate *candidate);
+/* In a split by time, the stretch of time of each row (qn_split_stretches): neighbouring rows say the
+ * same thing, so whoever asks how certain they are has to ask stretches. Otherwise outputs stay as
+ * they are. */
+qn_status qn__run_stretches(const qn_run_state *run, const int64_t *rows, int64_t n,
+                            int32_t **ret_stretch, int32_t *ret_n, qn_error *err) QN_MUST_USE;
 /* The training set made of the given rows (ascending). */
 qn_status qn__run_training_make(const qn_run_state *run, const int64_t *rows, int64_t n,
                                 qn_run_training *ret_training, qn_error *err) QN_MUST_USE;

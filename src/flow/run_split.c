@@ -151,6 +151,21 @@ static qn_status choose_training_rows(qn_run_state *run, qn_error *err) {
                         err);
 }
 
+qn_status qn__run_stretches(const qn_run_state *run, const int64_t *rows, int64_t n,
+                            int32_t **ret_stretch, int32_t *ret_n, qn_error *err) {
+    enum { STRETCHES = 10 };
+    const qn_column *time;
+    if (run->split.method != QN_SPLIT_TIME)
+        return QN_OK;
+    QN_TRY(column_of(run, run->config->data.time, &time, err));
+    qn_cleanup(qn_freep) int32_t *stretch = qn_new_array(int32_t, n);
+    if (!stretch)
+        return qn_error_memory(err);
+    QN_TRY(qn_split_stretches(time, rows, n, STRETCHES, stretch, ret_n, err));
+    *ret_stretch = qn_steal(&stretch);
+    return QN_OK;
+}
+
 static qn_status note_split(qn_run_state *run, qn_error *err) {
     json_t *json = qn_split_to_json(&run->split);
     if (!json)
@@ -177,6 +192,8 @@ qn_status qn__run_split(qn_run_state *run, qn_error *err) {
                    "split.test leaves no row to judge the model by: give it a share above 0");
         QN_TRY(qn__run_take_part(run, run->split.test, run->split.n_test, &run->test, err));
     }
+    QN_TRY(qn__run_stretches(run, run->split.validate, run->split.n_validate, &run->stretch,
+                             &run->n_stretches, err));
     QN_TRY(choose_training_rows(run, err));
     QN_TRY(note_split(run, err));
     char train[QN_DOUBLE_TEXT], validate[QN_DOUBLE_TEXT], test[QN_DOUBLE_TEXT], note[128];

@@ -85,7 +85,8 @@ static bool is_stated(const json_t *params, const char *const *names) {
 }
 
 /* What a run chooses where the user says nothing. With validation rows at hand, boosting goes on
- * until it stops helping. A little shrinkage of the leaves (XGBoost's preset) is the difference
+ * until it stops helping; in a split by time, where few of them are independent, it takes a
+ * standard error to say so. A little shrinkage of the leaves (XGBoost's preset) is the difference
  * between a model and an overshoot where positives are rare: a leaf of 20 rows has next to no
  * curvature there. */
 json_t *qn__run_params(const qn_run_candidate *candidate) {
@@ -101,6 +102,8 @@ json_t *qn__run_params(const qn_run_candidate *candidate) {
     if (!is_stated(all, lengths)) {
         json_object_set_new(all, "num_iterations", json_integer(1000));
         json_object_set_new(all, "early_stopping_round", json_integer(50));
+        if (!json_object_get(all, "early_stopping_se"))
+            json_object_set_new(all, "early_stopping_se", json_real(1));
     }
     if (!is_stated(all, shrinkages))
         json_object_set_new(all, "lambda_l2", json_real(1));
@@ -168,15 +171,26 @@ typedef struct stop_by_metric {
     const qn_run_state *run;
     double *scores; /* owned: validation rows x outputs */
     qn_link link;
+    qn_status status; /* the first failure, and its message */
+    qn_error error;
 } stop_by_metric;
 
-static double loss_by_metric(void *user, const double *raw) {
-    const stop_by_metric *stop = user;
+static double loss_by_metric(void *user, const double *raw, double *without) {
+    stop_by_metric *stop = user;
     const qn_run_state *run = stop->run;
+    double value = (double)NAN;
     memcpy(stop->scores, raw, (size_t)(run->validate.n * run->n_outputs) * sizeof *raw);
     qn_link_apply(stop->link, stop->scores, run->validate.n, run->n_outputs);
     qn_eval_input input = qn__run_eval_input(run, &run->validate, stop->scores);
-    return qn__run_loss(run, run->metric->compute(&input));
+    if (!without)
+        return qn__run_loss(run, run->metric->compute(&input));
+    qn_status status = QN_OK;
+    if (stop->status == QN_OK)
+        status = stop->status = qn_metric_without(run->metric, &input, run->stretch,
+                                                  run->n_stretches, &value, without, &stop->error);
+    for (int32_t s = 0; s < run->n_stretches; s++)
+        without[s] = status == QN_OK ? qn__run_loss(run, without[s]) : INFINITY;
+    return qn__run_loss(run, value);
 }
 
 static bool stops_by_metric(const qn_run_state *run) {
@@ -195,6 +209,8 @@ static qn_status train_candidate(qn_run_state *run, qn_run_candidate *candidate,
         .valid = {.x = features->validate, .y = run->validate.y, .weight = run->validate.weight},
         .task = run->target.task,
         .n_classes = run->target.n_classes,
+        .valid_stretch = run->stretch,
+        .n_stretches = run->n_stretches,
         .seed = (uint64_t)run->config->seed,
     };
     qn_cleanup(qn_json_free) json_t *params = qn__run_params(candidate);
@@ -202,7 +218,8 @@ static qn_status train_candidate(qn_run_state *run, qn_run_candidate *candidate,
     if (!params || !scores)
         return qn_error_memory(err);
     bool multiclass = run->target.task == QN_TASK_MULTICLASS;
-    stop_by_metric stop = {run, scores, multiclass ? QN_LINK_SOFTMAX : QN_LINK_LOGIT};
+    stop_by_metric stop = {
+        .run = run, .scores = scores, .link = multiclass ? QN_LINK_SOFTMAX : QN_LINK_LOGIT};
     if (stops_by_metric(run)) {
         input.loss = loss_by_metric;
         input.user = &stop;
@@ -214,6 +231,11 @@ static qn_status train_candidate(qn_run_state *run, qn_run_candidate *candidate,
                                       err);
     if (status == QN_ERR_CONFIG)
         qn__run_place(run, "train.families", err);
+    if (status == QN_OK && stop.status != QN_OK) {
+        if (err)
+            *err = stop.error;
+        status = stop.status;
+    }
     QN_TRY(status);
     candidate->train_s = qn_now_s() - start;
     QN_TRY(score_validation(run, candidate, err));

@@ -128,16 +128,27 @@ static qn_status stump_fit(const void *params, const qn_fit_input *input, const 
     return fit(&qn__family_stump, STUMP_LEAVES, params, input, job, ret_learner, err);
 }
 
+/* The side of a value; codes are numbers, -1 is missing. */
+static int side_of(const qn__baseline *m, double value) {
+    if (m->kind == QN_FEATURE_CATEGORY) {
+        if (!(value >= 0 && value < m->n_categories))
+            return m->missing_first ? 0 : 1;
+        return m->in_first[(int32_t)value] ? 0 : 1;
+    }
+    if (isnan(value))
+        return m->missing_first ? 0 : 1;
+    return value <= m->threshold ? 0 : 1;
+}
+
 int qn__baseline_side(const qn__baseline *m, const qn_matrix *x, int64_t row) {
     if (m->feature < 0)
         return 0;
     const qn_matrix_column *c = &x->columns[m->feature];
     double value = 0;
-    switch (x->features[m->feature].kind) {
+    switch (m->kind) {
     case QN_FEATURE_CATEGORY:
-        if (c->code[row] < 0 || c->code[row] >= m->n_categories)
-            return m->missing_first ? 0 : 1;
-        return m->in_first[c->code[row]] ? 0 : 1;
+        value = c->code[row];
+        break;
     case QN_FEATURE_SPARSE: {
         int64_t k = qn_matrix_column_from(c, row);
         if (k < c->n_set && c->row[k] == row)
@@ -148,19 +159,28 @@ int qn__baseline_side(const qn__baseline *m, const qn_matrix *x, int64_t row) {
         value = c->num[row];
         break;
     }
-    if (isnan(value))
-        return m->missing_first ? 0 : 1;
-    return value <= m->threshold ? 0 : 1;
+    return side_of(m, value);
+}
+
+static void put_leaf(const qn__baseline *m, int side, double *raw) {
+    size_t n_outputs = (size_t)m->base.n_outputs;
+    memcpy(raw, m->leaf + (size_t)side * n_outputs, n_outputs * sizeof *raw);
 }
 
 static void baseline_predict(const qn_learner *learner, const qn_matrix *x, int64_t first,
                              int64_t n, double *raw) {
     const qn__baseline *m = (const qn__baseline *)learner;
-    size_t n_outputs = (size_t)learner->n_outputs;
     for (int64_t i = 0; i < n; i++)
-        memcpy(raw + (size_t)i * n_outputs,
-               m->leaf + (size_t)qn__baseline_side(m, x, first + i) * n_outputs,
-               n_outputs * sizeof *raw);
+        put_leaf(m, qn__baseline_side(m, x, first + i), raw + i * learner->n_outputs);
+}
+
+static void baseline_predict_rows(const qn_learner *learner, const double *rows, int64_t n,
+                                  double *raw) {
+    const qn__baseline *m = (const qn__baseline *)learner;
+    for (int64_t i = 0; i < n; i++) {
+        const double *row = rows + i * learner->n_features;
+        put_leaf(m, m->feature < 0 ? 0 : side_of(m, row[m->feature]), raw + i * learner->n_outputs);
+    }
 }
 
 static qn_status baseline_explain(const qn_learner *learner, const qn_matrix *x, int64_t first,
@@ -356,6 +376,7 @@ const qn_family qn__family_prior = {
     .is_baseline = true,
     .fit = prior_fit,
     .predict = baseline_predict,
+    .predict_rows = baseline_predict_rows,
     .explain = baseline_explain,
     .importance = baseline_importance,
     .save = baseline_save,
@@ -375,6 +396,7 @@ const qn_family qn__family_stump = {
     .params_bytes = sizeof(qn__stump_params),
     .fit = stump_fit,
     .predict = baseline_predict,
+    .predict_rows = baseline_predict_rows,
     .explain = baseline_explain,
     .importance = baseline_importance,
     .save = baseline_save,

@@ -66,6 +66,11 @@ static const qn_param params_table[] = {
      .help = "stop after so many rounds without progress on the validation rows; 0: never"},
     {"early_stopping_min_delta", NULL, QN_PARAM_REAL, P(early_stopping_min_delta), .low = 0,
      .high = 1e12, .preset = 0, .help = "what counts as progress"},
+    {"early_stopping_se", NULL, QN_PARAM_REAL, P(early_stopping_se), .low = 0, .high = 100,
+     .preset = 0,
+     .help = "with validation rows in order of time: of the rounds whose loss is within so many "
+             "standard errors of the best, the one nearest to early_stopping_round is kept; 0: the "
+             "best one"},
     {"boost_from_average", NULL, QN_PARAM_BOOL, P(boost_from_average), .preset = 1,
      .help = "start from the mean, the log odds or the class priors"},
     {"feature_pre_filter", NULL, QN_PARAM_BOOL, P(feature_pre_filter), .preset = 1,
@@ -103,8 +108,9 @@ typedef struct fit {
     uint32_t *bag;                /* owned; rows of the bag, then the others */
     int64_t n_bag;
     bool *feature_used;           /* owned */
-    double *gain;                 /* owned; per column: of all trees so far */
-    double *best_gain;            /* owned; the same up to best_round; NULL without early stopping */
+    qn__gain_log gains;
+    double *gain;                 /* owned; per column: of the rounds kept */
+    qn__stopping stopping;
     uint64_t *column_bins;        /* owned */
     qn__grower *grower;
     qn__model_builder builder;
@@ -126,8 +132,9 @@ static void fit_done(fit *f) {
     qn_freep(&f->valid_raw);
     qn_freep(&f->bag);
     qn_freep(&f->feature_used);
+    qn__gain_log_done(&f->gains);
     qn_freep(&f->gain);
-    qn_freep(&f->best_gain);
+    qn__stopping_done(&f->stopping);
     qn_freep(&f->column_bins);
     qn__grower_free(&f->grower);
     qn__model_builder_done(&f->builder);
@@ -210,11 +217,10 @@ static qn_status make_weights(fit *f, qn_error *err) {
 
 static qn_status start_model(fit *f, qn_error *err) {
     int32_t n_k = f->data.n_outputs;
-    qn__gbdt *m = f->builder.model = qn_new(qn__gbdt);
-    if (!m)
-        return qn_error_memory(err);
-    m->learner = (qn_learner){.family = &qn__family_gbdt, .link = f->objective->link,
-                              .n_outputs = n_k, .n_features = f->input->train.x->n_features};
+    qn__plain *m = &f->builder.plain;
+    m->link = f->objective->link;
+    m->n_outputs = n_k;
+    m->n_features = f->input->train.x->n_features;
     m->base = qn_new_array(double, n_k);
     if (!m->base)
         return qn_error_memory(err);
@@ -243,7 +249,8 @@ static qn_status start_valid(fit *f, qn_error *err) {
     if (!f->valid_score || !f->valid_raw)
         return qn_error_memory(err);
     for (size_t i = 0; i < cells; i++)
-        f->valid_score[i] = f->builder.model->base[i / (size_t)f->valid.n];
+        f->valid_score[i] = f->builder.plain.base[i / (size_t)f->valid.n];
+    QN_TRY(qn__stopping_init(&f->stopping, f->params, f->input, &f->valid, err));
     return qn__bins_fill(&f->map, valid->x, false, f->job, &f->valid_bins, err);
 }
 
@@ -267,13 +274,11 @@ static qn_status start(fit *f, qn_error *err) {
     f->g = qn_malloc_aligned(cells, sizeof *f->g);
     f->h = qn_malloc_aligned(cells, sizeof *f->h);
     f->score = qn_malloc_aligned(cells, sizeof *f->score);
-    bool stops = f->params->early_stopping_round > 0 && f->input->valid.x;
     f->gain = qn_new_array(double, x->n_features);
-    f->best_gain = stops ? qn_new_array(double, x->n_features) : NULL;
     f->column_bins = qn_new_array(uint64_t, x->n_features);
     f->feature_used = qn_new_array(bool, f->map.n_features);
-    if (!f->range || !f->g || !f->h || !f->score || !f->gain || (stops && !f->best_gain) ||
-        !f->column_bins || !f->feature_used)
+    if (!f->range || !f->g || !f->h || !f->score || !f->gain || !f->column_bins ||
+        !f->feature_used)
         return qn_error_memory(err);
     if (f->params->bagging_freq > 0 && f->params->bagging_fraction < 1) {
         f->bag = qn_malloc_aligned((size_t)n, sizeof *f->bag);
@@ -282,7 +287,7 @@ static qn_status start(fit *f, qn_error *err) {
             return qn_error_memory(err);
     }
     for (size_t i = 0; i < cells; i++)
-        f->score[i] = f->builder.model->base[i / (size_t)n];
+        f->score[i] = f->builder.plain.base[i / (size_t)n];
     for (int32_t i = 0; i < f->map.n_features; i++)
         f->column_bins[f->map.features[i].column] = (uint64_t)f->map.features[i].n_values;
     QN_TRY(qn__grower_new(f->params, &f->map, &f->bins, f->job, &f->grower, err));
@@ -490,42 +495,47 @@ static qn_status grow_tree(fit *f, int64_t round, int32_t k, bool *ret_grew, qn_
         score_others(f, nodes, &f->valid_bins, NULL, f->valid.n, f->valid_score + k * f->valid.n);
     for (int32_t i = 0; i < n_nodes; i++)
         if (nodes[i].split.feature >= 0)
-            f->gain[f->map.features[nodes[i].split.feature].column] += nodes[i].split.gain;
+            QN_TRY(qn__gain_log_add(&f->gains, round,
+                                    f->map.features[nodes[i].split.feature].column,
+                                    nodes[i].split.gain, err));
     return qn__model_add(&f->builder, &f->map, nodes, n_nodes, err);
 }
 
-static double valid_loss(fit *f) {
+/* without[n_stretches]: the same without each stretch of time, when there are any. */
+static double valid_loss(fit *f, double *without) {
+    bool stretches = f->stopping.n_stretches > 0;
+    if (!f->input->loss && stretches)
+        return qn__stopping_loss(&f->stopping, f->objective, &f->valid, f->valid_score, without);
     if (!f->input->loss)
         return f->objective->loss(&f->valid, f->valid_score);
     int32_t n_k = f->valid.n_outputs;
     for (int64_t i = 0; i < f->valid.n; i++)
         for (int32_t k = 0; k < n_k; k++)
             f->valid_raw[i * n_k + k] = f->valid_score[k * f->valid.n + i];
-    return f->input->loss(f->input->user, f->valid_raw);
+    return f->input->loss(f->input->user, f->valid_raw, stretches ? without : NULL);
 }
 
-/* Measures the round and tells of it; true when it is time to stop. */
-static bool end_round(fit *f, int64_t round) {
+/* Measures the round and tells of it; *ret_stop when it is time to stop. */
+static qn_status end_round(fit *f, int64_t round, bool *ret_stop, qn_error *err) {
     char note[96] = "";
-    bool stop = false;
+    double without[QN__STRETCHES_MAX];
     int64_t patience = f->params->early_stopping_round;
     if (f->valid_score) {
-        double loss = valid_loss(f);
+        double loss = valid_loss(f, without);
+        if (f->stopping.n_stretches > 0)
+            QN_TRY(qn__stopping_add(&f->stopping, loss, without, err));
         if (f->best_round == 0 || loss < f->best_loss - f->params->early_stopping_min_delta) {
             f->best_loss = loss;
             f->best_round = (int32_t)round + 1;
-            if (f->best_gain)
-                memcpy(f->best_gain, f->gain,
-                       (size_t)f->input->train.x->n_features * sizeof *f->gain);
         }
         snprintf(note, sizeof note, "round %d: best loss %.6g in round %d", (int)round + 1,
                  f->best_loss, (int)f->best_round);
-        stop = patience > 0 && round + 1 - f->best_round >= patience;
+        *ret_stop = patience > 0 && round + 1 - f->best_round >= patience;
     }
     /* Early stopping makes the end unknown: no share of the rounds is claimed then. */
     double total = patience > 0 && f->valid_score ? 0 : (double)f->params->num_iterations;
     qn_job_progress(f->job, "train gbdt", (double)(round + 1), total, note[0] ? note : NULL);
-    return stop;
+    return QN_OK;
 }
 
 static qn_status boost(fit *f, qn_error *err) {
@@ -538,7 +548,8 @@ static qn_status boost(fit *f, qn_error *err) {
         bool grew = false;
         for (int32_t k = 0; k < f->data.n_outputs; k++)
             QN_TRY(grow_tree(f, round, k, &grew, err));
-        bool stop = end_round(f, round);
+        bool stop = false;
+        QN_TRY(end_round(f, round, &stop, err));
         bool late = f->job && f->job->budget_s > 0 && qn_now_s() - started > f->job->budget_s;
         if (stop || late || (!grew && !sampled))
             break;
@@ -551,16 +562,18 @@ static qn_status fit_gbdt(const void *params, const qn_fit_input *input, const q
     qn_cleanup(fit_done) fit f = {.params = params, .input = input, .job = job};
     QN_TRY(start(&f, err));
     QN_TRY(boost(&f, err));
-    qn__gbdt *m = f.builder.model;
+    qn__plain *m = &f.builder.plain;
     int32_t n_k = f.data.n_outputs;
     int32_t rounds = m->n_trees / n_k;
     bool keep_best = f.params->early_stopping_round > 0 && f.best_round > 0;
     m->best_iteration = keep_best ? f.best_round : rounds;
-    QN_TRY(qn__model_finish(&f.builder, m->best_iteration * n_k, keep_best ? f.best_gain : f.gain,
-                            f.column_bins, err));
-    *ret_learner = &m->learner;
-    f.builder.model = NULL;
-    return QN_OK;
+    if (f.stopping.n_stretches > 0)
+        m->best_iteration =
+            qn__stopping_pick(&f.stopping, f.best_round, f.params->early_stopping_round,
+                              f.params->early_stopping_se);
+    qn__gain_log_sum(&f.gains, m->best_iteration, f.gain);
+    return qn__model_finish(&f.builder, m->best_iteration * n_k, f.gain, f.column_bins,
+                            input->train.x->features, ret_learner, err);
 }
 
 static void importance_gbdt(const qn_learner *learner, double *importance) {
@@ -576,12 +589,10 @@ static void importance_gbdt(const qn_learner *learner, double *importance) {
 
 static json_t *describe_gbdt(const qn_learner *learner) {
     const qn__gbdt *m = (const qn__gbdt *)learner;
-    int64_t leaves = 0;
-    int32_t depth = 0;
-    for (int32_t t = 0; t < m->n_trees; t++) {
-        leaves += (m->start[t + 1] - m->start[t] + 1) / 2;
-        depth = m->depth[t] > depth ? m->depth[t] : depth;
-    }
+    int64_t leaves = (m->n_nodes + m->n_trees) / 2; /* a tree of n leaves has 2 n - 1 nodes */
+    int32_t depth;
+    if (qn__gbdt_depth(m, &depth, NULL) != QN_OK)
+        return NULL;
     return json_pack("{s:i, s:I, s:i, s:i}", "trees", m->n_trees, "leaves", (json_int_t)leaves,
                      "max_depth", depth, "best_iteration", m->best_iteration);
 }
@@ -596,6 +607,7 @@ const qn_family qn__family_gbdt = {
     .params_bytes = sizeof(qn_gbdt_params),
     .fit = fit_gbdt,
     .predict = qn__gbdt_predict,
+    .predict_rows = qn__gbdt_predict_rows,
     .explain = qn__gbdt_explain,
     .importance = importance_gbdt,
     .save = qn__gbdt_save,

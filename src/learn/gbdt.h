@@ -29,6 +29,7 @@ typedef struct qn_gbdt_params {
     int64_t min_data_per_group;
     int64_t early_stopping_round; /* 0: never */
     double early_stopping_min_delta;
+    double early_stopping_se; /* 0: the best round; else see gbdt_stop.c */
     bool boost_from_average;
     bool feature_pre_filter;
     const char *class_weight; /* "none" or "balanced" */

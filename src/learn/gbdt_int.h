@@ -4,14 +4,15 @@
  *   gbdt_rows   matrix, bin map -> bins           gbdt_quant      gradients -> integers
  *   gbdt_hist   bins, rows -> histograms          gbdt_split      histogram -> best split of a leaf
  *   gbdt_part   rows of a leaf -> of its children gbdt_tree       grows one tree leaf-wise
- *   gbdt        the boosting rounds, the family table
- *   gbdt_model  the fitted model                  gbdt_predict, gbdt_shap, gbdt_io   its uses
- */
+ *   gbdt_stop   when to stop                      gbdt            the boosting rounds, the family table
+ *
+ * gbdt_model_int.h has the fitted model. */
 #ifndef QN_LEARN_GBDT_INT_H
 #define QN_LEARN_GBDT_INT_H
 
 #include "base/mem.h"
 #include "learn/gbdt.h"
+#include "learn/gbdt_model_int.h"
 
 /* Below so many steps of about a nanosecond a loop stays on one thread: waking the others, and
  * waiting for one that has to wait for a processor itself, costs more than it brings. */
@@ -339,82 +340,72 @@ extern const char *const qn__objective_names[]; /* "auto" first; NULL-terminated
 qn_status qn__objective_find(const char *name, qn_task task, const qn__objective **ret,
                              qn_error *err) QN_MUST_USE;
 
-/* ---- the model ------------------------------------------------------------------------------- */
+/* ---- early stopping -------------------------------------------------------------------------- */
 
-/* Nodes of a tree in breadth-first order: the right child follows the left one. A leaf is its own
- * left child with threshold +inf and MISSING_LEFT, so that stepping from it stays. */
-enum {
-    QN__NODE_LEAF = 1u << 31,
-    QN__NODE_CATEGORY = 1u << 30,
-    QN__NODE_MISSING_LEFT = 1u << 29,
-    QN__NODE_SLOT = (1u << 29) - 1,
-};
+enum { QN__STRETCHES_MAX = 64 };
 
-typedef struct qn__gbdt_node {
-    union {
-        double threshold;              /* left when x <= threshold */
-        struct {
-            uint32_t first_word, n_words; /* left when the bit of the code is set */
-        } set;
-    };
-    uint32_t slot_flags;
-    uint32_t left;                     /* from the start of the tree */
-} qn__gbdt_node;
+/* What every round lost on the validation rows, whole and without each stretch of time. Empty
+ * (n_stretches 0) when stopping goes by the best round alone. */
+typedef struct qn__stopping {
+    int32_t n_stretches;
+    int64_t *begin;      /* owned; n_stretches + 1: the rows of a stretch in the arrays below */
+    int64_t *rows;       /* owned; validation rows by stretch */
+    double *y, *w;       /* owned; theirs; w NULL: all 1 */
+    double *score;       /* owned; scratch for the scores of a stretch */
+    double *loss;        /* owned; per round */
+    double *without;     /* owned; [n_rounds][n_stretches] */
+    int64_t n_rounds, cap_rounds;
+} qn__stopping;
 
-typedef struct qn__gbdt {
-    qn_learner learner;   /* first */
-    int32_t n_trees;      /* rounds x n_outputs; tree i belongs to output i % n_outputs */
-    int64_t *start;       /* owned; n_trees + 1 */
-    int32_t *depth;       /* owned; n_trees: steps from the root to the deepest leaf */
-    bool *has_sets;       /* owned; n_trees: some node splits by categories */
-    qn__gbdt_node *nodes; /* owned */
-    double *value;        /* owned; per node, 0 for inner ones */
-    uint32_t *count;      /* owned; training rows per node */
-    uint32_t *words;      /* owned; category sets */
-    int64_t n_words;
-    double *base;         /* owned; n_outputs */
-    int32_t n_slots;      /* features that trees use */
-    int32_t *slot_column; /* owned; ascending */
-    double *slot_gain;    /* owned */
-    uint64_t *slot_bins;  /* owned: bins the feature had */
-    int32_t objective;    /* index into qn__objective_names */
-    int32_t best_iteration;
-} qn__gbdt;
+void qn__stopping_done(qn__stopping *stopping);
+/* Stays empty unless the input has stretches and the parameters ask for their use. */
+qn_status qn__stopping_init(qn__stopping *stopping, const qn_gbdt_params *params,
+                            const qn_fit_input *input, const qn__objective_data *valid,
+                            qn_error *err) QN_MUST_USE;
+/* The objective's loss of all validation rows; without[n_stretches]: that of all but a stretch. */
+double qn__stopping_loss(const qn__stopping *stopping, const qn__objective *objective,
+                         const qn__objective_data *valid, const double *score, double *without);
+qn_status qn__stopping_add(qn__stopping *stopping, double loss, const double *without,
+                           qn_error *err) QN_MUST_USE;
+/* How many rounds to keep when best_round (counted from 1) has the least loss: from `patience` on
+ * towards best_round, the first that is within n_errors standard errors of it. */
+int32_t qn__stopping_pick(const qn__stopping *stopping, int32_t best_round, int64_t patience,
+                          double n_errors);
 
-/* Grows while trees are added; node slots hold matrix columns until qn__model_finish. */
+/* The gains of all splits in the order in which they were made: the rounds that are kept are only
+ * known at the end. */
+typedef struct qn__gain {
+    int32_t round, column;
+    double gain;
+} qn__gain;
+
+typedef struct qn__gain_log {
+    qn__gain *splits; /* owned */
+    int64_t n, cap;
+} qn__gain_log;
+
+void qn__gain_log_done(qn__gain_log *log);
+qn_status qn__gain_log_add(qn__gain_log *log, int64_t round, int32_t column, double gain,
+                           qn_error *err) QN_MUST_USE;
+/* Adds the gains of the first n_rounds to gain[n_columns]. */
+void qn__gain_log_sum(const qn__gain_log *log, int64_t n_rounds, double *gain);
+
+/* ---- a growing model ------------------------------------------------------------------------- */
+
+/* Node slots hold matrix columns until qn__model_finish. */
 typedef struct qn__model_builder {
-    qn__gbdt *model;      /* owned */
+    qn__plain plain;
     int64_t cap_nodes, cap_words;
     int32_t cap_trees;
 } qn__model_builder;
 
 qn_status qn__model_add(qn__model_builder *builder, const qn__bin_map *map,
                         const qn__grown_node *nodes, int32_t n_nodes, qn_error *err) QN_MUST_USE;
-/* Drops trees beyond n_trees, numbers the features used. gain[n_columns], bins[n_columns]. */
+/* Drops trees beyond n_trees, numbers the features used and packs. gain[n_columns],
+ * bins[n_columns], features[n_columns]. */
 qn_status qn__model_finish(qn__model_builder *builder, int32_t n_trees, const double *gain,
-                           const uint64_t *bins, qn_error *err) QN_MUST_USE;
+                           const uint64_t *bins, const qn_feature *features,
+                           qn_learner **ret_learner, qn_error *err) QN_MUST_USE;
 void qn__model_builder_done(qn__model_builder *builder);
-void qn__gbdt_free(qn_learner *learner);
-
-static inline bool qn__node_goes_right(const qn__gbdt_node *node, const uint32_t *words, double x) {
-    if (node->slot_flags & QN__NODE_CATEGORY) {
-        if (!(x >= 0 && x < 32.0 * node->set.n_words))
-            return !(node->slot_flags & QN__NODE_MISSING_LEFT);
-        uint32_t code = (uint32_t)x;
-        return !(words[node->set.first_word + (code >> 5)] >> (code & 31) & 1);
-    }
-    return node->slot_flags & QN__NODE_MISSING_LEFT ? x > node->threshold : !(x <= node->threshold);
-}
-
-/* One value of a matrix as the nodes see it: codes as numbers, sparse zeros as 0. */
-double qn__matrix_value(const qn_matrix *x, int32_t column, int64_t row);
-
-void qn__gbdt_predict(const qn_learner *learner, const qn_matrix *x, int64_t first, int64_t n,
-                      double *raw);
-qn_status qn__gbdt_explain(const qn_learner *learner, const qn_matrix *x, int64_t first, int64_t n,
-                           double *contrib, qn_error *err);
-qn_status qn__gbdt_save(const qn_learner *learner, qn_buf *out, qn_error *err);
-qn_status qn__gbdt_load(const void *bytes, size_t n, const qn_feature *features, int32_t n_features,
-                        qn_learner **ret_learner, qn_error *err);
 
 #endif

@@ -1,261 +1,351 @@
-/* The bytes of a model, all little-endian:
+/* The packed image as bytes of a file: layout, checks, use in place. docs/FORMAT.md specifies it.
  *
- *   u32 version (1)  u32 link  u32 n_outputs  u32 n_features  u32 objective  u32 best_iteration
- *   u32 n_trees  u32 n_slots                        f64 base[n_outputs]
- *   n_slots x { u32 column  f64 gain  u64 bins }    columns ascending
- *   n_trees x { u32 n_nodes, nodes }                breadth-first; children are the next two not yet taken
- *     leaf:     u32 LEAF            f64 value  u32 count
- *     numeric:  u32 flags | slot    f64 threshold
- *     category: u32 flags | slot    u32 n_words  u32 words[n_words]
- *
- * No node holds an index of a node: order alone gives the shape, so that no bytes can make a
- * cycle. */
+ * Every check is made once, here, so that the kernels need none: that a child lies after its
+ * parent and in its tree, that sides, tests, leaves and answers are there. The nodes of 100 MB are
+ * checked in about the time their checksum takes. */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
 #include "base/limits.h"
+#include "base/mem.h"
 #include "learn/family_int.h"
+#include "learn/gbdt_image_int.h"
 #include "learn/gbdt_int.h"
+#include "learn/gbdt_kernel_int.h"
 
-enum { VERSION = 1 };
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define WIDE __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define WIDE
+#endif
 
-static void put_node(const qn__gbdt *m, int64_t at, qn_buf *out) {
-    const qn__gbdt_node *node = &m->nodes[at];
-    if (node->slot_flags & QN__NODE_LEAF) {
-        qn_buf_put_u32(out, (uint32_t)QN__NODE_LEAF);
-        qn_buf_put_f64(out, m->value[at]);
-        qn_buf_put_u32(out, m->count[at]);
-        return;
-    }
-    qn_buf_put_u32(out, node->slot_flags);
-    if (!(node->slot_flags & QN__NODE_CATEGORY)) {
-        qn_buf_put_f64(out, node->threshold);
-        return;
-    }
-    qn_buf_put_u32(out, node->set.n_words);
-    for (uint32_t w = 0; w < node->set.n_words; w++)
-        qn_buf_put_u32(out, m->words[node->set.first_word + w]);
+/* ---- layout ---------------------------------------------------------------------------------- */
+
+/* The next array at a multiple of 64, and `at` behind it. */
+static const void *place(const unsigned char *image, uint64_t *at, uint64_t n, size_t item_bytes) {
+    uint64_t here = (*at + QN__IMAGE_ALIGN - 1) / QN__IMAGE_ALIGN * QN__IMAGE_ALIGN;
+    *at = here + n * item_bytes;
+    return image ? image + here : NULL;
 }
 
-qn_status qn__gbdt_save(const qn_learner *learner, qn_buf *out, qn_error *err) {
-    const qn__gbdt *m = (const qn__gbdt *)learner;
-    qn_buf_put_u32(out, VERSION);
-    qn_buf_put_u32(out, (uint32_t)learner->link);
-    qn_buf_put_u32(out, (uint32_t)learner->n_outputs);
-    qn_buf_put_u32(out, (uint32_t)learner->n_features);
-    qn_buf_put_u32(out, (uint32_t)m->objective);
-    qn_buf_put_u32(out, (uint32_t)m->best_iteration);
-    qn_buf_put_u32(out, (uint32_t)m->n_trees);
-    qn_buf_put_u32(out, (uint32_t)m->n_slots);
-    for (int32_t k = 0; k < learner->n_outputs; k++)
-        qn_buf_put_f64(out, m->base[k]);
-    for (int32_t s = 0; s < m->n_slots; s++) {
-        qn_buf_put_u32(out, (uint32_t)m->slot_column[s]);
-        qn_buf_put_f64(out, m->slot_gain[s]);
-        qn_buf_put_u64(out, m->slot_bins[s]);
-    }
-    for (int32_t t = 0; t < m->n_trees; t++) {
-        qn_buf_put_u32(out, (uint32_t)(m->start[t + 1] - m->start[t]));
-        for (int64_t i = m->start[t]; i < m->start[t + 1]; i++)
-            put_node(m, i, out);
-    }
-    return qn_buf_status(out, err);
+size_t qn__image_layout(const unsigned char *image, const qn__image_header *h, qn__gbdt *m) {
+    const uint64_t most = QN_LIMIT_MODEL_BYTES; /* of each: no sum of products can overflow */
+    if (h->n_nodes > most || h->n_cuts > most || h->n_answers > most)
+        return 0;
+    m->learner = (qn_learner){.family = &qn__family_gbdt, .link = (qn_link)h->link,
+                              .n_outputs = (int32_t)h->n_outputs,
+                              .n_features = (int32_t)h->n_features};
+    m->n_trees = (int32_t)h->n_trees;
+    m->objective = (int32_t)h->objective;
+    m->best_iteration = (int32_t)h->best_iteration;
+    m->n_slots = (int32_t)h->n_slots;
+    m->n_keys = (int32_t)h->n_keys;
+    m->n_number_keys = (int32_t)h->n_number_keys;
+    m->side_bits = (int32_t)h->side_bits;
+    m->wide = h->side_bits == 0;
+    m->n_nodes = (int64_t)h->n_nodes;
+    m->n_cuts = (int64_t)h->n_cuts;
+    uint64_t at = sizeof *h, n_leaves = (h->n_nodes + h->n_trees) / 2;
+    m->image = image;
+    m->base = place(image, &at, h->n_outputs, sizeof *m->base);
+    m->slot_gain = place(image, &at, h->n_slots, sizeof *m->slot_gain);
+    m->slot_bins = place(image, &at, h->n_slots, sizeof *m->slot_bins);
+    m->slot_column = place(image, &at, h->n_slots, sizeof *m->slot_column);
+    m->keys = place(image, &at, h->n_keys, sizeof *m->keys);
+    m->cuts = place(image, &at, h->n_cuts, sizeof *m->cuts);
+    m->answers = place(image, &at, h->n_answers, 1);
+    m->start = place(image, &at, (uint64_t)h->n_trees + 1, sizeof *m->start);
+    const void *nodes = place(image, &at, h->n_nodes, m->wide ? sizeof *m->wide_nodes
+                                                              : sizeof *m->nodes);
+    m->nodes = m->wide ? NULL : nodes;
+    m->wide_nodes = m->wide ? nodes : NULL;
+    m->value = place(image, &at, n_leaves, sizeof *m->value);
+    m->count = place(image, &at, n_leaves, sizeof *m->count);
+    (void)place(image, &at, 0, 1);
+    at = (at + QN__IMAGE_ALIGN - 1) / QN__IMAGE_ALIGN * QN__IMAGE_ALIGN;
+    m->image_bytes = (size_t)at;
+    return m->image_bytes;
 }
+
+uint32_t qn__side_bits(uint32_t n_keys) {
+    uint32_t bits = QN__SIDE_BITS;
+    while (2 * (uint64_t)n_keys > (uint64_t)1 << bits)
+        bits++;
+    return bits;
+}
+
+uint32_t qn__cuts_below(const double *cuts, uint32_t n, double x) {
+    uint32_t low = 0;
+    for (uint32_t step = 1u << 31; step; step >>= 1)
+        if (step <= n - low && cuts[low + step - 1] < x)
+            low += step;
+    return low;
+}
+
+/* ---- checks ---------------------------------------------------------------------------------- */
 
 static qn_status damaged(qn_error *err, const char *what) {
     return qn_error_set(err, QN_ERR_FORMAT, "the trees of the model are damaged: %s", what);
 }
 
-static qn_status read_header(qn_reader *in, qn__gbdt *m, int32_t n_features, qn_error *err) {
-    uint32_t version = qn_reader_u32(in);
-    QN_FAIL_IF(version != VERSION, err, QN_ERR_FORMAT,
-               "gbdt version %u is not one this build reads", version);
-    uint32_t link = qn_reader_u32(in), n_outputs = qn_reader_u32(in);
-    uint32_t features = qn_reader_u32(in), objective = qn_reader_u32(in);
-    uint32_t best = qn_reader_u32(in), n_trees = qn_reader_u32(in), n_slots = qn_reader_u32(in);
+static bool header_is_fine(const qn__image_header *h, int32_t n_features) {
     uint32_t n_objectives = 0;
+    uint64_t zeros = h->zero;
     while (qn__objective_names[n_objectives])
         n_objectives++;
-    if (in->failed || link > QN_LINK_LOG || n_outputs < 1 || n_outputs > QN_LIMIT_CLASSES
-        || features != (uint32_t)n_features || objective < 1 || objective >= n_objectives
-        || n_trees > QN_LIMIT_TREES || n_trees % n_outputs || best > n_trees / n_outputs
-        || n_slots > features || (n_outputs > 1) != (link == QN_LINK_SOFTMAX))
-        return damaged(err, "its header");
-    /* Each tree takes at least 20 bytes, each slot 20, each output 8: no count can ask for more
-     * memory than a small multiple of the bytes given. */
-    size_t least = (size_t)n_trees * 20 + (size_t)n_slots * 20 + (size_t)n_outputs * 8;
-    if (least > in->len - in->pos)
-        return damaged(err, "its counts");
-    m->learner = (qn_learner){.family = &qn__family_gbdt, .link = (qn_link)link,
-                              .n_outputs = (int32_t)n_outputs, .n_features = n_features};
-    m->objective = (int32_t)objective;
-    m->best_iteration = (int32_t)best;
-    m->n_trees = (int32_t)n_trees;
-    m->n_slots = (int32_t)n_slots;
-    return QN_OK;
+    for (size_t i = 0; i < sizeof h->zeros / sizeof *h->zeros; i++)
+        zeros |= h->zeros[i];
+    uint32_t side_bits = qn__side_bits(h->n_keys);
+    bool narrow = h->side_bits == side_bits && side_bits < QN__NODE_BITS;
+    return h->link <= QN_LINK_LOG && h->n_outputs >= 1 && h->n_outputs <= QN_LIMIT_CLASSES
+           && h->n_features == (uint32_t)n_features && h->objective >= 1
+           && h->objective < n_objectives && h->n_trees <= QN_LIMIT_TREES
+           && h->n_trees % h->n_outputs == 0 && h->best_iteration <= h->n_trees / h->n_outputs
+           && h->n_slots <= h->n_features && (h->n_outputs > 1) == (h->link == QN_LINK_SOFTMAX)
+           && h->n_keys <= INT32_MAX / 2 && h->n_number_keys <= h->n_keys && zeros == 0
+           && (h->side_bits == 0 || narrow) && h->n_cuts <= INT32_MAX
+           && h->n_answers <= INT32_MAX - QN__IMAGE_ALIGN;
 }
 
-static qn_status read_slots(qn_reader *in, qn__gbdt *m, qn_error *err) {
-    for (int32_t k = 0; k < m->learner.n_outputs; k++)
-        if (!isfinite(m->base[k] = qn_reader_f64(in)))
-            return damaged(err, "a base score");
-    for (int32_t s = 0; s < m->n_slots; s++) {
-        uint32_t column = qn_reader_u32(in);
-        m->slot_gain[s] = qn_reader_f64(in);
-        m->slot_bins[s] = qn_reader_u64(in);
-        if (in->failed || column >= (uint32_t)m->learner.n_features
-            || (s > 0 && column <= (uint32_t)m->slot_column[s - 1]) || !isfinite(m->slot_gain[s])
-            || m->slot_gain[s] < 0 || m->slot_bins[s] > UINT32_MAX)
-            return damaged(err, "a feature");
-        m->slot_column[s] = (int32_t)column;
-    }
-    return QN_OK;
+WIDE static bool all_finite(const double *x, int64_t n) {
+    uint64_t bad = 0;
+    for (int64_t i = 0; i < n; i++)
+        bad |= !(fabs(x[i]) <= DBL_MAX);
+    return !bad;
 }
 
-static qn_status read_set(qn_reader *in, qn__gbdt *m, const qn_feature *feature,
-                          qn__gbdt_node *node, qn_error *err) {
-    uint32_t n_words = qn_reader_u32(in);
-    if (in->failed || n_words != ((uint32_t)feature->n_categories + 31) / 32)
-        return damaged(err, "the size of a category set");
-    node->set.first_word = (uint32_t)m->n_words;
-    node->set.n_words = n_words;
-    for (uint32_t w = 0; w < n_words && !in->failed; w++)
-        m->words[m->n_words++] = qn_reader_u32(in);
-    return in->failed ? damaged(err, "a category set") : QN_OK;
+WIDE static bool all_positive(const uint32_t *x, int64_t n) {
+    uint32_t bad = 0;
+    for (int64_t i = 0; i < n; i++)
+        bad |= x[i] == 0;
+    return !bad;
 }
 
-static qn_status read_split(qn_reader *in, qn__gbdt *m, const qn_feature *features, uint32_t flags,
-                            qn__gbdt_node *node, qn_error *err) {
-    uint32_t slot = flags & QN__NODE_SLOT;
-    if (slot >= (uint32_t)m->n_slots)
-        return damaged(err, "the feature of a split");
-    const qn_feature *feature = &features[m->slot_column[slot]];
-    bool is_set = flags & QN__NODE_CATEGORY;
-    if (is_set != (feature->kind == QN_FEATURE_CATEGORY))
-        return damaged(err, "a split of the wrong kind");
-    node->slot_flags = flags;
-    if (is_set)
-        return read_set(in, m, feature, node, err);
-    node->threshold = qn_reader_f64(in);
-    return isnan(node->threshold) ? damaged(err, "a threshold") : QN_OK;
+static bool slots_are_fine(const qn__gbdt *m) {
+    for (int32_t s = 0; s < m->n_slots; s++)
+        if (m->slot_column[s] >= (uint32_t)m->learner.n_features
+            || (s > 0 && m->slot_column[s] <= m->slot_column[s - 1])
+            || !isfinite(m->slot_gain[s]) || m->slot_gain[s] < 0 || m->slot_bins[s] > UINT32_MAX)
+            return false;
+    return true;
 }
 
-/* Inner nodes count the rows of their children; steps from the root go into `level`. */
-static qn_status finish_tree(qn__gbdt *m, int32_t tree, qn_error *err) {
-    int64_t start = m->start[tree], n = m->start[tree + 1] - start;
-    for (int64_t i = n - 1; i >= 0; i--) {
-        const qn__gbdt_node *node = &m->nodes[start + i];
-        if (node->slot_flags & QN__NODE_LEAF)
+static bool cuts_ascend(const double *cuts, uint32_t n) {
+    bool good = !isnan(cuts[0]);
+    for (uint32_t i = 1; i < n; i++)
+        good &= cuts[i] > cuts[i - 1];
+    return good;
+}
+
+/* Keys by slots, their cuts and answers one after the other. */
+static bool keys_are_fine(const qn__gbdt *m, const qn__image_header *h,
+                          const qn_feature *features) {
+    uint64_t n_cuts = 0, n_answers = 0;
+    for (int32_t k = 0; k < m->n_keys; k++) {
+        const qn__gbdt_key *key = &m->keys[k];
+        bool is_number = k < m->n_number_keys;
+        bool is_first = k == 0 || k == m->n_number_keys;
+        if (key->slot >= h->n_slots || (!is_first && key->slot < key[-1].slot) || key->n_tests < 1
+            || key->n_tests > QN__KEY_TESTS)
+            return false;
+        const qn_feature *feature = &features[m->slot_column[key->slot]];
+        if (is_number != (feature->kind != QN_FEATURE_CATEGORY))
+            return false;
+        if (is_number) {
+            if (key->n_categories || key->first != n_cuts || key->n_tests > h->n_cuts - n_cuts
+                || !cuts_ascend(m->cuts + n_cuts, key->n_tests)
+                || key->zero_rank != qn__cuts_below(m->cuts + n_cuts, key->n_tests, 0))
+                return false;
+            n_cuts += key->n_tests;
             continue;
-        uint64_t sum = (uint64_t)m->count[start + node->left] + m->count[start + node->left + 1];
-        if (sum > INT32_MAX)
-            return damaged(err, "the row counts");
-        m->count[start + i] = (uint32_t)sum;
-    }
-    /* Breadth-first: a level ends where the children of its last node end. */
-    int32_t depth = 0;
-    for (int64_t end = 1, next = 1, i = 0; i < n; i++) {
-        if (i == end) {
-            depth++;
-            end = next;
         }
-        if (!(m->nodes[start + i].slot_flags & QN__NODE_LEAF))
-            next += 2;
+        uint64_t bytes = ((uint64_t)key->n_categories + 1) * qn__key_row_bytes(key);
+        if (key->zero_rank || key->n_categories != (uint32_t)feature->n_categories
+            || key->first != n_answers || bytes > h->n_answers - n_answers)
+            return false;
+        n_answers += bytes;
     }
-    m->depth[tree] = depth;
-    return QN_OK;
+    return n_cuts == h->n_cuts && n_answers == h->n_answers;
 }
 
-static qn_status read_tree(qn_reader *in, qn__gbdt *m, int32_t tree, const qn_feature *features,
-                           int64_t max_nodes, qn_error *err) {
-    uint32_t n = qn_reader_u32(in);
-    int64_t start = m->start[tree];
-    if (in->failed || n < 1 || n % 2 == 0 || n > QN_LIMIT_TREE_NODES || n > max_nodes - start)
-        return damaged(err, "the size of a tree");
-    uint32_t next = 1;
+static bool starts_are_fine(const qn__gbdt *m) {
+    if (m->start[0] != 0 || m->start[m->n_trees] != (uint64_t)m->n_nodes)
+        return false;
+    for (int32_t t = 0; t < m->n_trees; t++) {
+        uint64_t n = m->start[t + 1] - m->start[t];
+        if (m->start[t + 1] < m->start[t] || n % 2 == 0 || n > QN_LIMIT_TREE_NODES)
+            return false;
+    }
+    return true;
+}
+
+/* The same for nodes of 64 bits, of which only huge trees are made. */
+static bool wide_nodes_are_fine(const uint64_t *nodes, uint32_t n, uint32_t n_sides,
+                                const uint32_t *n_tests) {
     for (uint32_t i = 0; i < n; i++) {
-        qn__gbdt_node *node = &m->nodes[start + i];
-        uint32_t flags = qn_reader_u32(in);
-        if (i >= next)
-            return damaged(err, "a node without parent");
-        if (flags == QN__NODE_LEAF) {
-            *node = (qn__gbdt_node){.threshold = INFINITY, .left = i,
-                                    .slot_flags = QN__NODE_LEAF | QN__NODE_MISSING_LEFT};
-            m->value[start + i] = qn_reader_f64(in);
-            m->count[start + i] = qn_reader_u32(in);
-            if (in->failed || !isfinite(m->value[start + i]) || m->count[start + i] < 1)
-                return damaged(err, "a leaf");
-            continue;
-        }
-        if (in->failed || flags & QN__NODE_LEAF || next + 2 > n)
-            return damaged(err, "a split");
-        QN_TRY(read_split(in, m, features, flags, node, err));
-        node->left = next;
-        next += 2;
-        m->has_sets[tree] |= (flags & QN__NODE_CATEGORY) != 0;
+        uint32_t test = (uint32_t)(nodes[i] >> 56), side = (uint32_t)nodes[i];
+        uint32_t field = (uint32_t)(nodes[i] >> 32) & 0xffffff;
+        bool good = test == QN__LEAF_TEST ? side == 0 && field <= n / 2
+                                          : side < n_sides && n_tests[side] > test && field > 0
+                                                && i + field < n - 1;
+        if (!good)
+            return false;
     }
-    if (next != n)
-        return damaged(err, "the shape of a tree");
-    m->start[tree + 1] = start + n;
-    return finish_tree(m, tree, err);
+    return true;
+}
+
+static qn_status check_trees(const qn__gbdt *m, qn_error *err) {
+    uint32_t n_sides = 2 * (uint32_t)m->n_keys;
+    size_t n_table = m->wide ? (size_t)n_sides + 1 : (size_t)1 << m->side_bits;
+    qn_cleanup(qn_freep) uint32_t *n_tests = qn_new_array(uint32_t, n_table);
+    if (!n_tests)
+        return qn_error_memory(err);
+    for (int32_t k = 0; k < m->n_keys; k++) {
+        n_tests[2 * k] = m->keys[k].n_tests;
+        n_tests[2 * k + 1] = k < m->n_number_keys ? n_tests[2 * k] : 0;
+    }
+    const qn__gbdt_kernel *kernel = qn__gbdt_kernel_best();
+    for (int32_t t = 0; t < m->n_trees; t++) {
+        uint32_t n = (uint32_t)(m->start[t + 1] - m->start[t]);
+        bool good = m->wide ? wide_nodes_are_fine(m->wide_nodes + m->start[t], n, n_sides, n_tests)
+                            : kernel->nodes_are_fine(m->nodes + m->start[t], n,
+                                                     (uint32_t)m->side_bits, n_tests);
+        if (!good)
+            return damaged(err, "a node of a tree");
+    }
+    int64_t n_leaves = (m->n_nodes + m->n_trees) / 2;
+    if (!all_finite(m->value, n_leaves) || !all_positive(m->count, n_leaves))
+        return damaged(err, "a leaf");
+    return QN_OK;
+}
+
+/* The bytes between the arrays are zero, so that a model has one form. */
+static bool gaps_are_zero(const qn__gbdt *m, const qn__image_header *h) {
+    int64_t n_leaves = (m->n_nodes + m->n_trees) / 2;
+    const void *nodes = m->wide ? (const void *)m->wide_nodes : m->nodes;
+    const void *const ends[] = {
+        m->base + m->learner.n_outputs, m->slot_gain + m->n_slots, m->slot_bins + m->n_slots,
+        m->slot_column + m->n_slots, m->keys + m->n_keys,
+        m->cuts + h->n_cuts, m->answers + h->n_answers, m->start + m->n_trees + 1,
+        (const unsigned char *)nodes + (size_t)m->n_nodes * (m->wide ? 8 : 4),
+        m->value + n_leaves, m->count + n_leaves};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        for (const unsigned char *p = ends[i]; (size_t)(p - m->image) % QN__IMAGE_ALIGN; p++)
+            if (*p)
+                return false;
+    return true;
+}
+
+qn_status qn__gbdt_attach(const void *bytes, size_t n, const qn_feature *features,
+                          int32_t n_features, qn__gbdt *m, qn_error *err) {
+    qn__image_header h;
+    if (n < sizeof h)
+        return damaged(err, "its header");
+    memcpy(&h, bytes, sizeof h);
+    if (!header_is_fine(&h, n_features))
+        return damaged(err, "its header");
+    if (qn__image_layout(bytes, &h, m) != n)
+        return damaged(err, "its counts");
+    if (!all_finite(m->base, h.n_outputs))
+        return damaged(err, "a base score");
+    if (!slots_are_fine(m))
+        return damaged(err, "a feature");
+    if (!keys_are_fine(m, &h, features))
+        return damaged(err, "the tests of a feature");
+    if (!starts_are_fine(m))
+        return damaged(err, "the size of a tree");
+    if (!gaps_are_zero(m, &h))
+        return damaged(err, "stray bytes");
+    QN_TRY(check_trees(m, err));
+    return qn__gbdt_prepare(m, err);
+}
+
+qn_status qn__gbdt_prepare(qn__gbdt *m, qn_error *err) {
+    uint32_t most = 1;
+    int32_t n = (m->n_number_keys + QN__RANK_KEYS - 1) / QN__RANK_KEYS * QN__RANK_KEYS;
+    m->rank_plan = qn_calloc_aligned((size_t)n, 3 * sizeof *m->rank_plan);
+    if (!m->rank_plan)
+        return qn_error_memory(err);
+    m->rank_planned = n;
+    for (int32_t k = 0; k < m->n_number_keys; k++) {
+        const qn__gbdt_key *key = &m->keys[k];
+        most = key->n_tests > most ? key->n_tests : most;
+        m->rank_plan[k] = (int32_t)m->slot_column[key->slot];
+        m->rank_plan[n + k] = (int32_t)key->n_tests;
+        m->rank_plan[2 * n + k] = (int32_t)key->first - 1;
+    }
+    m->rank_step = 1 << (31 - __builtin_clz(most));
+    return QN_OK;
+}
+
+/* ---- the family's functions ------------------------------------------------------------------ */
+
+qn_status qn__gbdt_save(const qn_learner *learner, qn_buf *out, qn_error *err) {
+    const qn__gbdt *m = (const qn__gbdt *)learner;
+    qn_buf_put(out, m->image, m->image_bytes);
+    return qn_buf_status(out, err);
 }
 
 static void model_free(qn__gbdt **m) {
-    if (*m)
-        qn__gbdt_free(&(*m)->learner);
+    qn__gbdt_free(*m ? &(*m)->learner : NULL);
     *m = NULL;
 }
 
-/* A node takes at least 12 bytes and a word 4, which bounds what is allocated here. */
-static qn_status allocate(const qn_reader *in, qn__gbdt *m, int64_t *ret_max_nodes, qn_error *err) {
-    size_t rest = in->len - in->pos;
-    *ret_max_nodes = (int64_t)(rest / 12);
-    m->start = qn_new_array(int64_t, m->n_trees + 1);
-    m->depth = qn_new_array(int32_t, m->n_trees);
-    m->has_sets = qn_new_array(bool, m->n_trees);
-    m->base = qn_new_array(double, m->learner.n_outputs);
-    m->slot_column = qn_new_array(int32_t, m->n_slots);
-    m->slot_gain = qn_new_array(double, m->n_slots);
-    m->slot_bins = qn_new_array(uint64_t, m->n_slots);
-    m->nodes = qn_new_array(qn__gbdt_node, *ret_max_nodes);
-    m->value = qn_new_array(double, *ret_max_nodes);
-    m->count = qn_new_array(uint32_t, *ret_max_nodes);
-    m->words = qn_new_array(uint32_t, rest / 4);
-    if (!m->start || !m->depth || !m->has_sets || !m->base || !m->slot_column || !m->slot_gain
-        || !m->slot_bins || !m->nodes || !m->value || !m->count || !m->words)
-        return qn_error_memory(err);
-    return QN_OK;
-}
-
-static void shrink(qn__gbdt *m) {
-    size_t n = (size_t)m->start[m->n_trees];
-    void *p;
-    if ((p = qn_realloc(m->nodes, n, sizeof *m->nodes)))
-        m->nodes = p;
-    if ((p = qn_realloc(m->value, n, sizeof *m->value)))
-        m->value = p;
-    if ((p = qn_realloc(m->count, n, sizeof *m->count)))
-        m->count = p;
-    /* Prediction reads a word even where sets have none. */
-    if ((p = qn_realloc(m->words, (size_t)m->n_words + 1, sizeof *m->words)))
-        m->words = p;
+static qn_status load_v1(const void *bytes, size_t n, const qn_feature *features,
+                         int32_t n_features, qn_learner **ret_learner, qn_error *err) {
+    qn_cleanup(qn__plain_done) qn__plain plain = {0};
+    QN_TRY(qn__gbdt_read_v1(bytes, n, features, n_features, &plain, err));
+    return qn__gbdt_pack(&plain, features, ret_learner, err);
 }
 
 qn_status qn__gbdt_load(const void *bytes, size_t n, const qn_feature *features, int32_t n_features,
                         qn_learner **ret_learner, qn_error *err) {
     qn_reader in = {.data = bytes, .len = n};
+    uint32_t version = qn_reader_u32(&in);
+    if (version == 1)
+        return load_v1(bytes, n, features, n_features, ret_learner, err);
+    QN_FAIL_IF(version != QN__GBDT_VERSION, err, QN_ERR_FORMAT,
+               "gbdt version %u is not one this build reads", version);
     qn_cleanup(model_free) qn__gbdt *m = qn_new(qn__gbdt);
     if (!m)
         return qn_error_memory(err);
-    int64_t max_nodes;
-    QN_TRY(read_header(&in, m, n_features, err));
-    QN_TRY(allocate(&in, m, &max_nodes, err));
-    QN_TRY(read_slots(&in, m, err));
-    for (int32_t t = 0; t < m->n_trees; t++)
-        QN_TRY(read_tree(&in, m, t, features, max_nodes, err));
-    if (in.failed || in.pos != in.len)
-        return damaged(err, "bytes are left over");
-    shrink(m);
+    /* A section of a file lies at a multiple of 64; bytes from elsewhere may not. */
+    if ((uintptr_t)bytes % QN__IMAGE_ALIGN) {
+        if (!(m->owned = qn_malloc_aligned(n, 1)))
+            return qn_error_memory(err);
+        bytes = memcpy(m->owned, bytes, n);
+    }
+    QN_TRY(qn__gbdt_attach(bytes, n, features, n_features, m, err));
     *ret_learner = &qn_steal(&m)->learner;
+    return QN_OK;
+}
+
+void qn__gbdt_free(qn_learner *learner) {
+    qn__gbdt *m = (qn__gbdt *)learner;
+    if (!m)
+        return;
+    qn_freep(&m->rank_plan);
+    qn_freep(&m->owned);
+    qn_freep(&m);
+}
+
+qn_status qn__gbdt_depth(const qn__gbdt *m, int32_t *ret_depth, qn_error *err) {
+    uint64_t longest = 1;
+    for (int32_t t = 0; t < m->n_trees; t++)
+        longest = m->start[t + 1] - m->start[t] > longest ? m->start[t + 1] - m->start[t] : longest;
+    qn_cleanup(qn_freep) int32_t *depth = qn_new_array(int32_t, longest);
+    if (!depth)
+        return qn_error_memory(err);
+    int32_t most = 0;
+    for (int32_t t = 0; t < m->n_trees; t++) {
+        for (uint32_t i = 0; i < m->start[t + 1] - m->start[t]; i++) {
+            qn__gbdt_node node = qn__gbdt_node_at(m, m->start[t], i);
+            if (!node.is_leaf)
+                depth[node.to] = depth[node.to + 1] = depth[i] + 1;
+            most = depth[i] > most ? depth[i] : most;
+        }
+    }
+    *ret_depth = most;
     return QN_OK;
 }

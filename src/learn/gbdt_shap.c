@@ -15,7 +15,9 @@
 
 /* The nodes from the root to one leaf, those of one feature side by side. */
 typedef struct shap_scratch {
-    uint32_t *parent;     /* owned; per node of the largest tree */
+    qn__gbdt_node *nodes; /* owned; of the largest tree */
+    uint64_t *count;      /* owned; per node: training rows */
+    uint32_t *parent;     /* owned; per node */
     bool *goes_right;     /* owned; per node: where the row goes */
     int32_t *slot;        /* owned; per distinct feature of the path */
     double *zero;         /* owned */
@@ -26,6 +28,8 @@ typedef struct shap_scratch {
 } shap_scratch;
 
 static void shap_scratch_done(shap_scratch *s) {
+    qn_freep(&s->nodes);
+    qn_freep(&s->count);
     qn_freep(&s->parent);
     qn_freep(&s->goes_right);
     qn_freep(&s->slot);
@@ -60,14 +64,16 @@ static void gauss_legendre(int32_t n, double *point, double *weight) {
 }
 
 static qn_status scratch_init(shap_scratch *s, const qn__gbdt *m, qn_error *err) {
-    int64_t most = 1;
-    int32_t depth = 1;
-    for (int32_t t = 0; t < m->n_trees; t++) {
+    uint64_t most = 1;
+    int32_t depth;
+    QN_TRY(qn__gbdt_depth(m, &depth, err));
+    for (int32_t t = 0; t < m->n_trees; t++)
         most = m->start[t + 1] - m->start[t] > most ? m->start[t + 1] - m->start[t] : most;
-        depth = m->depth[t] > depth ? m->depth[t] : depth;
-    }
+    depth = depth > 1 ? depth : 1;
     int32_t longest = depth < m->n_slots ? depth : m->n_slots;
     size_t points = (size_t)(longest + 1) / 2;
+    s->nodes = qn_new_array(qn__gbdt_node, most);
+    s->count = qn_new_array(uint64_t, most);
     s->parent = qn_new_array(uint32_t, most);
     s->goes_right = qn_new_array(bool, most);
     s->slot = qn_new_array(int32_t, longest + 1);
@@ -77,8 +83,8 @@ static qn_status scratch_init(shap_scratch *s, const qn__gbdt *m, qn_error *err)
     s->place = qn_new_array(int32_t, m->n_slots);
     s->point = qn_new_array(double, points * (points + 1) / 2 + 1);
     s->gauss = qn_new_array(double, points * (points + 1) / 2 + 1);
-    if (!s->parent || !s->goes_right || !s->slot || !s->zero || !s->one || !s->row || !s->place
-        || !s->point || !s->gauss)
+    if (!s->nodes || !s->count || !s->parent || !s->goes_right || !s->slot || !s->zero || !s->one
+        || !s->row || !s->place || !s->point || !s->gauss)
         return qn_error_memory(err);
     for (int32_t n = 1; n <= (int32_t)points; n++)
         gauss_legendre(n, s->point + n * (n - 1) / 2, s->gauss + n * (n - 1) / 2);
@@ -87,14 +93,34 @@ static qn_status scratch_init(shap_scratch *s, const qn__gbdt *m, qn_error *err)
     return QN_OK;
 }
 
+/* Takes the nodes of a tree apart and finds where the row goes at each. */
+static void read_tree(const qn__gbdt *m, int32_t tree, shap_scratch *s) {
+    uint64_t start = m->start[tree], leaf = qn__gbdt_leaf_start(m, tree);
+    uint32_t n = (uint32_t)(m->start[tree + 1] - start);
+    /* A file may have nodes that nothing leads to: their way begins at the root, too. */
+    memset(s->parent, 0, n * sizeof *s->parent);
+    for (uint32_t i = 0; i < n; i++) {
+        qn__gbdt_node *node = &s->nodes[i];
+        *node = qn__gbdt_node_at(m, start, i);
+        if (node->is_leaf)
+            continue;
+        s->parent[node->to] = s->parent[node->to + 1] = i;
+        s->goes_right[i] = qn__gbdt_node_goes_right(m, node, s->row[qn__gbdt_node_slot(m, node)]);
+    }
+    for (uint32_t i = n; i-- > 0;) {
+        const qn__gbdt_node *node = &s->nodes[i];
+        s->count[i] = node->is_leaf ? m->count[leaf + node->to]
+                                    : s->count[node->to] + s->count[node->to + 1];
+    }
+}
+
 /* Walks from a leaf to the root; the number of distinct features. */
-static int32_t collect_path(const qn__gbdt *m, int64_t start, uint32_t leaf, shap_scratch *s) {
-    const qn__gbdt_node *nodes = m->nodes + start;
+static int32_t collect_path(const qn__gbdt *m, uint32_t leaf, shap_scratch *s) {
     int32_t n = 0;
     for (uint32_t at = leaf; at != 0;) {
         uint32_t up = s->parent[at];
-        int32_t slot = (int32_t)(nodes[up].slot_flags & QN__NODE_SLOT);
-        bool is_right = at != nodes[up].left;
+        int32_t slot = (int32_t)qn__gbdt_node_slot(m, &s->nodes[up]);
+        bool is_right = at != s->nodes[up].to;
         if (s->place[slot] < 0) {
             s->place[slot] = n;
             s->slot[n] = slot;
@@ -102,7 +128,7 @@ static int32_t collect_path(const qn__gbdt *m, int64_t start, uint32_t leaf, sha
             s->one[n++] = true;
         }
         int32_t f = s->place[slot];
-        s->zero[f] *= (double)m->count[start + at] / (double)m->count[start + up];
+        s->zero[f] *= (double)s->count[at] / (double)s->count[up];
         s->one[f] &= s->goes_right[up] == is_right;
         at = up;
     }
@@ -129,24 +155,16 @@ static void add_leaf(const qn__gbdt *m, const shap_scratch *s, int32_t n, double
 }
 
 static void explain_tree(const qn__gbdt *m, int32_t tree, shap_scratch *s, double *contrib) {
-    int64_t start = m->start[tree];
-    uint32_t n = (uint32_t)(m->start[tree + 1] - start);
-    const qn__gbdt_node *nodes = m->nodes + start;
-    for (uint32_t i = 0; i < n; i++) {
-        if (nodes[i].slot_flags & QN__NODE_LEAF)
-            continue;
-        s->parent[nodes[i].left] = s->parent[nodes[i].left + 1] = i;
-        s->goes_right[i] = qn__node_goes_right(&nodes[i], m->words,
-                                               s->row[nodes[i].slot_flags & QN__NODE_SLOT]);
-    }
+    uint32_t n = (uint32_t)(m->start[tree + 1] - m->start[tree]);
     double expected = 0;
+    read_tree(m, tree, s);
     for (uint32_t i = 0; i < n; i++) {
-        if (!(nodes[i].slot_flags & QN__NODE_LEAF))
+        if (!s->nodes[i].is_leaf)
             continue;
-        double value = m->value[start + i];
-        expected += value * ((double)m->count[start + i] / (double)m->count[start]);
+        double value = m->value[qn__gbdt_leaf_start(m, tree) + s->nodes[i].to];
+        expected += value * ((double)s->count[i] / (double)s->count[0]);
         if (i > 0)
-            add_leaf(m, s, collect_path(m, start, i, s), value, contrib);
+            add_leaf(m, s, collect_path(m, i, s), value, contrib);
     }
     contrib[m->learner.n_features] += expected;
 }
@@ -164,7 +182,7 @@ qn_status qn__gbdt_explain(const qn_learner *learner, const qn_matrix *x, int64_
         for (int32_t k = 0; k < n_k; k++)
             out[k * width + width - 1] = m->base[k];
         for (int32_t f = 0; f < m->n_slots; f++)
-            s.row[f] = qn__matrix_value(x, m->slot_column[f], first + i);
+            s.row[f] = qn__matrix_value(x, (int32_t)m->slot_column[f], first + i);
         for (int32_t t = 0; t < m->n_trees; t++)
             explain_tree(m, t, &s, out + (t % n_k) * width);
     }

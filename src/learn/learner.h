@@ -35,9 +35,14 @@ typedef struct qn_fit_input {
     qn_task task;
     int32_t n_classes;    /* 2 for binary, 0 for regression */
     uint64_t seed;
+    /* Splits by time: which stretch of time each validation row belongs to, 0 .. n_stretches - 1,
+     * for families that ask how uncertain a loss is (at most 64). NULL: unknown. */
+    const int32_t *valid_stretch; /* valid.x->n_rows */
+    int32_t n_stretches;
     /* Early stopping by any metric: given raw scores of the validation rows, smaller is better.
-     * NULL: the training loss. */
-    double (*loss)(void *user, const double *raw);
+     * without[n_stretches], unless NULL, gets the same for all rows but those of each stretch; NaN
+     * or an infinity where that is not defined. NULL: the training loss. */
+    double (*loss)(void *user, const double *raw, double *without);
     void *user;           /* borrowed, for loss */
 } qn_fit_input;
 
@@ -79,8 +84,8 @@ struct qn_family {
      * absolute standardised weight). */
     void (*importance)(const qn_learner *learner, double *importance);
     qn_status (*save)(const qn_learner *learner, qn_buf *out, qn_error *err);
-    /* From untrusted bytes; borrows nothing. `n_features` and their kinds come from the
-     * pipeline. */
+    /* From untrusted bytes, which may be used in place (at a multiple of 64) and must outlive the
+     * learner. `n_features` and their kinds come from the pipeline. */
     qn_status (*load)(const void *bytes, size_t n, const qn_feature *features, int32_t n_features,
                       qn_learner **ret_learner, qn_error *err);
     /* Facts for reports: {"trees": 87, "leaves": 2690, ...}. New reference. */

@@ -75,6 +75,7 @@ static void linear_free(qn_learner *learner) {
     qn_freep(&m->intercept);
     qn_freep(&m->mean);
     qn_freep(&m->std);
+    qn_freep(&m->is_sparse);
     qn_freep(&m);
 }
 
@@ -83,8 +84,8 @@ static void model_freep(qn_linear **m) {
         linear_free(&(*m)->base);
 }
 
-static qn_status model_new(qn_link link, int32_t n_outputs, int32_t n_features,
-                           qn_linear **ret_model, qn_error *err) {
+static qn_status model_new(qn_link link, int32_t n_outputs, const qn_feature *features,
+                           int32_t n_features, qn_linear **ret_model, qn_error *err) {
     qn_cleanup(model_freep) qn_linear *m = qn_new(qn_linear);
     if (!m)
         return qn_error_memory(err);
@@ -96,8 +97,11 @@ static qn_status model_new(qn_link link, int32_t n_outputs, int32_t n_features,
     m->intercept = qn_new_array(double, n_outputs);
     m->mean = qn_new_array(double, n_features);
     m->std = qn_new_array(double, n_features);
-    if (!m->weight || !m->intercept || !m->mean || !m->std)
+    m->is_sparse = qn_new_array(bool, n_features);
+    if (!m->weight || !m->intercept || !m->mean || !m->std || !m->is_sparse)
         return qn_error_memory(err);
+    for (int32_t j = 0; j < n_features; j++)
+        m->is_sparse[j] = features[j].kind == QN_FEATURE_SPARSE;
     *ret_model = qn_steal(&m);
     return QN_OK;
 }
@@ -263,7 +267,8 @@ static qn_status linear_fit(const void *params, const qn_fit_input *input, const
     int32_t n_outputs = link == QN_LINK_SOFTMAX ? input->n_classes : 1;
     qn_cleanup(model_freep) qn_linear *m = NULL;
     qn_cleanup(fit_done) fit_state s = {.params = params, .input = input};
-    QN_TRY(model_new(link, n_outputs, input->train.x->n_features, &m, err));
+    const qn_matrix *x = input->train.x;
+    QN_TRY(model_new(link, n_outputs, x->features, x->n_features, &m, err));
     QN_TRY(prepare(&s, job, err));
     QN_TRY(solve_model(&s, m, job, err));
     unpack(&s, m);
@@ -277,6 +282,11 @@ static void add_dense(const double *x, double mean, double v, int64_t n, int64_t
                       double *raw) {
     for (int64_t i = 0; i < n; i++)
         raw[i * stride] += v * (isnan(x[i]) ? mean : x[i]);
+}
+
+/* A sparse zero adds nothing, stored or not, and so does a missing one. */
+static inline bool adds(double x) {
+    return !isnan(x) && x != 0;
 }
 
 static void linear_predict(const qn_learner *learner, const qn_matrix *x, int64_t first, int64_t n,
@@ -298,8 +308,27 @@ static void linear_predict(const qn_learner *learner, const qn_matrix *x, int64_
             if (!sparse)
                 add_dense(c->num + first, m->mean[j], v, n, n_outputs, raw + k);
             for (int64_t s = from; sparse && s < c->n_set && c->row[s] < first + n; s++)
-                raw[(c->row[s] - first) * n_outputs + k] += v *
-                                                            (isnan(c->value[s]) ? 0 : c->value[s]);
+                if (adds(c->value[s]))
+                    raw[(c->row[s] - first) * n_outputs + k] += v * c->value[s];
+        }
+    }
+}
+
+static void linear_predict_rows(const qn_learner *learner, const double *rows, int64_t n,
+                                double *raw) {
+    const qn_linear *m = (const qn_linear *)learner;
+    int32_t n_outputs = learner->n_outputs, p = learner->n_features;
+    for (int64_t i = 0; i < n; i++) {
+        const double *row = rows + i * p;
+        for (int32_t k = 0; k < n_outputs; k++) {
+            const double *weight = m->weight + (int64_t)k * p;
+            double sum = m->intercept[k];
+            for (int32_t j = 0; j < p; j++) {
+                if (weight[j] == 0 || (m->is_sparse[j] && !adds(row[j])))
+                    continue;
+                sum += weight[j] * (isnan(row[j]) ? m->mean[j] : row[j]);
+            }
+            raw[i * n_outputs + k] = sum;
         }
     }
 }
@@ -411,7 +440,7 @@ static qn_status linear_load(const void *bytes, size_t n, const qn_feature *feat
         QN_FAIL_IF(features[j].kind == QN_FEATURE_CATEGORY, err, QN_ERR_FORMAT,
                    "linear model on a category");
     qn_cleanup(model_freep) qn_linear *m = NULL;
-    QN_TRY(model_new((qn_link)link, (int32_t)n_outputs, n_features, &m, err));
+    QN_TRY(model_new((qn_link)link, (int32_t)n_outputs, features, n_features, &m, err));
     m->lambda = qn_reader_f64(&in);
     m->l1_ratio = qn_reader_f64(&in);
     uint64_t iterations = qn_reader_u64(&in);
@@ -454,6 +483,7 @@ const qn_family qn__family_linear = {
     .params_bytes = sizeof(qn_linear_params),
     .fit = linear_fit,
     .predict = linear_predict,
+    .predict_rows = linear_predict_rows,
     .explain = linear_explain,
     .importance = linear_importance,
     .save = linear_save,

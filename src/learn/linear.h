@@ -30,6 +30,7 @@ typedef struct qn_linear {
     double *intercept; /* owned; [n_outputs] */
     double *mean;      /* owned; [n_features]: of the training rows; what NaN counts as */
     double *std;       /* owned; [n_features] */
+    bool *is_sparse;   /* owned; [n_features] */
     double lambda, l1_ratio;
     int64_t iterations;
 } qn_linear;

@@ -14,7 +14,8 @@ typedef struct qn__linear_path {
     /* The rows to judge on; valid NULL: 3 folds of the training rows instead. */
     const qn__linear_design *valid;
     const double *valid_y, *valid_a;
-    double (*loss)(void *user, const double *raw); /* NULL: the training loss */
+    /* As in qn_fit_input; NULL: the training loss. */
+    double (*loss)(void *user, const double *raw, double *without);
     void *user;
     double unit, shift; /* raw score = score * unit + shift, for `loss` */
 } qn__linear_path;

@@ -25,6 +25,19 @@ qn_status qn__target_copy(const qn_target_info *from, qn_target_info *ret_info, 
     return QN_OK;
 }
 
+qn_status qn__missing_add(qn_model *model, const char *text, qn_error *err) {
+    QN_FAIL_IF(model->n_missing == QN_LIMIT_MISSING_WORDS, err, QN_ERR_LIMIT,
+               "more than %d texts that mean missing", QN_LIMIT_MISSING_WORDS);
+    char **grown = qn_realloc(model->missing, model->n_missing + 1, sizeof *grown);
+    if (!grown)
+        return qn_error_memory(err);
+    model->missing = grown;
+    if (!(grown[model->n_missing] = qn_strdup(text)))
+        return qn_error_memory(err);
+    model->n_missing++;
+    return QN_OK;
+}
+
 qn_status qn__model_check(const qn_model *model, qn_error *err) {
     const qn_target_info *target = &model->target;
     const qn_learner *learner = model->learner;
@@ -65,6 +78,17 @@ static json_t *classes_to_json(const qn_target_info *target) {
     return array;
 }
 
+static json_t *missing_to_json(const qn_model *model) {
+    json_t *array = json_array();
+    for (size_t i = 0; array && i < model->n_missing; i++) {
+        if (json_array_append_new(array, json_string(model->missing[i])) != 0) {
+            json_decref(array);
+            return NULL;
+        }
+    }
+    return array;
+}
+
 static json_t *inputs_to_json(const qn_pipeline *pipeline) {
     json_t *array = json_array();
     const qn_schema *schema = qn_pipeline_inputs(pipeline);
@@ -95,6 +119,8 @@ static json_t *manifest_object(const qn_model *model, const json_t *about) {
          !json_object_set_new(object, "negatives_rate", qn_json_number(model->negatives_rate));
     ok = ok &&
          !json_object_set_new(object, "calibration", qn_calibrator_to_json(model->calibrator));
+    ok = ok && (!model->n_missing ||
+                !json_object_set_new(object, "missing", missing_to_json(model)));
     ok = ok && !json_object_set_new(object, "inputs", inputs_to_json(model->pipeline));
     ok = ok && !json_object_set_new(object, "about", about ? json_deep_copy(about) : json_object());
     if (!ok)
@@ -157,6 +183,19 @@ static qn_status read_target(const json_t *manifest, qn_target_info *target, qn_
     return read_classes(manifest, target, err);
 }
 
+static qn_status read_missing(const json_t *manifest, qn_model *model, qn_error *err) {
+    const json_t *missing = NULL;
+    QN_TRY(qn_json_get_array(manifest, "missing", false, &missing, err));
+    for (size_t i = 0; i < json_array_size(missing); i++) {
+        const json_t *text = json_array_get(missing, i);
+        QN_FAIL_IF(!json_is_string(text) || json_string_length(text) > QN_LIMIT_NAME_BYTES ||
+                       strlen(json_string_value(text)) != json_string_length(text),
+                   err, QN_ERR_FORMAT, "the key 'missing' must hold texts");
+        QN_TRY(qn__missing_add(model, json_string_value(text), err));
+    }
+    return QN_OK;
+}
+
 static qn_status read_family(const json_t *manifest, const qn_family **ret_family, qn_error *err) {
     const char *name = NULL;
     QN_TRY(qn_json_get_text(manifest, "family", true, &name, err));
@@ -178,6 +217,7 @@ qn_status qn__manifest_apply(qn_model *model, const qn_family **ret_family, qn_e
     QN_TRY(read_target(manifest, &model->target, err));
     QN_TRY(qn_json_get_double(manifest, "threshold", true, &model->threshold, err));
     QN_TRY(qn_json_get_double(manifest, "negatives_rate", true, &model->negatives_rate, err));
+    QN_TRY(read_missing(manifest, model, err));
     QN_TRY(read_family(manifest, ret_family, err));
     int32_t n_outputs = model->target.task == QN_TASK_MULTICLASS ? model->target.n_classes : 1;
     const json_t *calibration = json_object_get(manifest, "calibration");

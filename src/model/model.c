@@ -16,6 +16,10 @@ void qn_model_free(qn_model **model) {
     qn_learner_free(&(*model)->learner);
     qn_calibrator_free(&(*model)->calibrator);
     qn_target_info_done(&(*model)->target);
+    for (size_t i = 0; i < (*model)->n_missing; i++)
+        qn_freep(&(*model)->missing[i]);
+    qn_freep(&(*model)->missing);
+    qn_cell_rules_free(&(*model)->cell_rules);
     qn_freep(&(*model)->manifest_text);
     qn_json_free(&(*model)->manifest);
     qn_map_done(&(*model)->map);
@@ -27,6 +31,12 @@ static void free_parts(qn_model_parts *parts) {
     qn_learner_free(&parts->learner);
     qn_calibrator_free(&parts->calibrator);
     qn_json_free(&parts->about);
+}
+
+static qn_status make_rules(qn_model *model, qn_error *err) {
+    size_t n;
+    const char *const *missing = qn_model_missing(model, &n);
+    return qn_cell_rules_new(missing, n, &model->cell_rules, err);
 }
 
 qn_status qn_model_new(qn_model_parts *parts, qn_model **ret_model, qn_error *err) {
@@ -45,6 +55,9 @@ qn_status qn_model_new(qn_model_parts *parts, qn_model **ret_model, qn_error *er
                "a model needs a pipeline, a learner and a target");
     QN_TRY(qn__target_copy(parts->target, &model->target, err));
     QN_TRY(qn__model_check(model, err));
+    for (size_t i = 0; i < parts->n_missing; i++)
+        QN_TRY(qn__missing_add(model, parts->missing[i], err));
+    QN_TRY(make_rules(model, err));
     QN_TRY(qn__manifest_make(model, about, err));
     *ret_model = qn_steal(&model);
     return QN_OK;
@@ -101,6 +114,7 @@ static qn_status load(qn_model *model, const unsigned char *bytes, size_t n, qn_
     QN_TRY(find_section(sections, n_sections, "pipeline", &pipeline, err));
     QN_TRY(find_section(sections, n_sections, "learner", &learner, err));
     QN_TRY(damaged(load_manifest(model, manifest, &family, err), "manifest", err));
+    QN_TRY(make_rules(model, err));
     QN_TRY(damaged(qn_pipeline_load(pipeline->data, pipeline->len, &model->pipeline, err),
                    "pipeline", err));
     int32_t n_features;
@@ -180,6 +194,15 @@ const json_t *qn_model_manifest(const qn_model *model) {
 
 double qn_model_threshold(const qn_model *model) {
     return model->threshold;
+}
+
+const char *const *qn_model_missing(const qn_model *model, size_t *ret_n) {
+    *ret_n = model->n_missing;
+    return (const char *const *)model->missing;
+}
+
+int32_t qn_model_n_inputs(const qn_model *model) {
+    return qn_model_inputs(model)->n_columns;
 }
 
 int32_t qn_model_n_outputs(const qn_model *model) {

@@ -3,6 +3,7 @@
 #define QN_MODEL_MODEL_INT_H
 
 #include "base/file.h"
+#include "data/cell.h"
 #include "model/model.h"
 
 struct qn_model {
@@ -13,6 +14,9 @@ struct qn_model {
     qn_target_info target;
     double negatives_rate;
     double threshold;
+    char **missing;            /* owned, each owned; texts of data.missing */
+    size_t n_missing;
+    qn_cell_rules *cell_rules; /* owned; how texts of inputs are read */
     char *manifest_text;       /* owned; exactly what is in the file, so that saving gives the same bytes */
     json_t *manifest;          /* owned; manifest_text parsed */
 };
@@ -54,6 +58,44 @@ qn_status qn__manifest_apply(qn_model *model, const qn_family **ret_family, qn_e
     QN_MUST_USE;
 /* That the parts fit each other: task, classes, outputs, link. */
 qn_status qn__model_check(const qn_model *model, qn_error *err) QN_MUST_USE;
+/* --- rows without a frame --------------------------------------------------------------------- */
+
+/* As qn_model_predict and qn_model_explain, for rows[n][n_features] of a model whose features are
+ * all numeric or codes. Scoring allocates nothing when the family has predict_rows. */
+qn_status qn__predict_features(const qn_model *model, const double *rows, int64_t n, double *scores,
+                               qn_error *err) QN_MUST_USE;
+qn_status qn__explain_features(const qn_model *model, const double *rows, int64_t n,
+                               double *contrib, qn_error *err) QN_MUST_USE;
+
+/* Cells by column, set in any order: what becomes a frame (row_columns.c). */
+typedef struct qn__cell_column qn__cell_column;
+typedef struct qn__cells {
+    const qn_schema *schema;  /* borrowed */
+    qn__cell_column *columns; /* owned */
+    qn_column *view;          /* owned: the frame's columns, which own nothing */
+    int64_t n_rows, cap_rows;
+} qn__cells;
+
+qn_status qn__cells_init(qn__cells *cells, const qn_schema *schema, qn_error *err) QN_MUST_USE;
+void qn__cells_done(qn__cells *cells);
+void qn__cells_clear(qn__cells *cells);
+/* n more rows, missing. */
+qn_status qn__cells_add(qn__cells *cells, int64_t n, qn_error *err) QN_MUST_USE;
+void qn__cells_missing(qn__cells *cells, int64_t i_row, int32_t i_column);
+/* F64. */
+void qn__cells_number(qn__cells *cells, int64_t i_row, int32_t i_column, double value);
+/* BOOL, I64, TIME. */
+void qn__cells_whole(qn__cells *cells, int64_t i_row, int32_t i_column, int64_t value);
+/* CATEGORY, TEXT. */
+qn_status qn__cells_text(qn__cells *cells, int64_t i_row, int32_t i_column, const char *bytes,
+                         size_t n, qn_error *err) QN_MUST_USE;
+/* A frame that borrows everything, until the next change. */
+qn_status qn__cells_frame(qn__cells *cells, qn_frame *ret_frame, qn_error *err) QN_MUST_USE;
+
+/* --- parts ------------------------------------------------------------------------------------ */
+
+/* Copies one more text that means missing; QN_ERR_LIMIT beyond QN_LIMIT_MISSING_WORDS. */
+qn_status qn__missing_add(qn_model *model, const char *text, qn_error *err) QN_MUST_USE;
 /* A deep copy. */
 qn_status qn__target_copy(const qn_target_info *from, qn_target_info *ret_info, qn_error *err)
     QN_MUST_USE;

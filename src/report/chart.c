@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/asset.h"
 #include "base/mem.h"
-#include "report/asset.h"
 #include "report/html.h"
 
 /* Replaces every text "$name" in a spec of ours. Depth: that of our own files. */
@@ -53,7 +53,7 @@ static bool fill_in(json_t *spec, const json_t *fill) {
 static qn_status make_spec(const char *name, const json_t *fill, json_t **ret_spec, qn_error *err) {
     char file[64];
     snprintf(file, sizeof file, "%s.json", name);
-    const qn__asset *asset = qn__asset_find(file);
+    const qn_asset *asset = qn_asset_find(qn__report_assets, file);
     QN_FAIL_IF(!asset, err, QN_ERR_INTERNAL, "there is no chart '%s' in this build", name);
     qn_cleanup(qn_json_free)
     json_t *spec = NULL;

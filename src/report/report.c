@@ -3,19 +3,12 @@
 #include <math.h>
 #include <string.h>
 
-#include "report/asset.h"
+#include "base/asset.h"
 #include "report/page_int.h"
 
 static const char *const scripts[] = {"vega.min.js", "vega-lite.min.js", "vega-embed.min.js",
                                       "report.js"};
 enum { N_SCRIPTS = sizeof scripts / sizeof *scripts };
-
-const qn__asset *qn__asset_find(const char *name) {
-    for (size_t i = 0; i < qn__n_assets; i++)
-        if (!strcmp(qn__assets[i].name, name))
-            return &qn__assets[i];
-    return NULL;
-}
 
 void qn__page_open(qn__page *page, const char *id, const char *title, const char *lead) {
     qn__html(page->out,
@@ -105,7 +98,7 @@ const char *qn__page_model_title(const json_t *entry) {
 }
 
 static void put_asset(qn_buf *out, const char *name) {
-    const qn__asset *asset = qn__asset_find(name);
+    const qn_asset *asset = qn_asset_find(qn__report_assets, name);
     if (asset)
         qn_buf_put(out, asset->bytes, asset->n);
 }
@@ -119,7 +112,7 @@ static void put_policy(qn_buf *out) {
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; "
         "style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; script-src");
     for (size_t i = 0; i < N_SCRIPTS; i++) {
-        const qn__asset *asset = qn__asset_find(scripts[i]);
+        const qn_asset *asset = qn_asset_find(qn__report_assets, scripts[i]);
         if (asset)
             qn__html(out, " &#39;%s&#39;", asset->csp);
     }

@@ -84,6 +84,15 @@ void qn_workspace_set_patience(qn_workspace *workspace, int patience_ms) {
     sqlite3_busy_timeout(workspace->db, patience_ms);
 }
 
+qn_status qn_workspace_pulse(qn_workspace *workspace, int64_t *ret_pulse, qn_error *err) {
+    qn_cleanup(qn__query_done) qn__query query = {0};
+    bool row;
+    QN_TRY(qn__query_init(&query, workspace, "look at the workspace", "PRAGMA data_version", err));
+    QN_TRY(qn__query_step(&query, &row, err));
+    *ret_pulse = row ? qn__query_get_i64(&query, 0) : 0;
+    return QN_OK;
+}
+
 const char *qn_workspace_path(const qn_workspace *workspace) {
     return workspace->path;
 }

@@ -22,6 +22,10 @@ qn_status qn_workspace_open(const char *folder, bool create, qn_workspace **ret_
 void qn_workspace_free(qn_workspace **workspace);
 /* How long a writer waits for another process before QN_ERR_BUSY; 10,000 ms unless changed. */
 void qn_workspace_set_patience(qn_workspace *workspace, int patience_ms);
+/* A number that changes whenever another connection, of this or of another process, has changed the
+ * database: cheap to ask many times a second. */
+qn_status qn_workspace_pulse(qn_workspace *workspace, int64_t *ret_pulse, qn_error *err)
+    QN_MUST_USE;
 const char *qn_workspace_path(const qn_workspace *workspace);     /* ".../.quern"; borrowed */
 const char *qn_workspace_temporary(const qn_workspace *workspace); /* ".../.quern/tmp"; borrowed */
 

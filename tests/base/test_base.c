@@ -17,6 +17,7 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "base/param.h"
 #include "base/rng.h"
 #include "base/text.h"
@@ -52,6 +53,58 @@ static void error_shows_foreign_bytes_as_text(void **state) {
     assert_string_equal(err.file, "?.csv");
     assert_string_equal(err.column, "a"); /* a character cut at the end goes */
     assert_string_equal(err.message, "?.csv row 1, column a?: cut ");
+}
+
+/* As printf and strtod find it: the fewest of 15, 16, 17 digits that read back. */
+static void shortest_by_libc(double x, char text[QN_NUMBER_TEXT]) {
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, QN_NUMBER_TEXT, "%.*g", digits, x);
+        if (strtod(text, NULL) == x)
+            return;
+    }
+}
+
+static void check_number_text(double x) {
+    char mine[QN_NUMBER_TEXT], theirs[QN_NUMBER_TEXT];
+    int64_t whole;
+    double back;
+    size_t n = qn_number_write(x, mine);
+    mine[n] = '\0';
+    if (x == floor(x) && fabs(x) < 1e15)
+        snprintf(theirs, sizeof theirs, "%.0f", x == 0 ? 0.0 : x);
+    else
+        shortest_by_libc(x, theirs);
+    assert_string_equal(mine, theirs);
+    assert_true(qn_number_parse(mine, n, &whole, &back) != QN_NUMBER_NONE);
+    assert_true(back == x);
+}
+
+static void numbers_are_written_as_libc_would(void **state) {
+    static const double edges[] = {0.0, -0.0, 0.1, 0.3, 1e-4, 9.9999999999999995e-5, 1e-5, 1e-10, 1e-11,
+                                   5e-324, 1.7976931348623157e308, 1e15, 999999999999999.9, 1e17,
+                                   0.99999999999999989, 1.0000000000000002, 123456.789, 2.5, 1e22,
+                                   9007199254740993.0, -0.8123456789012345, 0.001, 99.99999999999999};
+    for (size_t i = 0; i < sizeof edges / sizeof edges[0]; i++)
+        check_number_text(edges[i]);
+    for (int e = -60; e <= 60; e++) /* where steps below are half as wide */
+        for (int step = -2; step <= 2; step++) {
+            double x = ldexp(1, e);
+            for (int k = 0; k < abs(step); k++)
+                x = nextafter(x, step < 0 ? 0 : INFINITY);
+            check_number_text(x);
+        }
+    qn_rng rng;
+    qn_rng_init(&rng, 3);
+    for (int i = 0; i < 200000; i++) {
+        double x = qn_rng_uniform(&rng);
+        check_number_text(x);
+        check_number_text(-x * pow(10, (double)qn_rng_below(&rng, 30) - 12));
+        check_number_text(round(x * 1e6) / pow(10, (double)qn_rng_below(&rng, 12)));
+        uint64_t bits = qn_rng_u64(&rng);
+        memcpy(&x, &bits, sizeof x);
+        if (isfinite(x))
+            check_number_text(x);
+    }
 }
 
 static void allocation_checks_sizes(void **state) {
@@ -277,6 +330,7 @@ int main(void) {
         cmocka_unit_test(error_says_where),
         cmocka_unit_test(error_keeps_utf8_whole),
         cmocka_unit_test(error_shows_foreign_bytes_as_text),
+        cmocka_unit_test(numbers_are_written_as_libc_would),
         cmocka_unit_test(allocation_checks_sizes),
         cmocka_unit_test(arena_gives_and_takes_back),
         cmocka_unit_test(buffer_has_a_ceiling),

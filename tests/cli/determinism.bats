@@ -55,6 +55,17 @@ evaluate: {bootstrap: 10}"
     same weighted
 }
 
+@test "the same: a split by time that stops by standard errors, folds by time" {
+    table 1500 >data.csv
+    for metric in log_loss pr_auc; do
+        project "timed-$metric" churned "split: {folds: 2}
+train: {metric: $metric, families: {gbdt: {num_leaves: 7}}}
+evaluate: {bootstrap: 10, dependence: false}"
+        sed -i 's/^data:/data:\n  time: when/' "timed-$metric/quern.yaml"
+        same "timed-$metric"
+    done
+}
+
 @test "another seed gives another model; --seed is the seed of the file" {
     table 600 >data.csv
     project p churned

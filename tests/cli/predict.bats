@@ -137,3 +137,16 @@ END
     quern -q -C k evaluate k --input data.csv --json --rounds 0 | grep -q f1_macro
     quern -q -C w evaluate w --input data.csv --json --rounds 0 | grep -q rmse
 }
+
+@test "what meant missing in training means it for the model" {
+    awk -F, -v OFS=, 'NR > 1 && $7 == "" { $7 = -999 } { print }' data.csv >odd.csv
+    project odd churned
+    sed -i 's|source: ../data.csv|source: ../odd.csv\n  missing: ["-999"]|' odd/quern.yaml
+    quern -q -C odd run -o "$WORK/odd.qn" --json >odd.json
+    quern -q predict odd.qn --input odd.csv --columns id >got
+    cmp want got
+    quern -q predict odd.qn --input data.csv --columns id | cmp want -
+    quern -q evaluate odd.qn --input odd.csv --json >a
+    quern -q evaluate m.qn --input data.csv --json >b
+    [ "$(json a 'd["metrics"]')" = "$(json b 'd["metrics"]')" ]
+}

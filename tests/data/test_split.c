@@ -165,6 +165,42 @@ static void groups_stay_together(void **state) {
     assert_non_null(strstr(err.message, "2 groups, fewer than the 3 parts"));
 }
 
+static void stretches_follow_time(void **state) {
+    static int64_t values[N], rows[N];
+    static int32_t stretch[N];
+    qn_column time = {.name = (char *)"when", .type = QN_TYPE_I64, .n_rows = N, .i64 = values};
+    const int distinct[] = {N, 40, 7, 1};
+    for (size_t k = 0; k < sizeof distinct / sizeof *distinct; k++) {
+        for (int i = 0; i < N; i++) {
+            values[i] = (int64_t)(qn_rng_hash(k, (uint64_t)i) % (uint64_t)distinct[k]);
+            rows[i] = N - 1 - i; /* any order of the rows will do */
+        }
+        int32_t n, most = distinct[k] < 10 ? distinct[k] : 10;
+        assert_int_equal(qn_split_stretches(&time, rows, N, 10, stretch, &n, NULL), QN_OK);
+        assert_in_range(n, most > 1 ? most / 2 : 1, most);
+        int64_t size[10] = {0}, oldest[10], newest[10];
+        for (int i = 0; i < N; i++) {
+            int64_t t = values[rows[i]];
+            int32_t s = stretch[i];
+            assert_in_range(s, 0, n - 1);
+            oldest[s] = size[s] == 0 || t < oldest[s] ? t : oldest[s];
+            newest[s] = size[s] == 0 || t > newest[s] ? t : newest[s];
+            size[s]++;
+        }
+        for (int32_t s = 0; s < n; s++) {
+            assert_true(s == 0 || newest[s - 1] < oldest[s]);
+            if (distinct[k] >= 40) /* a tenth, but for the ties of one time */
+                assert_in_range(size[s], 100 - 2 * N / distinct[k], 100 + 2 * N / distinct[k]);
+        }
+    }
+    int32_t n = 9;
+    assert_int_equal(qn_split_stretches(&time, rows, 0, 10, stretch, &n, NULL), QN_OK);
+    assert_int_equal(n, 0);
+    qn_mem_fail_after(0);
+    assert_int_equal(qn_split_stretches(&time, rows, N, 10, stretch, &n, NULL), QN_ERR_MEMORY);
+    qn_mem_fail_after(-1);
+}
+
 static void shares_are_checked(void **state) {
     double y[4] = {0, 1, 0, 1}, none[4] = {NAN, NAN, NAN, NAN};
     qn_error err = {0};
@@ -363,6 +399,7 @@ int main(void) {
         cmocka_unit_test(stratified_keeps_classes),
         cmocka_unit_test(time_never_straddles),
         cmocka_unit_test(groups_stay_together),
+        cmocka_unit_test(stretches_follow_time),
         cmocka_unit_test(shares_are_checked),
         cmocka_unit_test(folds_of_every_method),
         cmocka_unit_test(negatives_do_not_depend_on_the_rest),

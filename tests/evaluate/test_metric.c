@@ -139,6 +139,74 @@ static void metrics_equal_scikit_learn(void **state) {
     check_by_python("tests/evaluate/check_metrics.py", cases);
 }
 
+/* The rows outside one group, gathered plainly. */
+static void gather_others(const qn_eval_input *from, const int32_t *group, int32_t g, rows *to,
+                          qn_eval_input *ret) {
+    int64_t k = from->task == QN_TASK_MULTICLASS ? from->n_classes : 1, n = 0;
+    for (int64_t i = 0; i < from->n; i++) {
+        if (group[i] == g)
+            continue;
+        to->y[n] = from->y[i];
+        to->weight[n] = from->weight ? from->weight[i] : 1;
+        memcpy(to->scores + n * k, from->scores + i * k, (size_t)k * sizeof(double));
+        n++;
+    }
+    *ret = *from;
+    ret->n = n;
+    ret->y = to->y;
+    ret->scores = to->scores;
+    ret->weight = from->weight ? to->weight : NULL;
+}
+
+static void without_a_group_is_the_metric_of_the_others(void **state) {
+    enum { ROWS = 300, GROUPS = 6 };
+    qn_cleanup(qn_freep) rows *r = qn_calloc(1, sizeof *r), *others = qn_calloc(1, sizeof *others);
+    int32_t group[ROWS];
+    qn_rng rng;
+    qn_rng_init(&rng, 8);
+    for (int round = 0; round < 12; round++) {
+        qn_task task = (qn_task)(round % 3);
+        int k = task == QN_TASK_BINARY ? 2 : 4;
+        fill(r, task, ROWS, k, round < 6 ? 0 : 5, &rng);
+        for (int i = 0; i < ROWS; i++) /* all rows of class 1 in one group: undefined without it */
+            group[i] = round < 3 && r->y[i] == 1 ? 2 : (int32_t)qn_rng_below(&rng, GROUPS);
+        qn_eval_input in = {.task = task, .n_classes = task == QN_TASK_REGRESSION ? 0 : k,
+                            .n = ROWS, .y = r->y, .scores = r->scores, .threshold = 0.5,
+                            .weight = round % 2 ? r->weight : NULL};
+        size_t n;
+        const qn_metric *all = qn_metrics(&n);
+        for (size_t m = 0; m < n; m++) {
+            double value, without[GROUPS];
+            if (!(all[m].tasks >> task & 1))
+                continue;
+            assert_int_equal(
+                qn_metric_without(&all[m], &in, group, GROUPS, &value, without, NULL), QN_OK);
+            double whole = all[m].compute(&in);
+            assert_true((isnan(value) && isnan(whole)) || value == whole);
+            for (int32_t g = 0; g < GROUPS; g++) {
+                qn_eval_input left;
+                gather_others(&in, group, g, others, &left);
+                double expected = all[m].compute(&left);
+                assert_true((isnan(expected) && isnan(without[g])) ||
+                            fabs(without[g] - expected) <= 1e-9 * (1 + fabs(expected)));
+            }
+        }
+    }
+    qn_eval_input in = {.task = QN_TASK_BINARY, .n_classes = 2, .n = ROWS, .y = r->y,
+                        .scores = r->scores, .threshold = 0.5};
+    fill(r, QN_TASK_BINARY, ROWS, 2, 0, &rng);
+    const qn_metric *metric;
+    qn_status status = QN_ERR_MEMORY;
+    assert_int_equal(qn_metric_find("pr_auc", QN_TASK_BINARY, &metric, NULL), QN_OK);
+    for (int i = 0; status == QN_ERR_MEMORY; i++) {
+        double value, without[GROUPS];
+        qn_mem_fail_after(i);
+        status = qn_metric_without(metric, &in, group, GROUPS, &value, without, NULL);
+        qn_mem_fail_after(-1);
+    }
+    assert_int_equal(status, QN_OK);
+}
+
 static void known_values(void **state) {
     /* scikit-learn's own documentation: roc_auc 0.75, average precision 0.8333... */
     const double y[] = {0, 0, 1, 1}, p[] = {0.1, 0.4, 0.35, 0.8};
@@ -176,6 +244,7 @@ static void finds_by_name_and_task(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(metrics_equal_scikit_learn),
+        cmocka_unit_test(without_a_group_is_the_metric_of_the_others),
         cmocka_unit_test(known_values),
         cmocka_unit_test(finds_by_name_and_task),
     };

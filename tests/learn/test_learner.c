@@ -44,8 +44,14 @@ static void blocks_do_not_show(void **state) {
     matrix_fill(&x, features, columns, ROWS, FEATURES, true, 9);
     qn_cleanup(qn_freep) double *y = qn_new_array(double, ROWS), *one = qn_new_array(double, ROWS);
     qn_cleanup(qn_freep) double *many = qn_new_array(double, ROWS);
+    qn_cleanup(qn_freep) double *rows = qn_new_array(double, ROWS *FEATURES);
     for (int i = 0; i < ROWS; i++)
         y[i] = columns[0].num[i] + columns[1].num[i] > 0.1;
+    for (int i = 0; i < ROWS; i += 7)
+        columns[1].num[i] = NAN;
+    for (int64_t k = 0; k < columns[3].n_set; k += 5)
+        columns[3].value[k] = k % 10 ? NAN : 0; /* zeros may be stored */
+    qn_matrix_rows(&x, 0, ROWS, rows);
     qn_fit_input in = {.train = {&x, y, NULL}, .task = QN_TASK_BINARY, .n_classes = 2};
     for (const qn_family *const *family = qn_families(); *family; family++) {
         qn_cleanup(qn_learner_free) qn_learner *m = NULL;
@@ -59,6 +65,14 @@ static void blocks_do_not_show(void **state) {
             m->family->predict(m, &x, i, 1, &raw);
             qn_link_apply(m->link, &raw, 1, 1);
             assert_memory_equal(&raw, &one[i], sizeof raw);
+        }
+        /* The same rows without a matrix, missing values among them. */
+        m->family->predict(m, &x, 0, ROWS, one);
+        m->family->predict_rows(m, rows, ROWS, many);
+        assert_memory_equal(one, many, ROWS * sizeof(double));
+        for (int64_t i = 0; i < ROWS; i += 97) {
+            m->family->predict_rows(m, rows + i * FEATURES, 1, many);
+            assert_memory_equal(many, &one[i], sizeof *many);
         }
     }
     matrix_empty(&x, features);

@@ -71,10 +71,17 @@ static inline qn_frame *model_table(void) {
 static const char *const model_targets[] = {
     [QN_TASK_BINARY] = "answer", [QN_TASK_MULTICLASS] = "colour", [QN_TASK_REGRESSION] = "price"};
 
-/* Trains a small model of a family for a task; `params` may be NULL. Calibrated for classes; binary
- * with a rate of negatives and a threshold of its own. */
-static inline qn_status model_train(const qn_frame *frame, const char *family_name, qn_task task,
-                                    const qn_job *job, qn_model **ret_model, qn_error *err) {
+/* Trains a small model of a family for a task on some inputs; `steps` as in pipeline.h, NULL for the
+ * automatic choice. Calibrated for classes; binary with a rate of negatives and a threshold of its
+ * own. */
+/* What a test's model remembers as missing; set before training. */
+static const char *const *model_missing;
+static size_t model_n_missing;
+
+static inline qn_status model_train_on(const qn_frame *frame, const char *const *inputs,
+                                       size_t n_inputs, const json_t *steps,
+                                       const char *family_name, qn_task task, const qn_job *job,
+                                       qn_model **ret_model, qn_error *err) {
     const qn_family *family = NULL;
     qn_cleanup(qn_target_info_done) qn_target_info target = {0};
     qn_cleanup(qn_freep) double *y = NULL;
@@ -87,7 +94,8 @@ static inline qn_status model_train(const qn_frame *frame, const char *family_na
     QN_TRY(qn_family_find(family_name, &family, err));
     QN_TRY(qn_target_infer(frame, &options, &target, err));
     QN_TRY(qn_target_values(frame, &target, &y, err));
-    QN_TRY(qn_pipeline_spec_auto(frame, model_inputs, 5, family->takes, &spec, err));
+    QN_TRY(steps ? qn_pipeline_spec_parse(steps, frame, inputs, n_inputs, family->takes, &spec, err)
+                 : qn_pipeline_spec_auto(frame, inputs, n_inputs, family->takes, &spec, err));
     QN_TRY(
         qn_pipeline_fit(spec, frame, NULL, frame->n_rows, y, &target, 1, job, &pipeline, &x, err));
     qn_fit_input input = {
@@ -109,11 +117,19 @@ static inline qn_status model_train(const qn_frame *frame, const char *family_na
     }
     qn_model_parts parts = {.target = &target, .negatives_rate = task == QN_TASK_BINARY ? 0.3 : 1,
                             .threshold = task == QN_TASK_BINARY ? 0.21 : 0.5};
+    parts.missing = model_missing;
+    parts.n_missing = model_n_missing;
     parts.pipeline = qn_steal(&pipeline);
     parts.learner = qn_steal(&learner);
     parts.calibrator = qn_steal(&calibrator);
     parts.about = json_pack("{s:s, s:{s:f}}", "project", "tests", "metrics", "auc", 0.75);
     return qn_model_new(&parts, ret_model, err);
+}
+
+/* On all five inputs, chosen automatically. */
+static inline qn_status model_train(const qn_frame *frame, const char *family_name, qn_task task,
+                                    const qn_job *job, qn_model **ret_model, qn_error *err) {
+    return model_train_on(frame, model_inputs, 5, NULL, family_name, task, job, ret_model, err);
 }
 
 #endif

@@ -117,6 +117,32 @@ static void decides(void **state) {
     assert_float_equal(qn_model_threshold(binary), 0.21, 0);
 }
 
+/* What meant missing in training does so for ever, also in a model that was opened. */
+static void remembers_missing_words(void **state) {
+    static const char *const words[] = {"-999", "n. a."};
+    qn_error err = {0};
+    qn_cleanup(qn_frame_free) qn_frame *frame = model_table();
+    model_missing = words;
+    model_n_missing = 2;
+    qn_cleanup(qn_model_free) qn_model *model = trained(frame, "prior", QN_TASK_BINARY);
+    model_n_missing = 0;
+    qn_cleanup(qn_model_free) qn_model *opened = NULL;
+    qn_cleanup(qn_buf_done) qn_buf file = {0};
+    must(qn_model_write(model, &file, &err), &err);
+    must(qn_model_open_bytes(file.data, file.len, &opened, &err), &err);
+    size_t n;
+    const char *const *missing = qn_model_missing(opened, &n);
+    assert_int_equal(n, 2);
+    assert_string_equal(missing[0], "-999");
+    assert_string_equal(missing[1], "n. a.");
+    qn_cleanup(qn_freep) double *batch = predicted(model, frame, NULL);
+    check_file(model, frame, batch);
+    qn_cleanup(qn_model_free) qn_model *without = trained(frame, "prior", QN_TASK_BINARY);
+    (void)qn_model_missing(without, &n);
+    assert_int_equal(n, 0);
+    assert_null(json_object_get(qn_model_manifest(without), "missing"));
+}
+
 static void missing_inputs_are_listed(void **state) {
     qn_cleanup(qn_frame_free) qn_frame *frame = model_table();
     qn_cleanup(qn_model_free) qn_model *model = trained(frame, "linear", QN_TASK_BINARY);
@@ -279,6 +305,7 @@ int main(void) {
         cmocka_unit_test(every_family_and_task),
         cmocka_unit_test(blocks_do_not_matter),
         cmocka_unit_test(decides),
+        cmocka_unit_test(remembers_missing_words),
         cmocka_unit_test(missing_inputs_are_listed),
         cmocka_unit_test(opens_files),
         cmocka_unit_test(survives_noise),

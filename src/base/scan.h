@@ -1,0 +1,69 @@
+/* scan.h - JSON pulled value by value, without a tree: for what must be fast (requests), where the
+ * reader knows what it wants. As strict as RFC 8259 but for NaN, Infinity and -Infinity, which
+ * Python's json writes.
+ *
+ *     qn_scan scan;
+ *     qn_scan_init(&scan, bytes, n);                       // bytes[n] must be NUL
+ *     bool first = true;
+ *     if (qn_scan_open(&scan, '{'))
+ *         while (qn_scan_member(&scan, &first, &key))
+ *             ... qn_scan_text(&scan, &text), qn_scan_number(...), qn_scan_skip(&scan) ...
+ *     if (!qn_scan_finish(&scan))
+ *         return qn_scan_error(&scan, "body", err);
+ *
+ * The first problem sticks: everything after it answers false. Bytes are borrowed. */
+#ifndef QN_BASE_SCAN_H
+#define QN_BASE_SCAN_H
+
+#include "base/buf.h"
+#include "base/number.h"
+
+/* UTF-8 without NUL bytes inside the text; valid until the next text with escapes is read. */
+typedef struct qn_scan_string {
+    const char *bytes;
+    size_t n;
+} qn_scan_string;
+
+typedef struct qn_scan {
+    const char *start, *at, *end; /* borrowed */
+    int depth;
+    const char *problem;          /* a literal; NULL while all is well */
+    qn_buf unescaped;             /* owned; the last text that had escapes */
+} qn_scan;
+
+/* Checks that all of it is UTF-8. */
+void qn_scan_init(qn_scan *scan, const char *bytes, size_t n);
+/* The same on the memory of a former scan. */
+void qn_scan_again(qn_scan *scan, const char *bytes, size_t n);
+void qn_scan_done(qn_scan *scan);
+
+/* The first character of the next value, 0 at the end or after a problem: '{', '[', '"', 't', 'f',
+ * 'n'; anything else begins a number or is a problem. */
+char qn_scan_peek(qn_scan *scan);
+/* Enters a value that begins with '{' or '['. */
+bool qn_scan_open(qn_scan *scan, char bracket);
+/* Moves to the next member of the object (its key is read) or item of the list; false behind the
+ * last, whose bracket is read. `*first` is true before the first call. */
+bool qn_scan_member(qn_scan *scan, bool *first, qn_scan_string *ret_key);
+bool qn_scan_item(qn_scan *scan, bool *first);
+
+bool qn_scan_text(qn_scan *scan, qn_scan_string *ret_text);
+/* WHOLE sets both; REAL sets *ret_real. NONE is a problem. */
+qn_number_kind qn_scan_number(qn_scan *scan, int64_t *ret_whole, double *ret_real);
+bool qn_scan_bool(qn_scan *scan, bool *ret_value);
+/* Reads `null` if that is next. */
+bool qn_scan_null(qn_scan *scan);
+/* Reads any value. */
+bool qn_scan_skip(qn_scan *scan);
+
+/* True when nothing but white space is left and there was no problem. */
+bool qn_scan_finish(qn_scan *scan);
+/* Notes a problem of the reader's own, unless there is one. Returns false. */
+bool qn_scan_fail(qn_scan *scan, const char *problem);
+/* QN_ERR_FORMAT: "NAME is not what is expected: PROBLEM, at byte N"; QN_ERR_MEMORY when a text with
+ * escapes did not fit. */
+qn_status qn_scan_error(const qn_scan *scan, const char *name, qn_error *err);
+/* The same for a value of a table: "row 3, column age: PROBLEM, at byte N". */
+qn_status qn_scan_error_at(const qn_scan *scan, int64_t row, const char *column, qn_error *err);
+
+#endif
