@@ -3,8 +3,8 @@
 
     gbdt_vs_sklearn.py BENCH_GBDT [DATA] [SET]...
 
-Both train on the same rows, binning included, with 2 threads, alternately, REPEAT (3) times; the
-medians of the clock's seconds and of the processor's are compared. SCALE (1) multiplies the made
+Both train on the same rows, binning included, with 2 threads, alternately, REPEAT (3) times with
+seeds 1, 2, ...; the medians of the clock's seconds, of the processor's and of the metrics are compared. SCALE (1) multiplies the made
 rows. Sets: numeric, classes and, from the folder DATA, payments, covtype and bank. Every fifth row of
 those is a test row; text of less than 256 values is a category for both, other text is left out,
 times are seconds."""
@@ -66,15 +66,16 @@ def read_rows(path):
     return np.ascontiguousarray(x[:n]), y[:n], np.ascontiguousarray(x[n:]), y[n:], categories
 
 
-def ours(program, path, rounds, leaves):
-    out = subprocess.run([program, f"read={path}", f"threads={THREADS}", f"rounds={rounds}", f"leaves={leaves}"],
-                         check=True, capture_output=True, text=True).stdout
+def ours(program, path, rounds, leaves, seed):
+    out = subprocess.run([program, f"read={path}", f"threads={THREADS}", f"rounds={rounds}", f"leaves={leaves}",
+                          f"seed={seed}"], check=True, capture_output=True, text=True).stdout
     return {k: float(v) for k, v in (line.split(": ") for line in out.splitlines())}
 
 
-def theirs(rows, rounds, leaves):
+def theirs(rows, rounds, leaves, seed):
     x, y, x_test, y_test, categories = rows
     model = HistGradientBoostingClassifier(max_iter=rounds, max_leaf_nodes=leaves, early_stopping=False,
+                                           random_state=seed,
                                            categorical_features=categories > 0 if categories.any() else None)
     wall, cpu = time.perf_counter(), time.process_time()
     model.fit(x, y)
@@ -94,7 +95,7 @@ def compare(program, name, data, folder):
     else:
         write_table(os.path.join(data, source), target, path)
     rows = read_rows(path)
-    runs = [(ours(program, path, rounds, leaves), theirs(rows, rounds, leaves)) for _ in range(REPEAT)]
+    runs = [(ours(program, path, rounds, leaves, i), theirs(rows, rounds, leaves, i)) for i in range(1, REPEAT + 1)]
     for key in ("train_s", "train_cpu_s"):
         a, b = np.median([r[0][key] for r in runs]), np.median([r[1][key] for r in runs])
         ratio = np.median([r[0][key] / r[1][key] for r in runs])
@@ -102,7 +103,8 @@ def compare(program, name, data, folder):
               + (f" (bar {bar:.2f})" if key == "train_s" else ""))
     for key in ("auc", "log_loss"):
         if key in runs[0][1]:
-            print(f"{name}_{key}: {runs[0][0][key]:.6f}\n{name}_{key}_sklearn: {runs[0][1][key]:.6f}")
+            a, b = np.median([r[0][key] for r in runs]), np.median([r[1][key] for r in runs])
+            print(f"{name}_{key}: {a:.6f}\n{name}_{key}_sklearn: {b:.6f}")
     print(f"{name}_memory: {runs[0][0]['peak_bytes_by_bins_gradients_and_column']:.2f}", flush=True)
     os.unlink(path)
 

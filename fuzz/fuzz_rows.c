@@ -66,7 +66,8 @@ static double *answer(place *p, unsigned form, const char *text, size_t n, size_
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    unsigned choice = (unsigned)fuzz_take(&data, &size, 1), form = (unsigned)fuzz_take(&data, &size, 1);
+    unsigned choice = (unsigned)fuzz_take(&data, &size, 1),
+             form = (unsigned)fuzz_take(&data, &size, 1);
     place *p = &places[choice % N_GOLDEN];
     qn_cleanup(qn_freep) char *text = fuzz_text(data, size);
     qn_error err = {0}, err_again = {0};

@@ -34,8 +34,9 @@ static bool same_number(qn_scan *scan, const json_t *json) {
     if (json_is_integer(json))
         return kind == QN_NUMBER_WHOLE && whole == json_integer_value(json)
                && real == (double)whole;
-    return kind != QN_NUMBER_NONE && json_is_real(json) && real == json_real_value(json)
-           && (real != 0 || kind == QN_NUMBER_WHOLE || signbit(real) == signbit(json_real_value(json)));
+    return kind != QN_NUMBER_NONE && json_is_real(json) && real == json_real_value(json) &&
+           (real != 0 || kind == QN_NUMBER_WHOLE ||
+            signbit(real) == signbit(json_real_value(json)));
 }
 
 static bool same_value(qn_scan *scan, const json_t *json) {
@@ -84,7 +85,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     fuzz_require(taken || scan.at <= scan.end, "the scanner stays inside");
     fuzz_require(!taken || json || is_python(text, size, &why), "what the scanner takes is JSON");
     /* jansson takes a NUL behind a number for the end. */
-    fuzz_require(taken || !json || memchr(text, '\0', size) || is_too_deep(&scan), "the scanner takes what is JSON");
+    fuzz_require(taken || !json || memchr(text, '\0', size) || is_too_deep(&scan),
+                 "the scanner takes what is JSON");
     if (!taken) {
         qn_error err = {0};
         fuzz_require_told(qn_scan_error(&scan, "the input", &err), &err);

@@ -79,8 +79,9 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: bench_serve_model OUT.qn [rows] [trees] [leaves]\n");
         return 2;
     }
-    if (make_frame(rows, &frame, &err) != QN_OK || make_model(frame, trees, leaves, &model, &err) != QN_OK
-        || qn_model_save(model, argv[1], &err) != QN_OK) {
+    if (make_frame(rows, &frame, &err) != QN_OK ||
+        make_model(frame, trees, leaves, &model, &err) != QN_OK ||
+        qn_model_save(model, argv[1], &err) != QN_OK) {
         fprintf(stderr, "%s\n", err.message);
         return 1;
     }

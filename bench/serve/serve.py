@@ -158,7 +158,7 @@ def ask_ready(port):
 
 
 def ready(quern, model):
-    times, size = [], os.path.getsize(model)
+    times, busy, size = [], [], os.path.getsize(model)
     with open(model, "rb") as f:  # in the page cache, as after any copy
         while f.read(1 << 24):
             pass
@@ -169,6 +169,8 @@ def ready(quern, model):
         while not ask_ready(port):
             time.sleep(0.0005)
         times.append(time.perf_counter() - start)
+        with open(f"/proc/{process.pid}/schedstat") as f:  # of the thread that starts
+            busy.append(int(f.read().split()[0]) / 1e9)
         memory = resident(process.pid)
         path = f"/v1/models/{os.path.basename(model)[:-3]}/predict"
         for k in range(200):
@@ -179,6 +181,7 @@ def ready(quern, model):
         process.wait()
     print(f"ready_model_mb: {size / 1e6:.1f}")
     print(f"ready_ms: {statistics.median(times) * 1e3:.1f}")
+    print(f"ready_cpu_ms: {statistics.median(busy) * 1e3:.1f}")
     print(f"ready_ms_best: {min(times) * 1e3:.1f}")
     for when, m in (("ready", memory), ("answered", after)):
         print(f"resident_{when}_mb: {m['VmRSS'] / 1e6:.1f}")

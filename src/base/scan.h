@@ -60,7 +60,8 @@ bool qn_scan_skip(qn_scan *scan);
 bool qn_scan_finish(qn_scan *scan);
 /* Notes a problem of the reader's own, unless there is one. Returns false. */
 bool qn_scan_fail(qn_scan *scan, const char *problem);
-/* QN_ERR_FORMAT: "NAME is not JSON: PROBLEM at byte N". */
+/* QN_ERR_FORMAT: "NAME is not what is expected: PROBLEM, at byte N"; QN_ERR_MEMORY when a text with
+ * escapes did not fit. */
 qn_status qn_scan_error(const qn_scan *scan, const char *name, qn_error *err);
 /* The same for a value of a table: "row 3, column age: PROBLEM, at byte N". */
 qn_status qn_scan_error_at(const qn_scan *scan, int64_t row, const char *column, qn_error *err);

@@ -53,8 +53,9 @@ static qn_status measure_http(const qn_cli_args *args, const qn_bench_options *o
                               json_t **ret_result, qn_error *err) {
     const char *text = qn__cli_value(args, "connections");
     int64_t connections = 32;
-    QN_FAIL_IF(text && (!qn_text_to_i64(text, &connections) || connections < 1 || connections > 1024),
-               err, QN_ERR_USAGE, "--connections must be a whole number from 1 to 1024, not '%s'", text);
+    QN_FAIL_IF(
+        text && (!qn_text_to_i64(text, &connections) || connections < 1 || connections > 1024), err,
+        QN_ERR_USAGE, "--connections must be a whole number from 1 to 1024, not '%s'", text);
     qn_bench_http_options http = {.folder = args->folder, .reference = args->arguments[0],
                                   .input = options->input, .seconds = options->seconds,
                                   .connections = (int)connections};
@@ -77,7 +78,8 @@ qn_status qn__cmd_bench(const qn_cli_args *args, qn_error *err) {
     QN_FAIL_IF(seconds && (!qn_text_to_seconds(seconds, &options.seconds) || options.seconds > 600),
                err, QN_ERR_USAGE, "--seconds must be a time of at most 10 minutes, not '%s'",
                seconds);
-    QN_TRY(http ? measure_http(args, &options, &result, err) : measure(args, &options, &result, err));
+    QN_TRY(http ? measure_http(args, &options, &result, err)
+                : measure(args, &options, &result, err));
     if (args->json)
         return qn__cli_print_json(args, result, err);
     qn_cleanup(qn_buf_done) qn_buf out = {0};

@@ -187,12 +187,13 @@ static const qn_cli_command commands[] = {
      .max_arguments = 1,
      .summary = "measure how fast a model answers here",
      .details =
-         "Asks as a program that links libquern does: single rows by one thread - the time from the "
-         "values of a row to its answer - and all rows at once over --threads. At most 100,000 rows "
-         "of the file are asked; few are asked over again. With --http a server of --threads threads "
-         "is asked over the loopback interface, by one more thread. The machine should have nothing "
-         "else to do.",
-     .example = "quern bench fraud --input november.parquet\nquern bench fraud.qn -i rows.csv -t 1 --json\n"
+         "Asks as a program that links libquern does: single rows by one thread - the time from "
+         "the values of a row to its answer - and all rows at once over --threads. At most 100,000 "
+         "rows of the file are asked; few are asked over again. With --http a server of --threads "
+         "threads is asked over the loopback interface, by one more thread. The machine should "
+         "have nothing else to do.",
+     .example = "quern bench fraud --input november.parquet\n"
+                "quern bench fraud.qn -i rows.csv -t 1 --json\n"
                 "quern bench fraud.qn -i rows.csv -t 1 --http --connections 64",
      .options = bench_options,
      .n_options = COUNT(bench_options),

@@ -52,7 +52,8 @@ static qn_status make_request(const qn_frame *frame, int64_t i_row, qn_buf *out,
     qn_cleanup(qn_json_free) json_t *row = json_object();
     qn_cleanup(qn_buf_done) qn_buf body = {0};
     for (int32_t c = 0; c < frame->n_columns; c++)
-        if (json_object_set_new(row, frame->columns[c].name, value_of(&frame->columns[c], i_row)) != 0)
+        if (json_object_set_new(row, frame->columns[c].name, value_of(&frame->columns[c], i_row)) !=
+            0)
             return qn_error_memory(err);
     qn_buf_put_text(&body, "{\"dataframe_records\":[");
     qn_json_write(row, QN_JSON_COMPACT, &body);

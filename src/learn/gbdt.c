@@ -1,6 +1,7 @@
 #include "learn/gbdt.h"
 
 #include <math.h>
+#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -405,24 +406,36 @@ static int64_t rows_before(const uint32_t *rows, int64_t n, int64_t row) {
     return from;
 }
 
-/* Adds the leaf values to the scores of the rows that grew the tree, block of rows by block of rows:
- * the scores of a block stay in cache while all leaves have their turn. */
-static void score_own(const fit *f, const qn__grown_node *nodes, int32_t n_nodes, double *score) {
-    enum { BLOCK = 1 << 16 };
+/* Adds the leaf values to the scores of the rows that grew the tree, few rows at a time: their
+ * scores stay in cache while all leaves have their turn. */
+static qn_status score_own(const fit *f, const qn__grown_node *nodes, int32_t n_nodes,
+                           double *score, qn_error *err) {
+    enum { TASK = 1 << 16, BLOCK = 1 << 12 };
     const uint32_t *rows = qn__grower_rows(f->grower);
-    int64_t n = f->data.n, n_blocks = (n + BLOCK - 1) / BLOCK;
-#pragma omp parallel for schedule(dynamic) num_threads(f->data.n_threads) if (n > QN__WORTH_THREADS)
-    for (int64_t b = 0; b < n_blocks; b++) {
-        for (int32_t i = 0; i < n_nodes; i++) {
-            const qn__grown_node *leaf = &nodes[i];
-            if (leaf->split.feature >= 0)
-                continue;
-            const uint32_t *own = rows + leaf->begin;
-            int64_t last = (b + 1) * BLOCK;
-            for (int64_t r = rows_before(own, leaf->n, b * BLOCK); r < leaf->n && own[r] < last; r++)
-                score[own[r]] += leaf->value;
-        }
+    int64_t n = f->data.n, n_tasks = (n + TASK - 1) / TASK;
+    int n_threads = f->data.n_threads;
+    qn_cleanup(qn_freep) int64_t *all_next = qn_new_array(int64_t, (size_t)n_nodes
+                                                                       * (size_t)n_threads);
+    if (!all_next)
+        return qn_error_memory(err);
+#pragma omp parallel for schedule(static) num_threads(n_threads) if (n > QN__WORTH_THREADS)
+    for (int64_t task = 0; task < n_tasks; task++) {
+        int64_t first = task * TASK, end = first + TASK < n ? first + TASK : n;
+        int64_t *next = all_next + (size_t)omp_get_thread_num() * (size_t)n_nodes;
+        for (int32_t i = 0; i < n_nodes; i++)
+            next[i] = rows_before(rows + nodes[i].begin, nodes[i].n, first);
+        for (int64_t last = first + BLOCK; first < end; first = last, last += BLOCK)
+            for (int32_t i = 0; i < n_nodes; i++) {
+                if (nodes[i].split.feature >= 0)
+                    continue;
+                const uint32_t *own = rows + nodes[i].begin;
+                int64_t r = next[i];
+                for (; r < nodes[i].n && own[r] < last; r++)
+                    score[own[r]] += nodes[i].value;
+                next[i] = r;
+            }
     }
+    return QN_OK;
 }
 
 static void score_others(const fit *f, const qn__grown_node *nodes, const qn__bins *bins,
@@ -475,7 +488,7 @@ static qn_status grow_tree(fit *f, int64_t round, int32_t k, bool *ret_grew, qn_
      * median of the residuals is new. */
     if (n_nodes > 1 || f->objective->renew_quantile || !f->params->boost_from_average)
         QN_TRY(set_values(f, k, nodes, n_nodes, err));
-    score_own(f, nodes, n_nodes, f->score + k * n);
+    QN_TRY(score_own(f, nodes, n_nodes, f->score + k * n, err));
     if (f->bag)
         score_others(f, nodes, &f->bins, f->bag + f->n_bag, n - f->n_bag, f->score + k * n);
     if (f->valid_score)

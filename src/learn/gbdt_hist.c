@@ -44,10 +44,11 @@ static inline int64_t spread(int32_t gh) {
     return (int64_t)(gh >> 16) * ((int64_t)1 << 32) + (int64_t)(uint16_t)gh;
 }
 
-/* Rows are scattered over memory: each is asked for this many rows before its turn. */
-static inline void ask_for(const void *lanes, size_t bytes) {
+/* Rows are scattered over memory: each is asked for AHEAD rows before its turn. Those of up to 64
+ * bytes lie on one cache line. */
+static inline void ask_for(const void *lanes, size_t bytes, bool straddles) {
     __builtin_prefetch(lanes);
-    if (((uintptr_t)lanes & 63) + bytes > 64)
+    if (straddles)
         __builtin_prefetch((const char *)lanes + bytes - 1);
 }
 
@@ -59,7 +60,7 @@ add_lanes(const uint8_t *bins, size_t stride, int n_eights, int rest, const uint
           int64_t first, const int32_t *gh, int64_t n, int64_t *restrict cells) {
     for (int64_t i = 0; i < n; i++) {
         if (rows && i + AHEAD < n)
-            ask_for(bins + rows[i + AHEAD] * stride, (size_t)(8 * n_eights + rest));
+            ask_for(bins + rows[i + AHEAD] * stride, (size_t)(8 * n_eights + rest), stride > 64);
         const uint8_t *at = bins + (rows ? rows[i] : (size_t)(first + i)) * stride;
         int64_t word = spread(gh[i]), *to = cells;
         for (int e = 0; e < n_eights; e++, at += 8, to += 8 * QN__LANE_CELLS) {
@@ -98,7 +99,7 @@ static void add_wide(const qn__bin_map *map, const qn__bins *bins, int32_t lane,
         cells[j] = block + map->lanes[lane + j].cell;
     for (int64_t i = 0; i < n; i++) {
         if (rows && i + AHEAD < n)
-            ask_for(bin + rows[i + AHEAD] * stride, (size_t)width * sizeof *bin);
+            ask_for(bin + rows[i + AHEAD] * stride, (size_t)width * sizeof *bin, stride > 32);
         const uint16_t *at = bin + (rows ? rows[i] : (size_t)(first + i)) * stride;
         int64_t word = spread(gh[i]);
         for (int j = 0; j < width; j++)

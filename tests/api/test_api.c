@@ -288,7 +288,7 @@ static void json_that_does_not_fit(void **state) {
         const char *message;
     } cases[] = {
         {"", QN_ERR_FORMAT, "not an object"},
-        {"[", QN_ERR_FORMAT, "the text ends where a row should be"},
+        {"[", QN_ERR_FORMAT, "the end, where a value should be"},
         {"{\"number\": 1} x", QN_ERR_DATA, "missing: count, flag, city, when"},
         {"42", QN_ERR_FORMAT, "not an object"},
         {"[42]", QN_ERR_DATA, "a single value, but the model has 5 inputs"},

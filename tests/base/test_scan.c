@@ -40,10 +40,21 @@ static void assert_problem(const char *text, const char *problem) {
 }
 
 static void values_are_read(void **state) {
-    static const char *const fine[] = {
-        "null", "true", "false", "0", "-0", "1.5e+3", "\"\"", "[]", "{}", "[[], {}, [{}]]",
-        " \t\r\n{ \"a\" : [ 1 , 2 ] , \"b\" : null } ", "[NaN, Infinity, -Infinity]", "{\"\": {\"\": 1}}",
-        "[1e999, -1e999, 1e-999]", "123456789012345678901234567890"};
+    static const char *const fine[] = {"null",
+                                       "true",
+                                       "false",
+                                       "0",
+                                       "-0",
+                                       "1.5e+3",
+                                       "\"\"",
+                                       "[]",
+                                       "{}",
+                                       "[[], {}, [{}]]",
+                                       " \t\r\n{ \"a\" : [ 1 , 2 ] , \"b\" : null } ",
+                                       "[NaN, Infinity, -Infinity]",
+                                       "{\"\": {\"\": 1}}",
+                                       "[1e999, -1e999, 1e-999]",
+                                       "123456789012345678901234567890"};
     for (size_t i = 0; i < sizeof fine / sizeof *fine; i++)
         assert_fine(fine[i]);
 }
@@ -142,7 +153,8 @@ static void check_number(const char *text, qn_number_kind want_kind) {
     double real = 7, want = strtod(text, NULL);
     qn_scan_init(&scan, text, strlen(text));
     qn_number_kind kind = qn_scan_number(&scan, &whole, &real);
-    if (kind != want_kind || !qn_scan_finish(&scan) || (real != want && !(isnan(real) && isnan(want))))
+    if (kind != want_kind || !qn_scan_finish(&scan) ||
+        (real != want && !(isnan(real) && isnan(want))))
         fail_msg("%s: kind %d, %.17g", text, kind, real);
     if (kind == QN_NUMBER_WHOLE)
         assert_int_equal(whole, strtoll(text, NULL, 10));
@@ -151,14 +163,39 @@ static void check_number(const char *text, qn_number_kind want_kind) {
 }
 
 static void numbers_are_rounded_as_libc_does(void **state) {
-    static const char *const whole[] = {"0", "-0", "7", "-7", "123456789012345678", "999999999999999999",
-                                        "1234567890123456789", "9223372036854775807",
+    static const char *const whole[] = {"0",
+                                        "-0",
+                                        "7",
+                                        "-7",
+                                        "123456789012345678",
+                                        "999999999999999999",
+                                        "1234567890123456789",
+                                        "9223372036854775807",
                                         "-9223372036854775808"};
     static const char *const real[] = {
-        "0.0", "-0.0", "0.1", "-2.5", "1e0", "1E+2", "1e-7", "9007199254740993.0", "0.30000000000000004",
-        "12345678901234567.8", "123456789012345678.9", "0.123456789012345678", "0.1234567890123456789",
-        "9223372036854775808", "-9223372036854775809", "1.7976931348623157e308", "1.7976931348623159e308",
-        "4.9e-324", "2e-324", "2.2250738585072011e-308", "1e400", "-1e400", "8.5e-400",
+        "0.0",
+        "-0.0",
+        "0.1",
+        "-2.5",
+        "1e0",
+        "1E+2",
+        "1e-7",
+        "9007199254740993.0",
+        "0.30000000000000004",
+        "12345678901234567.8",
+        "123456789012345678.9",
+        "0.123456789012345678",
+        "0.1234567890123456789",
+        "9223372036854775808",
+        "-9223372036854775809",
+        "1.7976931348623157e308",
+        "1.7976931348623159e308",
+        "4.9e-324",
+        "2e-324",
+        "2.2250738585072011e-308",
+        "1e400",
+        "-1e400",
+        "8.5e-400",
         "0.000000000000000000000000000000000000001",
         "3.14159265358979323846264338327950288419716939937510582097494459230781640628"};
     for (size_t i = 0; i < sizeof whole / sizeof *whole; i++)
@@ -209,7 +246,8 @@ static void nesting_is_bounded(void **state) {
 }
 
 static void members_and_items_are_walked(void **state) {
-    static const char text[] = "{\"a\": [10, 20, 30], \"skip\": {\"x\": [1, {\"y\": 2}]}, \"k\\n\": true}";
+    static const char text[] =
+        "{\"a\": [10, 20, 30], \"skip\": {\"x\": [1, {\"y\": 2}]}, \"k\\n\": true}";
     qn_cleanup(qn_scan_done) qn_scan scan;
     qn_scan_string key;
     int64_t whole = 0, sum = 0;
@@ -249,7 +287,8 @@ static void the_first_problem_sticks(void **state) {
     assert_int_equal(qn_scan_number(&scan, &whole, &real), QN_NUMBER_NONE);
     assert_int_equal(qn_scan_peek(&scan), 0);
     assert_false(qn_scan_item(&scan, &first) || qn_scan_open(&scan, '[') || qn_scan_skip(&scan));
-    assert_false(qn_scan_text(&scan, &string) || qn_scan_bool(&scan, &truth) || qn_scan_null(&scan));
+    assert_false(qn_scan_text(&scan, &string) || qn_scan_bool(&scan, &truth) ||
+                 qn_scan_null(&scan));
     assert_false(qn_scan_fail(&scan, "another") || qn_scan_finish(&scan));
     assert_int_equal(qn_scan_error(&scan, "the body", &err), QN_ERR_FORMAT);
     assert_string_equal(err.message, "the body is not what is expected: not a value, at byte 5");
@@ -270,8 +309,9 @@ static void wrong_brackets_are_told(void **state) {
 
 /* Pieces of JSON in random order: both say the same about what is JSON. */
 static void agrees_with_jansson(void **state) {
-    static const char *const pieces[] = {"{", "}", "[", "]", ",", ":", "\"a\"", "\"\\u00e9\"", "1", "-2.5",
-                                         "1e-5", "true", "null", " ", "\"b\":", "[]", "{}", "0"};
+    static const char *const pieces[] = {"{",     "}",           "[",      "]",    ",",    ":",
+                                         "\"a\"", "\"\\u00e9\"", "1",      "-2.5", "1e-5", "true",
+                                         "null",  " ",           "\"b\":", "[]",   "{}",   "0"};
     qn_rng rng;
     qn_rng_init(&rng, 5);
     int n_fine = 0;
@@ -279,7 +319,8 @@ static void agrees_with_jansson(void **state) {
         qn_cleanup(qn_buf_done) qn_buf text = {0};
         for (int k = 1 + (int)qn_rng_below(&rng, 8); k > 0; k--)
             qn_buf_put_text(&text, pieces[qn_rng_below(&rng, sizeof pieces / sizeof *pieces)]);
-        qn_cleanup(qn_json_free) json_t *json = json_loadb(text.data, text.len, JSON_DECODE_ANY, NULL);
+        qn_cleanup(qn_json_free) json_t *json =
+            json_loadb(text.data, text.len, JSON_DECODE_ANY, NULL);
         if (!json != !!problem_of(text.data, text.len))
             fail_msg("%s", qn_buf_text(&text));
         n_fine += json != NULL;
@@ -297,6 +338,7 @@ static void memory_may_run_out(void **state) {
     qn_mem_fail_after(-1);
     assert_false(taken);
     assert_string_equal(scan.problem, "a text that does not fit in memory");
+    assert_int_equal(qn_scan_error(&scan, "the body", NULL), QN_ERR_MEMORY);
     qn_scan_done(&scan);
 }
 

@@ -16,8 +16,8 @@
 #include "base/rng.h"
 #include "load.h"
 
-/* Of the answers to who reads none in time, no more than the kernel keeps may come. */
-enum { MAX_OPEN = 400, DRIP_MS = 60, SLACK_MS = 3000, MOST_READ = 48 << 20 };
+/* Of the answers to one who reads none in time, no more than the kernel keeps may come. */
+enum { MAX_OPEN = 400, DRIP_MS = 60, SLACK_MS = 3000, MOST_READ = 16 << 20 };
 
 /* SEND: all at once, then wait. HALF: then shut down our side. DRIP: byte by byte. RESET: close at
  * once, with a reset. DEAF: read nothing until the server must have shut the connection. */
@@ -102,7 +102,8 @@ static void oversized_body(qn_buf *out, const site *s, qn_rng *rng) {
 }
 
 static void oversized_chunks(qn_buf *out, const site *s, qn_rng *rng) {
-    qn_buf_put_text(out, "POST /invocations HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+    qn_buf_put_text(out,
+                    "POST /invocations HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
     for (int i = 0; i < 200; i++) {
         qn_buf_put_text(out, "1000\r\n");
         repeat(out, "12345678", 512);
@@ -131,7 +132,8 @@ static void deep_extra(qn_buf *out, const site *s, qn_rng *rng) {
 }
 
 static void bad_utf8(qn_buf *out, const site *s, qn_rng *rng) {
-    static const char *const bad[] = {"\xff", "\xc0\x80", "\xed\xa0\x80", "\xe2\x82", "\xf5\x80\x80\x80"};
+    static const char *const bad[] = {"\xff", "\xc0\x80", "\xed\xa0\x80", "\xe2\x82",
+                                      "\xf5\x80\x80\x80"};
     qn_cleanup(qn_buf_done) qn_buf body = {0};
     qn_buf_printf(&body, "{\"city\": \"K%sln\", \"number\": 1}", bad[qn_rng_below(rng, 5)]);
     post_plain(out, &body);
@@ -156,14 +158,17 @@ static void bad_tensors(qn_buf *out, const site *s, qn_rng *rng) {
     static const char *const shapes[] = {"[-1]", "[9223372036854775807]", "[4294967296,4294967296]",
                                          "[]", "[1,1,1,1,1,1,1,1,1]", "[0]", "{}"};
     qn_cleanup(qn_buf_done) qn_buf body = {0};
-    qn_buf_printf(&body, "{\"inputs\": [{\"name\": \"number\", \"datatype\": \"FP64\", \"shape\": %s, "
-                         "\"data\": [1, 2]}]}", shapes[qn_rng_below(rng, 7)]);
+    qn_buf_printf(&body,
+                  "{\"inputs\": [{\"name\": \"number\", \"datatype\": \"FP64\", \"shape\": %s, "
+                  "\"data\": [1, 2]}]}",
+                  shapes[qn_rng_below(rng, 7)]);
     put_post(out, "/v2/models/m/infer", &body, 0);
 }
 
 static void bad_binary(qn_buf *out, const site *s, qn_rng *rng) {
-    static const char json[] = "{\"inputs\": [{\"name\": \"city\", \"datatype\": \"BYTES\", \"shape\": [2], "
-                               "\"parameters\": {\"binary_data_size\": 12}}]}";
+    static const char json[] =
+        "{\"inputs\": [{\"name\": \"city\", \"datatype\": \"BYTES\", \"shape\": [2], "
+        "\"parameters\": {\"binary_data_size\": 12}}]}";
     qn_buf_printf(out, "POST /v2/models/m/infer HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n"
                        "Inference-Header-Content-Length: %d\r\n\r\n%s",
                   sizeof json - 1 + 12, (int)qn_rng_below(rng, 200), json);
@@ -184,14 +189,16 @@ static void short_length(qn_buf *out, const site *s, qn_rng *rng) {
 }
 
 static void long_length(qn_buf *out, const site *s, qn_rng *rng) {
-    put_post(out, "/v1/models/m/predict", some(s->bodies, rng), (int64_t)(1 + qn_rng_below(rng, 5000)));
+    put_post(out, "/v1/models/m/predict", some(s->bodies, rng),
+             (int64_t)(1 + qn_rng_below(rng, 5000)));
 }
 
 static void wrong_length(qn_buf *out, const site *s, qn_rng *rng) {
     static const char *const lengths[] = {"-1", "abc", "1e3", "99999999999999999999999", "0x10", "",
                                           "5\r\nContent-Length: 7", "5, 7", "+5"};
-    qn_buf_printf(out, "POST /v1/models/m/predict HTTP/1.1\r\nHost: x\r\nContent-Length: %s\r\n\r\n{\"a\":1}",
-                  lengths[qn_rng_below(rng, 9)]);
+    qn_buf_printf(
+        out, "POST /v1/models/m/predict HTTP/1.1\r\nHost: x\r\nContent-Length: %s\r\n\r\n{\"a\":1}",
+        lengths[qn_rng_below(rng, 9)]);
 }
 
 static void put_noise(qn_buf *out, qn_rng *rng, int n) {
@@ -243,10 +250,16 @@ static void long_target(qn_buf *out, const site *s, qn_rng *rng) {
 }
 
 static void odd_target(qn_buf *out, const site *s, qn_rng *rng) {
-    static const char *const targets[] = {
-        "/v1/models/%00/predict", "/v1/models/../../etc/passwd", "/v1/models/m%2fpredict", "//", "*",
-        "/v1/models/m/versions/-1:predict", "/v2/models/%ff%fe/infer", "http://x/v1/models", "/?%",
-        "/v1/models/m:predict:predict"};
+    static const char *const targets[] = {"/v1/models/%00/predict",
+                                          "/v1/models/../../etc/passwd",
+                                          "/v1/models/m%2fpredict",
+                                          "//",
+                                          "*",
+                                          "/v1/models/m/versions/-1:predict",
+                                          "/v2/models/%ff%fe/infer",
+                                          "http://x/v1/models",
+                                          "/?%",
+                                          "/v1/models/m:predict:predict"};
     qn_buf_printf(out, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}",
                   targets[qn_rng_below(rng, 10)]);
 }
@@ -259,16 +272,24 @@ static void odd_method(qn_buf *out, const site *s, qn_rng *rng) {
 }
 
 static void wrong_chunks(qn_buf *out, const site *s, qn_rng *rng) {
-    static const char *const chunks[] = {
-        "zz\r\n{}\r\n0\r\n\r\n", "ffffffffffffffffffff\r\n{}\r\n", "7fffffffffffffff\r\n{}",
-        "2\r\n{}XX0\r\n\r\n", "-2\r\n{}\r\n0\r\n\r\n", "2;a=b\r\n{}\r\n\r\n\r\n", "\r\n\r\n", "2\n{}\n0\n\n"};
-    qn_buf_printf(out, "POST /v1/models/m/predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n%s",
-                  chunks[qn_rng_below(rng, 8)]);
+    static const char *const chunks[] = {"zz\r\n{}\r\n0\r\n\r\n",
+                                         "ffffffffffffffffffff\r\n{}\r\n",
+                                         "7fffffffffffffff\r\n{}",
+                                         "2\r\n{}XX0\r\n\r\n",
+                                         "-2\r\n{}\r\n0\r\n\r\n",
+                                         "2;a=b\r\n{}\r\n\r\n\r\n",
+                                         "\r\n\r\n",
+                                         "2\n{}\n0\n\n"};
+    qn_buf_printf(
+        out,
+        "POST /v1/models/m/predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n%s",
+        chunks[qn_rng_below(rng, 8)]);
 }
 
 static void smuggled(qn_buf *out, const site *s, qn_rng *rng) {
-    qn_buf_put_text(out, "POST /v1/models/m/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n"
-                         "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n");
+    qn_buf_put_text(
+        out, "POST /v1/models/m/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n"
+             "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n");
 }
 
 static void expect_nothing(qn_buf *out, const site *s, qn_rng *rng) {
@@ -292,7 +313,7 @@ static void slow_body(qn_buf *out, const site *s, qn_rng *rng) {
 }
 
 static void many_answers(qn_buf *out, const site *s, qn_rng *rng) {
-    repeat(out, "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n", 2000);
+    repeat(out, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", 2000);
 }
 
 static const attack attacks[] = {
@@ -343,6 +364,8 @@ static bool begin(hostile *h, victim *v, qn_rng *rng) {
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     *v = (victim){.attack = &attacks[h->n_begun % N_ATTACKS]};
     v->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (v->attack->manner == DEAF) /* full soon */
+        setsockopt(v->fd, SOL_SOCKET, SO_RCVBUF, &(int){4096}, sizeof(int));
     if (v->fd < 0 || connect(v->fd, (struct sockaddr *)&address, sizeof address) != 0) {
         if (v->fd >= 0)
             close(v->fd);

@@ -33,8 +33,8 @@ typedef struct site {
 
 /* Makes project, models and requests; ends the program with a message when it cannot. */
 void site_make(site *s);
-/* Starts `quern serve` on one thread, with everything behind `more` (a NULL-ended list) besides. */
-void site_serve(site *s, const char *quern);
+/* Starts `quern serve` with so many threads (a number as text). */
+void site_serve(site *s, const char *quern, const char *threads);
 /* SIGTERM, and its exit status: 0 when it drained as it should. */
 int site_stop(site *s);
 void site_remove(site *s);

@@ -1,5 +1,5 @@
 /* Good requests with one hostile one among a hundred:
- *     serve_hostile QUERN [SECONDS]
+ *     serve_hostile QUERN [SECONDS] [THREADS]
  * Every good answer must have the bits of batch prediction, every hostile client must be refused or
  * shut, the server must live and keep its memory. Prints how much longer good requests take than in
  * calm, measured in turns. */
@@ -68,11 +68,11 @@ int main(int argc, char **argv) {
     double seconds = argc > 2 ? atof(argv[2]) : 8;
     int n = seconds >= 120 ? 10 : 2;
     if (argc < 2) {
-        fprintf(stderr, "usage: serve_hostile QUERN [SECONDS]\n");
+        fprintf(stderr, "usage: serve_hostile QUERN [SECONDS] [THREADS]\n");
         return 2;
     }
     site_make(&s);
-    site_serve(&s, argv[1]);
+    site_serve(&s, argv[1], argc > 3 ? argv[3] : "1");
     site_load(&s, CONNECTIONS, 0.5, NULL);
     for (int i = 0; i < n && site_alive(&s); i++)
         phase(&s, &t, i, seconds / n);

@@ -1,5 +1,5 @@
 /* Promotions and rollbacks under load:
- *     serve_swaps QUERN [SECONDS] [SWAPS_A_MINUTE]
+ *     serve_swaps QUERN [SECONDS] [SWAPS_A_MINUTE] [THREADS]
  * No request may fail, and every answer must have the bits of batch prediction with the version that
  * it names. Prints how long after a change the first answer of the new version came. */
 #include <stdio.h>
@@ -66,11 +66,11 @@ int main(int argc, char **argv) {
     static site s;
     double seconds = argc > 2 ? atof(argv[2]) : 8, a_minute = argc > 3 ? atof(argv[3]) : 120;
     if (argc < 2) {
-        fprintf(stderr, "usage: serve_swaps QUERN [SECONDS] [SWAPS_A_MINUTE]\n");
+        fprintf(stderr, "usage: serve_swaps QUERN [SECONDS] [SWAPS_A_MINUTE] [THREADS]\n");
         return 2;
     }
     site_make(&s);
-    site_serve(&s, argv[1]);
+    site_serve(&s, argv[1], argc > 4 ? argv[4] : "1");
     changes c = {.site = &s, .period_s = 60 / a_minute};
     pthread_t thread;
     if (pthread_create(&thread, NULL, make_changes, &c) != 0)
@@ -85,7 +85,8 @@ int main(int argc, char **argv) {
            (long long)c.n_seen);
     printf("seen_after_mean_s: %.3f\nseen_after_longest_s: %.3f\n",
            c.n_seen ? c.lag_sum_s / (double)c.n_seen : 0, c.lag_s);
-    printf("p99_us: %.0f\nresident_end_mb: %.2f\nexit_status: %d\n", r.p99_us, resident / 1e6, status);
+    printf("p99_us: %.0f\nresident_end_mb: %.2f\nexit_status: %d\n", r.p99_us, resident / 1e6,
+           status);
     bool fine = status == 0 && r.n_answers > 0 && r.n_failed + r.n_broken == 0 && !c.err.code
                 && c.n > 0;
     for (int k = 0; k < N_VERSIONS; k++) {

@@ -25,8 +25,9 @@ static void add_version(site *s, const qn_frame *frame, int k) {
     must(model_train(train, "gbdt", QN_TASK_BINARY, NULL, &model, &err), &err);
     must(qn_model_write(model, &file, &err), &err);
     must(qn_object_put(s->workspace, file.data, file.len, hash, &err), &err);
-    must(qn_registry_add(s->workspace, "m", hash, NULL, NULL, k ? NULL : "champion", &version, &err),
-         &err);
+    must(
+        qn_registry_add(s->workspace, "m", hash, NULL, NULL, k ? NULL : "champion", &version, &err),
+        &err);
     for (int i = 0; i < N_ROWS; i++)
         rows[i] = i;
     must(qn_frame_take(frame, rows, N_ROWS, &asked, &err), &err);
@@ -132,7 +133,8 @@ void site_remove(site *s) {
         qn_buf_done(&s->bodies[i]);
         qn_buf_done(&s->wires[i]);
     }
-    qn_cleanup(qn_freep) char *command = qn_format("chmod -R u+w %s; rm -rf %s", s->folder, s->folder);
+    qn_cleanup(qn_freep) char *command =
+        qn_format("chmod -R u+w %s; rm -rf %s", s->folder, s->folder);
     if (!command || system(command) != 0)
         fprintf(stderr, "%s is left behind\n", s->folder);
 }
@@ -212,7 +214,7 @@ qn_http_load_result site_load(site *s, int connections, double seconds, _Atomic 
 
 /* --- the server ------------------------------------------------------------------------------- */
 
-void site_serve(site *s, const char *quern) {
+void site_serve(site *s, const char *quern, const char *threads) {
     int out[2];
     char text[512] = "", body_bytes[32], request_s[16], idle_s[16];
     snprintf(body_bytes, sizeof body_bytes, "%d", BODY_BYTES);
@@ -226,9 +228,9 @@ void site_serve(site *s, const char *quern) {
         setenv("ASAN_OPTIONS", "quarantine_size_mb=1", 0);
         close(out[0]);
         close(out[1]);
-        execl(quern, quern, "-C", s->folder, "serve", "--json", "--quiet", "--port", "0", "--threads",
-              "1", "--body-bytes", body_bytes, "--request-timeout", request_s, "--idle-timeout",
-              idle_s, (char *)NULL);
+        execl(quern, quern, "-C", s->folder, "serve", "--json", "--quiet", "--port", "0",
+              "--threads", threads, "--body-bytes", body_bytes, "--request-timeout", request_s,
+              "--idle-timeout", idle_s, (char *)NULL);
         _exit(127);
     }
     close(out[1]);
