@@ -493,7 +493,8 @@ static void rows_of_json(void **state) {
         {"[1, 2, true, \"Roma\", 5]", "row 1: it has more values than the 4 columns", ""},
         {"[1, 2, true, \"Ro", "row 1, column city: a text does not end, at byte 17", "city"},
         {"7",
-         "row 1: a single value, but the model has 4 inputs: send an object by name, or a list", ""},
+         "row 1: a single value, but the model has 4 inputs: send an object by name, or a list",
+         ""},
     };
     qn_error err = {0};
     qn_cleanup(qn_frame_free) qn_frame *frame = model_table();
