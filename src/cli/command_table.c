@@ -60,7 +60,7 @@ static const qn_cli_option bench_options[] = {
 
 static const qn_cli_option serve_options[] = {
     {"model", 'm', "MODEL", NULL,
-     "serve NAME, NAME@ALIAS, NAME:VERSION, a .qn file or a folder of them; may be given again "
+     "serve NAME, NAME@ALIAS, NAME:VERSION, a .qn file or a FOLDER/ of them; may be given again "
      "(default: every model of the project that has a champion)"},
     {"port", 'p', "N", NULL, "listen on this port; 0: any free one (default: 8080)"},
     {"host", 0, "ADDRESS", NULL,

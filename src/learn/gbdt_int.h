@@ -105,7 +105,8 @@ void qn__bins_done(qn__bins *bins);
 /* Asks for large pages for an array about to be filled and then read out of order. */
 void qn__huge_pages(void *array, size_t bytes);
 /* The digit of a feature in the number of its lane. */
-static inline int32_t qn__lane_bin(const qn__bin_map *map, const qn__bin_feature *f, int32_t value) {
+static inline int32_t qn__lane_bin(const qn__bin_map *map, const qn__bin_feature *f,
+                                   int32_t value) {
     return map->lanes[f->lane].n_features == 1 ? value : value / f->unit % f->n_cells;
 }
 /* The bin of one row in one feature. */

@@ -233,8 +233,9 @@ static void partitions_are_stable(void **state) {
                     list.gh[i] = s.q.gh[list.rows[i]];
                 for (int side = 0; side < 2; side++)
                     for (int64_t i = 0, at = n_left; i < n; i++) {
-                        int32_t bin = qn__bins_at(&s.map, &s.bins, &s.map.features[f], list.rows[i]);
-                        if (qn__split_goes_left(&split, &s.map.features[f], bin) == !side)
+                        const qn__bin_feature *feature = &s.map.features[f];
+                        int32_t bin = qn__bins_at(&s.map, &s.bins, feature, list.rows[i]);
+                        if (qn__split_goes_left(&split, feature, bin) == !side)
                             want[side ? at++ : n_left++] = list.rows[i];
                     }
                 uint8_t *goes_left = qn_malloc_aligned(1 << 16, 1);
