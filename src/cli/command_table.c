@@ -69,6 +69,21 @@ static const qn_cli_option bench_options[] = {
     {"connections", 0, "N", NULL, "with --http: so many ask at a time (default: 32)"},
 };
 
+static const qn_cli_option import_options[] = {
+    {"output", 'o', "FILE", NULL, "where the model goes (.qn)"},
+    {"target", 'y', "NAME", NULL, "what the model predicts (default: target)"},
+    {"classes", 0, "A,B,..", NULL,
+     "names of the classes in the order of the model's outputs; binary: negative, positive "
+     "(default: 0,1,..)"},
+};
+
+static const qn_cli_option export_options[] = {
+    {"format", 0, "FORMAT", "onnx lightgbm json dot text", "what to write"},
+    {"output", 'o', "FILE", NULL, "where it goes (default: -, standard output; onnx needs a file)"},
+    {"uncalibrated", 0, NULL, NULL, "onnx, lightgbm: leave the model's calibration out"},
+    {"tree", 0, "N", NULL, "json, dot, text: this tree only, counted from 0 (default: all)"},
+};
+
 static const qn_cli_option serve_options[] = {
     {"model", 'm', "MODEL", NULL,
      "serve NAME, NAME@ALIAS, NAME:VERSION, a .qn file or a FOLDER/ of them; may be given again "
@@ -226,6 +241,35 @@ static const qn_cli_command commands[] = {
      .options = bench_options,
      .n_options = COUNT(bench_options),
      .run = qn__cmd_bench},
+    {.name = "import",
+     .arguments = "FILE",
+     .min_arguments = 1,
+     .max_arguments = 1,
+     .summary = "make a model of one trained by LightGBM or XGBoost",
+     .details =
+         "FILE is a LightGBM text model (save_model) or an XGBoost JSON model (save_model to "
+         ".json; boosters gbtree and dart). The result is an ordinary model whose scores are those of the "
+         "other program but for the rounding of sums. Categories are the numbers that the other "
+         "program was given. What cannot be represented is refused by name; docs/INTEROP.md tells.",
+     .example = "quern import booster.txt --output fraud.qn --target fraud --classes no,yes\n"
+                "quern import booster.json --output price.qn --target price",
+     .options = import_options,
+     .n_options = COUNT(import_options),
+     .run = qn__cmd_import},
+    {.name = "export",
+     .arguments = "MODEL",
+     .min_arguments = 1,
+     .max_arguments = 1,
+     .summary = "write the trees of a model for other programs, or for people",
+     .details =
+         "onnx and lightgbm: for models whose features are inputs as they are, numbers only for "
+         "onnx; Platt's calibration and sampled negatives are worked into the leaves. json, dot "
+         "(Graphviz) and text show the trees as they are, on the raw score, of any pipeline.",
+     .example = "quern export fraud --format onnx --output fraud.onnx\n"
+                "quern export fraud --format dot --tree 0 | dot -Tsvg > tree.svg",
+     .options = export_options,
+     .n_options = COUNT(export_options),
+     .run = qn__cmd_export},
     {.name = "report",
      .arguments = "[RUN]",
      .max_arguments = 1,
