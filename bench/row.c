@@ -1,12 +1,14 @@
 /* Time per row of a saved model: one row at a time (the path a service takes) and in blocks.
  *     row MODEL.qn FILE [rows]
- * pipeline_us is qn_pipeline_apply alone, learner_us the family's predict alone. */
+ * pipeline_us is qn_pipeline_apply alone, learner_us the family's predict alone. rows_N_cpu_us_per_row is
+ * libquern's path for arrays of numbers, N rows a call, in processor time: a busy machine counts less. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/mem.h"
 #include "data/source.h"
-#include "model/model.h"
+#include "model/rows.h"
 
 static qn_error err;
 
@@ -68,6 +70,40 @@ static void time_batch(const qn_model *model, const qn_frame *frame) {
         1e6 * (t3 - t2) / n, 1e6 * (t1 - t0) / n, 1e6 * (t2 - t1) / n);
 }
 
+static double cpu_s(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Only for models whose inputs are all numbers. */
+static void time_numbers(const qn_model *model, const qn_frame *frame) {
+    static const int64_t sizes[] = {1, 16, 256, 4096};
+    const int64_t width = qn_model_n_inputs(model), n = frame->n_rows;
+    double *values = qn_calloc((size_t)n, (size_t)width * sizeof *values);
+    double *scores = qn_calloc((size_t)n, (size_t)qn_model_n_outputs(model) * sizeof *scores);
+    qn_rows *rows = NULL;
+    check(qn_rows_new(model, &rows, &err));
+    for (int32_t i = 0; i < width; i++) {
+        const qn_column *column = &frame->columns[i];
+        if (column->type != QN_TYPE_F64 && column->type != QN_TYPE_I64)
+            return;
+        for (int64_t r = 0; r < n; r++)
+            values[r * width + i] = qn_column_number(column, r);
+    }
+    for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
+        double best = 1e9; /* of three */
+        for (int turn = 0; turn < 3; turn++) {
+            const double begin = cpu_s();
+            for (int64_t r = 0; r + sizes[s] <= n; r += sizes[s])
+                check(qn_rows_predict_numbers(rows, values + r * width, sizes[s], scores, &err));
+            const double us = 1e6 * (cpu_s() - begin) / (double)(n / sizes[s] * sizes[s]);
+            best = us < best ? us : best;
+        }
+        printf("rows_%lld_cpu_us_per_row: %.3f\n", (long long)sizes[s], best);
+    }
+}
+
 int main(int argc, char **argv) {
     if (argc < 3) {
         fprintf(stderr, "row MODEL.qn FILE [rows]\n");
@@ -83,5 +119,6 @@ int main(int argc, char **argv) {
     int64_t n = argc > 3 ? atoll(argv[3]) : 5000;
     time_rows(model, frame, n < frame->n_rows ? n : frame->n_rows);
     time_batch(model, frame);
+    time_numbers(model, frame);
     return 0;
 }

@@ -90,16 +90,16 @@ def load(port, path, body, core):
 
 
 def cpu_seconds(pid):
-    """Of the process and its children."""
+    """Of all threads of the process and of its children."""
     total, pids = 0, [pid]
     while pids:
         p = pids.pop()
-        with open(f"/proc/{p}/stat") as f:
-            fields = f.read().rsplit(")", 1)[1].split()
-        total += int(fields[11]) + int(fields[12])
-        with open(f"/proc/{p}/task/{p}/children") as f:
-            pids += [int(child) for child in f.read().split()]
-    return total / os.sysconf("SC_CLK_TCK")
+        for task in os.listdir(f"/proc/{p}/task"):
+            with open(f"/proc/{p}/task/{task}/schedstat") as f:
+                total += int(f.read().split()[0])
+            with open(f"/proc/{p}/task/{task}/children") as f:
+                pids += [int(child) for child in f.read().split()]
+    return total / 1e9
 
 
 def rest(quern, model, folder):

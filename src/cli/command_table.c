@@ -51,6 +51,17 @@ static const qn_cli_option evaluate_options[] = {
     {"rounds", 0, "N", NULL, "bootstrap rounds for the intervals (default: 1000)"},
 };
 
+static const qn_cli_option compress_options[] = {
+    {"input", 'i', "FILE", NULL,
+     "labelled rows, which training did not see (default: none; only what is twice is merged then)"},
+    {"output", 'o', "FILE", NULL, "where the smaller model goes (.qn)"},
+    {"to-bytes", 0, "SIZE", NULL, "choose the best model of at most SIZE, 200KB say"},
+    {"max-loss", 0, "SHARE", NULL,
+     "choose the smallest model whose metric is worse by at most SHARE (default: 0.1%)"},
+    {"register", 0, "NAME", NULL, "also register it as the next version of NAME"},
+    {"alias", 'a', "ALIAS", NULL, "with --register: the alias to move to it (default: none)"},
+};
+
 static const qn_cli_option bench_options[] = {
     {"input", 'i', "FILE", NULL, "rows to ask about: any kind of file that a source can be"},
     {"seconds", 0, "TIME", NULL, "how long each of the measurements takes (default: 1s)"},
@@ -75,7 +86,7 @@ static const qn_cli_option export_options[] = {
 
 static const qn_cli_option serve_options[] = {
     {"model", 'm', "MODEL", NULL,
-     "serve NAME, NAME@ALIAS, NAME:VERSION, a .qn file or a folder of them; may be given again "
+     "serve NAME, NAME@ALIAS, NAME:VERSION, a .qn file or a FOLDER/ of them; may be given again "
      "(default: every model of the project that has a champion)"},
     {"port", 'p', "N", NULL, "listen on this port; 0: any free one (default: 8080)"},
     {"host", 0, "ADDRESS", NULL,
@@ -196,18 +207,36 @@ static const qn_cli_command commands[] = {
      .options = predict_options,
      .n_options = COUNT(predict_options),
      .run = qn__cmd_predict},
+    {.name = "compress",
+     .arguments = "MODEL",
+     .min_arguments = 1,
+     .max_arguments = 1,
+     .summary = "make the trees of a model smaller and faster, at a loss that you choose",
+     .details =
+         "Merges equal leaves and subtrees, which changes no answer, then prunes: again and again the "
+         "part of a tree that adds least to the loss of the rows per byte becomes a leaf, until no "
+         "tree is left. Prints the curve of size, time for a row, and metric, and writes the model "
+         "marked on it. Two of three rows prune, the third judges. Judge what you choose on rows of "
+         "its own with `quern evaluate`. For models of trees (gbdt).",
+     .example = "quern compress fraud --input october.csv --output small.qn\n"
+                "quern compress fraud.qn -i october.csv -o tiny.qn --to-bytes 200KB\n"
+                "quern compress fraud -i october.csv -o small.qn --register fraud --alias challenger",
+     .options = compress_options,
+     .n_options = COUNT(compress_options),
+     .run = qn__cmd_compress},
     {.name = "bench",
      .arguments = "MODEL",
      .min_arguments = 1,
      .max_arguments = 1,
      .summary = "measure how fast a model answers here",
      .details =
-         "Asks as a program that links libquern does: single rows by one thread - the time from the "
-         "values of a row to its answer - and all rows at once over --threads. At most 100,000 rows "
-         "of the file are asked; few are asked over again. With --http a server of --threads threads "
-         "is asked over the loopback interface, by one more thread. The machine should have nothing "
-         "else to do.",
-     .example = "quern bench fraud --input november.parquet\nquern bench fraud.qn -i rows.csv -t 1 --json\n"
+         "Asks as a program that links libquern does: single rows by one thread - the time from "
+         "the values of a row to its answer - and all rows at once over --threads. At most 100,000 "
+         "rows of the file are asked; few are asked over again. With --http a server of --threads "
+         "threads is asked over the loopback interface, by one more thread. The machine should "
+         "have nothing else to do.",
+     .example = "quern bench fraud --input november.parquet\n"
+                "quern bench fraud.qn -i rows.csv -t 1 --json\n"
                 "quern bench fraud.qn -i rows.csv -t 1 --http --connections 64",
      .options = bench_options,
      .n_options = COUNT(bench_options),

@@ -377,7 +377,8 @@ static qn_status set_values(fit *f, int32_t k, qn__grown_node *nodes, int32_t n_
                                                  : NULL;
     if (renew && !items)
         return qn_error_memory(err);
-#pragma omp parallel for schedule(dynamic, 8) num_threads(f->data.n_threads) if (renew && 8 * n > QN__WORTH_THREADS)
+    bool parallel = renew && 8 * n > QN__WORTH_THREADS;
+#pragma omp parallel for schedule(dynamic, 8) num_threads(f->data.n_threads) if (parallel)
     for (int32_t i = 0; i < n_nodes; i++) {
         qn__grown_node *leaf = &nodes[i];
         if (leaf->split.feature >= 0)

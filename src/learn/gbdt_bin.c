@@ -38,22 +38,24 @@ static double key_value(uint64_t key) {
 }
 
 /* Least-significant-digit radix sort; passes in which all digits agree are skipped. Returns where
- * the sorted keys lie: `keys` or `spare`. */
+ * the sorted keys lie: `keys` or `spare`. n is below 2^31. */
 static uint64_t *radix_sort(uint64_t *keys, uint64_t *spare, int64_t n) {
-    for (int shift = 0; shift < 64; shift += 8) {
-        int64_t at[256] = {0};
-        for (int64_t i = 0; i < n; i++)
-            at[keys[i] >> shift & 255]++;
-        if (n == 0 || at[keys[0] >> shift & 255] == n)
+    enum { BITS = 11, DIGITS = 1 << BITS, PASSES = (64 + BITS - 1) / BITS };
+    uint32_t count[PASSES][DIGITS] = {0};
+    for (int64_t i = 0; i < n; i++)
+        for (int p = 0; p < PASSES; p++)
+            count[p][keys[i] >> (p * BITS) & (DIGITS - 1)]++;
+    for (int p = 0; p < PASSES && n > 0; p++) {
+        uint32_t *at = count[p], sum = 0;
+        if (at[keys[0] >> (p * BITS) & (DIGITS - 1)] == n)
             continue;
-        int64_t sum = 0;
-        for (int d = 0; d < 256; d++) {
-            int64_t c = at[d];
+        for (int d = 0; d < DIGITS; d++) {
+            uint32_t c = at[d];
             at[d] = sum;
             sum += c;
         }
         for (int64_t i = 0; i < n; i++)
-            spare[at[keys[i] >> shift & 255]++] = keys[i];
+            spare[at[keys[i] >> (p * BITS) & (DIGITS - 1)]++] = keys[i];
         uint64_t *swap = keys;
         keys = spare;
         spare = swap;
@@ -68,6 +70,20 @@ static int64_t sample_at(int64_t i, int64_t size, int64_t n, uint64_t seed) {
     double at = ((double)i + qn_rng_hash_uniform(seed, (uint64_t)i)) * (double)n / (double)size;
     int64_t row = (int64_t)at;
     return row < n ? row : n - 1;
+}
+
+/* Looks at many before it decides: no branch for each. */
+static bool any_missing(const double *values, int64_t n) {
+    enum { BLOCK = 512 };
+    for (int64_t first = 0; first < n; first += BLOCK) {
+        int64_t last = first + BLOCK < n ? first + BLOCK : n;
+        int found = 0;
+        for (int64_t i = first; i < last; i++)
+            found |= values[i] != values[i];
+        if (found)
+            return true;
+    }
+    return false;
 }
 
 /* Sorts n sampled values (NaN left out) and counts equal ones; n_zero further ones are 0. */
@@ -194,8 +210,8 @@ static qn_status fit_number(const qn_gbdt_params *params, const qn_matrix *x, ui
     /* A missing value that the sample did not see must still have its side learned. */
     f->has_missing = d.n_missing > 0;
     const double *values = sparse ? column->value : column->num;
-    for (int64_t i = 0; n < n_all && !f->has_missing && i < n_all; i++)
-        f->has_missing = isnan(values[i]);
+    if (n < n_all && !f->has_missing)
+        f->has_missing = any_missing(values, n_all);
     int64_t max_bin = params->max_bin < d.n ? params->max_bin : d.n;
     f->upper = qn_new_array(double, max_bin > 0 ? max_bin : 1);
     if (!f->upper)

@@ -105,7 +105,8 @@ void qn__bins_done(qn__bins *bins);
 /* Asks for large pages for an array about to be filled and then read out of order. */
 void qn__huge_pages(void *array, size_t bytes);
 /* The digit of a feature in the number of its lane. */
-static inline int32_t qn__lane_bin(const qn__bin_map *map, const qn__bin_feature *f, int32_t value) {
+static inline int32_t qn__lane_bin(const qn__bin_map *map, const qn__bin_feature *f,
+                                   int32_t value) {
     return map->lanes[f->lane].n_features == 1 ? value : value / f->unit % f->n_cells;
 }
 /* The bin of one row in one feature. */
@@ -133,10 +134,12 @@ typedef struct qn__sum {
     int64_t g, h;
 } qn__sum;
 
+enum { QN__BLOCK_ROWS = 1 << 16 };
+
 typedef struct qn__quantised {
     int32_t *gh;          /* n_rows */
     qn__sum total;        /* of all rows */
-    int64_t block_rows;   /* so many rows fit in packed cells */
+    int64_t block_rows;   /* so many rows fit in packed cells: QN__BLOCK_ROWS */
     double g_unit, h_unit; /* what 1 stands for */
 } qn__quantised;
 
@@ -175,11 +178,11 @@ typedef struct qn__hist_scratch {
     int n_threads;
     int64_t n_cells;
     int64_t **block;      /* owned; per thread */
-    qn__sum **part;       /* owned; per thread */
+    qn__sum **part;       /* owned; per thread; NULL: packed histograms only */
 } qn__hist_scratch;
 
-qn_status qn__hist_scratch_init(qn__hist_scratch *scratch, const qn__bin_map *map, int n_threads,
-                                qn_error *err) QN_MUST_USE;
+qn_status qn__hist_scratch_init(qn__hist_scratch *scratch, const qn__bin_map *map, bool wide,
+                                int n_threads, qn_error *err) QN_MUST_USE;
 void qn__hist_scratch_done(qn__hist_scratch *scratch);
 
 /* What is counted: rows (NULL: 0 .. n - 1) with their gradients, gh[i] being that of rows[i]. */

@@ -105,8 +105,8 @@ static void softmax_init(const qn__objective_data *d, double *base) {
 }
 
 /* n rows, at most QN__GRADIENT_BLOCK; scores, gradients and hessians of a class lie `all` apart. */
-QN__WIDE static void softmax_block(const double *restrict score, int64_t all, int32_t n_k, int64_t n,
-                                   float *restrict g, float *restrict h) {
+QN__WIDE static void softmax_block(const double *restrict score, int64_t all, int32_t n_k,
+                                   int64_t n, float *restrict g, float *restrict h) {
     double top[QN__GRADIENT_BLOCK], sum[QN__GRADIENT_BLOCK];
     for (int64_t i = 0; i < n; i++) {
         top[i] = score[i];

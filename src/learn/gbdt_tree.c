@@ -53,7 +53,7 @@ struct qn__grower {
     bool *slot_wide;              /* owned; room for a wide histogram, else for a packed one */
     int32_t *slot_free[2];        /* owned; stacks of free slots: narrow ones, wide ones */
     int32_t n_free[2];
-    qn__split *found;             /* owned; per feature, of two leaves */
+    qn__split *found;             /* owned; per feature: of a leaf searched by all threads */
     worker *workers;              /* owned; n_threads */
     bool *group_used;             /* owned */
     qn__hist_scratch hist;
@@ -123,42 +123,53 @@ static bool new_list(qn__row_list *list, size_t n) {
     return list->rows && list->gh;
 }
 
-static qn_status allocate(qn__grower *gr, const qn_job *job, qn_error *err) {
-    size_t n_rows = (size_t)gr->bins->n_rows, threads = (size_t)gr->n_threads;
-    size_t leaves = (size_t)gr->max_leaves;
+static qn_status allocate_pool(qn__grower *gr, const qn_job *job, qn_error *err) {
     gr->n_slots = pool_size(gr, job);
     /* A leaf expanded ahead holds the histograms of both children, and so does every one being
      * expanded. */
     gr->max_ahead = gr->n_slots / 2 - gr->n_threads;
     if (gr->max_ahead > AHEAD * gr->n_threads)
         gr->max_ahead = AHEAD * gr->n_threads;
-    gr->cap_leaves = 2 * (gr->max_leaves + (AHEAD + 1) * gr->n_threads) + 1;
-    gr->nodes = qn_new_array(qn__grown_node, 2 * leaves);
-    gr->leaves = qn_new_array(leaf, gr->cap_leaves);
-    gr->open.leaves = qn_new_array(int32_t, leaves + 1);
-    gr->unclaimed.leaves = qn_new_array(int32_t, leaves + 1);
     gr->slots = qn_new_array(void *, gr->n_slots);
     gr->slot_wide = qn_new_array(bool, gr->n_slots);
     gr->slot_free[0] = qn_new_array(int32_t, gr->n_slots);
     gr->slot_free[1] = qn_new_array(int32_t, gr->n_slots);
-    gr->found = qn_new_array(qn__split, 2 * (size_t)gr->map->n_features);
-    gr->workers = qn_new_array(worker, threads);
-    gr->group_used = qn_new_array(bool, qn__n_groups(gr->map));
-    gr->partition.n_threads = gr->n_threads;
-    gr->partition.n_left = qn_new_array(int64_t, n_rows / QN__PARTITION_BLOCK + 2);
-    if (!gr->nodes || !gr->leaves || !gr->open.leaves || !gr->unclaimed.leaves || !gr->slots
-        || !gr->slot_wide || !gr->slot_free[0] || !gr->slot_free[1] || !gr->found || !gr->workers || !gr->group_used || !gr->partition.n_left
-        || !new_list(&gr->list, n_rows)
-        || !new_list(&gr->partition.blocks, threads * QN__PARTITION_BLOCK))
+    if (!gr->slots || !gr->slot_wide || !gr->slot_free[0] || !gr->slot_free[1])
         return qn_error_memory(err);
-    for (size_t t = 0; t < threads; t++) {
+    return QN_OK;
+}
+
+static qn_status allocate_workers(qn__grower *gr, qn_error *err) {
+    gr->workers = qn_new_array(worker, gr->n_threads);
+    if (!gr->workers)
+        return qn_error_memory(err);
+    for (int t = 0; t < gr->n_threads; t++) {
         gr->workers[t].search = qn_new_array(double, qn__split_scratch_len(gr->map));
         gr->workers[t].goes_left = qn_malloc_aligned(1 << 16, 1);
         if (!gr->workers[t].search || !gr->workers[t].goes_left)
             return qn_error_memory(err);
     }
     gr->partition.goes_left = gr->workers[0].goes_left;
-    return qn__hist_scratch_init(&gr->hist, gr->map, gr->n_threads, err);
+    return qn__hist_scratch_init(&gr->hist, gr->map, gr->bins->n_rows > QN__BLOCK_ROWS,
+                                 gr->n_threads, err);
+}
+
+static qn_status allocate(qn__grower *gr, qn_error *err) {
+    size_t n_rows = (size_t)gr->bins->n_rows, leaves = (size_t)gr->max_leaves;
+    gr->cap_leaves = 2 * (gr->max_leaves + (AHEAD + 1) * gr->n_threads) + 1;
+    gr->nodes = qn_new_array(qn__grown_node, 2 * leaves);
+    gr->leaves = qn_new_array(leaf, gr->cap_leaves);
+    gr->open.leaves = qn_new_array(int32_t, leaves + 1);
+    gr->unclaimed.leaves = qn_new_array(int32_t, leaves + 1);
+    gr->found = qn_new_array(qn__split, gr->map->n_features);
+    gr->group_used = qn_new_array(bool, qn__n_groups(gr->map));
+    gr->partition.n_threads = gr->n_threads;
+    gr->partition.n_left = qn_new_array(int64_t, n_rows / QN__PARTITION_BLOCK + 2);
+    if (!gr->nodes || !gr->leaves || !gr->open.leaves || !gr->unclaimed.leaves || !gr->found
+        || !gr->group_used || !gr->partition.n_left || !new_list(&gr->list, n_rows)
+        || !new_list(&gr->partition.blocks, (size_t)gr->n_threads * QN__PARTITION_BLOCK))
+        return qn_error_memory(err);
+    return QN_OK;
 }
 
 qn_status qn__grower_new(const qn_gbdt_params *params, const qn__bin_map *map, const qn__bins *bins,
@@ -174,10 +185,12 @@ qn_status qn__grower_new(const qn_gbdt_params *params, const qn__bin_map *map, c
     gr->max_leaves = (int32_t)(params->num_leaves < bins->n_rows ? params->num_leaves
                                                                  : bins->n_rows);
     gr->max_leaves = gr->max_leaves < 2 ? 2 : gr->max_leaves;
-    QN_TRY(allocate(gr, job, err));
-    QN_FAIL_IF(pthread_mutex_init(&gr->lock, NULL) != 0 || pthread_cond_init(&gr->changed, NULL) != 0,
-               err, QN_ERR_INTERNAL, "cannot make a lock");
-    gr->has_lock = true;
+    QN_TRY(allocate(gr, err));
+    QN_TRY(allocate_pool(gr, job, err));
+    QN_TRY(allocate_workers(gr, err));
+    gr->has_lock = pthread_mutex_init(&gr->lock, NULL) == 0
+                   && pthread_cond_init(&gr->changed, NULL) == 0;
+    QN_FAIL_IF(!gr->has_lock, err, QN_ERR_INTERNAL, "cannot make a lock");
     *ret_grower = qn_steal(&gr);
     return QN_OK;
 }

@@ -300,7 +300,7 @@ static qn_status read_values(qn_rows_reader *reader, qn_scan *scan, qn_error *er
 static qn_status read_bare(qn_rows_reader *reader, qn_scan *scan, qn_error *err) {
     int64_t i_row = qn_rows_count(reader->rows);
     if (qn_scan_peek(scan) == '\0') {
-        (void)qn_scan_fail(scan, "the text ends where a row should be");
+        (void)qn_scan_fail(scan, "the end, where a value should be");
         return broken_row(scan, i_row, err);
     }
     if (reader->n_columns != 1)

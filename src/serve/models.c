@@ -227,7 +227,12 @@ static qn_status add_champions(qn__models *models, tell_function *told, void *us
 static bool is_file_name(const char *reference) {
     size_t n = strlen(reference);
     return strchr(reference, '/') || (n > 3 && strcmp(reference + n - 3, ".qn") == 0)
-           || qn_file_exists(reference) || qn_folder_exists(reference);
+           || qn_file_exists(reference);
+}
+
+/* A bare word is a model's name, also where a project's folder of the same name lies beside. */
+static bool is_folder_name(const char *reference) {
+    return strchr(reference, '/') && qn_folder_exists(reference);
 }
 
 static qn_status open_all(qn__models *models, const qn_server_options *options, qn_error *err) {
@@ -240,11 +245,11 @@ static qn_status open_all(qn__models *models, const qn_server_options *options, 
     }
     for (size_t i = 0; i < options->n_models; i++) {
         const char *reference = options->models[i];
-        QN_TRY(!is_file_name(reference)         ? add_reference(models, reference, err)
-               : qn_folder_exists(reference) ? open_folder(models, reference, err)
-                                             : open_file(models, reference, err));
+        QN_TRY(!is_file_name(reference)    ? add_reference(models, reference, err)
+               : is_folder_name(reference) ? open_folder(models, reference, err)
+                                           : open_file(models, reference, err));
     }
-    models->named_first = options->n_models > 0 && !qn_folder_exists(options->models[0]);
+    models->named_first = options->n_models > 0 && !is_folder_name(options->models[0]);
     models->all_champions = options->n_models == 0;
     if (models->all_champions)
         QN_TRY(add_champions(models, NULL, NULL, err));

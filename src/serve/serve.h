@@ -23,7 +23,7 @@ typedef struct qn_server_options {
     int port;                  /* 0: any free one */
     int n_threads;             /* >= 1: each runs its connections to the end */
     const char *folder;        /* project, for references to the registry; may have none */
-    const char *const *models; /* NAME, NAME@ALIAS, NAME:VERSION, .qn files, folders of them; n_models 0:
+    const char *const *models; /* NAME, NAME@ALIAS, NAME:VERSION, .qn files, FOLDER/ of them; n_models 0:
                                   every model of the project that has a champion */
     size_t n_models;
     size_t body_bytes;         /* largest body: 413 beyond */

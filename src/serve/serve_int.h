@@ -125,8 +125,9 @@ typedef struct qn__connection {
     struct qn__connection *next, **back;
     qn__exchange *spare;         /* owned: of the last request, for the next one */
     int fd;
-    _Atomic int64_t deadline_us; /* monotonic; after it the sweeper shuts the socket */
+    _Atomic int64_t deadline_us; /* monotonic; after it the watcher shuts the socket */
     _Atomic bool reading;        /* a body is awaited; whoever clears it answers: finish, or sweeper */
+    _Atomic bool answering;      /* the client is to read, not to send */
 } qn__connection;
 
 enum { QN__SMALL_BODY = 2048, QN__REQUEST_ID = 128 };

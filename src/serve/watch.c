@@ -45,6 +45,14 @@ void qn__connection_notice(void *cls, struct MHD_Connection *connection, void **
     *ret_wire = NULL;
 }
 
+/* Has the client sent what we have not read yet? Then it is we who are late: a machine that has too
+ * much to do must not take it out on those who wait. */
+static bool waits_for_us(const qn__connection *wire) {
+    char byte;
+    return !atomic_load(&wire->answering)
+           && recv(wire->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 /* Says why, where that can still be read: in the middle of a request that was not answered. */
 static void tell_slow(const qn_server *server, qn__connection *wire) {
     static const char answer[] =
@@ -60,7 +68,7 @@ static void shut_slow(qn_server *server) {
     int64_t now = qn__clock_us();
     pthread_mutex_lock(&server->lock);
     for (qn__connection *wire = server->wires; wire; wire = wire->next) {
-        if (atomic_load(&wire->deadline_us) > now)
+        if (atomic_load(&wire->deadline_us) > now || waits_for_us(wire))
             continue;
         tell_slow(server, wire);
         shutdown(wire->fd, SHUT_RDWR);

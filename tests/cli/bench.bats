@@ -27,7 +27,8 @@ prepare() {
     holds out "set(d) == {'requests_per_s', 'latency_us', 'requests', 'connections', 'threads'}"
     holds out "0 < d['latency_us']['p50'] <= d['latency_us']['p99'] and d['latency_us']['mean'] > 0"
     holds out "d['requests'] > 0 and d['requests_per_s'] > 0 and d['connections'] == 3 and d['threads'] == 1"
-    contains "$(quern -q -C p bench p --input data.csv --http --seconds 0.05s -t 1)" p50 p99 "requests/s over 32 connections, served by 1 thread"
+    cd p
+    contains "$(quern -q bench p --input ../data.csv --http --seconds 0.05s -t 1)" p50 p99 "requests/s over 32 connections, served by 1 thread"
 }
 
 @test "bad input to bench" {

@@ -109,6 +109,34 @@ static void bytes_do_not_depend_on_threads(void **state) {
     toy_done(&d);
 }
 
+/* Enough rows that threads take leaves ahead of their turn, and work on the large ones together. */
+static void bytes_of_large_trees_do_not_depend_on_threads(void **state) {
+    toy d;
+    toy_init(&d, 150000, 4);
+    qn_gbdt_params p = quick();
+    p.num_iterations = 3;
+    p.num_leaves = 120;
+    for (qn_task task = QN_TASK_BINARY; task <= QN_TASK_REGRESSION; task++) {
+        qn_fit_input in = input_of(&d, task);
+        qn_buf first = {0}, other = {0};
+        const int threads[] = {1, 2, 3, 8};
+        for (int i = 0; i < 4; i++) {
+            /* Threads that do not get all the histograms they could use, too. */
+            qn_job job = {.n_threads = threads[i], .memory_bytes = i == 2 ? 1 << 20 : 0};
+            qn_learner *m = fit(&p, &in, &job);
+            save(m, i ? &other : &first);
+            qn__gbdt_free(m);
+            if (i) {
+                assert_int_equal(first.len, other.len);
+                assert_memory_equal(first.data, other.data, first.len);
+            }
+        }
+        qn_buf_done(&first);
+        qn_buf_done(&other);
+    }
+    toy_done(&d);
+}
+
 static void one_row_equals_batch_and_loaded_equals_saved(void **state) {
     toy d, other;
     toy_init(&d, 2000, 4);
@@ -662,6 +690,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(loss_falls_and_generalises),
         cmocka_unit_test(bytes_do_not_depend_on_threads),
+        cmocka_unit_test(bytes_of_large_trees_do_not_depend_on_threads),
         cmocka_unit_test(one_row_equals_batch_and_loaded_equals_saved),
         cmocka_unit_test(hostile_bytes_are_refused_or_harmless),
         cmocka_unit_test(explanations_are_shapley_values),

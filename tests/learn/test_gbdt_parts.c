@@ -1,6 +1,7 @@
 /* The parts of the tree engine against their plain references: bins, histograms, splits, pool. */
 #include "gbdt_data.h"
 #include "learn/family_int.h"
+#include "learn/gbdt_exp.h"
 
 static qn_gbdt_params defaults(void) {
     qn_gbdt_params p;
@@ -150,7 +151,7 @@ static void histograms_equal_the_reference(void **state) {
         qn__hist_build_ref(&in, want);
         for (int threads = 1; threads <= 8; threads += threads == 1 ? 1 : 3) {
             qn__hist_scratch scratch = {0};
-            assert_int_equal(qn__hist_scratch_init(&scratch, &s.map, threads, NULL), QN_OK);
+            assert_int_equal(qn__hist_scratch_init(&scratch, &s.map, true, threads, NULL), QN_OK);
             qn__hist hist = {.wide = n_rows > s.q.block_rows,
                              .sums = qn_malloc_aligned((size_t)s.map.n_cells, sizeof(qn__sum))};
             /* Twice: the scratch must be left clean. */
@@ -168,6 +169,133 @@ static void histograms_equal_the_reference(void **state) {
         qn_freep(&want);
         qn_freep(&rows);
         parts_done(&s);
+    }
+}
+
+/* Columns of few values share a byte of a row; each is found again. */
+static void small_features_share_lanes(void **state) {
+    enum { N = 5000, F = 9 };
+    qn_feature features[F] = {0};
+    qn_matrix_column columns[F] = {0};
+    qn_matrix x = {.n_rows = N, .n_features = F, .features = features, .columns = columns};
+    for (int j = 0; j < F; j++) {
+        features[j].kind = QN_FEATURE_NUMERIC;
+        columns[j].num = qn_new_array(double, N);
+        for (int i = 0; i < N; i++) {
+            columns[j].num[i] = (double)(qn_rng_hash((uint64_t)j, (uint64_t)i) % (uint64_t)(j + 2));
+            if (j % 2 && i % 9 == j)
+                columns[j].num[i] = NAN;
+        }
+    }
+    qn_gbdt_params p = defaults();
+    qn_error err = {0};
+    qn__bin_map map = {0};
+    qn__bins bins = {0};
+    assert_int_equal(qn__bin_map_fit(&p, &x, 1, NULL, &map, &err), QN_OK);
+    assert_int_equal(qn__bins_fill(&map, &x, true, NULL, &bins, &err), QN_OK);
+    assert_int_equal(map.n_features, F);
+    assert_in_range(map.n_lanes, 1, F / 2);
+    for (int j = 0; j < F; j++) {
+        const qn__bin_feature *f = &map.features[j];
+        for (int i = 0; i < N; i++)
+            assert_int_equal(qn__bins_at(&map, &bins, f, i), qn__bin_of(f, columns[j].num[i]));
+        qn_freep(&columns[j].num);
+    }
+    for (int32_t l = 0; l < map.n_lanes; l++) /* both forms hold the same */
+        for (int i = 0; i < N; i++)
+            assert_int_equal(((uint8_t *)bins.rows)[i * bins.stride + l],
+                             ((uint8_t *)bins.columns)[l * bins.column_stride + i]);
+    qn__bin_map_done(&map);
+    qn__bins_done(&bins);
+}
+
+/* The rows of every second block or so, and all of them. */
+static void partitions_are_stable(void **state) {
+    for (int wide = 0; wide < 2; wide++) {
+        enum { N = 70000 };
+        parts s;
+        parts_init(&s, N, wide ? 1000 : 255);
+        for (int32_t f = 0; f < s.map.n_features; f++) {
+            qn__split split = {.feature = f, .bin = s.map.features[f].n_values / 2,
+                               .missing_left = f % 2,
+                               .is_category = s.map.features[f].kind == QN_FEATURE_CATEGORY,
+                               .set = {0x5555aaaa, 0x12345678}};
+            for (int variant = 0; variant < 4; variant++) {
+                bool all = variant % 2, together = variant / 2;
+                qn__row_list list = {qn_new_array(uint32_t, N), qn_new_array(int32_t, N)};
+                qn__row_list spare = {qn_new_array(uint32_t, N), qn_new_array(int32_t, N)};
+                uint32_t *want = qn_new_array(uint32_t, N);
+                int64_t n = 0, n_left = 0;
+                for (uint32_t i = 0; i < N; i++)
+                    if (all || qn_rng_hash(7, i) % 3)
+                        list.rows[n++] = i;
+                for (int64_t i = 0; i < n; i++)
+                    list.gh[i] = s.q.gh[list.rows[i]];
+                for (int side = 0; side < 2; side++)
+                    for (int64_t i = 0, at = n_left; i < n; i++) {
+                        const qn__bin_feature *feature = &s.map.features[f];
+                        int32_t bin = qn__bins_at(&s.map, &s.bins, feature, list.rows[i]);
+                        if (qn__split_goes_left(&split, feature, bin) == !side)
+                            want[side ? at++ : n_left++] = list.rows[i];
+                    }
+                uint8_t *goes_left = qn_malloc_aligned(1 << 16, 1);
+                int64_t counts[N / QN__PARTITION_BLOCK + 2];
+                qn__partition_scratch scratch = {
+                    .n_threads = 3, .goes_left = goes_left, .n_left = counts,
+                    .blocks = {qn_new_array(uint32_t, 3 * QN__PARTITION_BLOCK),
+                               qn_new_array(int32_t, 3 * QN__PARTITION_BLOCK)}};
+                qn__partition_input in = {.map = &s.map, .bins = &s.bins, .list = list,
+                                          .spare = spare, .n = n, .all = all};
+                int64_t got = together ? qn__partition_together(&in, &split, &scratch)
+                                       : qn__partition(&in, &split, goes_left);
+                assert_int_equal(got, n_left);
+                for (int64_t i = 0; i < n; i++) {
+                    assert_int_equal(list.rows[i], want[i]);
+                    assert_int_equal(list.gh[i], s.q.gh[want[i]]);
+                }
+                qn__row_list *lists[] = {&list, &spare, &scratch.blocks};
+                for (int k = 0; k < 3; k++) {
+                    qn_freep(&lists[k]->rows);
+                    qn_freep(&lists[k]->gh);
+                }
+                qn_freep(&want);
+                qn_freep(&goes_left);
+            }
+        }
+        parts_done(&s);
+    }
+}
+
+static void exponentials_are_near_the_library(void **state) {
+    for (double x = -699; x < 699; x += 0.0371)
+        assert_near(qn__exp(x) / exp(x), 1, 1e-12);
+    for (float x = -79; x < 79; x += 0.00371f)
+        assert_near((double)qn__expf(x) / exp((double)x), 1, 4e-7);
+    assert_true(qn__expf(-INFINITY) > 0 && isfinite(qn__expf(INFINITY)) && isfinite(qn__expf(NAN)));
+    assert_true(qn__exp(-INFINITY) > 0 && isfinite(qn__exp(INFINITY)) && isfinite(qn__exp(NAN)));
+}
+
+/* Vectors of the widest kind give the bits of plain C (this file is built for any processor), and
+ * those are near the formula. */
+static void gradients_have_the_same_bits_everywhere(void **state) {
+    enum { N = 1000 };
+    double score[N], y[N];
+    float g[N], h[N];
+    for (int i = 0; i < N; i++) {
+        score[i] = 40 * (qn_rng_hash_uniform(1, (uint64_t)i) - 0.5);
+        y[i] = (double)(i % 3 == 0);
+    }
+    const qn__objective *o;
+    assert_int_equal(qn__objective_find("binary", QN_TASK_BINARY, &o, NULL), QN_OK);
+    qn__objective_data data = {.y = y, .n = N, .n_outputs = 1, .n_threads = 1};
+    o->gradients(&data, score, 0, N, g, h);
+    for (int i = 0; i < N; i++) {
+        float side = y[i] > 0.5 ? -1.0f : 1.0f, e = qn__expf(-side * (float)score[i]);
+        float q = 1 / (1 + e);
+        assert_true(g[i] == side * q && h[i] == e * q * q);
+        double p = 1 / (1 + exp(-score[i]));
+        assert_near((double)g[i], p - y[i], 1e-6 * fabs(p - y[i]) + 1e-12);
+        assert_near((double)h[i], p * (1 - p), 1e-6 * p * (1 - p) + 1e-12);
     }
 }
 
@@ -254,6 +382,10 @@ int main(void) {
         cmocka_unit_test(bins_of_many_values_are_even),
         cmocka_unit_test(quantised_sums_are_unbiased),
         cmocka_unit_test(histograms_equal_the_reference),
+        cmocka_unit_test(small_features_share_lanes),
+        cmocka_unit_test(partitions_are_stable),
+        cmocka_unit_test(exponentials_are_near_the_library),
+        cmocka_unit_test(gradients_have_the_same_bits_everywhere),
         cmocka_unit_test(splits_equal_the_reference),
         cmocka_unit_test(small_pool_gives_the_same_tree),
     };

@@ -59,8 +59,8 @@ spam='{"text": "win a prize now"}'
     refused 2 "tokens has no token, so that nobody could ask anything: \`quern token NAME\` makes one" serve --port 0 \
         --model "$MODELS/spam.qn" --tokens tokens
     echo 'x root 00' >tokens
-    refused 1 "tokens row 1: not a line 'NAME SCOPE HASH' as \`quern token\` makes them" serve --port 0 --model "$MODELS/spam.qn" --tokens tokens
-    refused 2 "a scope is predict or admin, not 'root'" token x --scope root
+    refused 2 "tokens row 1: not a line 'NAME SCOPE HASH' as \`quern token\` makes them" serve --port 0 --model "$MODELS/spam.qn" --tokens tokens
+    refused 2 "--scope must be one of: predict admin; not 'root'" token x --scope root
     refused 2 "a token's name has letters, digits, '.', '_' and '-' only, at most 64" token 'x y'
 }
 

@@ -175,7 +175,7 @@ END
     [ "$status" -eq 1 ]
     contains "$output" nope.qn
     mkdir empty
-    refused 1 "there is no .qn file in the folder empty" serve --model empty --port 0
+    refused 1 "there is no .qn file in the folder empty/" serve --model empty/ --port 0
     head -c 3000 "$MODELS/spam.qn" >cut.qn
     run quern -q serve --model cut.qn --port 0
     [ "$status" -eq 1 ]

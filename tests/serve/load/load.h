@@ -16,7 +16,7 @@ enum { N_VERSIONS = 3, N_GROUPS = 40, GROUP_ROWS = 3, N_FORMS = 5 };
 enum { N_ROWS = N_GROUPS * GROUP_ROWS, N_REQUESTS = N_GROUPS * N_FORMS };
 
 /* What the server is started with, in seconds: short, so that slow senders are seen to be shut. */
-enum { REQUEST_S = 2, IDLE_S = 2, BODY_BYTES = 64 * 1024 };
+enum { REQUEST_S = 2, IDLE_S = 4, BODY_BYTES = 64 * 1024 };
 
 typedef struct site {
     char folder[64];

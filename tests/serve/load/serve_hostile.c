@@ -9,7 +9,10 @@
 #include "base/mem.h"
 #include "load.h"
 
-enum { CONNECTIONS = 16, MAX_PHASES = 40, GROWTH_BYTES = 8 << 20 };
+#ifndef GROWTH_MB /* a sanitizer keeps much that is freed */
+#define GROWTH_MB 8
+#endif
+enum { CONNECTIONS = 16, MAX_PHASES = 40, GROWTH_BYTES = GROWTH_MB << 20 };
 
 static int by_size(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;

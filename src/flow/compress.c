@@ -1,0 +1,359 @@
+#include "flow/compress.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "evaluate/metric.h"
+#include "flow/compress_int.h"
+#include "learn/gbdt_prune.h"
+#include "store/workspace.h"
+
+enum {
+    TIMED_ROWS = 1000,
+    TIMED_NUMBERS = 1 << 22, /* of them, at most */
+    TIMINGS = 5,             /* the median is told */
+};
+
+/* A step down the curve leaves so much of the leaves. */
+#define STEP 0.95
+
+/* One model of the curve. */
+typedef struct point {
+    qn_buf bytes;   /* of its file */
+    int64_t trees, leaves;
+    double metric, loss, row_us; /* NaN without rows */
+} point;
+
+static void point_done(point *p) {
+    qn_buf_done(&p->bytes);
+}
+
+typedef struct compression {
+    const qn_model *model;
+    const qn_compress_options *options;
+    const qn_job *job;
+    qn__row_parts prune, judge;
+    const qn_metric *metric;
+    double *y, *scores; /* owned; of the rows that judge */
+    double *timed;      /* owned; [n_timed][n_features] */
+    int64_t n_timed;
+    qn_pruner *pruner;
+    char hash[QN_DIGEST_TEXT];
+    size_t from_bytes, last_bytes;
+    double before;      /* the metric of the model as it was */
+    json_t *curve;      /* owned */
+    point chosen;
+    size_t i_chosen;
+} compression;
+
+static void compression_done(compression *c) {
+    qn__row_parts_done(&c->prune);
+    qn__row_parts_done(&c->judge);
+    qn_freep(&c->y);
+    qn_freep(&c->scores);
+    qn_freep(&c->timed);
+    qn_pruner_free(&c->pruner);
+    qn_json_free(&c->curve);
+    point_done(&c->chosen);
+}
+
+/* --- judging ---------------------------------------------------------------------------------- */
+
+static qn_eval_input judge_input(const compression *c) {
+    const qn_target_info *target = qn_model_target(c->model);
+    return (qn_eval_input){.task = target->task, .n_classes = target->n_classes,
+                           .n = c->judge.n_rows, .y = c->y, .scores = c->scores,
+                           .threshold = qn_model_threshold(c->model)};
+}
+
+static double judge(compression *c, const qn_model *model) {
+    double *scores = c->scores;
+    for (int32_t i = 0; i < c->judge.n; i++) {
+        qn_model_score(model, c->judge.x[i], c->job, scores);
+        scores += c->judge.x[i]->n_rows * qn_model_n_outputs(model);
+    }
+    qn_eval_input input = judge_input(c);
+    return c->metric->compute(&input);
+}
+
+static qn_status prepare_judging(compression *c, qn_error *err) {
+    const int32_t n_features = qn_model_learner(c->model)->n_features;
+    const qn_matrix *x = c->judge.x[0];
+    const char *name;
+    QN_TRY(qn_pruner_metric(qn_model_learner(c->model), &name, err));
+    QN_TRY(qn_metric_find(name, qn_model_target(c->model)->task, &c->metric, err));
+    int64_t most = TIMED_NUMBERS / (n_features + 1);
+    most = most < 1 ? 1 : most > TIMED_ROWS ? TIMED_ROWS : most;
+    c->n_timed = x->n_rows < most ? x->n_rows : most;
+    c->y = qn_new_array(double, c->judge.n_rows);
+    c->scores = qn_calloc((size_t)c->judge.n_rows,
+                          (size_t)qn_model_n_outputs(c->model) * sizeof *c->scores);
+    c->timed = qn_calloc((size_t)c->n_timed, ((size_t)n_features + 1) * sizeof *c->timed);
+    if (!c->y || !c->scores || !c->timed)
+        return qn_error_memory(err);
+    qn_matrix_rows(x, 0, c->n_timed, c->timed);
+    double *y = c->y;
+    for (int32_t i = 0; i < c->judge.n; i++) {
+        memcpy(y, c->judge.y[i], (size_t)c->judge.x[i]->n_rows * sizeof *y);
+        y += c->judge.x[i]->n_rows;
+    }
+    c->before = judge(c, c->model);
+    QN_FAIL_IF(!isfinite(c->before), err, QN_ERR_DATA, "%s is not defined on the rows of %s",
+               c->metric->name, c->options->input);
+    return QN_OK;
+}
+
+static int compare(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Row by row, as a service is asked. */
+static double time_rows(compression *c, const qn_learner *learner) {
+    double us[TIMINGS];
+    if (!c->timed)
+        return (double)NAN;
+    for (int k = -1; k < TIMINGS; k++) { /* the first fills caches */
+        const double start = qn_now_s();
+        for (int64_t r = 0; r < c->n_timed; r++)
+            learner->family->predict_rows(learner, c->timed + r * learner->n_features, 1,
+                                          c->scores);
+        us[k < 0 ? 0 : k] = 1e6 * (qn_now_s() - start) / (double)c->n_timed;
+    }
+    qsort(us, TIMINGS, sizeof *us, compare);
+    return round(us[TIMINGS / 2] * 1000) / 1000;
+}
+
+/* --- points of the curve ---------------------------------------------------------------------- */
+
+static qn_status count_trees(const qn_learner *learner, point *p, qn_error *err) {
+    qn_cleanup(qn_json_free) json_t *facts = learner->family->describe(learner);
+    if (!facts)
+        return qn_error_memory(err);
+    p->trees = json_integer_value(json_object_get(facts, "trees"));
+    p->leaves = json_integer_value(json_object_get(facts, "leaves"));
+    return QN_OK;
+}
+
+static json_t *point_json(const point *p) {
+    return json_pack("{s:I, s:I, s:I, s:o, s:o, s:o, s:b}", "bytes", (json_int_t)p->bytes.len,
+                     "trees", (json_int_t)p->trees, "leaves", (json_int_t)p->leaves, "row_us",
+                     qn_json_number(p->row_us), "metric", qn_json_number(p->metric), "loss",
+                     qn_json_number(p->loss), "chosen", 0);
+}
+
+/* Is it better than the one chosen so far? Bytes fall along the curve. */
+static bool is_better(const compression *c, const point *p) {
+    if (!c->options->to_bytes)
+        return !(p->loss > c->options->max_loss);
+    if (p->bytes.len > c->options->to_bytes)
+        return false;
+    return c->chosen.bytes.len > c->options->to_bytes || !(p->loss >= c->chosen.loss);
+}
+
+static qn_status add_point(compression *c, point *p, qn_error *err) {
+    if (p->bytes.len >= c->last_bytes) /* files grow by 64 bytes */
+        return QN_OK;
+    c->last_bytes = p->bytes.len;
+    if (json_array_append_new(c->curve, point_json(p)) != 0)
+        return qn_error_memory(err);
+    if (json_array_size(c->curve) > 1 && !is_better(c, p))
+        return QN_OK;
+    point_done(&c->chosen);
+    c->chosen = *p;
+    c->i_chosen = json_array_size(c->curve) - 1;
+    *p = (point){0};
+    return QN_OK;
+}
+
+/* The metrics that the file tells are those of the model it holds. What it was worth on the test rows
+ * of the original is not told of this one. */
+static json_t *told_of(const compression *c, const point *p, json_t *metrics) {
+    const json_t *about = json_object_get(qn_model_manifest(c->model), "about");
+    json_t *value = json_copy(json_object_get(about, "value"));
+    json_t *told = json_pack(
+        "{s:{s:s, s:I, s:s, s:I, s:I, s:s*, s:o, s:o, s:o, s:I, s:I}}", "compressed", "from",
+        c->hash, "from_bytes", (json_int_t)c->from_bytes, "by",
+        c->metric ? "merging equal subtrees, weakest-link pruning" : "merging equal subtrees",
+        "pruned_by_rows", (json_int_t)c->prune.n_rows, "judged_by_rows",
+        (json_int_t)c->judge.n_rows, "metric", c->metric ? c->metric->name : NULL, "before",
+        qn_json_number(c->metric ? c->before : NAN), "after", qn_json_number(p->metric), "loss",
+        qn_json_number(p->loss), "trees", (json_int_t)p->trees, "leaves", (json_int_t)p->leaves);
+    if (told && metrics)
+        json_object_set(told, "metrics", metrics);
+    if (told && metrics && value) {
+        json_object_del(value, "test");
+        json_object_set(told, "value", value);
+    }
+    json_decref(value);
+    return told;
+}
+
+/* The file with this learner (taken), and what is to be said of it. */
+static qn_status make_point(compression *c, qn_learner *learner, point *p, qn_error *err) {
+    qn_cleanup(qn_learner_free) qn_learner *owned = learner;
+    qn_cleanup(qn_model_free) qn_model *bare = NULL;
+    qn_cleanup(qn_model_free) qn_model *model = NULL;
+    qn_cleanup(qn_json_free) json_t *nothing = json_object();
+    qn_cleanup(qn_json_free) json_t *metrics = NULL;
+    QN_TRY(count_trees(learner, p, err));
+    p->metric = p->loss = (double)NAN;
+    p->row_us = time_rows(c, learner);
+    QN_TRY(qn_model_with_learner(c->model, qn_steal(&owned), nothing, &bare, err));
+    if (c->metric) {
+        qn_eval_input input = judge_input(c);
+        p->metric = judge(c, bare);
+        double worse = c->metric->greater_is_better ? c->before - p->metric : p->metric - c->before;
+        p->loss = worse == 0 ? 0 : c->before == 0 ? copysign(INFINITY, worse)
+                                                  : worse / fabs(c->before);
+        QN_TRY(qn_evaluate_metrics(&input, 0, 0, c->job, &metrics, err));
+    }
+    qn_cleanup(qn_json_free) json_t *told = told_of(c, p, metrics);
+    if (!told)
+        return qn_error_memory(err);
+    QN_TRY(qn_model_tell(bare, told, err));
+    p->bytes.max = QN_LIMIT_MODEL_BYTES;
+    QN_TRY(qn_model_write(bare, &p->bytes, err));
+    return qn_buf_status(&p->bytes, err);
+}
+
+/* --- the curve -------------------------------------------------------------------------------- */
+
+/* The model as it was is the first point. */
+static qn_status start_curve(compression *c, qn_error *err) {
+    qn_cleanup(point_done) point p = {.bytes = {.max = QN_LIMIT_MODEL_BYTES}};
+    const qn_learner *learner = qn_model_learner(c->model);
+    QN_TRY(qn_model_write(c->model, &p.bytes, err));
+    QN_TRY(qn_buf_status(&p.bytes, err));
+    QN_TRY(count_trees(learner, &p, err));
+    qn_digest_bytes(p.bytes.data, p.bytes.len, c->hash);
+    c->from_bytes = p.bytes.len;
+    c->last_bytes = SIZE_MAX;
+    p.metric = c->metric ? c->before : (double)NAN;
+    p.loss = c->metric ? 0 : (double)NAN;
+    p.row_us = time_rows(c, learner);
+    if (!(c->curve = json_array()))
+        return qn_error_memory(err);
+    return add_point(c, &p, err);
+}
+
+static qn_status tell_progress(const compression *c, int64_t n_before, qn_error *err) {
+    char bytes[QN_DOUBLE_TEXT];
+    qn_text_bytes(c->last_bytes, bytes);
+    qn_job_progress(c->job, "compress", (double)(n_before - qn_pruner_leaves(c->pruner)),
+                    (double)n_before, bytes);
+    return qn_job_check(c->job, err);
+}
+
+static qn_status walk_down(compression *c, qn_error *err) {
+    const int64_t n_before = qn_pruner_leaves(c->pruner);
+    for (;;) {
+        qn_cleanup(point_done) point p = {0};
+        qn_learner *learner = NULL;
+        QN_TRY(qn_pruner_learner(c->pruner, &learner, err));
+        QN_TRY(make_point(c, learner, &p, err));
+        QN_TRY(add_point(c, &p, err));
+        QN_TRY(tell_progress(c, n_before, err));
+        const int64_t n = qn_pruner_leaves(c->pruner);
+        if (n == 0 || !c->metric)
+            return QN_OK;
+        QN_TRY(qn_pruner_cut(c->pruner, (int64_t)(STEP * (double)n), c->job, err));
+    }
+}
+
+static qn_status start_pruner(compression *c, qn_error *err) {
+    int32_t n_features;
+    const qn_feature *features = qn_pipeline_features(qn_model_pipeline(c->model), &n_features);
+    const double rate =
+        json_number_value(json_object_get(qn_model_manifest(c->model), "negatives_rate"));
+    qn_prune_rows rows = {.x = (const qn_matrix *const *)c->prune.x,
+                          .y = (const double *const *)c->prune.y, .n_parts = c->prune.n};
+    if (qn_model_target(c->model)->task == QN_TASK_BINARY)
+        rows.offset = log(rate); /* odds of the whole are rate times those of the sample */
+    return qn_pruner_new(qn_model_learner(c->model), features, c->metric ? &rows : NULL, c->job,
+                         &c->pruner, err);
+}
+
+/* --- what was asked for ----------------------------------------------------------------------- */
+
+static qn_status check_chosen(const compression *c, qn_error *err) {
+    const size_t most = c->options->to_bytes;
+    char percent[QN_DOUBLE_TEXT];
+    QN_FAIL_IF(most && c->last_bytes > most, err, QN_ERR_USAGE,
+               "%zu bytes are too few: the smallest that this model can be%s is %zu", most,
+               c->metric ? "" : " without --input", c->last_bytes);
+    if (!most || !(c->chosen.loss > c->options->max_loss))
+        return QN_OK;
+    qn_double_to_text(round(1e6 * c->chosen.loss) / 1e4, percent);
+    return qn_error_set(err, QN_ERR_USAGE,
+                        "the best model of at most %zu bytes has a %s worse by %s%%, more than "
+                        "--max-loss allows", most, c->metric->name, percent);
+}
+
+static qn_status tell_result(compression *c, json_t **ret_result, qn_error *err) {
+    json_t *chosen = json_array_get(c->curve, c->i_chosen);
+    json_object_set_new(chosen, "chosen", json_true());
+    *ret_result = json_pack(
+        "{s:{s:s, s:I}, s:{s:I, s:I}, s:s?, s:O, s:O, s:b}", "from", "hash", c->hash, "bytes",
+        (json_int_t)c->from_bytes, "rows", "prune", (json_int_t)c->prune.n_rows, "judge",
+        (json_int_t)c->judge.n_rows, "metric", c->metric ? c->metric->name : NULL, "curve",
+        c->curve, "chosen", chosen, "changed", c->i_chosen > 0);
+    return *ret_result ? QN_OK : qn_error_memory(err);
+}
+
+qn_status qn_compress(const qn_model *model, const qn_compress_options *options, const qn_job *job,
+                      qn_buf *out, json_t **ret_result, qn_error *err) {
+    qn_cleanup(compression_done) compression c = {.model = model, .options = options, .job = job};
+    const char *name;
+    QN_TRY(qn_pruner_metric(qn_model_learner(model), &name, err)); /* before the rows are read */
+    if (options->input) {
+        QN_TRY(qn__compress_rows(model, options->input, job, &c.prune, &c.judge, err));
+        QN_TRY(prepare_judging(&c, err));
+    }
+    QN_TRY(start_curve(&c, err));
+    QN_TRY(start_pruner(&c, err));
+    QN_TRY(walk_down(&c, err));
+    QN_TRY(check_chosen(&c, err));
+    qn_buf_put(out, c.chosen.bytes.data, c.chosen.bytes.len);
+    QN_TRY(qn_buf_status(out, err));
+    return tell_result(&c, ret_result, err);
+}
+
+/* --- registering ------------------------------------------------------------------------------ */
+
+static json_t *registry_about(const qn_model *model, size_t n_bytes) {
+    const json_t *manifest = qn_model_manifest(model), *about = json_object_get(manifest, "about");
+    const qn_learner *learner = qn_model_learner(model);
+    json_t *told = json_pack(
+        "{s:s, s:O, s:I, s:O*, s:O*, s:O*, s:o*}", "family", learner->family->name, "task",
+        json_object_get(manifest, "task"), "bytes", (json_int_t)n_bytes, "dataset",
+        json_object_get(json_object_get(about, "trained_on"), "dataset"), "metrics",
+        json_object_get(about, "metrics"), "compressed", json_object_get(about, "compressed"),
+        "facts", learner->family->describe(learner));
+    const qn_schema *schema = qn_model_inputs(model);
+    json_t *names = json_array();
+    for (int32_t i = 0; i < schema->n_columns; i++)
+        json_array_append_new(names, json_string(schema->columns[i].name));
+    if (!told || json_object_set_new(told, "features", names) != 0)
+        qn_json_free(&told);
+    return told;
+}
+
+qn_status qn_compress_register(const char *folder, const char *name, const char *alias,
+                               const qn_buf *bytes, int64_t *ret_version, qn_error *err) {
+    qn_cleanup(qn_workspace_free) qn_workspace *workspace = NULL;
+    qn_cleanup(qn_model_free) qn_model *model = NULL;
+    char hash[QN_DIGEST_TEXT];
+    QN_TRY(qn_workspace_open(folder, false, &workspace, err));
+    QN_TRY(qn_model_open_bytes(bytes->data, bytes->len, &model, err));
+    qn_cleanup(qn_json_free) json_t *about = registry_about(model, bytes->len);
+    if (!about)
+        return qn_error_memory(err);
+    QN_TRY(qn_object_put(workspace, bytes->data, bytes->len, hash, err));
+    return qn_registry_add(workspace, name, hash, NULL, about, alias, ret_version, err);
+}
