@@ -17,6 +17,7 @@ enum {
     TIMED_ROWS = 1000,
     TIMED_NUMBERS = 1 << 22, /* of them, at most */
     TIMINGS = 5,             /* the median is told */
+    MAX_GROUPS = 64,         /* of rows, for standard errors */
 };
 
 /* A step down the curve leaves so much of the leaves. */
@@ -26,7 +27,7 @@ enum {
 typedef struct point {
     qn_buf bytes;   /* of its file */
     int64_t trees, leaves;
-    double metric, loss, row_us; /* NaN without rows */
+    double metric, loss, loss_se, row_us; /* NaN without rows */
 } point;
 
 static void point_done(point *p) {
@@ -45,7 +46,10 @@ typedef struct compression {
     qn_pruner *pruner;
     char hash[QN_DIGEST_TEXT];
     size_t from_bytes, last_bytes;
-    double before;      /* the metric of the model as it was */
+    double before;      /* the metric of the model as it was, */
+    double without[MAX_GROUPS]; /* and of all rows but those of each group */
+    int32_t *group;     /* owned; of a row: stretches of the file */
+    int32_t n_groups;
     json_t *curve;      /* owned */
     point chosen;
     size_t i_chosen;
@@ -57,6 +61,7 @@ static void compression_done(compression *c) {
     qn_freep(&c->y);
     qn_freep(&c->scores);
     qn_freep(&c->timed);
+    qn_freep(&c->group);
     qn_pruner_free(&c->pruner);
     qn_json_free(&c->curve);
     point_done(&c->chosen);
@@ -71,38 +76,78 @@ static qn_eval_input judge_input(const compression *c) {
                            .threshold = qn_model_threshold(c->model)};
 }
 
-static double judge(compression *c, const qn_model *model) {
+/* The metric, and ret_without[n_groups] that without each group of rows. */
+static qn_status judge(compression *c, const qn_model *model, double *ret_metric,
+                       double *ret_without, qn_error *err) {
     double *scores = c->scores;
     for (int32_t i = 0; i < c->judge.n; i++) {
         qn_model_score(model, c->judge.x[i], c->job, scores);
         scores += c->judge.x[i]->n_rows * qn_model_n_outputs(model);
     }
     qn_eval_input input = judge_input(c);
-    return c->metric->compute(&input);
+    return qn_metric_without(c->metric, &input, c->group, c->n_groups, ret_metric, ret_without,
+                             err);
 }
 
-static qn_status prepare_judging(compression *c, qn_error *err) {
+/* The jackknife's, of the difference on the same rows. */
+static double standard_error(const compression *c, const double *without) {
+    double mean = 0, square = 0;
+    for (int32_t g = 0; g < c->n_groups; g++)
+        mean += (without[g] - c->without[g]) / c->n_groups;
+    for (int32_t g = 0; g < c->n_groups; g++) {
+        double d = without[g] - c->without[g] - mean;
+        square += d * d;
+    }
+    return sqrt(square * (c->n_groups - 1) / c->n_groups);
+}
+
+/* A loss as a share of what the metric was. */
+static double as_share(const compression *c, double x) {
+    return x == 0 ? 0 : c->before == 0 ? copysign(INFINITY, x) : x / fabs(c->before);
+}
+
+static qn_status judge_point(compression *c, const qn_model *model, point *p, qn_error *err) {
+    double without[MAX_GROUPS];
+    QN_TRY(judge(c, model, &p->metric, without, err));
+    double worse = c->metric->greater_is_better ? c->before - p->metric : p->metric - c->before;
+    p->loss = as_share(c, worse);
+    p->loss_se = as_share(c, standard_error(c, without));
+    if (isnan(p->loss_se))
+        p->loss_se = INFINITY;
+    return QN_OK;
+}
+
+static qn_status lay_out_judges(compression *c, qn_error *err) {
     const int32_t n_features = qn_model_learner(c->model)->n_features;
     const qn_matrix *x = c->judge.x[0];
-    const char *name;
-    QN_TRY(qn_pruner_metric(qn_model_learner(c->model), &name, err));
-    QN_TRY(qn_metric_find(name, qn_model_target(c->model)->task, &c->metric, err));
+    const int64_t n = c->judge.n_rows;
     int64_t most = TIMED_NUMBERS / (n_features + 1);
     most = most < 1 ? 1 : most > TIMED_ROWS ? TIMED_ROWS : most;
     c->n_timed = x->n_rows < most ? x->n_rows : most;
-    c->y = qn_new_array(double, c->judge.n_rows);
-    c->scores = qn_calloc((size_t)c->judge.n_rows,
-                          (size_t)qn_model_n_outputs(c->model) * sizeof *c->scores);
+    c->n_groups = n < MAX_GROUPS ? (int32_t)n : MAX_GROUPS;
+    c->y = qn_new_array(double, n);
+    c->group = qn_new_array(int32_t, n);
+    c->scores = qn_calloc((size_t)n, (size_t)qn_model_n_outputs(c->model) * sizeof *c->scores);
     c->timed = qn_calloc((size_t)c->n_timed, ((size_t)n_features + 1) * sizeof *c->timed);
-    if (!c->y || !c->scores || !c->timed)
+    if (!c->y || !c->group || !c->scores || !c->timed)
         return qn_error_memory(err);
     qn_matrix_rows(x, 0, c->n_timed, c->timed);
+    for (int64_t i = 0; i < n; i++)
+        c->group[i] = (int32_t)(i * c->n_groups / n);
     double *y = c->y;
     for (int32_t i = 0; i < c->judge.n; i++) {
         memcpy(y, c->judge.y[i], (size_t)c->judge.x[i]->n_rows * sizeof *y);
         y += c->judge.x[i]->n_rows;
     }
-    c->before = judge(c, c->model);
+    return QN_OK;
+}
+
+static qn_status prepare_judging(compression *c, qn_error *err) {
+    const char *name;
+    QN_TRY(qn_pruner_metric(qn_model_learner(c->model), &name, err));
+    QN_TRY(qn_metric_find(name, qn_model_target(c->model)->task, &c->metric, err));
+    QN_TRY(lay_out_judges(c, err));
+    QN_TRY(judge(c, c->model, &c->before, c->without, err));
     QN_FAIL_IF(!isfinite(c->before), err, QN_ERR_DATA, "%s is not defined on the rows of %s",
                c->metric->name, c->options->input);
     return QN_OK;
@@ -141,16 +186,17 @@ static qn_status count_trees(const qn_learner *learner, point *p, qn_error *err)
 }
 
 static json_t *point_json(const point *p) {
-    return json_pack("{s:I, s:I, s:I, s:o, s:o, s:o, s:b}", "bytes", (json_int_t)p->bytes.len,
-                     "trees", (json_int_t)p->trees, "leaves", (json_int_t)p->leaves, "row_us",
-                     qn_json_number(p->row_us), "metric", qn_json_number(p->metric), "loss",
-                     qn_json_number(p->loss), "chosen", 0);
+    return json_pack("{s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:b}", "bytes",
+                     (json_int_t)p->bytes.len, "trees", (json_int_t)p->trees, "leaves",
+                     (json_int_t)p->leaves, "row_us", qn_json_number(p->row_us), "metric", qn_json_number(p->metric), "loss",
+                     qn_json_number(p->loss), "loss_se", qn_json_number(p->loss_se),
+                     "chosen", 0);
 }
 
 /* Is it better than the one chosen so far? Bytes fall along the curve. */
 static bool is_better(const compression *c, const point *p) {
     if (!c->options->to_bytes)
-        return !(p->loss > c->options->max_loss);
+        return !(p->loss + p->loss_se > c->options->max_loss);
     if (p->bytes.len > c->options->to_bytes)
         return false;
     return c->chosen.bytes.len > c->options->to_bytes || !(p->loss >= c->chosen.loss);
@@ -177,13 +223,14 @@ static json_t *told_of(const compression *c, const point *p, json_t *metrics) {
     const json_t *about = json_object_get(qn_model_manifest(c->model), "about");
     json_t *value = json_copy(json_object_get(about, "value"));
     json_t *told = json_pack(
-        "{s:{s:s, s:I, s:s, s:I, s:I, s:s*, s:o, s:o, s:o, s:I, s:I}}", "compressed", "from",
+        "{s:{s:s, s:I, s:s, s:I, s:I, s:s*, s:o, s:o, s:o, s:o, s:I, s:I}}", "compressed", "from",
         c->hash, "from_bytes", (json_int_t)c->from_bytes, "by",
         c->metric ? "merging equal subtrees, weakest-link pruning" : "merging equal subtrees",
         "pruned_by_rows", (json_int_t)c->prune.n_rows, "judged_by_rows",
         (json_int_t)c->judge.n_rows, "metric", c->metric ? c->metric->name : NULL, "before",
         qn_json_number(c->metric ? c->before : NAN), "after", qn_json_number(p->metric), "loss",
-        qn_json_number(p->loss), "trees", (json_int_t)p->trees, "leaves", (json_int_t)p->leaves);
+        qn_json_number(p->loss), "loss_se", qn_json_number(p->loss_se), "trees",
+        (json_int_t)p->trees, "leaves", (json_int_t)p->leaves);
     if (told && metrics)
         json_object_set(told, "metrics", metrics);
     if (told && metrics && value) {
@@ -202,15 +249,12 @@ static qn_status make_point(compression *c, qn_learner *learner, point *p, qn_er
     qn_cleanup(qn_json_free) json_t *nothing = json_object();
     qn_cleanup(qn_json_free) json_t *metrics = NULL;
     QN_TRY(count_trees(learner, p, err));
-    p->metric = p->loss = (double)NAN;
+    p->metric = p->loss = p->loss_se = (double)NAN;
     p->row_us = time_rows(c, learner);
     QN_TRY(qn_model_with_learner(c->model, qn_steal(&owned), nothing, &bare, err));
     if (c->metric) {
         qn_eval_input input = judge_input(c);
-        p->metric = judge(c, bare);
-        double worse = c->metric->greater_is_better ? c->before - p->metric : p->metric - c->before;
-        p->loss = worse == 0 ? 0 : c->before == 0 ? copysign(INFINITY, worse)
-                                                  : worse / fabs(c->before);
+        QN_TRY(judge_point(c, bare, p, err));
         QN_TRY(qn_evaluate_metrics(&input, 0, 0, c->job, &metrics, err));
     }
     qn_cleanup(qn_json_free) json_t *told = told_of(c, p, metrics);
@@ -235,7 +279,7 @@ static qn_status start_curve(compression *c, qn_error *err) {
     c->from_bytes = p.bytes.len;
     c->last_bytes = SIZE_MAX;
     p.metric = c->metric ? c->before : (double)NAN;
-    p.loss = c->metric ? 0 : (double)NAN;
+    p.loss = p.loss_se = c->metric ? 0 : (double)NAN;
     p.row_us = time_rows(c, learner);
     if (!(c->curve = json_array()))
         return qn_error_memory(err);
@@ -283,16 +327,14 @@ static qn_status start_pruner(compression *c, qn_error *err) {
 
 static qn_status check_chosen(const compression *c, qn_error *err) {
     const size_t most = c->options->to_bytes;
-    char percent[QN_DOUBLE_TEXT];
     QN_FAIL_IF(most && c->last_bytes > most, err, QN_ERR_USAGE,
                "%zu bytes are too few: the smallest that this model can be%s is %zu", most,
                c->metric ? "" : " without --input", c->last_bytes);
-    if (!most || !(c->chosen.loss > c->options->max_loss))
-        return QN_OK;
-    qn_double_to_text(round(1e6 * c->chosen.loss) / 1e4, percent);
-    return qn_error_set(err, QN_ERR_USAGE,
-                        "the best model of at most %zu bytes has a %s worse by %s%%, more than "
-                        "--max-loss allows", most, c->metric->name, percent);
+    QN_FAIL_IF(most && c->chosen.loss + c->chosen.loss_se > c->options->max_loss, err, QN_ERR_USAGE,
+               "the best model of at most %zu bytes has a %s worse by %.3f%% (standard error "
+               "%.3f%%), more than --max-loss allows", most, c->metric->name,
+               100 * c->chosen.loss, 100 * c->chosen.loss_se);
+    return QN_OK;
 }
 
 static qn_status tell_result(compression *c, json_t **ret_result, qn_error *err) {

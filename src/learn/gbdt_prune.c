@@ -34,11 +34,13 @@ static qn_status find_loss(const qn_learner *learner, qn__prune_loss *ret_loss, 
                "a model of family %s has no trees to prune: only gbdt has", learner->family->name);
     const char *objective = qn__objective_names[((const qn__gbdt *)learner)->objective];
     QN_FAIL_IF(strcmp(objective, "quantile") == 0, err, QN_ERR_USAGE,
-               "trees of objective quantile cannot be pruned by their loss: the model does not keep "
-               "the quantile");
-    *ret_loss = learner->link == QN_LINK_LOGIT || learner->link == QN_LINK_SOFTMAX ? QN__PRUNE_LOG
-                : learner->link == QN_LINK_LOG                                     ? QN__PRUNE_POISSON
-                : strcmp(objective, "regression_l1") == 0 ? QN__PRUNE_ABSOLUTE : QN__PRUNE_SQUARED;
+               "trees of objective quantile cannot be pruned by their loss: the model does not "
+               "keep the quantile");
+    bool is_l1 = strcmp(objective, "regression_l1") == 0;
+    *ret_loss = learner->link == QN_LINK_LOG        ? QN__PRUNE_POISSON
+                : learner->link != QN_LINK_IDENTITY ? QN__PRUNE_LOG
+                : is_l1                             ? QN__PRUNE_ABSOLUTE
+                                                    : QN__PRUNE_SQUARED;
     return QN_OK;
 }
 
@@ -100,7 +102,8 @@ static void sum_up(const qn__plain_node *grown, qn__prune_node *nodes, uint32_t 
         const qn__prune_node *left = &nodes[i + 1], *right = &nodes[left->end];
         node->end = right->end;
         node->count = left->count + right->count;
-        double share = (double)left->count / (double)node->count, apart = left->value - right->value;
+        double share = (double)left->count / (double)node->count;
+        double apart = left->value - right->value;
         node->value = share * left->value + (1 - share) * right->value;
         node->spread = left->spread + right->spread + share * (double)right->count * apart * apart;
     }
@@ -336,9 +339,11 @@ static bool is_gone(const qn__prune_node *nodes, uint32_t node) {
 }
 
 qn_status qn_pruner_cut(qn_pruner *p, int64_t max_leaves, const qn_job *job, qn_error *err) {
-    QN_FAIL_IF(!p->order, err, QN_ERR_USAGE, "trees are pruned by labelled rows, and there are none");
+    QN_FAIL_IF(!p->order, err, QN_ERR_USAGE,
+               "trees are pruned by labelled rows, and there are none");
     QN_TRY(qn__pruner_measure(p, job, err));
-    qn_cleanup(qn_freep) prune_link *links = qn_new_array(prune_link, p->start[p->plain.n_trees] / 2 + 1);
+    int64_t n_nodes = p->start[p->plain.n_trees];
+    qn_cleanup(qn_freep) prune_link *links = qn_new_array(prune_link, n_nodes / 2 + 1);
     if (!links)
         return qn_error_memory(err);
     int64_t n = collect_links(p, links), before = p->n_leaves;
@@ -424,10 +429,12 @@ static void drop_slots(qn__plain *out, int32_t *slot_of) {
         slot_of[s] = n++;
     }
     out->n_slots = n;
-    for (int64_t i = 0; i < out->start[out->n_trees]; i++)
-        if (!(out->nodes[i].slot_flags & QN__NODE_LEAF))
-            out->nodes[i].slot_flags = (out->nodes[i].slot_flags & ~(uint32_t)QN__NODE_SLOT)
-                                       | (uint32_t)slot_of[out->nodes[i].slot_flags & QN__NODE_SLOT];
+    for (int64_t i = 0; i < out->start[out->n_trees]; i++) {
+        uint32_t flags = out->nodes[i].slot_flags;
+        if (!(flags & QN__NODE_LEAF))
+            out->nodes[i].slot_flags = (flags & ~(uint32_t)QN__NODE_SLOT)
+                                       | (uint32_t)slot_of[flags & QN__NODE_SLOT];
+    }
 }
 
 static void *copy_of(const void *from, size_t n, size_t item_bytes) {
@@ -453,8 +460,8 @@ qn_status qn_pruner_learner(const qn_pruner *p, qn_learner **ret_learner, qn_err
     qn_cleanup(qn_freep) uint32_t *queue = qn_new_array(uint32_t, n_nodes + 1);
     qn_cleanup(qn_freep) int32_t *next = qn_new_array(int32_t, plain->n_outputs);
     qn_cleanup(qn_freep) int32_t *slot_of = qn_new_array(int32_t, plain->n_slots);
-    if (!out.base || !out.words || !out.slot_column || !out.slot_gain || !out.slot_bins || !out.start
-        || !out.nodes || !queue || !next || !slot_of)
+    if (!out.base || !out.words || !out.slot_column || !out.slot_gain || !out.slot_bins
+        || !out.start || !out.nodes || !queue || !next || !slot_of)
         return qn_error_memory(err);
     put_trees(p, &out, queue, next);
     for (size_t k = 0; k < n_k; k++)
