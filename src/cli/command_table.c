@@ -199,11 +199,12 @@ static const qn_cli_command commands[] = {
      .max_arguments = 1,
      .summary = "make the trees of a model smaller and faster, at a loss that you choose",
      .details =
-         "Merges equal leaves and subtrees, which changes no answer, then prunes: again and "
-         "again the part of a tree that adds least to the loss of the rows per byte becomes a "
-         "leaf, until no tree is left. Prints the curve of size, time for a row, and metric, and "
-         "writes the model marked on it. Every other row prunes, the rest judge; the more rows, "
-         "the smaller their error (+-), and the smaller the model. For models of trees (gbdt).",
+         "Merges equal leaves and subtrees, which changes no answer, then prunes all rounds, the "
+         "first half of them, a quarter and so on: again and again the part of a tree that adds "
+         "least to the loss of the rows per byte becomes a leaf, until no tree is left. Prints "
+         "the curve of size, time for a row, and metric, and writes the model marked on it. Every "
+         "other row prunes, the rest judge; the more rows, the smaller their error (+-), and the "
+         "smaller the model. For models of trees (gbdt).",
      .example =
          "quern compress fraud --input october.csv --output small.qn\n"
          "quern compress fraud.qn -i october.csv -o tiny.qn --to-bytes 200KB\n"

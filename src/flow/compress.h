@@ -21,7 +21,8 @@ typedef struct qn_compress_options {
  *    "chosen": POINT, "changed": bool}
  *   POINT: {"bytes", "trees", "leaves", "row_us", "metric", "loss", "loss_se", "chosen"}
  *
- * Bytes fall along the curve. "loss" is by how much of itself the metric got worse, "loss_se" its
+ * The curve begins with the model as it was; bytes fall along it, and the loss rises: what is larger
+ * and worse than another is left out. "loss" is by how much of itself the metric got worse, "loss_se" its
  * standard error by a jackknife over 64 stretches of the file; "row_us" the time of the trees for one
  * row by one thread. Without rows these and "metric" are null. Errors: QN_ERR_USAGE (not trees, too
  * few bytes asked for, telling what is possible), QN_ERR_DATA (the rows), those of the source. */

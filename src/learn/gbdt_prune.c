@@ -126,7 +126,6 @@ static qn_status make_nodes(qn_pruner *p, qn_error *err) {
         uint32_t n = lay_out(grown, nodes, stack);
         sum_up(grown, nodes, n);
         p->start[t + 1] = p->start[t] + n;
-        p->n_leaves += n > 1 ? (n + 1) / 2 : 0;
     }
     return QN_OK;
 }
@@ -156,7 +155,7 @@ static uint32_t leaf_of(const qn_pruner *p, int32_t tree, const double *row) {
     return at;
 }
 
-/* Rows as the matrix has them, every stride-th, into their leaves and scores. */
+/* Rows as the matrix has them, every stride-th, into their leaves. */
 typedef struct walk {
     const qn_prune_rows *rows;
     int64_t stride, first; /* of part `i_part`: how many rows are before it */
@@ -166,7 +165,6 @@ typedef struct walk {
 
 static void walk_block(qn_pruner *p, const walk *w, int64_t from, double *rows) {
     const qn_matrix *x = w->rows->x[w->i_part];
-    const int32_t n_k = p->plain.n_outputs;
     int64_t n = x->n_rows - from < w->block ? x->n_rows - from : w->block;
     qn_matrix_rows(x, from, n, rows);
     for (int64_t i = 0; i < n; i++) {
@@ -174,13 +172,8 @@ static void walk_block(qn_pruner *p, const walk *w, int64_t from, double *rows) 
         if (all % w->stride)
             continue;
         p->y[r] = w->rows->y[w->i_part][from + i];
-        for (int32_t k = 0; k < n_k; k++)
-            p->raw[r * n_k + k] = p->plain.base[k] + w->rows->offset;
-        for (int32_t t = 0; t < p->plain.n_trees; t++) {
-            uint32_t leaf = leaf_of(p, t, rows + i * x->n_features);
-            p->order[t * p->n_rows + r] = leaf;
-            p->raw[r * n_k + t % n_k] += p->nodes[p->start[t] + leaf].value;
-        }
+        for (int32_t t = 0; t < p->plain.n_trees; t++)
+            p->order[t * p->n_rows + r] = leaf_of(p, t, rows + i * x->n_features);
     }
 }
 
@@ -247,7 +240,40 @@ static qn_status take_rows(qn_pruner *p, const qn_prune_rows *rows, const qn_job
     }
     for (int32_t t = 0; t < p->plain.n_trees; t++)
         sort_tree(p, t, leaf);
+    p->offset = rows->offset;
     return QN_OK;
+}
+
+/* Scores of a tree's rows, at every node as it was grown. */
+static void put_back(qn_pruner *p, int32_t tree) {
+    const qn__plain_node *grown = p->plain.nodes + p->plain.start[tree];
+    qn__prune_node *nodes = p->nodes + p->start[tree];
+    const uint32_t *order = p->order + tree * p->n_rows;
+    const int32_t n_k = p->plain.n_outputs;
+    uint32_t n = (uint32_t)(p->start[tree + 1] - p->start[tree]);
+    for (uint32_t i = 0; i < n; i++) {
+        nodes[i].is_leaf = grown[nodes[i].grown].slot_flags & QN__NODE_LEAF;
+        for (uint32_t k = nodes[i].first_row; nodes[i].is_leaf && k < nodes[i].last_row; k++)
+            p->raw[order[k] * (int64_t)n_k + tree % n_k] += nodes[i].value;
+    }
+    p->n_leaves += n > 1 ? (n + 1) / 2 : 0;
+}
+
+int32_t qn_pruner_rounds(const qn_pruner *p) {
+    return p->plain.n_trees / p->plain.n_outputs;
+}
+
+void qn_pruner_start(qn_pruner *p, int32_t n_rounds) {
+    const int32_t n_k = p->plain.n_outputs;
+    p->n_leaves = 0;
+    p->is_cut = false;
+    for (int64_t i = 0; i < p->n_rows * n_k; i++)
+        p->raw[i] = p->plain.base[i % n_k] + p->offset;
+    for (int32_t t = 0; t < p->plain.n_trees; t++)
+        put_back(p, t);
+    for (int32_t t = 0; t < p->plain.n_trees; t++)
+        if (t / n_k >= n_rounds && !p->nodes[p->start[t]].is_leaf)
+            qn__pruner_cut_node(p, t, 0);
 }
 
 qn_status qn_pruner_new(const qn_learner *learner, const qn_feature *features,
@@ -263,6 +289,7 @@ qn_status qn_pruner_new(const qn_learner *learner, const qn_feature *features,
     QN_TRY(make_nodes(p, err));
     if (rows)
         QN_TRY(take_rows(p, rows, job, err));
+    qn_pruner_start(p, qn_pruner_rounds(p));
     *ret_pruner = qn_steal(&p);
     return QN_OK;
 }

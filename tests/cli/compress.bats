@@ -20,7 +20,8 @@ same() { cmp "$1" "$2"; }
     quern -q compress p.qn --input rows.csv --output small.qn --max-loss 1% --json >out
     holds out "set(d) == {'from', 'rows', 'metric', 'curve', 'chosen', 'changed', 'output'}"
     holds out "all(set(p) == {'bytes', 'trees', 'leaves', 'row_us', 'metric', 'loss', 'loss_se', 'chosen'} for p in d['curve'])"
-    holds out "all(a['bytes'] > b['bytes'] and a['leaves'] >= b['leaves'] for a, b in zip(d['curve'], d['curve'][1:]))"
+    holds out "all(a['bytes'] > b['bytes'] for a, b in zip(d['curve'], d['curve'][1:]))"
+    holds out "all(a['loss'] < b['loss'] for a, b in zip(d['curve'][1:], d['curve'][2:]))"
     holds out "d['chosen'] == min((p for p in d['curve'] if p['loss'] + p['loss_se'] <= 0.01), key=lambda p: p['bytes'])"
     holds out "[p['chosen'] for p in d['curve']].count(True) == 1 and d['chosen']['chosen'] and d['changed']"
     holds out "d['rows'] == {'prune': 300, 'judge': 300} and d['metric'] == 'log_loss'"

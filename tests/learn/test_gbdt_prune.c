@@ -240,6 +240,45 @@ static void parts_and_threads_change_nothing(void **state) {
     }
 }
 
+/* What was cut comes back; of trees that are dropped the mean stays. */
+static void rounds_are_dropped_from_the_end(void **state) {
+    for (int i = 0; i < N_KINDS; i++) {
+        world w;
+        world_init(&w, &kinds[i], 9, 10);
+        qn_pruner *p = prune(&w, NULL);
+        const int32_t n_k = w.learner->n_outputs;
+        assert_int_equal(qn_pruner_rounds(p), 9);
+        qn_learner *before = learner_of(p);
+        assert_int_equal(qn_pruner_cut(p, 10, NULL, NULL), QN_OK);
+        qn_pruner_start(p, 4);
+        qn_learner *four = learner_of(p);
+        const qn__gbdt *whole = (const qn__gbdt *)w.learner, *m = (const qn__gbdt *)four;
+        assert_int_equal(m->n_trees, 4 * n_k);
+        double raw[N_ROWS * 3], mean[3] = {0};
+        qn_learner_predict(four, &w.rows.x, false, NULL, raw);
+        for (int32_t t = 4 * n_k; t < whole->n_trees; t++)
+            for (uint64_t l = qn__gbdt_leaf_start(whole, t), end = qn__gbdt_leaf_start(whole, t + 1);
+                 l < end; l++)
+                mean[t % n_k] += whole->value[l] * whole->count[l] / N_ROWS;
+        for (int64_t r = 0; r < N_ROWS * n_k; r++)
+            assert_near(raw[r] + kinds[i].offset, p->raw[r], 1e-9);
+        for (int32_t k = 0; k < n_k; k++)
+            assert_near(m->base[k], whole->base[k] + mean[k], 1e-12);
+        qn_pruner_start(p, 9);
+        qn_learner *again = learner_of(p);
+        const qn__gbdt *a = (const qn__gbdt *)again, *b = (const qn__gbdt *)before;
+        assert_int_equal(a->image_bytes, b->image_bytes);
+        assert_memory_equal(a->image, b->image, a->image_bytes);
+        qn_pruner_start(p, 0);
+        assert_int_equal(qn_pruner_leaves(p), 0);
+        qn_learner_free(&before);
+        qn_learner_free(&four);
+        qn_learner_free(&again);
+        qn_pruner_free(&p);
+        world_done(&w);
+    }
+}
+
 /* Packed trees taken apart and packed again are the same bytes. */
 static void unpacking_is_the_inverse_of_packing(void **state) {
     world w;
@@ -353,6 +392,7 @@ int main(void) {
         cmocka_unit_test(costs_are_what_cutting_costs),
         cmocka_unit_test(every_model_on_the_way_down_is_sound),
         cmocka_unit_test(parts_and_threads_change_nothing),
+        cmocka_unit_test(rounds_are_dropped_from_the_end),
         cmocka_unit_test(unpacking_is_the_inverse_of_packing),
         cmocka_unit_test(what_is_twice_is_merged),
         cmocka_unit_test(other_models_are_refused),
