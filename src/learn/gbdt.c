@@ -14,6 +14,7 @@
 
 #define P(member) .offset = offsetof(qn_gbdt_params, member)
 
+static const char *const monotone_methods[] = {"basic", "intermediate", NULL};
 static const char *const class_weights[] = {"none", "balanced", NULL};
 
 static const qn_param params_table[] = {
@@ -75,6 +76,31 @@ static const qn_param params_table[] = {
      .help = "start from the mean, the log odds or the class priors"},
     {"feature_pre_filter", NULL, QN_PARAM_BOOL, P(feature_pre_filter), .preset = 1,
      .help = "leave out features that min_data_in_leaf keeps from ever being split"},
+    {"extra_trees", "extra_tree", QN_PARAM_BOOL, P(extra_trees), .preset = 0,
+     .help = "one threshold per feature and node, drawn at random by the seed"},
+    {"feature_fraction_bynode", "colsample_bynode sub_feature_bynode", QN_PARAM_REAL,
+     P(feature_fraction_bynode), .low = 1e-6, .high = 1, .preset = 1,
+     .help = "share of the tree's features that each node may use"},
+    {"max_delta_step", "max_tree_output max_leaf_output", QN_PARAM_REAL, P(max_delta_step),
+     .low = 0, .high = 1e12, .preset = 0,
+     .help = "most that a leaf may add, before shrinkage; 0: no limit"},
+    {"path_smooth", NULL, QN_PARAM_REAL, P(path_smooth), .low = 0, .high = 1e12, .preset = 0,
+     .help = "draws a leaf's value towards its parent's, as so many rows would; 0: not"},
+    {"monotone_constraints", "monotonic_cst monotone_constraint mc", QN_PARAM_JSON,
+     P(monotone_constraints),
+     .help = "how the prediction may move with a column, by its name: {age: 1} never down, "
+             "{price: -1} never up"},
+    {"monotone_constraints_method", "monotone_constraining_method mc_method", QN_PARAM_CHOICE,
+     P(monotone_constraints_method), .choices = monotone_methods,
+     .help = "basic: siblings are kept apart by the middle of their values; intermediate: by the "
+             "values of the leaves around, which fits better and takes longer"},
+    {"monotone_penalty", "monotone_splits_penalty mc_penalty", QN_PARAM_REAL, P(monotone_penalty),
+     .low = 0, .high = 1e6, .preset = 0,
+     .help = "keeps splits by constrained columns away from the root: none in so many levels, "
+             "later ones at a discount"},
+    {"interaction_constraints", "interaction_cst", QN_PARAM_JSON, P(interaction_constraints),
+     .help = "lists of columns that may meet on the way to a leaf: [[age, job], [price]]; the "
+             "columns not named are one more list"},
     {"class_weight", NULL, QN_PARAM_CHOICE, P(class_weight), .choices = class_weights,
      .help = "balanced: every class counts the same in sum"},
     {"scale_pos_weight", NULL, QN_PARAM_REAL, P(scale_pos_weight), .low = 1e-9, .high = 1e9,
@@ -112,6 +138,7 @@ typedef struct fit {
     double *gain;                 /* owned; per column: of the rounds kept */
     qn__stopping stopping;
     uint64_t *column_bins;        /* owned */
+    qn__growth growth;
     qn__grower *grower;
     qn__model_builder builder;
     double best_loss;
@@ -137,6 +164,7 @@ static void fit_done(fit *f) {
     qn__stopping_done(&f->stopping);
     qn_freep(&f->column_bins);
     qn__grower_free(&f->grower);
+    qn__growth_done(&f->growth);
     qn__model_builder_done(&f->builder);
 }
 
@@ -290,7 +318,11 @@ static qn_status start(fit *f, qn_error *err) {
         f->score[i] = f->builder.plain.base[i / (size_t)n];
     for (int32_t i = 0; i < f->map.n_features; i++)
         f->column_bins[f->map.features[i].column] = (uint64_t)f->map.features[i].n_values;
-    QN_TRY(qn__grower_new(f->params, &f->map, &f->bins, f->job, &f->grower, err));
+    QN_TRY(qn__growth_init(&f->growth, f->params, &f->map, x->features, x->n_features, err));
+    QN_FAIL_IF(f->growth.monotone && f->objective->renew_quantile, err, QN_ERR_CONFIG,
+               "monotone_constraints do not go with objective %s, whose leaves hold quantiles",
+               f->objective->name);
+    QN_TRY(qn__grower_new(&f->growth, &f->map, &f->bins, f->job, &f->grower, err));
     f->q.gh = f->bag ? f->bag_gh : qn__grower_gradients(f->grower);
     return QN_OK;
 }
@@ -367,6 +399,13 @@ static double residual_quantile(const fit *f, const double *score, const uint32_
     return n ? items[n - 1].value : 0;
 }
 
+/* In place of Newton's value; path_smooth has done its work in the choice of splits. */
+static double renewed(const fit *f, const double *score, const uint32_t *rows, int64_t n, double q,
+                      weighted *items) {
+    double value = residual_quantile(f, score, rows, n, q, items), most = f->params->max_delta_step;
+    return most > 0 && fabs(value) > most ? copysign(most, value) : value;
+}
+
 static qn_status set_values(fit *f, int32_t k, qn__grown_node *nodes, int32_t n_nodes,
                             qn_error *err) {
     const uint32_t *rows = qn__grower_rows(f->grower);
@@ -383,10 +422,10 @@ static qn_status set_values(fit *f, int32_t k, qn__grown_node *nodes, int32_t n_
         qn__grown_node *leaf = &nodes[i];
         if (leaf->split.feature >= 0)
             continue;
-        double value = renew ? residual_quantile(f, f->score + k * n, rows + leaf->begin, leaf->n,
-                                                 f->objective->renew_quantile(f->params),
-                                                 items + leaf->begin)
-                             : newton(f, leaf);
+        double value = f->growth.ruled ? leaf->value : newton(f, leaf);
+        if (renew)
+            value = renewed(f, f->score + k * n, rows + leaf->begin, leaf->n,
+                            f->objective->renew_quantile(f->params), items + leaf->begin);
         leaf->value = isfinite(value) ? rate * value : 0;
     }
     return QN_OK;
@@ -481,6 +520,7 @@ static qn_status grow_tree(fit *f, int64_t round, int32_t k, bool *ret_grew, qn_
     /* Once rounded, the gradients are not needed any more. */
     qn__row_list spare = {.rows = (uint32_t *)(void *)(f->g + k * n),
                           .gh = (int32_t *)(void *)(f->h + k * n)};
+    f->growth.key = qn_rng_hash(f->input->seed ^ 0x67726f7700000000u, tree);
     QN_TRY(qn__grower_run(f->grower, &f->q, f->bag, n_rows, draw_features(f, tree), spare, err));
     int32_t n_nodes;
     qn__grown_node *nodes = qn__grower_nodes(f->grower, &n_nodes);
@@ -541,7 +581,8 @@ static qn_status end_round(fit *f, int64_t round, bool *ret_stop, qn_error *err)
 
 static qn_status boost(fit *f, qn_error *err) {
     double started = qn_now_s();
-    bool sampled = f->bag || f->params->feature_fraction < 1;
+    bool sampled = f->bag || f->params->feature_fraction < 1
+                   || f->params->feature_fraction_bynode < 1 || f->params->extra_trees;
     for (int64_t round = 0; round < f->params->num_iterations; round++) {
         QN_TRY(qn_job_check(f->job, err));
         draw_bag(f, round);
