@@ -50,6 +50,8 @@ static qn_status reserve(qn_trees *t, int64_t n_nodes, qn_error *err) {
 qn_status qn_trees_add_words(qn_trees *t, const uint32_t *words, int64_t n, int64_t *ret_first,
                              qn_error *err) {
     int64_t need = t->n_words + n;
+    QN_FAIL_IF(need > QN_LIMIT_SET_WORDS, err, QN_ERR_LIMIT,
+               "the categories of the splits take more than %d words", QN_LIMIT_SET_WORDS);
     if (need > t->cap_words) {
         int64_t cap = 2 * t->cap_words > need ? 2 * t->cap_words : need;
         if (!grow(&t->words, cap, sizeof *t->words))
@@ -144,7 +146,8 @@ static qn_status measure(const qn_trees *t, const qn_feature *features, int32_t 
                    "feature %s is split both as a number and as a category", feature->name);
         n_words += node->is_set ? set_words(feature) : 0;
     }
-    QN_FAIL_IF(n_words > INT32_MAX / 4, err, QN_ERR_LIMIT, "too many categories in the splits");
+    QN_FAIL_IF(n_words > QN_LIMIT_SET_WORDS, err, QN_ERR_LIMIT,
+               "the categories of the splits take more than %d words", QN_LIMIT_SET_WORDS);
     *ret_rounds = most;
     *ret_words = n_words;
     return QN_OK;
