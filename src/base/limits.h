@@ -15,7 +15,8 @@ enum {
     QN_LIMIT_FEATURES = 4 << 20,        /* columns of a feature matrix */
     QN_LIMIT_TREES = 1 << 20,           /* trees of a model */
     QN_LIMIT_TREE_NODES = 1 << 24,      /* nodes of one tree */
-    QN_LIMIT_FOREIGN_CODES = 1 << 20,   /* category codes of all inputs of an imported model */
+    QN_LIMIT_FOREIGN_CODES = 1 << 17,   /* category codes of all inputs of an imported model */
+    QN_LIMIT_SET_WORDS = 1 << 26,       /* category sets of trees from elsewhere, of 32 codes each */
     QN_LIMIT_THREADS = 1024,
     QN_LIMIT_MISSING_WORDS = 1000,      /* texts of data.missing */
     QN_LIMIT_REQUEST_ROWS = 1 << 20,    /* rows of one request */

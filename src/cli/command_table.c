@@ -251,9 +251,10 @@ static const qn_cli_command commands[] = {
      .summary = "make a model of one trained by LightGBM or XGBoost",
      .details =
          "FILE is a LightGBM text model (save_model) or an XGBoost JSON model (save_model to "
-         ".json; boosters gbtree and dart). The result is an ordinary model whose scores are those of the "
-         "other program but for the rounding of sums. Categories are the numbers that the other "
-         "program was given. What cannot be represented is refused by name; docs/INTEROP.md tells.",
+         ".json; boosters gbtree and dart). The result is an ordinary model whose scores are those "
+         "of the other program but for the rounding of sums. Categories are the numbers that the "
+         "other program was given. What cannot be represented is refused by name; "
+         "docs/INTEROP.md tells.",
      .example = "quern import booster.txt --output fraud.qn --target fraud --classes no,yes\n"
                 "quern import booster.json --output price.qn --target price",
      .options = import_options,

@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "learn/family_int.h"
 #include "learn/gbdt_int.h"
+#include "learn/gbdt_prune_int.h"
 
 void qn_trees_done(qn_trees *trees) {
     qn_freep(&trees->base);
@@ -49,6 +50,8 @@ static qn_status reserve(qn_trees *t, int64_t n_nodes, qn_error *err) {
 qn_status qn_trees_add_words(qn_trees *t, const uint32_t *words, int64_t n, int64_t *ret_first,
                              qn_error *err) {
     int64_t need = t->n_words + n;
+    QN_FAIL_IF(need > QN_LIMIT_SET_WORDS, err, QN_ERR_LIMIT,
+               "the categories of the splits take more than %d words", QN_LIMIT_SET_WORDS);
     if (need > t->cap_words) {
         int64_t cap = 2 * t->cap_words > need ? 2 * t->cap_words : need;
         if (!grow(&t->words, cap, sizeof *t->words))
@@ -143,7 +146,8 @@ static qn_status measure(const qn_trees *t, const qn_feature *features, int32_t 
                    "feature %s is split both as a number and as a category", feature->name);
         n_words += node->is_set ? set_words(feature) : 0;
     }
-    QN_FAIL_IF(n_words > INT32_MAX / 4, err, QN_ERR_LIMIT, "too many categories in the splits");
+    QN_FAIL_IF(n_words > QN_LIMIT_SET_WORDS, err, QN_ERR_LIMIT,
+               "the categories of the splits take more than %d words", QN_LIMIT_SET_WORDS);
     *ret_rounds = most;
     *ret_words = n_words;
     return QN_OK;
@@ -263,66 +267,45 @@ qn_status qn_trees_pack(const qn_trees *t, const qn_feature *features, qn_learne
 
 /* ---- unpacking ------------------------------------------------------------------------------- */
 
-/* The codes that go left, as words. */
-static qn_status unpack_set(const qn__gbdt *m, const qn__gbdt_node *node, uint32_t *words,
-                            qn_trees *t, qn_tree_node *to, qn_error *err) {
-    const qn__gbdt_key *key = &m->keys[node->side >> 1];
-    to->is_set = true;
-    to->n_words = (key->n_categories + 31) / 32;
-    memset(words, 0, to->n_words * sizeof *words);
-    for (uint32_t c = 0; c < key->n_categories; c++)
-        if (!qn__gbdt_node_goes_right(m, node, (double)c))
-            words[c >> 5] |= 1u << (c & 31);
-    to->missing_left = !qn__gbdt_node_goes_right(m, node, -1);
-    return qn_trees_add_words(t, words, to->n_words, &to->first_word, err);
-}
-
-static qn_status unpack_tree(const qn__gbdt *m, int32_t tree, qn_tree_node *nodes, uint32_t *words,
-                             qn_trees *t, qn_error *err) {
-    uint64_t start = m->start[tree], n = m->start[tree + 1] - start;
-    uint64_t leaf = qn__gbdt_leaf_start(m, tree);
-    for (uint32_t i = 0; i < n; i++) {
-        qn__gbdt_node node = qn__gbdt_node_at(m, start, i);
-        qn_tree_node *to = &nodes[i];
-        if (node.is_leaf) {
-            *to = (qn_tree_node){.feature = -1, .value = m->value[leaf + node.to],
-                                 .count = m->count[leaf + node.to]};
-            continue;
-        }
-        const qn__gbdt_key *key = &m->keys[node.side >> 1];
-        *to = (qn_tree_node){.feature = (int32_t)m->slot_column[key->slot], .left = node.to,
-                             .right = node.to + 1, .missing_left = node.side & 1};
-        if (node.side >> 1 >= (uint32_t)m->n_number_keys)
-            QN_TRY(unpack_set(m, &node, words, t, to, err));
-        else
-            to->threshold = m->cuts[key->first + node.test];
+static void node_of_plain(const qn__plain *m, const qn__plain_node *from, qn_tree_node *to) {
+    uint32_t flags = from->slot_flags;
+    if (flags & QN__NODE_LEAF) {
+        *to = (qn_tree_node){.feature = -1, .value = from->value, .count = from->count};
+        return;
     }
-    return qn_trees_add(t, nodes, (int64_t)n, tree % t->n_outputs, err);
+    *to = (qn_tree_node){.feature = m->slot_column[flags & QN__NODE_SLOT], .left = from->left,
+                         .right = from->left + 1, .missing_left = flags & QN__NODE_MISSING_LEFT};
+    if (flags & QN__NODE_CATEGORY) {
+        to->is_set = true;
+        to->first_word = from->set.first_word;
+        to->n_words = from->set.n_words;
+    } else {
+        to->threshold = from->threshold;
+    }
 }
 
 qn_status qn_trees_unpack(const qn_learner *learner, qn_trees *ret_trees, qn_error *err) {
     QN_FAIL_IF(learner->family != &qn__family_gbdt, err, QN_ERR_USAGE,
                "the model is of family %s, which has no boosted trees", learner->family->name);
-    const qn__gbdt *m = (const qn__gbdt *)learner;
-    qn_cleanup(qn_trees_done) qn_trees t = {.link = learner->link,
-                                            .n_outputs = learner->n_outputs,
-                                            .n_features = learner->n_features,
-                                            .objective = qn__objective_names[m->objective]};
-    uint64_t most = 1;
-    uint32_t most_words = 1;
-    for (int32_t i = 0; i < m->n_trees; i++)
-        most = m->start[i + 1] - m->start[i] > most ? m->start[i + 1] - m->start[i] : most;
-    for (int32_t k = m->n_number_keys; k < m->n_keys; k++)
-        most_words = m->keys[k].n_categories / 32 + 1 > most_words
-                         ? m->keys[k].n_categories / 32 + 1 : most_words;
+    qn_cleanup(qn__plain_done) qn__plain m = {0};
+    QN_TRY(qn__gbdt_unpack((const qn__gbdt *)learner, &m, err));
+    qn_cleanup(qn_trees_done) qn_trees t = {.link = m.link, .n_outputs = m.n_outputs,
+                                            .n_features = m.n_features,
+                                            .objective = qn__objective_names[m.objective]};
+    int64_t most = 1, first_word;
+    for (int32_t i = 0; i < m.n_trees; i++)
+        most = m.start[i + 1] - m.start[i] > most ? m.start[i + 1] - m.start[i] : most;
     qn_cleanup(qn_freep) qn_tree_node *nodes = qn_new_array(qn_tree_node, most);
-    qn_cleanup(qn_freep) uint32_t *words = qn_new_array(uint32_t, most_words);
-    t.base = qn_new_array(double, t.n_outputs);
-    if (!nodes || !words || !t.base)
+    if (!nodes)
         return qn_error_memory(err);
-    memcpy(t.base, m->base, (size_t)t.n_outputs * sizeof *t.base);
-    for (int32_t i = 0; i < m->n_trees; i++)
-        QN_TRY(unpack_tree(m, i, nodes, words, &t, err));
+    QN_TRY(qn_trees_add_words(&t, m.words, m.n_words, &first_word, err));
+    for (int32_t i = 0; i < m.n_trees; i++) {
+        int64_t n = m.start[i + 1] - m.start[i];
+        for (int64_t k = 0; k < n; k++)
+            node_of_plain(&m, &m.nodes[m.start[i] + k], &nodes[k]);
+        QN_TRY(qn_trees_add(&t, nodes, n, i % m.n_outputs, err));
+    }
+    t.base = qn_steal(&m.base);
     *ret_trees = t;
     t = (qn_trees){0};
     return QN_OK;

@@ -59,7 +59,7 @@ static qn_status find_correction(const qn__export *e, double *ret_scale, double 
     QN_FAIL_IF(!kind || strcmp(kind, "platt") != 0 || model->target.task != QN_TASK_BINARY, err,
                QN_ERR_USAGE,
                "%s has no place for the model's %s calibration: export with --uncalibrated, or "
-               "train with calibration: none", formats[e->options.format].name,
+               "train with calibrate: none", formats[e->options.format].name,
                kind && strcmp(kind, "platt") != 0 ? kind : "multiclass");
     const json_t *map = json_array_get(json_object_get(json, "maps"), 0);
     double a = json_number_value(json_object_get(map, "a"));

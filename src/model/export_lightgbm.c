@@ -245,7 +245,8 @@ qn_status qn__export_lightgbm(const qn__export *e, qn_buf *out, qn_error *err) {
     QN_TRY(qn_buf_status(&trees, err));
     qn_buf_put_text(out, "\n\n");
     qn_buf_put(out, trees.data, trees.len);
-    qn_buf_put_text(out, "end of trees\n\nfeature_importances:\n\nparameters:\nend of parameters\n");
+    qn_buf_put_text(out, "end of trees\n\nfeature_importances:\n\n"
+                         "parameters:\nend of parameters\n");
     put_categories(&whole, out);
     return QN_OK;
 }

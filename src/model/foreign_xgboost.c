@@ -180,8 +180,6 @@ static qn_status put_set(reader *r, int64_t i_set, qn_tree_node *node, qn_error 
     node->missing_left = !node->missing_left;
     node->is_set = true;
     node->n_words = n_words;
-    QN_FAIL_IF(r->out->trees.n_words + n_words > INT32_MAX / 4, err, QN_ERR_LIMIT,
-               "too many categories in the splits");
     return qn_trees_add_words(&r->out->trees, words, n_words, &node->first_word, err);
 }
 

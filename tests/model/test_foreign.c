@@ -12,16 +12,18 @@ static const char lightgbm[] =
     "objective=binary sigmoid:2\nfeature_names=x c\nfeature_infos=[-1:5] 0:1:2:40\n\n"
     "Tree=0\nnum_leaves=3\nnum_cat=1\nsplit_feature=0 1\nsplit_gain=3 1\nthreshold=1.5 0\n"
     "decision_type=%d 1\nleft_child=-1 -2\nright_child=1 -3\nleaf_value=0.25 -1 2\n"
-    "leaf_count=3 2 1\ncat_boundaries=0 2\ncat_threshold=4 256\nis_linear=0\nshrinkage=1\n\n\n"
+    "leaf_count=3 2 1\n"
+    "cat_boundaries=0 2\ncat_threshold=4 256\nis_linear=0\nshrinkage=1\n\n\n"
     "end of trees\n";
 
 static const char xgboost[] =
-    "{\"version\": [1, 7, 4], \"learner\": {\"feature_names\": [], \"gradient_booster\": {\"model\": "
-    "{\"trees\": [{\"left_children\": [1, -1, -1], \"right_children\": [2, -1, -1], "
+    "{\"version\": [1, 7, 4], \"learner\": {\"feature_names\": [], "
+    "\"gradient_booster\": {\"model\": {\"trees\": [{"
+    "\"left_children\": [1, -1, -1], \"right_children\": [2, -1, -1], "
     "\"split_indices\": [0, 0, 0], \"split_conditions\": [0.3, 0.5, -0.5], "
     "\"default_left\": [0, 0, 0], \"sum_hessian\": [2.5, 1.5, 1]}], \"tree_info\": [0]}, "
-    "\"name\": \"gbtree\"}, \"learner_model_param\": {\"base_score\": \"%s\", \"num_class\": \"0\", "
-    "\"num_feature\": \"1\"}, \"objective\": {\"name\": \"%s\"}}}";
+    "\"name\": \"gbtree\"}, \"learner_model_param\": {\"base_score\": \"%s\", "
+    "\"num_class\": \"0\", \"num_feature\": \"1\"}, \"objective\": {\"name\": \"%s\"}}}";
 
 static qn_status import_text(const char *text, qn_model **ret_model, qn_error *err) {
     return qn_model_import(text, strlen(text), &(qn_import_options){0}, ret_model, err);
@@ -155,8 +157,8 @@ static void refusals(void **state) {
 }
 
 static void no_trees(void **state) {
-    static const char text[] = "tree\nnum_tree_per_iteration=1\nmax_feature_idx=0\nfeature_names=x\n"
-                               "end of trees\n";
+    static const char text[] = "tree\nnum_tree_per_iteration=1\nmax_feature_idx=0\n"
+                               "feature_names=x\nend of trees\n";
     qn_error err = {0};
     qn_cleanup(qn_model_free) qn_model *model = NULL;
     must(import_text(text, &model, &err), &err);
