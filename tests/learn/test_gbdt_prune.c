@@ -257,8 +257,8 @@ static void rounds_are_dropped_from_the_end(void **state) {
         double raw[N_ROWS * 3], mean[3] = {0};
         qn_learner_predict(four, &w.rows.x, false, NULL, raw);
         for (int32_t t = 4 * n_k; t < whole->n_trees; t++)
-            for (uint64_t l = qn__gbdt_leaf_start(whole, t), end = qn__gbdt_leaf_start(whole, t + 1);
-                 l < end; l++)
+            for (uint64_t l = qn__gbdt_leaf_start(whole, t);
+                 l < qn__gbdt_leaf_start(whole, t + 1); l++)
                 mean[t % n_k] += whole->value[l] * whole->count[l] / N_ROWS;
         for (int64_t r = 0; r < N_ROWS * n_k; r++)
             assert_near(raw[r] + kinds[i].offset, p->raw[r], 1e-9);
