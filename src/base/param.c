@@ -120,11 +120,6 @@ qn_status qn_params_set(const qn_param *table, size_t n, const char *name, const
     return QN_OK;
 }
 
-bool qn_params_take_json(const qn_param *table, size_t n, const char *name) {
-    const qn_param *p;
-    return find(table, n, name, &p, NULL) == QN_OK && p->kind == QN_PARAM_JSON;
-}
-
 static qn_status set_json(const qn_param *table, size_t n, const char *name, const json_t *value,
                           void *params, qn_error *err) {
     const qn_param *p;

@@ -42,8 +42,6 @@ qn_status qn_params_set(const qn_param *table, size_t n, const char *name, const
 /* Sets all members found in a JSON object (numbers, booleans, text). */
 qn_status qn_params_from_json(const qn_param *table, size_t n, const json_t *object, void *params,
                               qn_error *err) QN_MUST_USE;
-/* Is `name` (or an alias) a parameter that takes a map or a list? */
-bool qn_params_take_json(const qn_param *table, size_t n, const char *name);
 /* All values, in table order. New reference; NULL when memory is short. */
 json_t *qn_params_to_json(const qn_param *table, size_t n, const void *params);
 /* Lines "name  default  range  help" for --help and docs. */

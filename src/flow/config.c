@@ -12,7 +12,6 @@
 #include "base/text.h"
 #include "base/yaml.h"
 #include "flow/config_int.h"
-#include "learn/learner.h"
 
 /* --- life ------------------------------------------------------------------------------------- */
 
@@ -218,22 +217,11 @@ static qn_status read_features(qn_config *config, const qn__key *key, const qn_y
     return *member ? QN_OK : qn_error_memory(err);
 }
 
-static bool takes_json(const char *family_name, const char *param) {
-    const qn_family *family;
-    return qn_family_find(family_name, &family, NULL) == QN_OK
-           && qn_params_take_json(family->params, family->n_params, param);
-}
-
 static qn_status read_family(qn_config *config, const qn_yaml_node *at, const char *name,
                              const qn_yaml_node *params, qn_error *err) {
     if (params && params->kind != QN_YAML_MAP)
         return qn_yaml_error(err, config->file, params->line,
                              "train.families: the parameters of %.80s must be a map", name);
-    for (const qn_yaml_node *p = params ? params->child : NULL; p; p = p->next)
-        if (p->kind != QN_YAML_SCALAR && !takes_json(name, p->key))
-            return qn_yaml_error(err, config->file, p->line,
-                                 "train.families: parameter %.80s of %.80s must be a plain value",
-                                 p->key, name);
     json_t *json = params ? qn_yaml_to_json(params) : json_object();
     if (!json)
         return qn_error_memory(err);

@@ -14,6 +14,7 @@
 
 #define P(member) .offset = offsetof(qn_gbdt_params, member)
 
+static const char *const sample_strategies[] = {"bagging", "goss", NULL};
 static const char *const monotone_methods[] = {"basic", "intermediate", NULL};
 static const char *const class_weights[] = {"none", "balanced", NULL};
 
@@ -76,6 +77,20 @@ static const qn_param params_table[] = {
      .help = "start from the mean, the log odds or the class priors"},
     {"feature_pre_filter", NULL, QN_PARAM_BOOL, P(feature_pre_filter), .preset = 1,
      .help = "leave out features that min_data_in_leaf keeps from ever being split"},
+    {"pos_bagging_fraction", "pos_sub_row pos_subsample pos_bagging", QN_PARAM_REAL,
+     P(pos_bagging_fraction), .low = 1e-6, .high = 1, .preset = 1,
+     .help = "share of the positive rows in a bag (binary)"},
+    {"neg_bagging_fraction", "neg_sub_row neg_subsample neg_bagging", QN_PARAM_REAL,
+     P(neg_bagging_fraction), .low = 1e-6, .high = 1, .preset = 1,
+     .help = "share of the negative rows in a bag (binary)"},
+    {"data_sample_strategy", NULL, QN_PARAM_CHOICE, P(data_sample_strategy),
+     .choices = sample_strategies,
+     .help = "bagging: rows at random; goss: those of the largest gradients and some of the "
+             "others, which count more"},
+    {"top_rate", NULL, QN_PARAM_REAL, P(top_rate), .low = 0, .high = 1, .preset = 0.2,
+     .help = "goss: share of the rows, those of the largest gradients"},
+    {"other_rate", NULL, QN_PARAM_REAL, P(other_rate), .low = 0, .high = 1, .preset = 0.1,
+     .help = "goss: share of the rows, drawn from the others"},
     {"extra_trees", "extra_tree", QN_PARAM_BOOL, P(extra_trees), .preset = 0,
      .help = "one threshold per feature and node, drawn at random by the seed"},
     {"feature_fraction_bynode", "colsample_bynode sub_feature_bynode", QN_PARAM_REAL,
@@ -131,8 +146,9 @@ typedef struct fit {
     int32_t *bag_gh;              /* owned; n, with a bag: what q.gh points to */
     double *score, *valid_score;  /* owned; [n_outputs][n] */
     double *valid_raw;            /* owned; [n][n_outputs], for input->loss */
+    bool goss;
     uint32_t *bag;                /* owned; rows of the bag, then the others */
-    int64_t n_bag;
+    int64_t n_bag;                /* data.n: all */
     bool *feature_used;           /* owned */
     qn__gain_log gains;
     double *gain;                 /* owned; per column: of the rounds kept */
@@ -208,7 +224,7 @@ static qn_status check_input(fit *f, qn_error *err) {
     QN_TRY(check_target(f, &in->train, err));
     if (in->valid.x)
         QN_TRY(check_target(f, &in->valid, err));
-    return QN_OK;
+    return qn__sample_check(f->params, in->task, err);
 }
 
 /* Sample weight x class weight. */
@@ -308,7 +324,9 @@ static qn_status start(fit *f, qn_error *err) {
     if (!f->range || !f->g || !f->h || !f->score || !f->gain || !f->column_bins ||
         !f->feature_used)
         return qn_error_memory(err);
-    if (f->params->bagging_freq > 0 && f->params->bagging_fraction < 1) {
+    f->n_bag = n;
+    f->goss = strcmp(f->params->data_sample_strategy, "goss") == 0;
+    if (qn__sample_any(f->params)) {
         f->bag = qn_malloc_aligned((size_t)n, sizeof *f->bag);
         f->bag_gh = qn_malloc_aligned((size_t)n, sizeof *f->bag_gh);
         if (!f->bag || !f->bag_gh)
@@ -329,19 +347,20 @@ static qn_status start(fit *f, qn_error *err) {
 
 /* ---- sampling ------------------------------------------------------------------------------ */
 
-/* Rows with a hash below the fraction, ascending; the others behind them, also ascending. */
-static void draw_bag(fit *f, int64_t round) {
-    if (!f->bag || round % f->params->bagging_freq != 0)
-        return;
+/* The rows of a round, whose gradients are there. One-side sampling starts, as LightGBM's, when
+ * the gradients tell the rows apart: after 1 / learning_rate rounds. */
+static qn_status draw_rows(fit *f, int64_t round, qn_error *err) {
+    const qn_gbdt_params *p = f->params;
     uint64_t seed = qn_rng_hash(f->input->seed ^ 0x6261670000000000u, (uint64_t)round);
-    int64_t n = 0, n_all = f->data.n;
-    for (int pass = 0; pass < 2; pass++) {
-        for (int64_t i = 0; i < n_all; i++)
-            if ((qn_rng_hash_uniform(seed, (uint64_t)i) < f->params->bagging_fraction) == !pass)
-                f->bag[n++] = (uint32_t)i;
-        if (pass == 0)
-            f->n_bag = n;
+    if (f->goss && (double)round >= 1 / p->learning_rate) {
+        qn__goss_input in = {.params = p, .g = f->g, .h = f->h, .n = f->data.n,
+                             .scratch = (uint32_t *)f->bag_gh, .n_outputs = f->data.n_outputs,
+                             .seed = seed, .n_threads = f->data.n_threads};
+        return qn__sample_goss(&in, f->bag, f->range, &f->n_bag, err);
     }
+    if (f->bag && !f->goss && round % p->bagging_freq == 0)
+        f->n_bag = qn__sample_bag(p, f->data.y, f->data.n, seed, f->bag);
+    return QN_OK;
 }
 
 /* The features of one tree: the share with the smallest hashes. */
@@ -516,12 +535,12 @@ static qn_status grow_tree(fit *f, int64_t round, int32_t k, bool *ret_grew, qn_
     uint64_t tree = (uint64_t)round * (uint64_t)f->data.n_outputs + (uint64_t)k;
     qn__quantise(f->g + k * n, f->h + k * n, n, f->range[k], qn_rng_hash(f->input->seed, tree),
                  f->data.n_threads, &f->q);
-    int64_t n_rows = f->bag ? f->n_bag : n;
+    const uint32_t *rows = f->n_bag < n ? f->bag : NULL;
     /* Once rounded, the gradients are not needed any more. */
     qn__row_list spare = {.rows = (uint32_t *)(void *)(f->g + k * n),
                           .gh = (int32_t *)(void *)(f->h + k * n)};
     f->growth.key = qn_rng_hash(f->input->seed ^ 0x67726f7700000000u, tree);
-    QN_TRY(qn__grower_run(f->grower, &f->q, f->bag, n_rows, draw_features(f, tree), spare, err));
+    QN_TRY(qn__grower_run(f->grower, &f->q, rows, f->n_bag, draw_features(f, tree), spare, err));
     int32_t n_nodes;
     qn__grown_node *nodes = qn__grower_nodes(f->grower, &n_nodes);
     *ret_grew |= n_nodes > 1;
@@ -529,8 +548,10 @@ static qn_status grow_tree(fit *f, int64_t round, int32_t k, bool *ret_grew, qn_
      * median of the residuals is new. */
     if (n_nodes > 1 || f->objective->renew_quantile || !f->params->boost_from_average)
         QN_TRY(set_values(f, k, nodes, n_nodes, err));
+    else
+        nodes[0].value = 0;
     QN_TRY(score_own(f, nodes, n_nodes, f->score + k * n, err));
-    if (f->bag)
+    if (rows)
         score_others(f, nodes, &f->bins, f->bag + f->n_bag, n - f->n_bag, f->score + k * n);
     if (f->valid_score)
         score_others(f, nodes, &f->valid_bins, NULL, f->valid.n, f->valid_score + k * f->valid.n);
@@ -585,8 +606,8 @@ static qn_status boost(fit *f, qn_error *err) {
                    || f->params->feature_fraction_bynode < 1 || f->params->extra_trees;
     for (int64_t round = 0; round < f->params->num_iterations; round++) {
         QN_TRY(qn_job_check(f->job, err));
-        draw_bag(f, round);
         find_gradients(f);
+        QN_TRY(draw_rows(f, round, err));
         bool grew = false;
         for (int32_t k = 0; k < f->data.n_outputs; k++)
             QN_TRY(grow_tree(f, round, k, &grew, err));

@@ -4,7 +4,7 @@
  *   gbdt_rows   matrix, bin map -> bins           gbdt_quant      gradients -> integers
  *   gbdt_hist   bins, rows -> histograms          gbdt_split      histogram -> best split of a leaf
  *   gbdt_part   rows of a leaf -> of its children gbdt_tree       grows one tree leaf-wise
- *   gbdt_growth constraints and options of growth
+ *   gbdt_growth constraints and options of growth gbdt_sample     the rows of a tree
  *   gbdt_stop   when to stop                      gbdt            the boosting rounds, the family table
  *
  * gbdt_model_int.h has the fitted model. */
@@ -213,6 +213,30 @@ static inline int32_t qn__n_groups(const qn__bin_map *map) {
 static inline int32_t qn__group_lane(const qn__bin_map *map, int32_t group) {
     return (int32_t)((int64_t)group * map->n_lanes / qn__n_groups(map));
 }
+
+/* ---- samples of rows ------------------------------------------------------------------------- */
+
+/* What one-side sampling goes by: gradients and hessians, [n_outputs][n]. */
+typedef struct qn__goss_input {
+    const qn_gbdt_params *params;
+    float *g, *h;         /* those of the small rows taken are multiplied */
+    uint32_t *scratch;    /* n */
+    int64_t n;
+    int32_t n_outputs;
+    uint64_t seed;
+    int n_threads;
+} qn__goss_input;
+
+qn_status qn__sample_check(const qn_gbdt_params *params, qn_task task, qn_error *err) QN_MUST_USE;
+bool qn__sample_any(const qn_gbdt_params *params);
+/* Both order rows[n]: those of the sample, ascending, then the others, ascending. The first returns
+ * how many are in a bag: each row whose hash is below the fraction (of its class). The second takes
+ * the rows of the largest gradients, and others at random that stand for the rest: their gradients
+ * count as many times. range[n_outputs] grows with them. */
+int64_t qn__sample_bag(const qn_gbdt_params *params, const double *y, int64_t n, uint64_t seed,
+                       uint32_t *rows);
+qn_status qn__sample_goss(const qn__goss_input *input, uint32_t *rows, qn__range *range,
+                          int64_t *ret_n, qn_error *err) QN_MUST_USE;
 
 /* ---- splits ---------------------------------------------------------------------------------- */
 

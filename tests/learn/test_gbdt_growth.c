@@ -110,6 +110,24 @@ static void general_search_finds_what_the_fast_one_does(void **state) {
     toy_done(&d);
 }
 
+static void a_tree_without_splits_adds_nothing(void **state) {
+    toy d;
+    toy_init(&d, 200, 13);
+    qn_gbdt_params p = quick();
+    p.min_data_in_leaf = 150;
+    p.path_smooth = 1;
+    qn_fit_input in = regression(&d);
+    qn_learner *m = fit(&p, &in, NULL);
+    double *raw = predictions(m, &d.x), base = 0;
+    for (int i = 0; i < 200; i++)
+        base += d.value[i] / 200;
+    for (int i = 0; i < 200; i++)
+        assert_near(raw[i], base, 1e-12);
+    qn_freep(&raw);
+    qn__gbdt_free(m);
+    toy_done(&d);
+}
+
 static void no_leaf_steps_beyond_the_limit(void **state) {
     toy d;
     toy_init(&d, 2000, 2);
@@ -279,6 +297,127 @@ static void nodes_have_features_of_their_own(void **state) {
     steps_done(&s);
 }
 
+/* ---- samples of rows ------------------------------------------------------------------------- */
+
+enum { GOSS_ROWS = 2000, GOSS_TOP = 400, GOSS_OTHER = 200 };
+
+/* Two outputs; the rows' sizes |g h| summed over both are far apart, many are equal. */
+static void make_gradients(float *g, float *h) {
+    qn_rng rng;
+    qn_rng_init(&rng, 11);
+    for (int i = 0; i < 2 * GOSS_ROWS; i++) {
+        g[i] = (float)((double)(1 + qn_rng_below(&rng, 50)) * (qn_rng_below(&rng, 2) ? 1 : -1));
+        h[i] = 0.5f;
+    }
+}
+
+static double size_of(const float *g, const float *h, int64_t i) {
+    return fabs((double)g[i] * (double)h[i])
+           + fabs((double)g[GOSS_ROWS + i] * (double)h[GOSS_ROWS + i]);
+}
+
+/* One sample: its top rows are the largest, as they were; the others count (1 - a) / b times.
+ * Returns the sum of the first output's gradients in it. */
+static double check_goss(const float *g, const float *h, uint64_t seed, int n_threads) {
+    qn_gbdt_params p = quick();
+    float own_g[2 * GOSS_ROWS], own_h[2 * GOSS_ROWS];
+    uint32_t scratch[GOSS_ROWS], rows[GOSS_ROWS];
+    qn__range range[2] = {{50, 0.5f}, {50, 0.5f}};
+    int64_t n = 0;
+    memcpy(own_g, g, sizeof own_g);
+    memcpy(own_h, h, sizeof own_h);
+    qn__goss_input in = {.params = &p, .g = own_g, .h = own_h, .scratch = scratch, .seed = seed,
+                         .n = GOSS_ROWS, .n_outputs = 2, .n_threads = n_threads};
+    assert_int_equal(qn__sample_goss(&in, rows, range, &n, NULL), QN_OK);
+    assert_int_equal(n, GOSS_TOP + GOSS_OTHER);
+    bool seen[GOSS_ROWS] = {false};
+    double sum = 0, least_top = INFINITY, most_left = 0;
+    int n_top = 0;
+    for (int64_t k = 0; k < GOSS_ROWS; k++) {
+        uint32_t i = rows[k];
+        bool multiplied = own_h[i] != h[i];
+        assert_false(seen[i]);
+        seen[i] = true;
+        assert_true(k == 0 || k == n || rows[k - 1] < i);
+        if (k < n && !multiplied) {
+            n_top++;
+            least_top = fmin(least_top, size_of(g, h, i));
+        } else {
+            most_left = fmax(most_left, size_of(g, h, i));
+        }
+        for (int o = 0; o < 2; o++) {
+            double times = k < n && multiplied ? 8 : 1; /* (2000 - 400) / 200 */
+            assert_near(own_g[o * GOSS_ROWS + i], times * (double)g[o * GOSS_ROWS + i], 1e-4);
+            assert_near(own_h[o * GOSS_ROWS + i], times * (double)h[o * GOSS_ROWS + i], 1e-6);
+            assert_true(range[o].g >= fabsf(own_g[o * GOSS_ROWS + i]) || k >= n);
+        }
+        sum += k < n ? (double)own_g[i] : 0;
+    }
+    assert_int_equal(n_top, GOSS_TOP);
+    assert_true(least_top >= most_left);
+    return sum;
+}
+
+static void one_side_sampling_is_unbiased(void **state) {
+    enum { SEEDS = 600 };
+    float g[2 * GOSS_ROWS], h[2 * GOSS_ROWS];
+    make_gradients(g, h);
+    double all = 0, mean = 0, square = 0;
+    for (int i = 0; i < GOSS_ROWS; i++)
+        all += (double)g[i];
+    for (uint64_t s = 0; s < SEEDS; s++) {
+        double sum = check_goss(g, h, s, 1);
+        assert_true(s > 3 || sum == check_goss(g, h, s, 3));
+        mean += sum / SEEDS;
+        square += sum * sum / SEEDS;
+    }
+    double error = sqrt((square - mean * mean) / SEEDS);
+    assert_true(error > 0);
+    assert_near(mean, all, 4 * error);
+}
+
+static void a_third_of_the_rows_learns_as_well(void **state) {
+    toy d;
+    toy_init(&d, 6000, 12);
+    qn_gbdt_params p = quick();
+    p.num_iterations = 60;
+    qn_fit_input in = regression(&d);
+    qn_learner *all = fit(&p, &in, NULL);
+    p.data_sample_strategy = "goss";
+    qn_learner *goss = fit(&p, &in, NULL);
+    p.num_iterations = 10; /* 1 / learning_rate rounds are those of all rows */
+    qn_learner *goss_start = fit(&p, &in, NULL);
+    p.data_sample_strategy = "bagging";
+    qn_learner *all_start = fit(&p, &in, NULL);
+    assert_true(squared_error(goss, &d) < 1.5 * squared_error(all, &d));
+    assert_true(squared_error(goss, &d) != squared_error(all, &d));
+    assert_true(squared_error(goss_start, &d) == squared_error(all_start, &d));
+    qn__gbdt_free(all);
+    qn__gbdt_free(goss);
+    qn__gbdt_free(goss_start);
+    qn__gbdt_free(all_start);
+    toy_done(&d);
+}
+
+static void classes_are_bagged_by_their_shares(void **state) {
+    enum { N = 20000 };
+    double *y = qn_new_array(double, N);
+    uint32_t *rows = qn_new_array(uint32_t, N);
+    for (int i = 0; i < N; i++)
+        y[i] = i % 4 == 0;
+    qn_gbdt_params p = quick();
+    p.pos_bagging_fraction = 0.9;
+    p.neg_bagging_fraction = 0.2;
+    p.bagging_fraction = 0.5; /* has no say */
+    int64_t n = qn__sample_bag(&p, y, N, 99, rows), n_positive = 0;
+    for (int64_t k = 0; k < n; k++)
+        n_positive += y[rows[k]] > 0;
+    assert_near(n_positive, 4500, 4 * sqrt(5000 * 0.9 * 0.1));
+    assert_near(n - n_positive, 3000, 4 * sqrt(15000 * 0.2 * 0.8));
+    qn_freep(&y);
+    qn_freep(&rows);
+}
+
 /* ---- constraints ----------------------------------------------------------------------------- */
 
 static void check_path(const qn__gbdt *m, int32_t tree, uint32_t at, unsigned used,
@@ -446,6 +585,8 @@ static void bytes_do_not_depend_on_threads(void **state) {
     toy_init(&d, 40000, 9);
     named(&d);
     const char *const options[] = {
+        "{\"data_sample_strategy\": \"goss\", \"learning_rate\": 1}",
+        "{\"bagging_freq\": 1, \"pos_bagging_fraction\": 0.3, \"objective\": \"binary\"}",
         "{\"extra_trees\": true, \"feature_fraction_bynode\": 0.6, \"path_smooth\": 3}",
         "{\"monotone_constraints\": {\"a\": 1, \"b\": -1}, \"max_delta_step\": 0.5}",
         "{\"monotone_constraints\": {\"a\": 1, \"b\": -1, \"s1\": 1},"
@@ -462,6 +603,11 @@ static void bytes_do_not_depend_on_threads(void **state) {
             /* The last time with a pool of few histograms. */
             qn_job job = {.n_threads = threads[i], .memory_bytes = i == 3 ? 1 << 16 : 0};
             qn_fit_input in = regression(&d);
+            if (json_object_get(params, "objective")) {
+                in.task = QN_TASK_BINARY;
+                in.train.y = d.y;
+                in.n_classes = 2;
+            }
             qn_learner *m = NULL;
             qn_error err = {0};
             if (qn_learner_fit(&qn__family_gbdt, params, &in, &job, &m, &err) != QN_OK)
@@ -496,7 +642,8 @@ static void bad_values_are_refused(void **state) {
         {"{\"monotone_constraints\": 1}",
          "family gbdt: monotone_constraints must be a map or a list, not '1'"},
         {"{\"monotone_constraints\": {\"a\": 1}, \"objective\": \"regression_l1\"}",
-         "monotone_constraints do not go with objective regression_l1, whose leaves hold quantiles"},
+         "monotone_constraints do not go with objective regression_l1, whose leaves hold "
+         "quantiles"},
         {"{\"monotone_constraints_method\": \"advanced\"}",
          "family gbdt: monotone_constraints_method must be one of basic, intermediate, not "
          "'advanced'"},
@@ -509,6 +656,13 @@ static void bad_values_are_refused(void **state) {
         {"{\"num_leaves\": [3]}", "family gbdt: parameter num_leaves must be a plain value"},
         {"{\"feature_fraction_bynode\": 0}",
          "family gbdt: feature_fraction_bynode must be a number from 1e-06 to 1, not '0'"},
+        {"{\"pos_bagging_fraction\": 0.5, \"bagging_freq\": 1}",
+         "pos_bagging_fraction and neg_bagging_fraction need a binary task"},
+        {"{\"data_sample_strategy\": \"goss\", \"top_rate\": 0.7, \"other_rate\": 0.5}",
+         "top_rate and other_rate are 1.2 in sum, they must be at most 1"},
+        {"{\"data_sample_strategy\": \"goss\", \"bagging_freq\": 1, \"bagging_fraction\": 0.5}",
+         "data_sample_strategy goss takes the place of bagging: leave out bagging_fraction or "
+         "bagging_freq"},
         {"{\"path_smooth\": 1, \"min_data_in_leaf\": 1}",
          "path_smooth needs min_data_in_leaf of at least 2, not 1"},
     };
@@ -528,11 +682,15 @@ static void bad_values_are_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(general_search_finds_what_the_fast_one_does),
+        cmocka_unit_test(a_tree_without_splits_adds_nothing),
         cmocka_unit_test(no_leaf_steps_beyond_the_limit),
         cmocka_unit_test(leaves_are_smoothed_along_the_path),
         cmocka_unit_test(thresholds_of_extra_trees_are_random_and_seeded),
         cmocka_unit_test(extra_trees_still_learn),
         cmocka_unit_test(nodes_have_features_of_their_own),
+        cmocka_unit_test(one_side_sampling_is_unbiased),
+        cmocka_unit_test(a_third_of_the_rows_learns_as_well),
+        cmocka_unit_test(classes_are_bagged_by_their_shares),
         cmocka_unit_test(no_path_mixes_groups),
         cmocka_unit_test(predictions_are_monotone),
         cmocka_unit_test(penalty_keeps_constrained_columns_from_the_root),
