@@ -106,6 +106,9 @@ static qn_status run_command(qn_cli_args *args, qn_error *err) {
 static void limit_spinning(char **argv) {
     if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY"))
         return;
+    for (char **word = argv; *word; word++) /* uses no such threads, and wants to be ready soon */
+        if (strcmp(*word, "serve") == 0)
+            return;
     char path[4096]; /* its own name, so that `ps` shows it and not "exe" */
     ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
     if (n <= 0)

@@ -69,6 +69,10 @@ qn_status qn__wishes_of(qn__exchange *x, bool probabilities, qn__wishes *ret_wis
                         qn_error *err) {
     qn__wishes wishes = {.probabilities = probabilities,
                          .policy.refuse_extra = x->server->options.refuse_extra};
+    if (!MHD_get_connection_values(x->connection, MHD_GET_ARGUMENT_KIND, NULL, NULL)) {
+        *ret_wishes = wishes;
+        return QN_OK;
+    }
     QN_TRY(query_flag(x, "probabilities", &wishes.probabilities, err));
     QN_TRY(query_flag(x, "explain", &wishes.explain, err));
     QN_TRY(query_word(x, "extra", "refuse", "ignore", &wishes.policy.refuse_extra, err));

@@ -198,6 +198,7 @@ static enum MHD_Result answer(qn__exchange *x) {
         out->len, out->data ? out->data : (char *)"", MHD_RESPMEM_PERSISTENT);
     if (!response)
         return MHD_NO;
+    add_header(response, "Date", x->server->dates[atomic_load(&x->server->i_date)]);
     if (x->content_type)
         add_header(response, "Content-Type", x->content_type);
     if (x->served)

@@ -242,7 +242,7 @@ void qn__handle_tf_metadata(qn__exchange *x);
 
 /* ---- the server ------------------------------------------------------------------------------ */
 
-enum { QN__LATENCY_BUCKETS = 20 };
+enum { QN__LATENCY_BUCKETS = 20, QN__DATES = 8 };
 
 typedef struct qn__metrics {
     _Atomic int64_t requests[QN__TF + 1][6]; /* by dialect and hundreds of the status */
@@ -285,9 +285,13 @@ struct qn_server {
     qn__access_log *log;        /* owned; NULL for none */
     qn__metrics metrics;
     int64_t start_us;           /* wall clock */
+    char dates[QN__DATES][32];  /* the header Date, written by the watcher once a second, in turns */
+    _Atomic int i_date;         /* the one to show */
 };
 
 void *qn__watch(void *server); /* the watcher's thread */
+/* Writes the present second as the next of `dates`, unless it is there. */
+void qn__date_refresh(qn_server *server);
 
 enum MHD_Result qn__exchange_step(void *server, struct MHD_Connection *connection, const char *url,
                                   const char *method, const char *version, const char *data,

@@ -170,6 +170,7 @@ static qn_status start(qn_server *server, const qn_server_options *options, qn_e
     if (server->options.access_log)
         QN_TRY(qn__access_log_open(server->options.access_log, &server->log, err));
     QN_TRY(qn__models_new(options, &server->models, err));
+    qn__date_refresh(server);
     QN_TRY(start_daemon(server, err));
     server->has_watcher = pthread_create(&server->watcher, NULL, qn__watch, server) == 0;
     QN_FAIL_IF(!server->has_watcher, err, QN_ERR_IO, "no thread is left to watch the registry");
