@@ -26,6 +26,9 @@ void qn_params_default(const qn_param *table, size_t n, void *params) {
         case QN_PARAM_CHOICE:
             *(const char **)member(params, p) = p->choices[(size_t)p->preset];
             break;
+        case QN_PARAM_JSON:
+            *(const json_t **)member(params, p) = NULL;
+            break;
         }
     }
 }
@@ -106,12 +109,24 @@ qn_status qn_params_set(const qn_param *table, size_t n, const char *name, const
     QN_TRY(find(table, n, name, &p, err));
     if (p->kind == QN_PARAM_CHOICE)
         return set_choice(p, text, member(params, p), err);
-    if (p->kind != QN_PARAM_BOOL)
+    if (p->kind == QN_PARAM_INT || p->kind == QN_PARAM_REAL)
         return set_number(p, text, params, err);
+    QN_FAIL_IF(p->kind == QN_PARAM_JSON, err, QN_ERR_CONFIG,
+               "%s must be a map or a list, not '%s'", p->name, text);
     bool on;
     QN_FAIL_IF(!parse_bool(text, &on), err, QN_ERR_CONFIG, "%s must be true or false, not '%s'",
                p->name, text);
     *(bool *)member(params, p) = on;
+    return QN_OK;
+}
+
+static qn_status set_json(const qn_param *table, size_t n, const char *name, const json_t *value,
+                          void *params, qn_error *err) {
+    const qn_param *p;
+    QN_TRY(find(table, n, name, &p, err));
+    QN_FAIL_IF(p->kind != QN_PARAM_JSON, err, QN_ERR_CONFIG, "parameter %s must be a plain value",
+               name);
+    *(const json_t **)member(params, p) = json_is_null(value) ? NULL : value;
     return QN_OK;
 }
 
@@ -131,8 +146,9 @@ qn_status qn_params_from_json(const qn_param *table, size_t n, const json_t *obj
         else if (json_is_boolean(value))
             given = json_is_true(value) ? "true" : "false";
         else
-            return qn_error_set(err, QN_ERR_CONFIG, "parameter %s must be a plain value", key);
-        QN_TRY(qn_params_set(table, n, key, given, params, err));
+            given = NULL;
+        QN_TRY(given ? qn_params_set(table, n, key, given, params, err)
+                     : set_json(table, n, key, value, params, err));
     }
     return QN_OK;
 }
@@ -156,6 +172,10 @@ json_t *qn_params_to_json(const qn_param *table, size_t n, const void *params) {
         case QN_PARAM_CHOICE:
             value = json_string(*(const char *const *)at);
             break;
+        case QN_PARAM_JSON:
+            value = *(const json_t *const *)at ? json_deep_copy(*(const json_t *const *)at)
+                                               : json_null();
+            break;
         }
         if (json_object_set_new(object, p->name, value) != 0)
             qn_json_free(&object);
@@ -178,7 +198,9 @@ void qn_params_help(const qn_param *table, size_t n, qn_buf *out) {
             for (size_t k = 0; p->choices[k]; k++)
                 qn_buf_printf(out, "%s%s", k ? " | " : "", p->choices[k]);
             qn_buf_put_char(out, '\n');
-        } else
+        } else if (p->kind == QN_PARAM_JSON)
+            qn_buf_printf(out, "  %-26s %-10s a map or a list\n", p->name, "none");
+        else
             qn_buf_printf(out, "  %-26s %-10s %s to %s\n", p->name, preset, low, high);
         qn_buf_printf(out, "      %s\n", p->help);
     }

@@ -20,6 +20,7 @@ typedef enum qn_param_kind {
     QN_PARAM_INT,    /* int64_t in low..high */
     QN_PARAM_REAL,   /* double in low..high (both included) */
     QN_PARAM_CHOICE, /* const char *, one of `choices`; the value points into a static table */
+    QN_PARAM_JSON,   /* const json_t *, a map or list, borrowed from what it was set from; NULL: none */
 } qn_param_kind;
 
 typedef struct qn_param {

@@ -67,7 +67,11 @@ static void put_point(const json_t *point, qn_table *table) {
     if (isnan(number(point, "loss")))
         qn__table_cell(table, "-");
     else
-        qn__table_cell(table, "%+.3f%%", 100 * number(point, "loss"));
+        qn__table_cell(table, "%+.2f%%", 100 * number(point, "loss"));
+    if (isnan(number(point, "loss_se")))
+        qn__table_cell(table, "-");
+    else
+        qn__table_cell(table, "%.2f%%", 100 * number(point, "loss_se"));
     qn__table_cell(table, "%s", json_is_true(json_object_get(point, "chosen")) ? "<- chosen" : "");
 }
 
@@ -78,7 +82,7 @@ static qn_status put_curve(const json_t *result, qn_buf *out, qn_error *err) {
     char header[160];
     double shown = INFINITY;
     size_t i, last = json_array_size(curve) - 1;
-    snprintf(header, sizeof header, ">bytes|>trees|>leaves|>us a row|>%s|>loss|",
+    snprintf(header, sizeof header, ">bytes|>trees|>leaves|>us a row|>%s|>loss|>+-|",
              metric ? metric : "metric");
     QN_TRY(qn__table_init(&table, header, err));
     json_array_foreach(curve, i, point) {

@@ -53,11 +53,12 @@ static const qn_cli_option evaluate_options[] = {
 
 static const qn_cli_option compress_options[] = {
     {"input", 'i', "FILE", NULL,
-     "labelled rows, which training did not see (default: none; only what is twice is merged then)"},
+     "labelled rows that training did not see (default: none; only what is twice is merged)"},
     {"output", 'o', "FILE", NULL, "where the smaller model goes (.qn)"},
     {"to-bytes", 0, "SIZE", NULL, "choose the best model of at most SIZE, 200KB say"},
     {"max-loss", 0, "SHARE", NULL,
-     "choose the smallest model whose metric is worse by at most SHARE (default: 0.1%)"},
+     "choose the smallest whose metric is worse by at most SHARE, its standard error included "
+     "(default: 0.1%, or any with --to-bytes)"},
     {"register", 0, "NAME", NULL, "also register it as the next version of NAME"},
     {"alias", 'a', "ALIAS", NULL, "with --register: the alias to move to it (default: none)"},
 };
@@ -213,14 +214,16 @@ static const qn_cli_command commands[] = {
      .max_arguments = 1,
      .summary = "make the trees of a model smaller and faster, at a loss that you choose",
      .details =
-         "Merges equal leaves and subtrees, which changes no answer, then prunes: again and again the "
-         "part of a tree that adds least to the loss of the rows per byte becomes a leaf, until no "
-         "tree is left. Prints the curve of size, time for a row, and metric, and writes the model "
-         "marked on it. Two of three rows prune, the third judges. Judge what you choose on rows of "
-         "its own with `quern evaluate`. For models of trees (gbdt).",
-     .example = "quern compress fraud --input october.csv --output small.qn\n"
-                "quern compress fraud.qn -i october.csv -o tiny.qn --to-bytes 200KB\n"
-                "quern compress fraud -i october.csv -o small.qn --register fraud --alias challenger",
+         "Merges equal leaves and subtrees, which changes no answer, then prunes all rounds, the "
+         "first half of them, a quarter and so on: again and again the part of a tree that adds "
+         "least to the loss of the rows per byte becomes a leaf, until no tree is left. Prints "
+         "the curve of size, time for a row, and metric, and writes the model marked on it. Every "
+         "other row prunes, the rest judge; the more rows, the smaller their error (+-), and the "
+         "smaller the model. For models of trees (gbdt).",
+     .example =
+         "quern compress fraud --input october.csv --output small.qn\n"
+         "quern compress fraud.qn -i october.csv -o tiny.qn --to-bytes 200KB\n"
+         "quern compress fraud -i october.csv -o small.qn --register fraud --alias challenger",
      .options = compress_options,
      .n_options = COUNT(compress_options),
      .run = qn__cmd_compress},

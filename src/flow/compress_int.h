@@ -14,8 +14,8 @@ typedef struct qn__row_parts {
 
 void qn__row_parts_done(qn__row_parts *parts);
 
-/* Two of three labelled rows of `input` into prune, every third into judge. QN_ERR_DATA when there are
- * too few. */
+/* The first, third, ... labelled row of `input` into prune, the others into judge. QN_ERR_DATA when
+ * there are too few. */
 qn_status qn__compress_rows(const qn_model *model, const char *input, const qn_job *job,
                             qn__row_parts *prune, qn__row_parts *judge, qn_error *err) QN_MUST_USE;
 

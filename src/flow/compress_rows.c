@@ -69,7 +69,7 @@ static qn_status add_frame(const qn_model *model, const char *input, const qn_fr
     for (int64_t r = 0; r < frame->n_rows; r++) {
         if (isnan(y[r]))
             continue;
-        if ((n_before + n_prune + n_judge) % 3 == 2)
+        if ((n_before + n_prune + n_judge) % 2 == 1)
             to_judge[n_judge++] = r;
         else
             to_prune[n_prune++] = r;

@@ -222,11 +222,6 @@ static qn_status read_family(qn_config *config, const qn_yaml_node *at, const ch
     if (params && params->kind != QN_YAML_MAP)
         return qn_yaml_error(err, config->file, params->line,
                              "train.families: the parameters of %.80s must be a map", name);
-    for (const qn_yaml_node *p = params ? params->child : NULL; p; p = p->next)
-        if (p->kind != QN_YAML_SCALAR)
-            return qn_yaml_error(err, config->file, p->line,
-                                 "train.families: parameter %.80s of %.80s must be a plain value",
-                                 p->key, name);
     json_t *json = params ? qn_yaml_to_json(params) : json_object();
     if (!json)
         return qn_error_memory(err);

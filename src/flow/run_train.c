@@ -69,6 +69,9 @@ static qn_status add_candidates(qn_run_state *run, qn_error *err) {
         if (qn_family_find(wanted->name, &family, err) != QN_OK)
             return qn_config_error(run->config, "train.families", err, "%s",
                                    err ? err->message : "");
+        if (qn_learner_check(family, wanted->params, err) != QN_OK)
+            return qn_config_error(run->config, "train.families", err, "%s",
+                                   err ? err->message : "");
         QN_TRY(add_candidate(run, family, wanted->params, err));
     }
     for (const qn_family *const *family = qn_families(); *family; family++)

@@ -14,6 +14,8 @@
 
 #define P(member) .offset = offsetof(qn_gbdt_params, member)
 
+static const char *const sample_strategies[] = {"bagging", "goss", NULL};
+static const char *const monotone_methods[] = {"basic", "intermediate", NULL};
 static const char *const class_weights[] = {"none", "balanced", NULL};
 
 static const qn_param params_table[] = {
@@ -75,6 +77,45 @@ static const qn_param params_table[] = {
      .help = "start from the mean, the log odds or the class priors"},
     {"feature_pre_filter", NULL, QN_PARAM_BOOL, P(feature_pre_filter), .preset = 1,
      .help = "leave out features that min_data_in_leaf keeps from ever being split"},
+    {"pos_bagging_fraction", "pos_sub_row pos_subsample pos_bagging", QN_PARAM_REAL,
+     P(pos_bagging_fraction), .low = 1e-6, .high = 1, .preset = 1,
+     .help = "share of the positive rows in a bag (binary)"},
+    {"neg_bagging_fraction", "neg_sub_row neg_subsample neg_bagging", QN_PARAM_REAL,
+     P(neg_bagging_fraction), .low = 1e-6, .high = 1, .preset = 1,
+     .help = "share of the negative rows in a bag (binary)"},
+    {"data_sample_strategy", NULL, QN_PARAM_CHOICE, P(data_sample_strategy),
+     .choices = sample_strategies,
+     .help = "bagging: rows at random; goss: those of the largest gradients and some of the "
+             "others, which count more"},
+    {"top_rate", NULL, QN_PARAM_REAL, P(top_rate), .low = 0, .high = 1, .preset = 0.2,
+     .help = "goss: share of the rows, those of the largest gradients"},
+    {"other_rate", NULL, QN_PARAM_REAL, P(other_rate), .low = 0, .high = 1, .preset = 0.1,
+     .help = "goss: share of the rows, drawn from the others"},
+    {"extra_trees", "extra_tree", QN_PARAM_BOOL, P(extra_trees), .preset = 0,
+     .help = "one threshold per feature and node, drawn at random by the seed"},
+    {"feature_fraction_bynode", "colsample_bynode sub_feature_bynode", QN_PARAM_REAL,
+     P(feature_fraction_bynode), .low = 1e-6, .high = 1, .preset = 1,
+     .help = "share of the tree's features that each node may use"},
+    {"max_delta_step", "max_tree_output max_leaf_output", QN_PARAM_REAL, P(max_delta_step),
+     .low = 0, .high = 1e12, .preset = 0,
+     .help = "most that a leaf may add, before shrinkage; 0: no limit"},
+    {"path_smooth", NULL, QN_PARAM_REAL, P(path_smooth), .low = 0, .high = 1e12, .preset = 0,
+     .help = "draws a leaf's value towards its parent's, as so many rows would; 0: not"},
+    {"monotone_constraints", "monotonic_cst monotone_constraint mc", QN_PARAM_JSON,
+     P(monotone_constraints),
+     .help = "how the prediction may move with a column, by its name: {age: 1} never down, "
+             "{price: -1} never up"},
+    {"monotone_constraints_method", "monotone_constraining_method mc_method", QN_PARAM_CHOICE,
+     P(monotone_constraints_method), .choices = monotone_methods,
+     .help = "basic: siblings are kept apart by the middle of their values; intermediate: by the "
+             "values of the leaves around, which fits better and takes longer"},
+    {"monotone_penalty", "monotone_splits_penalty mc_penalty", QN_PARAM_REAL, P(monotone_penalty),
+     .low = 0, .high = 1e6, .preset = 0,
+     .help = "keeps splits by constrained columns away from the root: none in so many levels, "
+             "later ones at a discount"},
+    {"interaction_constraints", "interaction_cst", QN_PARAM_JSON, P(interaction_constraints),
+     .help = "lists of columns that may meet on the way to a leaf: [[age, job], [price]]; the "
+             "columns not named are one more list"},
     {"class_weight", NULL, QN_PARAM_CHOICE, P(class_weight), .choices = class_weights,
      .help = "balanced: every class counts the same in sum"},
     {"scale_pos_weight", NULL, QN_PARAM_REAL, P(scale_pos_weight), .low = 1e-9, .high = 1e9,
@@ -105,13 +146,15 @@ typedef struct fit {
     int32_t *bag_gh;              /* owned; n, with a bag: what q.gh points to */
     double *score, *valid_score;  /* owned; [n_outputs][n] */
     double *valid_raw;            /* owned; [n][n_outputs], for input->loss */
+    bool goss;
     uint32_t *bag;                /* owned; rows of the bag, then the others */
-    int64_t n_bag;
+    int64_t n_bag;                /* data.n: all */
     bool *feature_used;           /* owned */
     qn__gain_log gains;
     double *gain;                 /* owned; per column: of the rounds kept */
     qn__stopping stopping;
     uint64_t *column_bins;        /* owned */
+    qn__growth growth;
     qn__grower *grower;
     qn__model_builder builder;
     double best_loss;
@@ -137,6 +180,7 @@ static void fit_done(fit *f) {
     qn__stopping_done(&f->stopping);
     qn_freep(&f->column_bins);
     qn__grower_free(&f->grower);
+    qn__growth_done(&f->growth);
     qn__model_builder_done(&f->builder);
 }
 
@@ -180,7 +224,7 @@ static qn_status check_input(fit *f, qn_error *err) {
     QN_TRY(check_target(f, &in->train, err));
     if (in->valid.x)
         QN_TRY(check_target(f, &in->valid, err));
-    return QN_OK;
+    return qn__sample_check(f->params, in->task, err);
 }
 
 /* Sample weight x class weight. */
@@ -280,7 +324,9 @@ static qn_status start(fit *f, qn_error *err) {
     if (!f->range || !f->g || !f->h || !f->score || !f->gain || !f->column_bins ||
         !f->feature_used)
         return qn_error_memory(err);
-    if (f->params->bagging_freq > 0 && f->params->bagging_fraction < 1) {
+    f->n_bag = n;
+    f->goss = strcmp(f->params->data_sample_strategy, "goss") == 0;
+    if (qn__sample_any(f->params)) {
         f->bag = qn_malloc_aligned((size_t)n, sizeof *f->bag);
         f->bag_gh = qn_malloc_aligned((size_t)n, sizeof *f->bag_gh);
         if (!f->bag || !f->bag_gh)
@@ -290,26 +336,31 @@ static qn_status start(fit *f, qn_error *err) {
         f->score[i] = f->builder.plain.base[i / (size_t)n];
     for (int32_t i = 0; i < f->map.n_features; i++)
         f->column_bins[f->map.features[i].column] = (uint64_t)f->map.features[i].n_values;
-    QN_TRY(qn__grower_new(f->params, &f->map, &f->bins, f->job, &f->grower, err));
+    QN_TRY(qn__growth_init(&f->growth, f->params, &f->map, x->features, x->n_features, err));
+    QN_FAIL_IF(f->growth.monotone && f->objective->renew_quantile, err, QN_ERR_CONFIG,
+               "monotone_constraints do not go with objective %s, whose leaves hold quantiles",
+               f->objective->name);
+    QN_TRY(qn__grower_new(&f->growth, &f->map, &f->bins, f->job, &f->grower, err));
     f->q.gh = f->bag ? f->bag_gh : qn__grower_gradients(f->grower);
     return QN_OK;
 }
 
 /* ---- sampling ------------------------------------------------------------------------------ */
 
-/* Rows with a hash below the fraction, ascending; the others behind them, also ascending. */
-static void draw_bag(fit *f, int64_t round) {
-    if (!f->bag || round % f->params->bagging_freq != 0)
-        return;
+/* The rows of a round, whose gradients are there. One-side sampling starts, as LightGBM's, when
+ * the gradients tell the rows apart: after 1 / learning_rate rounds. */
+static qn_status draw_rows(fit *f, int64_t round, qn_error *err) {
+    const qn_gbdt_params *p = f->params;
     uint64_t seed = qn_rng_hash(f->input->seed ^ 0x6261670000000000u, (uint64_t)round);
-    int64_t n = 0, n_all = f->data.n;
-    for (int pass = 0; pass < 2; pass++) {
-        for (int64_t i = 0; i < n_all; i++)
-            if ((qn_rng_hash_uniform(seed, (uint64_t)i) < f->params->bagging_fraction) == !pass)
-                f->bag[n++] = (uint32_t)i;
-        if (pass == 0)
-            f->n_bag = n;
+    if (f->goss && (double)round >= 1 / p->learning_rate) {
+        qn__goss_input in = {.params = p, .g = f->g, .h = f->h, .n = f->data.n,
+                             .scratch = (uint32_t *)f->bag_gh, .n_outputs = f->data.n_outputs,
+                             .seed = seed, .n_threads = f->data.n_threads};
+        return qn__sample_goss(&in, f->bag, f->range, &f->n_bag, err);
     }
+    if (f->bag && !f->goss && round % p->bagging_freq == 0)
+        f->n_bag = qn__sample_bag(p, f->data.y, f->data.n, seed, f->bag);
+    return QN_OK;
 }
 
 /* The features of one tree: the share with the smallest hashes. */
@@ -367,6 +418,13 @@ static double residual_quantile(const fit *f, const double *score, const uint32_
     return n ? items[n - 1].value : 0;
 }
 
+/* In place of Newton's value; path_smooth has done its work in the choice of splits. */
+static double renewed(const fit *f, const double *score, const uint32_t *rows, int64_t n, double q,
+                      weighted *items) {
+    double value = residual_quantile(f, score, rows, n, q, items), most = f->params->max_delta_step;
+    return most > 0 && fabs(value) > most ? copysign(most, value) : value;
+}
+
 static qn_status set_values(fit *f, int32_t k, qn__grown_node *nodes, int32_t n_nodes,
                             qn_error *err) {
     const uint32_t *rows = qn__grower_rows(f->grower);
@@ -383,10 +441,10 @@ static qn_status set_values(fit *f, int32_t k, qn__grown_node *nodes, int32_t n_
         qn__grown_node *leaf = &nodes[i];
         if (leaf->split.feature >= 0)
             continue;
-        double value = renew ? residual_quantile(f, f->score + k * n, rows + leaf->begin, leaf->n,
-                                                 f->objective->renew_quantile(f->params),
-                                                 items + leaf->begin)
-                             : newton(f, leaf);
+        double value = f->growth.ruled ? leaf->value : newton(f, leaf);
+        if (renew)
+            value = renewed(f, f->score + k * n, rows + leaf->begin, leaf->n,
+                            f->objective->renew_quantile(f->params), items + leaf->begin);
         leaf->value = isfinite(value) ? rate * value : 0;
     }
     return QN_OK;
@@ -477,11 +535,12 @@ static qn_status grow_tree(fit *f, int64_t round, int32_t k, bool *ret_grew, qn_
     uint64_t tree = (uint64_t)round * (uint64_t)f->data.n_outputs + (uint64_t)k;
     qn__quantise(f->g + k * n, f->h + k * n, n, f->range[k], qn_rng_hash(f->input->seed, tree),
                  f->data.n_threads, &f->q);
-    int64_t n_rows = f->bag ? f->n_bag : n;
+    const uint32_t *rows = f->n_bag < n ? f->bag : NULL;
     /* Once rounded, the gradients are not needed any more. */
     qn__row_list spare = {.rows = (uint32_t *)(void *)(f->g + k * n),
                           .gh = (int32_t *)(void *)(f->h + k * n)};
-    QN_TRY(qn__grower_run(f->grower, &f->q, f->bag, n_rows, draw_features(f, tree), spare, err));
+    f->growth.key = qn_rng_hash(f->input->seed ^ 0x67726f7700000000u, tree);
+    QN_TRY(qn__grower_run(f->grower, &f->q, rows, f->n_bag, draw_features(f, tree), spare, err));
     int32_t n_nodes;
     qn__grown_node *nodes = qn__grower_nodes(f->grower, &n_nodes);
     *ret_grew |= n_nodes > 1;
@@ -489,8 +548,10 @@ static qn_status grow_tree(fit *f, int64_t round, int32_t k, bool *ret_grew, qn_
      * median of the residuals is new. */
     if (n_nodes > 1 || f->objective->renew_quantile || !f->params->boost_from_average)
         QN_TRY(set_values(f, k, nodes, n_nodes, err));
+    else
+        nodes[0].value = 0;
     QN_TRY(score_own(f, nodes, n_nodes, f->score + k * n, err));
-    if (f->bag)
+    if (rows)
         score_others(f, nodes, &f->bins, f->bag + f->n_bag, n - f->n_bag, f->score + k * n);
     if (f->valid_score)
         score_others(f, nodes, &f->valid_bins, NULL, f->valid.n, f->valid_score + k * f->valid.n);
@@ -541,11 +602,12 @@ static qn_status end_round(fit *f, int64_t round, bool *ret_stop, qn_error *err)
 
 static qn_status boost(fit *f, qn_error *err) {
     double started = qn_now_s();
-    bool sampled = f->bag || f->params->feature_fraction < 1;
+    bool sampled = f->bag || f->params->feature_fraction < 1
+                   || f->params->feature_fraction_bynode < 1 || f->params->extra_trees;
     for (int64_t round = 0; round < f->params->num_iterations; round++) {
         QN_TRY(qn_job_check(f->job, err));
-        draw_bag(f, round);
         find_gradients(f);
+        QN_TRY(draw_rows(f, round, err));
         bool grew = false;
         for (int32_t k = 0; k < f->data.n_outputs; k++)
             QN_TRY(grow_tree(f, round, k, &grew, err));

@@ -19,6 +19,7 @@ typedef struct qn_gbdt_params {
     double min_gain_to_split;
     double feature_fraction;  /* share of the features each tree may use */
     double bagging_fraction;  /* share of the rows each bag holds */
+    double pos_bagging_fraction, neg_bagging_fraction; /* the same by class (binary) */
     int64_t bagging_freq;     /* a new bag every so many rounds; 0: no bagging */
     int64_t max_bin;
     int64_t min_data_in_bin;
@@ -32,6 +33,16 @@ typedef struct qn_gbdt_params {
     double early_stopping_se; /* 0: the best round; else see gbdt_stop.c */
     bool boost_from_average;
     bool feature_pre_filter;
+    const char *data_sample_strategy; /* "bagging" or "goss" */
+    double top_rate, other_rate; /* goss: shares of the largest gradients, of the others */
+    bool extra_trees;         /* one threshold per feature and node, drawn at random */
+    double feature_fraction_bynode; /* share of the tree's features that each node may use */
+    double max_delta_step;    /* most that a leaf adds, before shrinkage; 0: no limit */
+    double path_smooth;       /* rows' worth of the parent's value in a leaf's; 0: none */
+    const json_t *monotone_constraints; /* borrowed; {column: 1, -1 or 0}; NULL: none */
+    const char *monotone_constraints_method; /* "basic" or "intermediate" */
+    double monotone_penalty;
+    const json_t *interaction_constraints; /* borrowed; [[column, ..], ..]; NULL: none */
     const char *class_weight; /* "none" or "balanced" */
     double scale_pos_weight;
     double alpha;             /* huber and quantile */

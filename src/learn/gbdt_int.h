@@ -4,6 +4,7 @@
  *   gbdt_rows   matrix, bin map -> bins           gbdt_quant      gradients -> integers
  *   gbdt_hist   bins, rows -> histograms          gbdt_split      histogram -> best split of a leaf
  *   gbdt_part   rows of a leaf -> of its children gbdt_tree       grows one tree leaf-wise
+ *   gbdt_growth constraints and options of growth gbdt_sample     the rows of a tree
  *   gbdt_stop   when to stop                      gbdt            the boosting rounds, the family table
  *
  * gbdt_model_int.h has the fitted model. */
@@ -213,6 +214,30 @@ static inline int32_t qn__group_lane(const qn__bin_map *map, int32_t group) {
     return (int32_t)((int64_t)group * map->n_lanes / qn__n_groups(map));
 }
 
+/* ---- samples of rows ------------------------------------------------------------------------- */
+
+/* What one-side sampling goes by: gradients and hessians, [n_outputs][n]. */
+typedef struct qn__goss_input {
+    const qn_gbdt_params *params;
+    float *g, *h;         /* those of the small rows taken are multiplied */
+    uint32_t *scratch;    /* n */
+    int64_t n;
+    int32_t n_outputs;
+    uint64_t seed;
+    int n_threads;
+} qn__goss_input;
+
+qn_status qn__sample_check(const qn_gbdt_params *params, qn_task task, qn_error *err) QN_MUST_USE;
+bool qn__sample_any(const qn_gbdt_params *params);
+/* Both order rows[n]: those of the sample, ascending, then the others, ascending. The first returns
+ * how many are in a bag: each row whose hash is below the fraction (of its class). The second takes
+ * the rows of the largest gradients, and others at random that stand for the rest: their gradients
+ * count as many times. range[n_outputs] grows with them. */
+int64_t qn__sample_bag(const qn_gbdt_params *params, const double *y, int64_t n, uint64_t seed,
+                       uint32_t *rows);
+qn_status qn__sample_goss(const qn__goss_input *input, uint32_t *rows, qn__range *range,
+                          int64_t *ret_n, qn_error *err) QN_MUST_USE;
+
 /* ---- splits ---------------------------------------------------------------------------------- */
 
 typedef struct qn__split {
@@ -221,8 +246,53 @@ typedef struct qn__split {
     int32_t bin;          /* numbers: last bin on the left */
     bool is_category, is_sorted, missing_left;
     qn__sum left;
+    double left_value, right_value; /* under a rule: of the children, before shrinkage */
     uint32_t set[QN__CAT_WORDS]; /* categories: bins on the left */
 } qn__split;
+
+/* ---- options of growth ----------------------------------------------------------------------- */
+
+/* What the options of growth ask of all trees. */
+typedef struct qn__growth {
+    const qn_gbdt_params *params; /* borrowed */
+    int8_t *monotone;     /* owned; per feature of the map: 1, -1 or 0; NULL: no constraints */
+    uint64_t *groups;     /* owned; per feature: the groups it may interact in; NULL: any */
+    bool ruled;           /* the value of a child is not Newton's: splits need the general search */
+    bool by_node;         /* each node has features of its own */
+    bool in_order;        /* bounds follow the values of other leaves: no leaf ahead of its turn */
+    uint64_t key;         /* of the tree to be grown: seeds what is drawn */
+} qn__growth;
+
+/* What they ask of one leaf and its children. */
+typedef struct qn__leaf_rule {
+    const qn__growth *growth;
+    double value;         /* its own, before shrinkage */
+    double low, high;     /* bounds of its descendants' values */
+    uint64_t key;         /* by the way from the root */
+    uint64_t groups;      /* that hold all features on the way */
+} qn__leaf_rule;
+
+/* Constraints by the names of the matrix's n_columns features. QN_ERR_CONFIG for what is not
+ * there. */
+qn_status qn__growth_init(qn__growth *growth, const qn_gbdt_params *params, const qn__bin_map *map,
+                          const qn_feature *features, int32_t n_columns, qn_error *err) QN_MUST_USE;
+void qn__growth_done(qn__growth *growth);
+/* used[n]: the features by which a leaf may be split; of_tree may be NULL. */
+void qn__growth_features(const qn__growth *growth, const qn__leaf_rule *rule, const bool *of_tree,
+                         int32_t n, bool *used);
+/* Whether the left child's value must not be above the right one's (1), below it (-1), or is
+ * free. */
+int qn__growth_order(const qn__growth *growth, const qn__bin_map *map, const qn__split *split);
+/* What the gain of a split by a feature is multiplied with (monotone_penalty). */
+double qn__rule_penalty(const qn__growth *growth, int32_t feature, int32_t depth);
+/* The value of a child of these sums and rows, and what a value is worth there. */
+double qn__rule_value(const qn__leaf_rule *rule, double g, double h, double l2, double n_rows);
+double qn__rule_worth(const qn__leaf_rule *rule, double g, double h, double l2, double value);
+qn__leaf_rule qn__rule_root(const qn__growth *growth, double g, double h);
+qn__leaf_rule qn__rule_child(const qn__leaf_rule *rule, const qn__bin_map *map,
+                             const qn__split *split, bool is_left);
+
+/* ---- the search ------------------------------------------------------------------------------ */
 
 /* What a leaf brings to the search. */
 typedef struct qn__split_input {
@@ -232,6 +302,8 @@ typedef struct qn__split_input {
     qn__sum total;
     int64_t n_rows;
     double g_unit, h_unit;
+    const qn__leaf_rule *rule; /* NULL: Newton's values without bounds, all thresholds */
+    int32_t depth;             /* with a rule */
 } qn__split_input;
 
 /* scratch: qn__split_scratch_len(map) doubles. */
@@ -283,15 +355,17 @@ int64_t qn__partition_together(const qn__partition_input *input, const qn__split
 typedef struct qn__grown_node {
     qn__split split;      /* feature -1: a leaf */
     int32_t left, right;
+    int32_t parent;       /* -1: the root */
     int64_t begin, n;     /* leaf: its rows in qn__grower.rows */
     qn__sum total;        /* of its rows' quantised gradients */
     double l2;            /* leaf: regularisation of its value */
-    double value;         /* leaf */
+    double value;         /* leaf; under a rule set by the grower, before shrinkage */
 } qn__grown_node;
 
 typedef struct qn__grower qn__grower;
 
-qn_status qn__grower_new(const qn_gbdt_params *params, const qn__bin_map *map, const qn__bins *bins,
+/* All but the job are borrowed. */
+qn_status qn__grower_new(const qn__growth *growth, const qn__bin_map *map, const qn__bins *bins,
                          const qn_job *job, qn__grower **ret_grower, qn_error *err) QN_MUST_USE;
 void qn__grower_free(qn__grower **grower);
 /* Where the gradients of all rows may be put for qn__grower_run, which then copies nothing; it

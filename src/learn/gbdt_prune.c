@@ -34,11 +34,13 @@ static qn_status find_loss(const qn_learner *learner, qn__prune_loss *ret_loss, 
                "a model of family %s has no trees to prune: only gbdt has", learner->family->name);
     const char *objective = qn__objective_names[((const qn__gbdt *)learner)->objective];
     QN_FAIL_IF(strcmp(objective, "quantile") == 0, err, QN_ERR_USAGE,
-               "trees of objective quantile cannot be pruned by their loss: the model does not keep "
-               "the quantile");
-    *ret_loss = learner->link == QN_LINK_LOGIT || learner->link == QN_LINK_SOFTMAX ? QN__PRUNE_LOG
-                : learner->link == QN_LINK_LOG                                     ? QN__PRUNE_POISSON
-                : strcmp(objective, "regression_l1") == 0 ? QN__PRUNE_ABSOLUTE : QN__PRUNE_SQUARED;
+               "trees of objective quantile cannot be pruned by their loss: the model does not "
+               "keep the quantile");
+    bool is_l1 = strcmp(objective, "regression_l1") == 0;
+    *ret_loss = learner->link == QN_LINK_LOG        ? QN__PRUNE_POISSON
+                : learner->link != QN_LINK_IDENTITY ? QN__PRUNE_LOG
+                : is_l1                             ? QN__PRUNE_ABSOLUTE
+                                                    : QN__PRUNE_SQUARED;
     return QN_OK;
 }
 
@@ -100,7 +102,8 @@ static void sum_up(const qn__plain_node *grown, qn__prune_node *nodes, uint32_t 
         const qn__prune_node *left = &nodes[i + 1], *right = &nodes[left->end];
         node->end = right->end;
         node->count = left->count + right->count;
-        double share = (double)left->count / (double)node->count, apart = left->value - right->value;
+        double share = (double)left->count / (double)node->count;
+        double apart = left->value - right->value;
         node->value = share * left->value + (1 - share) * right->value;
         node->spread = left->spread + right->spread + share * (double)right->count * apart * apart;
     }
@@ -123,7 +126,6 @@ static qn_status make_nodes(qn_pruner *p, qn_error *err) {
         uint32_t n = lay_out(grown, nodes, stack);
         sum_up(grown, nodes, n);
         p->start[t + 1] = p->start[t] + n;
-        p->n_leaves += n > 1 ? (n + 1) / 2 : 0;
     }
     return QN_OK;
 }
@@ -153,7 +155,7 @@ static uint32_t leaf_of(const qn_pruner *p, int32_t tree, const double *row) {
     return at;
 }
 
-/* Rows as the matrix has them, every stride-th, into their leaves and scores. */
+/* Rows as the matrix has them, every stride-th, into their leaves. */
 typedef struct walk {
     const qn_prune_rows *rows;
     int64_t stride, first; /* of part `i_part`: how many rows are before it */
@@ -163,7 +165,6 @@ typedef struct walk {
 
 static void walk_block(qn_pruner *p, const walk *w, int64_t from, double *rows) {
     const qn_matrix *x = w->rows->x[w->i_part];
-    const int32_t n_k = p->plain.n_outputs;
     int64_t n = x->n_rows - from < w->block ? x->n_rows - from : w->block;
     qn_matrix_rows(x, from, n, rows);
     for (int64_t i = 0; i < n; i++) {
@@ -171,13 +172,8 @@ static void walk_block(qn_pruner *p, const walk *w, int64_t from, double *rows) 
         if (all % w->stride)
             continue;
         p->y[r] = w->rows->y[w->i_part][from + i];
-        for (int32_t k = 0; k < n_k; k++)
-            p->raw[r * n_k + k] = p->plain.base[k] + w->rows->offset;
-        for (int32_t t = 0; t < p->plain.n_trees; t++) {
-            uint32_t leaf = leaf_of(p, t, rows + i * x->n_features);
-            p->order[t * p->n_rows + r] = leaf;
-            p->raw[r * n_k + t % n_k] += p->nodes[p->start[t] + leaf].value;
-        }
+        for (int32_t t = 0; t < p->plain.n_trees; t++)
+            p->order[t * p->n_rows + r] = leaf_of(p, t, rows + i * x->n_features);
     }
 }
 
@@ -244,7 +240,40 @@ static qn_status take_rows(qn_pruner *p, const qn_prune_rows *rows, const qn_job
     }
     for (int32_t t = 0; t < p->plain.n_trees; t++)
         sort_tree(p, t, leaf);
+    p->offset = rows->offset;
     return QN_OK;
+}
+
+/* Scores of a tree's rows, at every node as it was grown. */
+static void put_back(qn_pruner *p, int32_t tree) {
+    const qn__plain_node *grown = p->plain.nodes + p->plain.start[tree];
+    qn__prune_node *nodes = p->nodes + p->start[tree];
+    const uint32_t *order = p->order + tree * p->n_rows;
+    const int32_t n_k = p->plain.n_outputs;
+    uint32_t n = (uint32_t)(p->start[tree + 1] - p->start[tree]);
+    for (uint32_t i = 0; i < n; i++) {
+        nodes[i].is_leaf = grown[nodes[i].grown].slot_flags & QN__NODE_LEAF;
+        for (uint32_t k = nodes[i].first_row; nodes[i].is_leaf && k < nodes[i].last_row; k++)
+            p->raw[order[k] * (int64_t)n_k + tree % n_k] += nodes[i].value;
+    }
+    p->n_leaves += n > 1 ? (n + 1) / 2 : 0;
+}
+
+int32_t qn_pruner_rounds(const qn_pruner *p) {
+    return p->plain.n_trees / p->plain.n_outputs;
+}
+
+void qn_pruner_start(qn_pruner *p, int32_t n_rounds) {
+    const int32_t n_k = p->plain.n_outputs;
+    p->n_leaves = 0;
+    p->is_cut = false;
+    for (int64_t i = 0; i < p->n_rows * n_k; i++)
+        p->raw[i] = p->plain.base[i % n_k] + p->offset;
+    for (int32_t t = 0; t < p->plain.n_trees; t++)
+        put_back(p, t);
+    for (int32_t t = 0; t < p->plain.n_trees; t++)
+        if (t / n_k >= n_rounds && !p->nodes[p->start[t]].is_leaf)
+            qn__pruner_cut_node(p, t, 0);
 }
 
 qn_status qn_pruner_new(const qn_learner *learner, const qn_feature *features,
@@ -260,6 +289,7 @@ qn_status qn_pruner_new(const qn_learner *learner, const qn_feature *features,
     QN_TRY(make_nodes(p, err));
     if (rows)
         QN_TRY(take_rows(p, rows, job, err));
+    qn_pruner_start(p, qn_pruner_rounds(p));
     *ret_pruner = qn_steal(&p);
     return QN_OK;
 }
@@ -336,9 +366,11 @@ static bool is_gone(const qn__prune_node *nodes, uint32_t node) {
 }
 
 qn_status qn_pruner_cut(qn_pruner *p, int64_t max_leaves, const qn_job *job, qn_error *err) {
-    QN_FAIL_IF(!p->order, err, QN_ERR_USAGE, "trees are pruned by labelled rows, and there are none");
+    QN_FAIL_IF(!p->order, err, QN_ERR_USAGE,
+               "trees are pruned by labelled rows, and there are none");
     QN_TRY(qn__pruner_measure(p, job, err));
-    qn_cleanup(qn_freep) prune_link *links = qn_new_array(prune_link, p->start[p->plain.n_trees] / 2 + 1);
+    int64_t n_nodes = p->start[p->plain.n_trees];
+    qn_cleanup(qn_freep) prune_link *links = qn_new_array(prune_link, n_nodes / 2 + 1);
     if (!links)
         return qn_error_memory(err);
     int64_t n = collect_links(p, links), before = p->n_leaves;
@@ -424,10 +456,12 @@ static void drop_slots(qn__plain *out, int32_t *slot_of) {
         slot_of[s] = n++;
     }
     out->n_slots = n;
-    for (int64_t i = 0; i < out->start[out->n_trees]; i++)
-        if (!(out->nodes[i].slot_flags & QN__NODE_LEAF))
-            out->nodes[i].slot_flags = (out->nodes[i].slot_flags & ~(uint32_t)QN__NODE_SLOT)
-                                       | (uint32_t)slot_of[out->nodes[i].slot_flags & QN__NODE_SLOT];
+    for (int64_t i = 0; i < out->start[out->n_trees]; i++) {
+        uint32_t flags = out->nodes[i].slot_flags;
+        if (!(flags & QN__NODE_LEAF))
+            out->nodes[i].slot_flags = (flags & ~(uint32_t)QN__NODE_SLOT)
+                                       | (uint32_t)slot_of[flags & QN__NODE_SLOT];
+    }
 }
 
 static void *copy_of(const void *from, size_t n, size_t item_bytes) {
@@ -453,8 +487,8 @@ qn_status qn_pruner_learner(const qn_pruner *p, qn_learner **ret_learner, qn_err
     qn_cleanup(qn_freep) uint32_t *queue = qn_new_array(uint32_t, n_nodes + 1);
     qn_cleanup(qn_freep) int32_t *next = qn_new_array(int32_t, plain->n_outputs);
     qn_cleanup(qn_freep) int32_t *slot_of = qn_new_array(int32_t, plain->n_slots);
-    if (!out.base || !out.words || !out.slot_column || !out.slot_gain || !out.slot_bins || !out.start
-        || !out.nodes || !queue || !next || !slot_of)
+    if (!out.base || !out.words || !out.slot_column || !out.slot_gain || !out.slot_bins
+        || !out.start || !out.nodes || !queue || !next || !slot_of)
         return qn_error_memory(err);
     put_trees(p, &out, queue, next);
     for (size_t k = 0; k < n_k; k++)

@@ -75,7 +75,7 @@ static double log_cost(const double *restrict p, int64_t n, double d) {
     return sum;
 }
 
-/* `sum` of the slopes, `n_of` labels: the number of rows of the class, or the sum of their values. */
+/* `sum` of the slopes, `labels`: the number of rows of the class, or the sum of their values. */
 static double leaf_cost(qn__prune_loss loss, const double *slope, int64_t n, double sum,
                         double labels, double d) {
     double cost = 0;
@@ -130,7 +130,8 @@ qn_status qn__pruner_measure(qn_pruner *p, const qn_job *job, qn_error *err) {
     bool is_short = false;
 #pragma omp parallel num_threads(qn_job_threads(job))
     {
-        qn_cleanup(qn_freep) double *scratch = qn_malloc_aligned((size_t)p->n_rows, sizeof *scratch);
+        qn_cleanup(qn_freep) double *scratch =
+            qn_malloc_aligned((size_t)p->n_rows, sizeof *scratch);
         if (!scratch) {
 #pragma omp atomic write
             is_short = true;

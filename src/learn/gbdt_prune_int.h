@@ -43,6 +43,7 @@ struct qn_pruner {
     int64_t *start;            /* owned; n_trees + 1: nodes of a tree */
     qn__prune_node *nodes;     /* owned */
     int64_t n_rows;
+    double offset;
     double *y;                 /* owned; n_rows */
     double *raw;               /* owned; [n_rows][n_outputs]: scores now */
     double *slope;             /* owned; [n_outputs][n_rows]: what costs are made of, see the .c */

@@ -1,6 +1,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/rng.h"
 #include "learn/gbdt_int.h"
 
 /* The search works in units of the quantised sums; only the winner's gain is turned into loss. With
@@ -49,7 +50,7 @@ QN__WIDE static double gains_of(const double *restrict g, const double *restrict
         ar = ar > 0 ? ar : 0;
         double ql = hl + l2, qr = hr + l2;
         double both = (al * al * qr + ar * ar * ql) / (ql * qr);
-        gain[t] = (hl >= h_min) & (hr >= h_min) ? both : -1.0;
+        gain[t] = ((hl >= h_min) & (hr >= h_min)) ? both : -1.0;
     }
     enum { LANES = 8 };
     double top[LANES] = {0};
@@ -138,16 +139,113 @@ static double find_number(const qn__split_input *in, const qn__bin_feature *f, d
     return best;
 }
 
+/* ---- under a rule: values that are not Newton's, random thresholds ---------------------------- */
+
+/* A side of a split: its sums are (g, h). */
+typedef struct side {
+    double value, worth; /* in units of loss x 2 */
+} side;
+
+static side side_of(const qn__split_input *in, const units *u, double l2, double g, double h) {
+    double value = qn__rule_value(in->rule, g * in->g_unit, h * in->h_unit, l2, h * u->rows_per_h);
+    return (side){value,
+                  qn__rule_worth(in->rule, g * in->g_unit, h * in->h_unit, l2, value)};
+}
+
+/* -INFINITY where the order of the children is not allowed. */
+static double worth_under_rule(const qn__split_input *in, const units *u, double l2, double g,
+                               double h, int order) {
+    side left = side_of(in, u, l2, g, h);
+    side right = side_of(in, u, l2, (double)in->total.g - g, (double)in->total.h - h);
+    bool allowed = order == 0 || (order > 0 ? left.value <= right.value
+                                            : left.value >= right.value);
+    return allowed ? left.worth + right.worth : -INFINITY;
+}
+
+/* Of a leaf and feature: which of n equally likely things is drawn. */
+static int32_t drawn(const qn__split_input *in, int32_t i_feature, int32_t n) {
+    double x = qn_rng_hash_uniform(in->rule->key, (uint64_t)i_feature);
+    return n > 0 ? (int32_t)(x * (double)n) : 0;
+}
+
+/* The bounds to look at, first .. last: all, or one between the least and the largest value here
+ * (Geurts, Ernst and Wehenkel 2006), the one that parts the missing among them. */
+static void bounds_to_try(const qn__split_input *in, int32_t i_feature, const double *h, int32_t n,
+                          bool missing, int32_t *first, int32_t *last) {
+    *first = 0;
+    *last = n - 1;
+    if (!in->rule->growth->params->extra_trees)
+        return;
+    int32_t end = n - 1;
+    while (*first < n - 1 && h[*first] <= 0)
+        ++*first;
+    while (end > *first && h[end - 1] >= h[n - 1])
+        end--;
+    int32_t t = *first + drawn(in, i_feature, end - *first + missing);
+    *first = *last = t < end ? t : n - 1;
+}
+
+static double find_number_under_rule(const qn__split_input *in, const qn__bin_feature *f,
+                                     double *scratch, qn__split *split) {
+    units u = units_of(in, 0);
+    const qn__growth *growth = in->rule->growth;
+    int32_t n = f->n_values, first, last;
+    double *g = scratch, *h = g + n + 8, *sums = h + n + 8, best = -INFINITY;
+    double l2 = growth->params->lambda_l2;
+    qn__sum all = sum_up(in->hist, f->cell, n, g, h, sums);
+    qn__sum missing = {.g = in->total.g - all.g, .h = in->total.h - all.h};
+    bounds_to_try(in, split->feature, h, n, missing.h > 0, &first, &last);
+    int order = growth->monotone ? growth->monotone[split->feature] : 0;
+    for (int on_left = 0; on_left < (missing.h > 0 ? 2 : 1); on_left++) {
+        qn__sum more = on_left ? missing : (qn__sum){0};
+        int32_t end = f->has_missing && !on_left ? n - 1 : n - 2;
+        for (int32_t t = first; t <= (last < end ? last : end); t++) {
+            double hl = h[t] + (double)more.h, gl = g[t] + (double)more.g;
+            if (hl < u.h_min || (double)in->total.h - hl < u.h_min)
+                continue;
+            double both = worth_under_rule(in, &u, l2, gl, hl, t == n - 1 ? 0 : order);
+            if (both > best) {
+                best = both;
+                split->bin = t;
+                split->missing_left = on_left == 1;
+                split->left = (qn__sum){.g = (int64_t)g[t] + more.g, .h = (int64_t)h[t] + more.h};
+            }
+        }
+    }
+    if (missing.h <= 0 && best > -INFINITY)
+        split->missing_left = 2 * split->left.h >= in->total.h; /* as in find_number */
+    return best;
+}
+
+/* What both sides of a split by categories are worth. */
+static double worth_of_both(const qn__split_input *in, const units *u, double l2, qn__sum left) {
+    double g = (double)left.g, h = (double)left.h;
+    if (in->rule)
+        return worth_under_rule(in, u, l2, g, h, 0);
+    return worth(g, h, u) + worth((double)in->total.g - g, (double)in->total.h - h, u);
+}
+
+static double worth_of_nothing(const qn__split_input *in) {
+    return in->rule ? -INFINITY : 0;
+}
+
+/* Of n candidates the one to look at; -1: all. */
+static int32_t only_one(const qn__split_input *in, int32_t i_feature, int32_t n) {
+    return in->rule && in->rule->growth->params->extra_trees ? drawn(in, i_feature, n) : -1;
+}
+
+/* ---- categories ------------------------------------------------------------------------------- */
+
 static double find_one_hot(const qn__split_input *in, const qn__bin_feature *f, qn__split *split) {
     units u = units_of(in, 0);
-    double best = 0;
+    double best = worth_of_nothing(in);
+    int32_t only = only_one(in, split->feature, f->n_values);
     for (int32_t b = 0; b < f->n_values; b++) {
         qn__sum s = qn__hist_at(in->hist, f->cell + b);
-        double gl = (double)s.g, hl = (double)s.h;
-        double gr = (double)(in->total.g - s.g), hr = (double)(in->total.h - s.h);
-        if (hl < u.h_min || hr < u.h_min)
+        double hl = (double)s.h, hr = (double)(in->total.h - s.h);
+        if (hl < u.h_min || hr < u.h_min || (only >= 0 && b != only))
             continue;
-        double gain = worth(gl, hl, &u) + worth(gr, hr, &u);
+        double gain = worth_of_both(in, &u, in->params->lambda_l2, s);
         if (gain > best) {
             best = gain;
             memset(split->set, 0, sizeof split->set);
@@ -198,8 +296,8 @@ static double find_sorted(const qn__split_input *in, const qn__bin_feature *f, d
     if (in->params->max_cat_threshold < limit)
         limit = (int32_t)in->params->max_cat_threshold;
     double group_h = (double)in->params->min_data_per_group / (u.rows_per_h > 0 ? u.rows_per_h : 1);
-    double best = 0;
-    int32_t best_n = 0, best_dir = 1;
+    double best = worth_of_nothing(in), l2 = in->params->lambda_l2 + in->params->cat_l2;
+    int32_t best_n = 0, best_dir = 1, only = only_one(in, split->feature, limit);
     for (int32_t dir = 1; dir >= -1; dir -= 2) {
         qn__sum left = {0};
         double in_group = 0;
@@ -214,8 +312,9 @@ static double find_sorted(const qn__split_input *in, const qn__bin_feature *f, d
             if (hl < u.h_min || in_group < group_h)
                 continue;
             in_group = 0;
-            double gain = worth((double)left.g, hl, &u)
-                          + worth((double)(in->total.g - left.g), hr, &u);
+            if (only >= 0 && i != only)
+                continue;
+            double gain = worth_of_both(in, &u, l2, left);
             if (gain > best) {
                 best = gain;
                 best_n = i + 1;
@@ -244,6 +343,27 @@ static void close_split(const qn__split_input *in, double best, qn__split *split
         split->feature = -1;
 }
 
+/* The same under a rule, with the children's values. */
+static void close_under_rule(const qn__split_input *in, double best, qn__split *split) {
+    const qn__leaf_rule *r = in->rule;
+    const qn_gbdt_params *p = in->params;
+    units u = units_of(in, 0);
+    double g = (double)in->total.g * in->g_unit, h = (double)in->total.h * in->h_unit;
+    double gain = best - qn__rule_worth(r, g, h, p->lambda_l2, r->value);
+    if (!(gain > p->min_gain_to_split && gain > 1e-15 && split->left.h > 0
+          && split->left.h < in->total.h)) {
+        split->gain = 0;
+        split->feature = -1;
+        return;
+    }
+    double l2 = p->lambda_l2 + (split->is_sorted ? p->cat_l2 : 0);
+    qn__sum left = split->left;
+    split->left_value = side_of(in, &u, l2, (double)left.g, (double)left.h).value;
+    split->right_value = side_of(in, &u, l2, (double)(in->total.g - left.g),
+                                 (double)(in->total.h - left.h)).value;
+    split->gain = gain * qn__rule_penalty(r->growth, split->feature, in->depth);
+}
+
 void qn__split_find(const qn__split_input *in, int32_t i_feature, double *scratch,
                     qn__split *ret_split) {
     const qn__bin_feature *f = &in->map->features[i_feature];
@@ -252,15 +372,20 @@ void qn__split_find(const qn__split_input *in, int32_t i_feature, double *scratc
     ret_split->is_category = f->kind == QN_FEATURE_CATEGORY;
     ret_split->is_sorted = false;
     ret_split->missing_left = false;
-    if (!ret_split->is_category) {
+    if (!ret_split->is_category && in->rule) {
+        best = find_number_under_rule(in, f, scratch, ret_split);
+    } else if (!ret_split->is_category) {
         best = find_number(in, f, scratch, ret_split);
     } else if (f->n_values <= in->params->max_cat_to_onehot) {
         best = find_one_hot(in, f, ret_split);
-        ret_split->missing_left = best > 0 && (ret_split->set[0] & 1);
+        ret_split->missing_left = best > worth_of_nothing(in) && (ret_split->set[0] & 1);
     } else {
         ret_split->is_sorted = true;
         best = find_sorted(in, f, scratch, ret_split);
         ret_split->missing_left = ret_split->set[0] & 1;
     }
-    close_split(in, best, ret_split);
+    if (in->rule)
+        close_under_rule(in, best, ret_split);
+    else
+        close_split(in, best, ret_split);
 }

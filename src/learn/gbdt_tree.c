@@ -17,6 +17,7 @@ typedef struct leaf {
     int32_t depth;
     int32_t slot;       /* of the histogram pool; NO_SLOT: taken away or never made */
     int32_t children;   /* claimed: the left one, the right one follows */
+    qn__leaf_rule rule;
     bool wide;          /* its histogram */
     bool claimed;       /* some thread expands it, or has */
     bool expanded;
@@ -31,10 +32,12 @@ typedef struct heap {
 typedef struct worker {
     double *search;     /* owned; scratch of the split search */
     uint8_t *goes_left; /* owned; 65536 */
+    bool *feature_used; /* owned; of the leaf searched, when leaves differ; else NULL */
 } worker;
 
 struct qn__grower {
-    const qn_gbdt_params *params; /* borrowed, as the next five */
+    const qn__growth *growth;     /* borrowed, as the next six */
+    const qn_gbdt_params *params;
     const qn__bin_map *map;
     const qn__bins *bins;
     const qn__quantised *q;
@@ -56,6 +59,8 @@ struct qn__grower {
     qn__split *found;             /* owned; per feature: of a leaf searched by all threads */
     worker *workers;              /* owned; n_threads */
     bool *group_used;             /* owned */
+    int32_t *leaf_of;             /* owned; per node, when growth is in order; else NULL */
+    int32_t *stack;               /* owned; nodes to look at; as leaf_of */
     qn__hist_scratch hist;
     int64_t n_rows;               /* of this run */
     /* Shared by the team, under the lock. */
@@ -84,6 +89,7 @@ void qn__grower_free(qn__grower **grower) {
     for (int t = 0; gr->workers && t < gr->n_threads; t++) {
         qn_freep(&gr->workers[t].search);
         qn_freep(&gr->workers[t].goes_left);
+        qn_freep(&gr->workers[t].feature_used);
     }
     free_lists(gr);
     qn_freep(&gr->partition.n_left);
@@ -98,6 +104,8 @@ void qn__grower_free(qn__grower **grower) {
     qn_freep(&gr->found);
     qn_freep(&gr->workers);
     qn_freep(&gr->group_used);
+    qn_freep(&gr->leaf_of);
+    qn_freep(&gr->stack);
     qn__hist_scratch_done(&gr->hist);
     if (gr->has_lock) {
         pthread_mutex_destroy(&gr->lock);
@@ -146,7 +154,10 @@ static qn_status allocate_workers(qn__grower *gr, qn_error *err) {
     for (int t = 0; t < gr->n_threads; t++) {
         gr->workers[t].search = qn_new_array(double, qn__split_scratch_len(gr->map));
         gr->workers[t].goes_left = qn_malloc_aligned(1 << 16, 1);
-        if (!gr->workers[t].search || !gr->workers[t].goes_left)
+        if (gr->growth->by_node)
+            gr->workers[t].feature_used = qn_new_array(bool, gr->map->n_features);
+        if (!gr->workers[t].search || !gr->workers[t].goes_left
+            || (gr->growth->by_node && !gr->workers[t].feature_used))
             return qn_error_memory(err);
     }
     gr->partition.goes_left = gr->workers[0].goes_left;
@@ -169,21 +180,26 @@ static qn_status allocate(qn__grower *gr, qn_error *err) {
         || !gr->group_used || !gr->partition.n_left || !new_list(&gr->list, n_rows)
         || !new_list(&gr->partition.blocks, (size_t)gr->n_threads * QN__PARTITION_BLOCK))
         return qn_error_memory(err);
-    return QN_OK;
+    if (!gr->growth->in_order)
+        return QN_OK;
+    gr->leaf_of = qn_new_array(int32_t, 2 * leaves);
+    gr->stack = qn_new_array(int32_t, 2 * leaves);
+    return gr->leaf_of && gr->stack ? QN_OK : qn_error_memory(err);
 }
 
-qn_status qn__grower_new(const qn_gbdt_params *params, const qn__bin_map *map, const qn__bins *bins,
+qn_status qn__grower_new(const qn__growth *growth, const qn__bin_map *map, const qn__bins *bins,
                          const qn_job *job, qn__grower **ret_grower, qn_error *err) {
     qn_cleanup(qn__grower_free) qn__grower *gr = qn_new(qn__grower);
     if (!gr)
         return qn_error_memory(err);
-    gr->params = params;
+    gr->growth = growth;
+    gr->params = growth->params;
     gr->map = map;
     gr->bins = bins;
     gr->n_threads = qn_job_threads(job);
     /* More leaves than rows cannot be. */
-    gr->max_leaves = (int32_t)(params->num_leaves < bins->n_rows ? params->num_leaves
-                                                                 : bins->n_rows);
+    gr->max_leaves = (int32_t)(gr->params->num_leaves < bins->n_rows ? gr->params->num_leaves
+                                                                     : bins->n_rows);
     gr->max_leaves = gr->max_leaves < 2 ? 2 : gr->max_leaves;
     QN_TRY(allocate(gr, err));
     QN_TRY(allocate_pool(gr, job, err));
@@ -317,15 +333,31 @@ static void build(qn__grower *gr, leaf *lf, int t) {
     qn__hist_build(&in, &gr->hist, t, &hist);
 }
 
+static qn__split_input split_input(const qn__grower *gr, const leaf *lf, const qn__hist *hist) {
+    return (qn__split_input){.params = gr->params, .map = gr->map, .hist = hist,
+                             .total = lf->total, .n_rows = lf->n, .g_unit = gr->q->g_unit,
+                             .h_unit = gr->q->h_unit, .depth = lf->depth,
+                             .rule = gr->growth->ruled ? &lf->rule : NULL};
+}
+
+/* The features by which a leaf may be split; NULL: all. Thread t makes the list. */
+static const bool *features_of(const qn__grower *gr, const leaf *lf, int t) {
+    if (!gr->growth->by_node)
+        return gr->feature_used;
+    bool *used = gr->workers[t].feature_used;
+    qn__growth_features(gr->growth, &lf->rule, gr->feature_used, gr->map->n_features, used);
+    return used;
+}
+
 /* The best split over all features; ties go to the lower feature. */
 static void search(qn__grower *gr, leaf *lf, int t) {
     qn__hist hist = hist_of(gr, lf);
-    qn__split_input in = {.params = gr->params, .map = gr->map, .hist = &hist, .total = lf->total,
-                          .n_rows = lf->n, .g_unit = gr->q->g_unit, .h_unit = gr->q->h_unit};
+    qn__split_input in = split_input(gr, lf, &hist);
+    const bool *used = features_of(gr, lf, t);
     qn__split one;
     lf->split.feature = -1;
     for (int32_t i = 0; i < gr->map->n_features; i++) {
-        if (gr->feature_used && !gr->feature_used[i])
+        if (used && !used[i])
             continue;
         qn__split_find(&in, i, gr->workers[t].search, &one);
         if (one.feature >= 0 && (lf->split.feature < 0 || one.gain > lf->split.gain))
@@ -335,13 +367,13 @@ static void search(qn__grower *gr, leaf *lf, int t) {
 
 static void search_together(qn__grower *gr, leaf *lf) {
     qn__hist hist = hist_of(gr, lf);
-    qn__split_input in = {.params = gr->params, .map = gr->map, .hist = &hist, .total = lf->total,
-                          .n_rows = lf->n, .g_unit = gr->q->g_unit, .h_unit = gr->q->h_unit};
+    qn__split_input in = split_input(gr, lf, &hist);
+    const bool *used = features_of(gr, lf, 0);
     int32_t n = gr->map->n_features;
 #pragma omp parallel for schedule(static) num_threads(gr->n_threads)
     for (int32_t i = 0; i < n; i++) {
         gr->found[i].feature = -1;
-        if (!gr->feature_used || gr->feature_used[i])
+        if (!used || used[i])
             qn__split_find(&in, i, gr->workers[omp_get_thread_num()].search, &gr->found[i]);
     }
     lf->split.feature = -1;
@@ -392,7 +424,7 @@ static qn_status take_slots(qn__grower *gr, leaf *lf, leaf *small, leaf *large) 
     return status;
 }
 
-/* Divides the rows and finds the children's splits; `last` children will not be split. */
+/* Divides the rows, counts and finds the children's splits; `last` children will not be split. */
 static qn_status expand(qn__grower *gr, int32_t i_leaf, bool last, int t) {
     leaf *lf = &gr->leaves[i_leaf];
     leaf *left = &gr->leaves[lf->children], *right = left + 1;
@@ -407,6 +439,7 @@ static qn_status expand(qn__grower *gr, int32_t i_leaf, bool last, int t) {
         c->l2 = l2;
         c->node = c->slot = c->children = -1;
         c->wide = c->n > gr->q->block_rows;
+        c->rule = qn__rule_child(&lf->rule, gr->map, &lf->split, c == left);
     }
     leaf *small = left->n <= right->n ? left : right, *large = small == left ? right : left;
     if (last)
@@ -422,6 +455,8 @@ static qn_status expand(qn__grower *gr, int32_t i_leaf, bool last, int t) {
         large->slot = lf->slot;
         lf->slot = NO_SLOT;
     }
+    if (gr->growth->in_order)
+        return QN_OK; /* their bounds are not settled yet */
     search_if(gr, left, t);
     search_if(gr, right, t);
     return QN_OK;
@@ -429,18 +464,38 @@ static qn_status expand(qn__grower *gr, int32_t i_leaf, bool last, int t) {
 
 /* ---- the tree (under the lock) --------------------------------------------------------------- */
 
-/* A leaf of the tree: open when it has a split. */
-static void open_or_close(qn__grower *gr, int32_t i_leaf) {
+static void make_node(qn__grower *gr, int32_t i_leaf, int32_t parent) {
     leaf *lf = &gr->leaves[i_leaf];
     lf->node = gr->n_nodes++;
     gr->nodes[lf->node] = (qn__grown_node){.split.feature = -1, .begin = lf->begin, .n = lf->n,
-                                           .total = lf->total, .l2 = lf->l2};
+                                           .total = lf->total, .l2 = lf->l2, .parent = parent,
+                                           .value = gr->growth->ruled ? lf->rule.value : 0};
+    if (gr->leaf_of)
+        gr->leaf_of[lf->node] = i_leaf;
+}
+
+/* A leaf of the tree: open when it has a split. */
+static void open_or_close(qn__grower *gr, int32_t i_leaf) {
+    leaf *lf = &gr->leaves[i_leaf];
     if (lf->split.feature >= 0) {
         heap_push(gr, &gr->open, i_leaf);
         heap_push(gr, &gr->unclaimed, i_leaf);
     } else {
         slot_release(gr, lf);
     }
+}
+
+/* Makes the split of a leaf, which is off the heap, part of the tree. */
+static void take_split(qn__grower *gr, leaf *lf) {
+    gr->n_ahead--;
+    qn__grown_node *node = &gr->nodes[lf->node];
+    node->split = lf->split;
+    node->left = gr->n_nodes;
+    node->right = gr->n_nodes + 1;
+    slot_release(gr, lf);
+    gr->n_leaves++;
+    make_node(gr, lf->children, lf->node);
+    make_node(gr, lf->children + 1, lf->node);
 }
 
 /* Takes splits into the tree, best first, as far as they are worked out. */
@@ -450,13 +505,7 @@ static void take_splits(qn__grower *gr) {
         if (!lf->expanded)
             return;
         heap_pop(gr, &gr->open);
-        gr->n_ahead--;
-        qn__grown_node *node = &gr->nodes[lf->node];
-        node->split = lf->split;
-        node->left = gr->n_nodes;
-        node->right = gr->n_nodes + 1;
-        slot_release(gr, lf);
-        gr->n_leaves++;
+        take_split(gr, lf);
         open_or_close(gr, lf->children);
         open_or_close(gr, lf->children + 1);
     }
@@ -570,6 +619,8 @@ static qn_status plant(qn__grower *gr, const uint32_t *rows) {
     *root = (leaf){.split.feature = -1, .n = gr->n_rows, .total = sum_rows(gr, rows),
                    .l2 = gr->params->lambda_l2, .slot = NO_SLOT,
                    .wide = gr->n_rows > gr->q->block_rows};
+    root->rule = qn__rule_root(gr->growth, (double)root->total.g * gr->q->g_unit,
+                               (double)root->total.h * gr->q->h_unit);
     gr->n_all = gr->n_leaves = 1;
     if (may_split(gr, root) && gr->map->n_features > 0) {
         int t = is_large(gr, root) ? -1 : 0;
@@ -577,8 +628,160 @@ static qn_status plant(qn__grower *gr, const uint32_t *rows) {
         build(gr, root, t);
         search_if(gr, root, t);
     }
+    make_node(gr, 0, -1);
     open_or_close(gr, 0);
     return QN_OK;
+}
+
+/* ---- growing in order: bounds that follow the values of other leaves -------------------------- */
+
+/* What is left of a feature on the way from the root to a node. */
+typedef struct extent {
+    int32_t low, high;    /* bins of numbers; none when low > high */
+    bool missing;
+    uint32_t set[QN__CAT_WORDS];
+} extent;
+
+static extent extent_of(const qn__grower *gr, int32_t node, int32_t feature) {
+    extent e = {.low = 0, .high = gr->map->features[feature].n_values - 1, .missing = true};
+    memset(e.set, 0xff, sizeof e.set);
+    for (int32_t at = node; gr->nodes[at].parent >= 0; at = gr->nodes[at].parent) {
+        const qn__grown_node *up = &gr->nodes[gr->nodes[at].parent];
+        bool left = up->left == at;
+        if (up->split.feature != feature)
+            continue;
+        if (up->split.is_category) {
+            for (int w = 0; w < QN__CAT_WORDS; w++)
+                e.set[w] &= left ? up->split.set[w] : ~up->split.set[w];
+            continue;
+        }
+        if (left && up->split.bin < e.high)
+            e.high = up->split.bin;
+        else if (!left && up->split.bin >= e.low)
+            e.low = up->split.bin + 1;
+        e.missing &= up->split.missing_left == left;
+    }
+    return e;
+}
+
+/* Whether some of it goes to the given side of a split by the feature. */
+static bool reaches(const extent *e, const qn__split *split, bool left) {
+    if (split->is_category) {
+        uint32_t any = 0;
+        for (int w = 0; w < QN__CAT_WORDS; w++)
+            any |= e->set[w] & (left ? split->set[w] : ~split->set[w]);
+        return any != 0;
+    }
+    bool number = left ? e->low <= split->bin : e->high > split->bin;
+    return (number && e->low <= e->high) || (e->missing && split->missing_left == left);
+}
+
+/* Tightens the bounds of the leaves under `top` that differ from leaf c in the given feature only,
+ * and lie above it when `above`: their values may not cross its own. *ret_changed when that undoes
+ * the split found for one. */
+static void bound_leaves(qn__grower *gr, const leaf *c, int32_t top, int32_t feature, bool above,
+                         bool *ret_changed) {
+    int32_t n = 0;
+    gr->stack[n++] = top;
+    while (n > 0) {
+        int32_t at = gr->stack[--n];
+        const qn__grown_node *node = &gr->nodes[at];
+        if (node->split.feature >= 0) {
+            bool any = node->split.feature == feature;
+            extent e = any ? (extent){0} : extent_of(gr, c->node, node->split.feature);
+            if (any || reaches(&e, &node->split, true))
+                gr->stack[n++] = node->left;
+            if (any || reaches(&e, &node->split, false))
+                gr->stack[n++] = node->right;
+            continue;
+        }
+        leaf *other = &gr->leaves[gr->leaf_of[at]];
+        qn__leaf_rule *r = &other->rule;
+        if (above && c->rule.value > r->low)
+            r->low = c->rule.value;
+        else if (!above && c->rule.value < r->high)
+            r->high = c->rule.value;
+        const qn__split *s = &other->split;
+        if (s->feature >= 0)
+            *ret_changed |= s->left_value < r->low || s->left_value > r->high
+                            || s->right_value < r->low || s->right_value > r->high;
+    }
+}
+
+/* The leaves of which c, just made, bounds the values: on its way to the root, those across each
+ * split by a constrained feature (LightGBM's intermediate method; Auguste, Malory and Smirnov 2020,
+ * A Better Method to Enforce Monotonic Constraints in Regression and Classification Trees). */
+static void bound_others(qn__grower *gr, const leaf *c, bool *ret_changed) {
+    int32_t at = gr->nodes[c->node].parent; /* the sibling's bounds are set */
+    for (; gr->nodes[at].parent >= 0; at = gr->nodes[at].parent) {
+        const qn__grown_node *up = &gr->nodes[gr->nodes[at].parent];
+        int order = qn__growth_order(gr->growth, gr->map, &up->split);
+        bool left = up->left == at;
+        if (order)
+            bound_leaves(gr, c, left ? up->right : up->left, up->split.feature,
+                         (order > 0) == left, ret_changed);
+    }
+}
+
+static bool keeps_bounds(const leaf *lf) {
+    const qn__leaf_rule *r = &lf->rule;
+    return lf->split.left_value >= r->low && lf->split.left_value <= r->high
+           && lf->split.right_value >= r->low && lf->split.right_value <= r->high;
+}
+
+/* Finds new splits for the open leaves whose old one is out of bounds, and heaps all again. */
+static qn_status search_again(qn__grower *gr) {
+    int32_t n = gr->open.n;
+    gr->open.n = gr->unclaimed.n = 0;
+    int32_t n_again = 0, *again = gr->stack;
+    for (int32_t i = 0; i < n; i++) {
+        int32_t i_leaf = gr->open.leaves[i];
+        if (keeps_bounds(&gr->leaves[i_leaf])) {
+            heap_push(gr, &gr->open, i_leaf);
+            heap_push(gr, &gr->unclaimed, i_leaf);
+        } else {
+            again[n_again++] = i_leaf;
+        }
+    }
+    /* Those with a histogram first: on the heap again, they can lend it to the others. */
+    for (int32_t i = 0; i < 2 * n_again; i++) {
+        leaf *lf = &gr->leaves[again[i % n_again]];
+        int t = is_large(gr, lf) ? -1 : 0;
+        if (lf->split.feature < 0 || keeps_bounds(lf) || (lf->slot == NO_SLOT) != (i >= n_again))
+            continue;
+        if (lf->slot == NO_SLOT) {
+            QN_TRY(slot_take(gr, lf));
+            build(gr, lf, t);
+        }
+        search_if(gr, lf, t);
+        open_or_close(gr, again[i % n_again]);
+    }
+    return QN_OK;
+}
+
+static qn_status grow_one_in_order(qn__grower *gr) {
+    int32_t top = heap_pop(gr, &gr->open);
+    heap_pop(gr, &gr->unclaimed); /* the same one: none is ahead */
+    claim(gr, top);
+    bool last = gr->max_leaves - gr->n_leaves == 1, changed = false;
+    leaf *lf = &gr->leaves[top];
+    QN_TRY(expand(gr, top, last, is_large(gr, lf) ? -1 : 0));
+    take_split(gr, lf);
+    leaf *left = &gr->leaves[lf->children], *right = left + 1;
+    if (last)
+        return QN_OK;
+    bound_others(gr, left, &changed);
+    bound_others(gr, right, &changed);
+    for (int i = 0; i < 2; i++) {
+        search_if(gr, left + i, is_large(gr, left + i) ? -1 : 0);
+        open_or_close(gr, lf->children + i);
+    }
+    return changed ? search_again(gr) : QN_OK;
+}
+
+static void grow_in_order(qn__grower *gr) {
+    while (gr->status == QN_OK && gr->open.n > 0 && gr->n_leaves < gr->max_leaves)
+        gr->status = grow_one_in_order(gr);
 }
 
 /* Large leaves one after the other by all threads together; then each thread takes leaves of its
@@ -621,7 +824,9 @@ qn_status qn__grower_run(qn__grower *gr, const qn__quantised *q, const uint32_t 
     gr->spare = spare;
     start(gr, q, rows, n, feature_used);
     gr->status = plant(gr, rows);
-    if (gr->status == QN_OK)
+    if (gr->status == QN_OK && gr->growth->in_order)
+        grow_in_order(gr);
+    else if (gr->status == QN_OK)
         grow(gr);
     undo_divisions(gr);
     for (int64_t i = 0; !rows && gr->n_nodes == 1 && i < n; i++)

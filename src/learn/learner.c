@@ -89,9 +89,9 @@ static qn_status check_input(const qn_fit_input *input, qn_error *err) {
     return check_data(input, &input->valid, "validation", err);
 }
 
-qn_status qn_learner_fit(const qn_family *family, const json_t *params, const qn_fit_input *input,
-                         const qn_job *job, qn_learner **ret_learner, qn_error *err) {
-    QN_TRY(check_input(input, err));
+/* *ret_values, owned by the caller, points into `params` where it holds maps or lists. */
+static qn_status read_params(const qn_family *family, const json_t *params, void **ret_values,
+                             qn_error *err) {
     qn_cleanup(qn_freep) void *values = qn_calloc(1,
                                                   family->params_bytes ? family->params_bytes : 1);
     if (!values)
@@ -105,6 +105,20 @@ qn_status qn_learner_fit(const qn_family *family, const json_t *params, const qn
             return status;
         }
     }
+    *ret_values = qn_steal(&values);
+    return QN_OK;
+}
+
+qn_status qn_learner_check(const qn_family *family, const json_t *params, qn_error *err) {
+    qn_cleanup(qn_freep) void *values = NULL;
+    return read_params(family, params, &values, err);
+}
+
+qn_status qn_learner_fit(const qn_family *family, const json_t *params, const qn_fit_input *input,
+                         const qn_job *job, qn_learner **ret_learner, qn_error *err) {
+    QN_TRY(check_input(input, err));
+    qn_cleanup(qn_freep) void *values = NULL;
+    QN_TRY(read_params(family, params, &values, err));
     QN_TRY(qn_job_check(job, err));
     return family->fit(values, input, job, ret_learner, err);
 }

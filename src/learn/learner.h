@@ -100,6 +100,9 @@ qn_status qn_family_find(const char *name, const qn_family **ret_family, qn_erro
 
 void qn_learner_free(qn_learner **learner);
 
+/* Whether the family's table of parameters takes these (NULL: defaults). */
+qn_status qn_learner_check(const qn_family *family, const json_t *params,
+                           qn_error *err) QN_MUST_USE;
 /* Fits with parameters given as a JSON object (NULL: defaults). */
 qn_status qn_learner_fit(const qn_family *family, const json_t *params, const qn_fit_input *input,
                          const qn_job *job, qn_learner **ret_learner, qn_error *err) QN_MUST_USE;

@@ -81,27 +81,14 @@ static qn_status copy_pipeline(const qn_pipeline *from, qn_pipeline **ret_pipeli
     return qn_pipeline_load(bytes.data, bytes.len, ret_pipeline, err);
 }
 
-static json_t *about_with(const qn_model *model, const json_t *told) {
-    const char *key;
-    json_t *value, *about = json_deep_copy(json_object_get(model->manifest, "about"));
-    if (!about || json_object_update(about, (json_t *)(uintptr_t)told) != 0) {
-        qn_json_free(&about);
-        return NULL;
-    }
-    json_object_foreach((json_t *)(uintptr_t)told, key, value)
-        if (json_is_null(value))
-            (void)json_object_del(about, key);
-    return about;
-}
-
-qn_status qn_model_with_learner(const qn_model *model, qn_learner *learner, const json_t *told,
-                                qn_model **ret_model, qn_error *err) {
+qn_status qn_model_with_learner(const qn_model *model, qn_learner *learner, qn_model **ret_model,
+                                qn_error *err) {
     qn_cleanup(free_parts) qn_model_parts parts = {
         .learner = learner, .target = &model->target, .negatives_rate = model->negatives_rate,
         .threshold = model->threshold, .n_missing = model->n_missing};
     qn_cleanup(qn_json_free) json_t *calibration = qn_calibrator_to_json(model->calibrator);
     parts.missing = qn_model_missing(model, &parts.n_missing);
-    parts.about = about_with(model, told);
+    parts.about = json_deep_copy(json_object_get(model->manifest, "about"));
     if (!calibration || !parts.about)
         return qn_error_memory(err);
     QN_TRY(copy_pipeline(model->pipeline, &parts.pipeline, err));

@@ -231,6 +231,7 @@ static void params_follow_their_table(void **state) {
         int64_t leaves;
         double rate;
         const char *mode;
+        const json_t *lists;
     } demo;
     static const char *const modes[] = {"fast", "good", NULL};
     static const qn_param table[] = {
@@ -260,22 +261,36 @@ static void params_follow_their_table(void **state) {
          .choices = modes,
          .preset = 1,
          .help = ""},
+        {.name = "lists", .kind = QN_PARAM_JSON, .offset = offsetof(demo, lists), .help = ""},
     };
     demo d;
     qn_error err = {0};
-    qn_params_default(table, 4, &d);
+    qn_params_default(table, 5, &d);
     assert_true(d.on && d.leaves == 31 && d.rate == 0.1 && d.mode == modes[1]);
-    assert_int_equal(qn_params_set(table, 4, "leaves", "63", &d, &err), QN_OK);
+    assert_int_equal(qn_params_set(table, 5, "leaves", "63", &d, &err), QN_OK);
     assert_int_equal(d.leaves, 63);
-    assert_int_equal(qn_params_set(table, 4, "num_leaves", "1", &d, &err), QN_ERR_CONFIG);
+    assert_int_equal(qn_params_set(table, 5, "num_leaves", "1", &d, &err), QN_ERR_CONFIG);
     assert_string_equal(err.message, "num_leaves must be a whole number from 2 to 99, not '1'");
-    assert_int_equal(qn_params_set(table, 4, "num_leavs", "3", &d, &err), QN_ERR_CONFIG);
+    assert_int_equal(qn_params_set(table, 5, "num_leavs", "3", &d, &err), QN_ERR_CONFIG);
     assert_string_equal(err.message, "unknown parameter 'num_leavs': did you mean 'num_leaves'?");
-    assert_int_equal(qn_params_set(table, 4, "mode", "slow", &d, &err), QN_ERR_CONFIG);
+    assert_int_equal(qn_params_set(table, 5, "mode", "slow", &d, &err), QN_ERR_CONFIG);
     assert_string_equal(err.message, "mode must be one of fast, good, not 'slow'");
-    qn_cleanup(qn_json_free) json_t *json = qn_params_to_json(table, 4, &d);
+    qn_cleanup(qn_json_free) json_t *json = qn_params_to_json(table, 5, &d);
     qn_cleanup(qn_freep) char *text = qn_json_text(json, 0);
-    assert_string_equal(text, "{\"on\":true,\"num_leaves\":63,\"rate\":0.1,\"mode\":\"good\"}");
+    assert_string_equal(text, "{\"on\":true,\"num_leaves\":63,\"rate\":0.1,"
+                              "\"mode\":\"good\",\"lists\":null}");
+
+    qn_cleanup(qn_json_free) json_t *given = json_pack("{s:[i], s:i}", "lists", 3, "leaves", 9);
+    assert_int_equal(qn_params_from_json(table, 5, given, &d, &err), QN_OK);
+    assert_ptr_equal(d.lists, json_object_get(given, "lists"));
+    assert_int_equal(d.leaves, 9);
+    assert_int_equal(qn_params_set(table, 5, "lists", "3", &d, &err), QN_ERR_CONFIG);
+    assert_string_equal(err.message, "lists must be a map or a list, not '3'");
+    qn_cleanup(qn_json_free) json_t *wrong = json_pack("{s:[i]}", "leaves", 3);
+    assert_int_equal(qn_params_from_json(table, 5, wrong, &d, &err), QN_ERR_CONFIG);
+    assert_string_equal(err.message, "parameter leaves must be a plain value");
+    qn_cleanup(qn_json_free) json_t *full = qn_params_to_json(table, 5, &d);
+    assert_true(json_equal(json_object_get(full, "lists"), d.lists));
 }
 
 static void files_appear_whole(void **state) {

@@ -62,7 +62,8 @@ static const char full[] =
     "standard]\n"
     "value: {currency: EUR, true_positive: Amount - 5, false_positive: -5, false_negative: "
     "-Amount}\n"
-    "train:\n  families:\n    gbdt: {num_leaves: 63, learning_rate: 0.1, objective: auto}\n    "
+    "train:\n  families:\n    gbdt: {num_leaves: 63, learning_rate: 0.1, objective: auto,\n      "
+    "monotone_constraints: {age: 1}, interaction_constraints: [[age, b], [c]]}\n    "
     "linear:\n"
     "  metric: value\n  budget: 1m30s\n  limits: {memory: 4GB, model_bytes: 20MB, row_us: 50}\n"
     "register: {name: fraud, alias: best, when: always}\n";
@@ -85,6 +86,9 @@ static void full_config_is_read(void **state) {
     assert_int_equal(c->train.n_families, 2);
     assert_int_equal(json_integer_value(json_object_get(c->train.families[0].params, "num_leaves")),
                      63);
+    qn_cleanup(qn_json_free) json_t *groups = json_pack("[[ss][s]]", "age", "b", "c");
+    assert_true(json_equal(
+        json_object_get(c->train.families[0].params, "interaction_constraints"), groups));
     assert_true(c->train.budget_s == 90);
     assert_int_equal(c->train.limits.memory_bytes, 4000000000);
     assert_int_equal(json_array_size(c->features), 1);
@@ -130,8 +134,8 @@ static void messages_say_what_and_where(void **state) {
          "quern.yaml line 3: train.families must be a list of names"},
         {LEAST "train: {families: [gbdt, gbdt]}\n",
          "quern.yaml line 3: train.families: 'gbdt' is named twice"},
-        {LEAST "train: {families: {gbdt: {a: [1]}}}\n",
-         "quern.yaml line 3: train.families: parameter a of gbdt must be a plain value"},
+        {LEAST "train: {families: {gbdt: [1]}}\n",
+         "quern.yaml line 3: train.families: the parameters of gbdt must be a map"},
         {LEAST "train: {metric: value}\n",
          "quern.yaml line 3: train.metric: value needs the section"},
         {LEAST "value: {currency: EUR}\n",

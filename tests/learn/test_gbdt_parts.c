@@ -345,10 +345,12 @@ static void small_pool_gives_the_same_tree(void **state) {
     qn_error err = {0};
     qn__grown_node *nodes[2];
     qn__grower *grower[2] = {NULL};
+    qn__growth growth = {.params = &s.p};
     int32_t n_nodes[2];
     qn_job jobs[2] = {{.n_threads = 1, .memory_bytes = 1}, {.n_threads = 2}};
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(qn__grower_new(&s.p, &s.map, &s.bins, &jobs[i], &grower[i], &err), QN_OK);
+        assert_int_equal(qn__grower_new(&growth, &s.map, &s.bins, &jobs[i], &grower[i], &err),
+                         QN_OK);
         qn__row_list spare = {.rows = qn_new_array(uint32_t, 3000),
                               .gh = qn_new_array(int32_t, 3000)};
         assert_int_equal(qn__grower_run(grower[i], &s.q, NULL, 3000, NULL, spare, &err), QN_OK);

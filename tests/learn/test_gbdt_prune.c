@@ -214,16 +214,18 @@ static void parts_and_threads_change_nothing(void **state) {
             if (run == 2) {
                 qn_matrix *first = NULL;
                 assert_int_equal(qn_matrix_take(&w.rows.x, rows, 250, &first, NULL), QN_OK);
-                assert_int_equal(qn_matrix_take(&w.rows.x, rows + 250, 350, &w.second, NULL), QN_OK);
+                assert_int_equal(qn_matrix_take(&w.rows.x, rows + 250, 350, &w.second, NULL),
+                                 QN_OK);
                 w.x[0] = first;
                 w.x[1] = w.second;
                 w.labels[1] = w.y + 250;
                 w.given.n_parts = 2;
             }
             qn_pruner *p = prune(&w, &jobs[run % 2]);
-            for (int step = 0; step < 5; step++)
-                assert_int_equal(qn_pruner_cut(p, qn_pruner_leaves(p) * 4 / 5, &jobs[run % 2], NULL),
-                                 QN_OK);
+            for (int step = 0; step < 5; step++) {
+                int64_t most = qn_pruner_leaves(p) * 4 / 5;
+                assert_int_equal(qn_pruner_cut(p, most, &jobs[run % 2], NULL), QN_OK);
+            }
             learners[run] = learner_of(p);
             qn_pruner_free(&p);
             if (run == 2)
@@ -234,6 +236,45 @@ static void parts_and_threads_change_nothing(void **state) {
         }
         for (int run = 0; run < 3; run++)
             qn_learner_free(&learners[run]);
+        world_done(&w);
+    }
+}
+
+/* What was cut comes back; of trees that are dropped the mean stays. */
+static void rounds_are_dropped_from_the_end(void **state) {
+    for (int i = 0; i < N_KINDS; i++) {
+        world w;
+        world_init(&w, &kinds[i], 9, 10);
+        qn_pruner *p = prune(&w, NULL);
+        const int32_t n_k = w.learner->n_outputs;
+        assert_int_equal(qn_pruner_rounds(p), 9);
+        qn_learner *before = learner_of(p);
+        assert_int_equal(qn_pruner_cut(p, 10, NULL, NULL), QN_OK);
+        qn_pruner_start(p, 4);
+        qn_learner *four = learner_of(p);
+        const qn__gbdt *whole = (const qn__gbdt *)w.learner, *m = (const qn__gbdt *)four;
+        assert_int_equal(m->n_trees, 4 * n_k);
+        double raw[N_ROWS * 3], mean[3] = {0};
+        qn_learner_predict(four, &w.rows.x, false, NULL, raw);
+        for (int32_t t = 4 * n_k; t < whole->n_trees; t++)
+            for (uint64_t l = qn__gbdt_leaf_start(whole, t);
+                 l < qn__gbdt_leaf_start(whole, t + 1); l++)
+                mean[t % n_k] += whole->value[l] * whole->count[l] / N_ROWS;
+        for (int64_t r = 0; r < N_ROWS * n_k; r++)
+            assert_near(raw[r] + kinds[i].offset, p->raw[r], 1e-9);
+        for (int32_t k = 0; k < n_k; k++)
+            assert_near(m->base[k], whole->base[k] + mean[k], 1e-12);
+        qn_pruner_start(p, 9);
+        qn_learner *again = learner_of(p);
+        const qn__gbdt *a = (const qn__gbdt *)again, *b = (const qn__gbdt *)before;
+        assert_int_equal(a->image_bytes, b->image_bytes);
+        assert_memory_equal(a->image, b->image, a->image_bytes);
+        qn_pruner_start(p, 0);
+        assert_int_equal(qn_pruner_leaves(p), 0);
+        qn_learner_free(&before);
+        qn_learner_free(&four);
+        qn_learner_free(&again);
+        qn_pruner_free(&p);
         world_done(&w);
     }
 }
@@ -257,8 +298,8 @@ static void unpacking_is_the_inverse_of_packing(void **state) {
     world_done(&w);
 }
 
-/* x0 <= 0 ? (x1 <= 0 ? 1 : 1) : (x1 <= 0 ? (x2 <= 1 ? 2 : 3) : (x2 <= 1 ? 2 : 3)), and x0 <= 0 ? 0 : -0
- * which stays: five leaves become three. */
+/* x0 <= 0 ? (x1 <= 0 ? 1 : 1) : (x1 <= 0 ? (x2 <= 1 ? 2 : 3) : (x2 <= 1 ? 2 : 3)) has three leaves of
+ * six in the end; x0 <= 0 ? 0 : -0 keeps its two. */
 static void what_is_twice_is_merged(void **state) {
     toy d;
     toy_init(&d, N_ROWS, 3);
@@ -268,9 +309,10 @@ static void what_is_twice_is_merged(void **state) {
     int32_t columns[3] = {0, 1, 2};
 #define SPLIT(slot, at, to) {.threshold = (at), .slot_flags = (slot), .left = (to)}
 #define LEAF(v, n) {.value = (v), .slot_flags = QN__NODE_LEAF, .count = (n)}
-    qn__plain_node nodes[14] = {SPLIT(0, 0, 1), SPLIT(1, 0, 3), SPLIT(1, 0, 5), LEAF(1, 10),
-                                LEAF(1, 20), SPLIT(2, 1, 7), SPLIT(2, 1, 9), LEAF(2, 1), LEAF(3, 2),
-                                LEAF(2, 4), LEAF(3, 8), SPLIT(0, 0, 1), LEAF(0.0, 5), LEAF(-0.0, 6)};
+    qn__plain_node nodes[14] = {
+        SPLIT(0, 0, 1), SPLIT(1, 0, 3), SPLIT(1, 0, 5), LEAF(1, 10), LEAF(1, 20), SPLIT(2, 1, 7),
+        SPLIT(2, 1, 9), LEAF(2, 1), LEAF(3, 2), LEAF(2, 4), LEAF(3, 8),
+        SPLIT(0, 0, 1), LEAF(0.0, 5), LEAF(-0.0, 6)};
     uint32_t words[1] = {0};
     qn__plain plain = {.link = QN_LINK_IDENTITY, .n_outputs = 1, .n_features = TOY_FEATURES,
                        .n_trees = 2, .objective = 3, .best_iteration = 2, .base = base,
@@ -350,6 +392,7 @@ int main(void) {
         cmocka_unit_test(costs_are_what_cutting_costs),
         cmocka_unit_test(every_model_on_the_way_down_is_sound),
         cmocka_unit_test(parts_and_threads_change_nothing),
+        cmocka_unit_test(rounds_are_dropped_from_the_end),
         cmocka_unit_test(unpacking_is_the_inverse_of_packing),
         cmocka_unit_test(what_is_twice_is_merged),
         cmocka_unit_test(other_models_are_refused),
