@@ -146,6 +146,8 @@ static void refusals(void **state) {
         {"{L", QN_ERR_USAGE, "UBJSON"},
         {"{\"learner\": [", QN_ERR_FORMAT, "the XGBoost model"},
         {"tree\nmax_feature_idx=99999\nnum_tree_per_iteration=1\n", QN_ERR_LIMIT, "16384"},
+        {"tree\nmax_feature_idx=0\nnum_tree_per_iteration=1\nfeature_names=x\n"
+         "feature_infos=0:131072\n", QN_ERR_LIMIT, "131071"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         qn_error err = {0};
