@@ -5,6 +5,7 @@
 
 #include "fuzz.h"
 #include "learn/gbdt_kernel_int.h"
+#include "learn/gbdt_prune.h"
 
 enum { MAX_FEATURES = 255 };
 
@@ -80,6 +81,32 @@ static void check_rows(const qn_learner *learner, const qn_matrix *x, const doub
     fuzz_require(fuzz_same_numbers(raw, again, n), "kernels agree with the reference");
 }
 
+/* Trees taken apart and merged answer the same; whatever they hold, they can be cut to nothing. */
+static void check_pruning(const qn_learner *learner, const qn_feature *features, const qn_matrix *x,
+                          const double *raw, size_t n_raw) {
+    qn_cleanup(qn_pruner_free) qn_pruner *pruner = NULL;
+    qn_cleanup(qn_learner_free) qn_learner *merged = NULL;
+    qn_cleanup(qn_freep) double *y = qn_new_array(double, x->n_rows);
+    qn_cleanup(qn_freep) double *again = qn_new_array(double, n_raw);
+    const double *labels = y;
+    const qn_prune_rows rows = {.x = &x, .y = &labels, .n_parts = 1};
+    qn_error err = {0};
+    fuzz_require(y && again, "memory for labels");
+    qn_status status = qn_pruner_new(learner, features, &rows, NULL, &pruner, &err);
+    if (status != QN_OK) { /* linear, quantile; a node with two parents */
+        fuzz_require_told(status, &err);
+        return;
+    }
+    fuzz_require(qn_pruner_learner(pruner, &merged, &err) == QN_OK, "merged trees are a learner");
+    merged->family->predict(merged, x, 0, x->n_rows, again);
+    fuzz_require(fuzz_same_numbers(raw, again, n_raw), "merged trees say the same");
+    while (qn_pruner_leaves(pruner) > 0) {
+        int64_t before = qn_pruner_leaves(pruner);
+        fuzz_require(qn_pruner_cut(pruner, before / 2, NULL, &err) == QN_OK, "trees can be cut");
+        fuzz_require(qn_pruner_leaves(pruner) < before, "cutting makes trees smaller");
+    }
+}
+
 static void check_answers(const qn_learner *learner, const qn_feature *features,
                           const qn_matrix *x) {
     const qn_family *family = learner->family;
@@ -106,6 +133,7 @@ static void check_answers(const qn_learner *learner, const qn_feature *features,
     qn_cleanup(qn_json_free) json_t *facts = family->describe(learner);
     fuzz_require(json_is_object(facts), "a learner describes itself");
     check_saving(learner, features, x, raw, n);
+    check_pruning(learner, features, x, raw, n);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -15,6 +15,8 @@ enum {
     QN_LIMIT_FEATURES = 4 << 20,        /* columns of a feature matrix */
     QN_LIMIT_TREES = 1 << 20,           /* trees of a model */
     QN_LIMIT_TREE_NODES = 1 << 24,      /* nodes of one tree */
+    QN_LIMIT_FOREIGN_CODES = 1 << 17,   /* category codes of all inputs of an imported model */
+    QN_LIMIT_SET_WORDS = 1 << 26,       /* category sets of trees from elsewhere, of 32 codes each */
     QN_LIMIT_THREADS = 1024,
     QN_LIMIT_MISSING_WORDS = 1000,      /* texts of data.missing */
     QN_LIMIT_REQUEST_ROWS = 1 << 20,    /* rows of one request */
@@ -24,6 +26,7 @@ enum {
 #define QN_LIMIT_FIELD_BYTES ((size_t)16 << 20)     /* one CSV line or JSON object */
 #define QN_LIMIT_MANIFEST_BYTES ((size_t)64 << 20)  /* the JSON manifest of a model file */
 #define QN_LIMIT_MODEL_BYTES ((size_t)16 << 30)     /* a model file */
+#define QN_LIMIT_FOREIGN_BYTES ((size_t)2 << 30)    /* a model file of another program */
 #define QN_LIMIT_BUFFER_BYTES ((size_t)1 << 30)     /* any growing text buffer */
 
 #endif

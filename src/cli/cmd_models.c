@@ -135,8 +135,11 @@ static void put_lineage(const json_t *entry, const json_t *manifest, qn_buf *out
     qn_buf_printf(out, "task       %s of %s, by %s\n", text_of(manifest, "task"),
                   text_of(manifest, "target"), text_of(manifest, "family"));
     qn_buf_printf(out, "trained on %s\n", text_of(json_object_get(about, "trained_on"), "dataset"));
+    const json_t *compressed = json_object_get(about, "compressed");
+    if (compressed)
+        qn_buf_printf(out, "compressed from %s\n", text_of(compressed, "from"));
     const json_t *value = json_object_get(about, "value");
-    if (value)
+    if (json_object_get(value, "test")) /* a compressed model has none */
         qn_buf_printf(out, "worth      %s %.4g a row on the test rows\n",
                       text_of(value, "currency"),
                       json_number_value(json_object_get(
@@ -170,7 +173,11 @@ qn_status qn__cmd_models_show(const qn_cli_args *args, qn_error *err) {
     put_lineage(entry, manifest, &out);
     qn_buf_printf(&out, "file       %s\n\n", path);
     const json_t *metrics = json_object_get(json_object_get(manifest, "about"), "metrics");
-    QN_TRY(qn__metrics_table("metric|test, 95% interval", metrics, &out, err));
+    const json_t *compressed =
+        json_object_get(json_object_get(manifest, "about"), "compressed");
+    bool judged = compressed && !json_is_null(json_object_get(compressed, "after"));
+    QN_TRY(qn__metrics_table(judged ? "metric|rows that judged" : "metric|test, 95% interval",
+                             metrics, &out, err));
     qn_buf_put_char(&out, '\n');
     QN_TRY(put_inputs(manifest, &out, err));
     return qn__cli_print(args, &out, err);

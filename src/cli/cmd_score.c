@@ -10,24 +10,6 @@
 #include "flow/predict_file.h"
 #include "flow/reference.h"
 
-/* Cuts a list at its commas, in place; `none` alone is the empty list. */
-static qn_status split_list(char *list, const char ***ret_items, size_t *ret_n, qn_error *err) {
-    size_t n = 0, cap = 1;
-    for (const char *c = list; *c; c++)
-        cap += *c == ',';
-    const char **items = qn_new_array(const char *, cap);
-    if (!items)
-        return qn_error_memory(err);
-    char *rest = list, *item;
-    bool none = strcmp(list, "none") == 0;
-    while (!none && (item = strsep(&rest, ",")))
-        if (*item)
-            items[n++] = item;
-    *ret_items = items;
-    *ret_n = n;
-    return QN_OK;
-}
-
 static qn_status read_threshold(const qn_cli_args *args, double *ret, qn_error *err) {
     const char *text = qn__cli_value(args, "threshold");
     *ret = (double)NAN;
@@ -62,7 +44,7 @@ qn_status qn__cmd_predict(const qn_cli_args *args, qn_error *err) {
         list = qn_strdup(qn__cli_value(args, "columns"));
         if (!list)
             return qn_error_memory(err);
-        QN_TRY(split_list(list, &columns, &options.n_columns, err));
+        QN_TRY(qn__cli_split_list(list, &columns, &options.n_columns, err));
         options.columns = columns;
     }
     QN_TRY(qn_reference_open(args->folder, args->arguments[0], &model, NULL, err));

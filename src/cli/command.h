@@ -59,6 +59,10 @@ qn_status qn__cli_parse(int argc, char **argv, qn_cli_args *ret_args, qn_error *
 /* The last value of an option, NULL when it was not given. A switch has the value "". */
 const char *qn__cli_value(const qn_cli_args *args, const char *name);
 
+/* Cuts a list at its commas, in place; `none` alone is the empty list. The caller frees the array. */
+qn_status qn__cli_split_list(char *list, const char ***ret_items, size_t *ret_n,
+                             qn_error *err) QN_MUST_USE;
+
 /* Help in its four shapes. */
 void qn__cli_help(const qn_cli_command *command, qn_buf *out); /* NULL: the overview */
 void qn__cli_group_help(const char *group, qn_buf *out);       /* "models" */
@@ -82,6 +86,7 @@ void qn__cli_put_data_warnings(const json_t *warnings, qn_buf *out);
 /* The functions behind the table, by file. */
 qn_status qn__cmd_new(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_run(const qn_cli_args *args, qn_error *err);
+qn_status qn__cmd_compress(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_bench(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_data_profile(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_data_split(const qn_cli_args *args, qn_error *err);
@@ -89,6 +94,8 @@ qn_status qn__cmd_evaluate(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_predict(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_serve(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_token(const qn_cli_args *args, qn_error *err);
+qn_status qn__cmd_import(const qn_cli_args *args, qn_error *err);
+qn_status qn__cmd_export(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_report(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_models_list(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_models_show(const qn_cli_args *args, qn_error *err);

@@ -51,11 +51,38 @@ static const qn_cli_option evaluate_options[] = {
     {"rounds", 0, "N", NULL, "bootstrap rounds for the intervals (default: 1000)"},
 };
 
+static const qn_cli_option compress_options[] = {
+    {"input", 'i', "FILE", NULL,
+     "labelled rows that training did not see (default: none; only what is twice is merged)"},
+    {"output", 'o', "FILE", NULL, "where the smaller model goes (.qn)"},
+    {"to-bytes", 0, "SIZE", NULL, "choose the best model of at most SIZE, 200KB say"},
+    {"max-loss", 0, "SHARE", NULL,
+     "choose the smallest whose metric is worse by at most SHARE, its standard error included "
+     "(default: 0.1%, or any with --to-bytes)"},
+    {"register", 0, "NAME", NULL, "also register it as the next version of NAME"},
+    {"alias", 'a', "ALIAS", NULL, "with --register: the alias to move to it (default: none)"},
+};
+
 static const qn_cli_option bench_options[] = {
     {"input", 'i', "FILE", NULL, "rows to ask about: any kind of file that a source can be"},
     {"seconds", 0, "TIME", NULL, "how long each of the measurements takes (default: 1s)"},
     {"http", 0, NULL, NULL, "measure `quern serve` with this model instead, one row a request"},
     {"connections", 0, "N", NULL, "with --http: so many ask at a time (default: 32)"},
+};
+
+static const qn_cli_option import_options[] = {
+    {"output", 'o', "FILE", NULL, "where the model goes (.qn)"},
+    {"target", 'y', "NAME", NULL, "what the model predicts (default: target)"},
+    {"classes", 0, "A,B,..", NULL,
+     "names of the classes in the order of the model's outputs; binary: negative, positive "
+     "(default: 0,1,..)"},
+};
+
+static const qn_cli_option export_options[] = {
+    {"format", 0, "FORMAT", "onnx lightgbm json dot text", "what to write"},
+    {"output", 'o', "FILE", NULL, "where it goes (default: -, standard output; onnx needs a file)"},
+    {"uncalibrated", 0, NULL, NULL, "onnx, lightgbm: leave the model's calibration out"},
+    {"tree", 0, "N", NULL, "json, dot, text: this tree only, counted from 0 (default: all)"},
 };
 
 static const qn_cli_option serve_options[] = {
@@ -181,6 +208,25 @@ static const qn_cli_command commands[] = {
      .options = predict_options,
      .n_options = COUNT(predict_options),
      .run = qn__cmd_predict},
+    {.name = "compress",
+     .arguments = "MODEL",
+     .min_arguments = 1,
+     .max_arguments = 1,
+     .summary = "make the trees of a model smaller and faster, at a loss that you choose",
+     .details =
+         "Merges equal leaves and subtrees, which changes no answer, then prunes all rounds, the "
+         "first half of them, a quarter and so on: again and again the part of a tree that adds "
+         "least to the loss of the rows per byte becomes a leaf, until no tree is left. Prints "
+         "the curve of size, time for a row, and metric, and writes the model marked on it. Every "
+         "other row prunes, the rest judge; the more rows, the smaller their error (+-), and the "
+         "smaller the model. For models of trees (gbdt).",
+     .example =
+         "quern compress fraud --input october.csv --output small.qn\n"
+         "quern compress fraud.qn -i october.csv -o tiny.qn --to-bytes 200KB\n"
+         "quern compress fraud -i october.csv -o small.qn --register fraud --alias challenger",
+     .options = compress_options,
+     .n_options = COUNT(compress_options),
+     .run = qn__cmd_compress},
     {.name = "bench",
      .arguments = "MODEL",
      .min_arguments = 1,
@@ -198,6 +244,36 @@ static const qn_cli_command commands[] = {
      .options = bench_options,
      .n_options = COUNT(bench_options),
      .run = qn__cmd_bench},
+    {.name = "import",
+     .arguments = "FILE",
+     .min_arguments = 1,
+     .max_arguments = 1,
+     .summary = "make a model of one trained by LightGBM or XGBoost",
+     .details =
+         "FILE is a LightGBM text model (save_model) or an XGBoost JSON model (save_model to "
+         ".json; boosters gbtree and dart). The result is an ordinary model whose scores are those "
+         "of the other program but for the rounding of sums. Categories are the numbers that the "
+         "other program was given. What cannot be represented is refused by name; "
+         "docs/INTEROP.md tells.",
+     .example = "quern import booster.txt --output fraud.qn --target fraud --classes no,yes\n"
+                "quern import booster.json --output price.qn --target price",
+     .options = import_options,
+     .n_options = COUNT(import_options),
+     .run = qn__cmd_import},
+    {.name = "export",
+     .arguments = "MODEL",
+     .min_arguments = 1,
+     .max_arguments = 1,
+     .summary = "write the trees of a model for other programs, or for people",
+     .details =
+         "onnx and lightgbm: for models whose features are inputs as they are, numbers only for "
+         "onnx; Platt's calibration and sampled negatives are worked into the leaves. json, dot "
+         "(Graphviz) and text show the trees as they are, on the raw score, of any pipeline.",
+     .example = "quern export fraud --format onnx --output fraud.onnx\n"
+                "quern export fraud --format dot --tree 0 | dot -Tsvg > tree.svg",
+     .options = export_options,
+     .n_options = COUNT(export_options),
+     .run = qn__cmd_export},
     {.name = "report",
      .arguments = "[RUN]",
      .max_arguments = 1,

@@ -3,6 +3,7 @@
 
 #include "base/limits.h"
 #include "base/text.h"
+#include "base/mem.h"
 #include "cli/command.h"
 
 /* The command whose words begin argv[at..]; *ret_words tells how many they are. */
@@ -250,4 +251,21 @@ const char *qn__cli_value(const qn_cli_args *args, const char *name) {
         if (strcmp(args->names[i], name) == 0)
             return args->values[i];
     return NULL;
+}
+
+qn_status qn__cli_split_list(char *list, const char ***ret_items, size_t *ret_n, qn_error *err) {
+    size_t n = 0, cap = 1;
+    for (const char *c = list; *c; c++)
+        cap += *c == ',';
+    const char **items = qn_new_array(const char *, cap);
+    if (!items)
+        return qn_error_memory(err);
+    char *rest = list, *item;
+    bool none = strcmp(list, "none") == 0;
+    while (!none && (item = strsep(&rest, ",")))
+        if (*item)
+            items[n++] = item;
+    *ret_items = items;
+    *ret_n = n;
+    return QN_OK;
 }

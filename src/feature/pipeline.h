@@ -64,6 +64,19 @@ qn_status qn_pipeline_apply(const qn_pipeline *pipeline, const qn_frame *frame, 
                             qn_error *err) QN_MUST_USE;
 void qn_pipeline_free(qn_pipeline **pipeline);
 
+/* A pipeline of inputs as they are, for models that were trained elsewhere. */
+typedef struct qn_plain_input {
+    const char *name;
+    double low, high;  /* finite: what infinite numbers become before anything else */
+    bool zero_missing; /* 0 means missing (transform zero_missing) */
+    int32_t n_codes;   /* > 0: the numbers 0 .. n_codes - 1 are categories, any other is unseen */
+} qn_plain_input;
+
+/* All inputs are F64, feature i is input i. QN_ERR_FORMAT for names that are empty, too long, not
+ * UTF-8 or there twice. */
+qn_status qn_pipeline_plain(const qn_plain_input *inputs, int32_t n_inputs,
+                            qn_pipeline **ret_pipeline, qn_error *err) QN_MUST_USE;
+
 /* Input columns with their types; borrowed. */
 const qn_schema *qn_pipeline_inputs(const qn_pipeline *pipeline);
 /* Output features; borrowed; as long-lived as the pipeline. */

@@ -1,4 +1,6 @@
-/* transform_plain.c - "number" passes numbers on as they are, "drop" leaves a column out. */
+/* transform_plain.c - "number" passes numbers on as they are, "zero_missing" all but 0, "drop" leaves a
+ * column out. */
+#include <math.h>
 #include <string.h>
 
 #include "feature/transforms_int.h"
@@ -34,6 +36,31 @@ const qn__transform qn__transform_number = {
     .state_bytes = sizeof(qn__state),
     .fit = number_fit,
     .apply = number_apply,
+    .load = number_load,
+    .name_out = qn__name_same,
+};
+
+/* What LightGBM takes for zero: its kZeroThreshold, a float. */
+static const float zero_width = 1e-35f;
+
+static qn_status zero_missing_apply(const qn__state *state, const qn__values *in, int32_t n_in,
+                                    qn__values *out, qn_error *err) {
+    double *to = qn__out_numbers(&out[0]);
+    if (!to)
+        return qn_error_memory(err);
+    for (int64_t i = 0; i < in->n_rows; i++)
+        to[i] = fabs(in->num[i]) <= (double)zero_width ? (double)NAN : in->num[i];
+    return QN_OK;
+}
+
+const qn__transform qn__transform_zero_missing = {
+    .name = "zero_missing",
+    .help = "the number, missing where it is 0 (LightGBM's zero_as_missing)",
+    .accepts = QN__NUMBER,
+    .gives = QN__NUMBER,
+    .state_bytes = sizeof(qn__state),
+    .fit = number_fit,
+    .apply = zero_missing_apply,
     .load = number_load,
     .name_out = qn__name_same,
 };

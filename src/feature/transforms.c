@@ -16,7 +16,8 @@ static const qn__transform *const list[] = {
     &qn__transform_frequency,  &qn__transform_cross,
     &qn__transform_date,       &qn__transform_cyclical,
     &qn__transform_text,       &qn__transform_text_stats,
-    &qn__transform_drop,       NULL,
+    &qn__transform_zero_missing, &qn__transform_drop,
+    NULL,
 };
 
 enum { N_TRANSFORMS = sizeof list / sizeof list[0] - 1 };

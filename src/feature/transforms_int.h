@@ -5,6 +5,7 @@
 #include "feature/feature_int.h"
 
 extern const qn__transform qn__transform_number, qn__transform_drop;         /* transform_plain.c */
+extern const qn__transform qn__transform_zero_missing;
 extern const qn__transform qn__transform_impute, qn__transform_scale;        /* transform_scale.c */
 extern const qn__transform qn__transform_log, qn__transform_power;           /* transform_power.c */
 extern const qn__transform qn__transform_quantile, qn__transform_discretise; /* transform_quantile.c */

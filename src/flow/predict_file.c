@@ -328,9 +328,7 @@ static qn_status judge_rows(const qn_model *model, const qn_judge_options *optio
     return QN_OK;
 }
 
-/* The model's inputs and the target, each once: what the labelled file must have. The target is
- * read as text when it has classes, so that labels such as 1 and "1" are the same. */
-static qn_status judged_schema(const qn_model *model, qn_schema *ret_schema, qn_error *err) {
+qn_status qn_labelled_schema(const qn_model *model, qn_schema *ret_schema, qn_error *err) {
     const qn_schema *inputs = qn_model_inputs(model);
     const qn_target_info *target = qn_model_target(model);
     qn_cleanup(qn_schema_done) qn_schema schema = {0};
@@ -354,7 +352,7 @@ qn_status qn_judge_file(const qn_model *model, const qn_judge_options *options, 
     qn_cleanup(judged_done) judged_rows rows = {.n_outputs = qn_model_n_outputs(model)};
     qn_source_options source_options = {.path = options->input, .header = -1};
     source_options.missing = qn_model_missing(model, &source_options.n_missing);
-    QN_TRY(judged_schema(model, &schema, err));
+    QN_TRY(qn_labelled_schema(model, &schema, err));
     QN_TRY(qn_source_open_as(&source_options, &schema, job, &source, err));
     QN_TRY(model_value(model, qn_source_schema(source), &value, err));
     for (;;) {

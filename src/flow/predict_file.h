@@ -21,6 +21,11 @@ typedef struct qn_predict_options {
 qn_status qn_predict_file(const qn_model *model, const qn_predict_options *options,
                           const qn_job *job, int64_t *ret_n_rows, qn_error *err) QN_MUST_USE;
 
+/* The model's inputs and the target, each once: what a labelled file must have. The target is read as
+ * text when it has classes, so that labels such as 1 and "1" are the same. */
+qn_status qn_labelled_schema(const qn_model *model, qn_schema *ret_schema, qn_error *err)
+    QN_MUST_USE;
+
 typedef struct qn_judge_options {
     const char *input;  /* labelled rows */
     double threshold;   /* binary; NaN: the model's */

@@ -9,8 +9,8 @@ enum {
     TASK_ROWS = 1 << 14, /* what a thread takes at a time */
 };
 
-qn_status qn__hist_scratch_init(qn__hist_scratch *scratch, const qn__bin_map *map, int n_threads,
-                                qn_error *err) {
+qn_status qn__hist_scratch_init(qn__hist_scratch *scratch, const qn__bin_map *map, bool wide,
+                                int n_threads, qn_error *err) {
     scratch->n_threads = n_threads;
     scratch->n_cells = map->lane_cells + map->n_cells - map->dense_cells;
     scratch->block = qn_new_array(int64_t *, n_threads);
@@ -19,8 +19,9 @@ qn_status qn__hist_scratch_init(qn__hist_scratch *scratch, const qn__bin_map *ma
         return qn_error_memory(err);
     for (int t = 0; t < n_threads; t++) {
         scratch->block[t] = qn_calloc_aligned((size_t)scratch->n_cells, sizeof(int64_t));
-        scratch->part[t] = qn_calloc_aligned((size_t)scratch->n_cells, sizeof(qn__sum));
-        if (!scratch->block[t] || !scratch->part[t])
+        if (wide)
+            scratch->part[t] = qn_calloc_aligned((size_t)scratch->n_cells, sizeof(qn__sum));
+        if (!scratch->block[t] || (wide && !scratch->part[t]))
             return qn_error_memory(err);
     }
     return QN_OK;
@@ -189,7 +190,7 @@ static void take_digit(const counted *from, const qn__lane *lane, const qn__bin_
         memset(hist->packed + f->cell, 0, (size_t)f->n_cells * sizeof *hist->packed);
     for (int t = from->a; t < from->b; t++) {
         const int64_t *block = from->scratch->block[t] + lane->cell;
-        const qn__sum *part = from->scratch->part[t] + lane->cell;
+        const qn__sum *part = from->wide ? from->scratch->part[t] + lane->cell : NULL;
         for (int32_t high = 0; high < lane->n_values; high += period)
             for (int32_t b = 0; b < f->n_cells; b++) {
                 int32_t v = high + b * f->unit, end = v + f->unit;

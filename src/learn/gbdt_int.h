@@ -136,10 +136,12 @@ typedef struct qn__sum {
     int64_t g, h;
 } qn__sum;
 
+enum { QN__BLOCK_ROWS = 1 << 16 };
+
 typedef struct qn__quantised {
     int32_t *gh;          /* n_rows */
     qn__sum total;        /* of all rows */
-    int64_t block_rows;   /* so many rows fit in packed cells */
+    int64_t block_rows;   /* so many rows fit in packed cells: QN__BLOCK_ROWS */
     double g_unit, h_unit; /* what 1 stands for */
 } qn__quantised;
 
@@ -178,11 +180,11 @@ typedef struct qn__hist_scratch {
     int n_threads;
     int64_t n_cells;
     int64_t **block;      /* owned; per thread */
-    qn__sum **part;       /* owned; per thread */
+    qn__sum **part;       /* owned; per thread; NULL: packed histograms only */
 } qn__hist_scratch;
 
-qn_status qn__hist_scratch_init(qn__hist_scratch *scratch, const qn__bin_map *map, int n_threads,
-                                qn_error *err) QN_MUST_USE;
+qn_status qn__hist_scratch_init(qn__hist_scratch *scratch, const qn__bin_map *map, bool wide,
+                                int n_threads, qn_error *err) QN_MUST_USE;
 void qn__hist_scratch_done(qn__hist_scratch *scratch);
 
 /* What is counted: rows (NULL: 0 .. n - 1) with their gradients, gh[i] being that of rows[i]. */

@@ -4,7 +4,7 @@
 
 enum { CHUNK = 1 << 13 };
 
-/* Sums of 2^16 rows of at most this stay below 2^31. */
+/* Sums of QN__BLOCK_ROWS rows of at most this stay below 2^31. */
 static const float top = 32766;
 
 /* Murmur3's finaliser: 32 bits for row i of a tree. */
@@ -90,7 +90,7 @@ void qn__range_add(qn__range *range, const float *g, const float *h, int64_t n) 
 
 void qn__quantise(const float *g, const float *h, int64_t n, qn__range range, uint64_t seed,
                   int n_threads, qn__quantised *q) {
-    q->block_rows = 1 << 16;
+    q->block_rows = QN__BLOCK_ROWS;
     q->g_unit = unit_of(range.g);
     q->h_unit = unit_of(range.h);
     float g_scale = (float)(1 / q->g_unit), h_scale = (float)(1 / q->h_unit);

@@ -50,7 +50,7 @@ QN__WIDE static double gains_of(const double *restrict g, const double *restrict
         ar = ar > 0 ? ar : 0;
         double ql = hl + l2, qr = hr + l2;
         double both = (al * al * qr + ar * ar * ql) / (ql * qr);
-        gain[t] = (hl >= h_min) & (hr >= h_min) ? both : -1.0;
+        gain[t] = ((hl >= h_min) & (hr >= h_min)) ? both : -1.0;
     }
     enum { LANES = 8 };
     double top[LANES] = {0};

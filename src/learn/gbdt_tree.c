@@ -161,7 +161,8 @@ static qn_status allocate_workers(qn__grower *gr, qn_error *err) {
             return qn_error_memory(err);
     }
     gr->partition.goes_left = gr->workers[0].goes_left;
-    return qn__hist_scratch_init(&gr->hist, gr->map, gr->n_threads, err);
+    return qn__hist_scratch_init(&gr->hist, gr->map, gr->bins->n_rows > QN__BLOCK_ROWS,
+                                 gr->n_threads, err);
 }
 
 static qn_status allocate(qn__grower *gr, qn_error *err) {

@@ -73,6 +73,29 @@ qn_status qn_model_tell(qn_model *model, const json_t *told, qn_error *err) {
     return qn__manifest_make(model, about, err);
 }
 
+static qn_status copy_pipeline(const qn_pipeline *from, qn_pipeline **ret_pipeline,
+                               qn_error *err) {
+    qn_cleanup(qn_buf_done) qn_buf bytes = {.max = QN_LIMIT_MODEL_BYTES};
+    QN_TRY(qn_pipeline_save(from, &bytes, err));
+    QN_TRY(qn_buf_status(&bytes, err));
+    return qn_pipeline_load(bytes.data, bytes.len, ret_pipeline, err);
+}
+
+qn_status qn_model_with_learner(const qn_model *model, qn_learner *learner, qn_model **ret_model,
+                                qn_error *err) {
+    qn_cleanup(free_parts) qn_model_parts parts = {
+        .learner = learner, .target = &model->target, .negatives_rate = model->negatives_rate,
+        .threshold = model->threshold, .n_missing = model->n_missing};
+    qn_cleanup(qn_json_free) json_t *calibration = qn_calibrator_to_json(model->calibrator);
+    parts.missing = qn_model_missing(model, &parts.n_missing);
+    parts.about = json_deep_copy(json_object_get(model->manifest, "about"));
+    if (!calibration || !parts.about)
+        return qn_error_memory(err);
+    QN_TRY(copy_pipeline(model->pipeline, &parts.pipeline, err));
+    QN_TRY(qn_calibrator_from_json(calibration, learner->n_outputs, &parts.calibrator, err));
+    return qn_model_new(&parts, ret_model, err);
+}
+
 /* --- file ------------------------------------------------------------------------------------- */
 
 static qn_status find_section(const qn_section *sections, size_t n, const char *name,

@@ -191,7 +191,6 @@ static enum MHD_Result answer(qn__exchange *x) {
     if (out->status != QN_OK)
         qn__fail_as(x, 503, "out of memory for the answer: send fewer rows at a time");
     out = qn__out(x);
-    atomic_store(&x->wire->answering, true);
     atomic_store(&x->wire->deadline_us,
                  qn__clock_us() + (int64_t)(x->server->options.request_s * 1e6));
     /* Not copied: desk and exchange live until the answer is on its way (qn__exchange_end). */
@@ -472,7 +471,6 @@ void qn__exchange_end(void *cls, struct MHD_Connection *connection, void **excha
     if (x->counted)
         atomic_fetch_sub(&server->metrics.in_flight, 1);
     atomic_store(&x->wire->deadline_us, now + (int64_t)(server->options.idle_s * 1e6));
-    atomic_store(&x->wire->answering, false);
     if (x->desk)
         qn__served_return_desk(x->served, x->desk);
     qn__served_release(x->served);

@@ -127,7 +127,6 @@ typedef struct qn__connection {
     int fd;
     _Atomic int64_t deadline_us; /* monotonic; after it the watcher shuts the socket */
     _Atomic bool reading;        /* a body is awaited; whoever clears it answers: finish, or sweeper */
-    _Atomic bool answering;      /* the client is to read, not to send */
 } qn__connection;
 
 enum { QN__SMALL_BODY = 2048, QN__REQUEST_ID = 128 };

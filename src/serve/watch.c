@@ -45,11 +45,13 @@ void qn__connection_notice(void *cls, struct MHD_Connection *connection, void **
     *ret_wire = NULL;
 }
 
-/* Has the client sent what we have not read yet? Then it is we who are late: a machine that has too
- * much to do must not take it out on those who wait. */
-static bool waits_for_us(const qn__connection *wire) {
+/* Has the client sent what we have not read yet? Then it may be we who are late: a machine that has
+ * too much to do must not take it out on those who wait. Only for a while, because one who does not
+ * read our answers may have more requests waiting, too. */
+static bool may_wait_for_us(const qn_server *server, const qn__connection *wire, int64_t now) {
     char byte;
-    return !atomic_load(&wire->answering)
+    const int64_t late_us = now - atomic_load(&wire->deadline_us);
+    return late_us < (int64_t)(server->options.request_s * 1e6)
            && recv(wire->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
@@ -68,7 +70,7 @@ static void shut_slow(qn_server *server) {
     int64_t now = qn__clock_us();
     pthread_mutex_lock(&server->lock);
     for (qn__connection *wire = server->wires; wire; wire = wire->next) {
-        if (atomic_load(&wire->deadline_us) > now || waits_for_us(wire))
+        if (atomic_load(&wire->deadline_us) > now || may_wait_for_us(server, wire, now))
             continue;
         tell_slow(server, wire);
         shutdown(wire->fd, SHUT_RDWR);

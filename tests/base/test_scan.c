@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -342,10 +343,35 @@ static void memory_may_run_out(void **state) {
     qn_scan_done(&scan);
 }
 
+static void the_place_of_a_bad_byte_is_told(void **state) {
+    static const struct {
+        const char *text;
+        int byte;
+    } cases[] = {{"\"\xff\"", 2}, {"\"\xc3\xa4\xe6\x9d\xb1\xf0\x9f\x98\x80\xe6\x9d\"", 11},
+                 {"\"\xc3", 2}, {"\"aaaaaaaaaaaaaaaaaaaaaaa\xed\xa0\x80\"", 25}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        qn_scan scan;
+        qn_error err = {0};
+        char want[160];
+        qn_scan_init(&scan, cases[i].text, strlen(cases[i].text));
+        assert_int_equal(qn_scan_error(&scan, "it", &err), QN_ERR_FORMAT);
+        snprintf(want, sizeof want,
+                 "it is not what is expected: bytes that are not UTF-8, at byte %d", cases[i].byte);
+        assert_string_equal(err.message, want);
+        assert_int_equal(qn_scan_error_at(&scan, 3, "age", &err), QN_ERR_FORMAT);
+        snprintf(want, sizeof want, "row 3, column age: bytes that are not UTF-8, at byte %d",
+                 cases[i].byte);
+        assert_string_equal(err.message, want);
+        assert_int_equal(err.row, 3);
+        qn_scan_done(&scan);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_are_read),
         cmocka_unit_test(what_is_no_json_is_told),
+        cmocka_unit_test(the_place_of_a_bad_byte_is_told),
         cmocka_unit_test(a_nul_is_no_end),
         cmocka_unit_test(texts_are_unescaped),
         cmocka_unit_test(numbers_are_rounded_as_libc_does),

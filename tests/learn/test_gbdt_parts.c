@@ -151,7 +151,7 @@ static void histograms_equal_the_reference(void **state) {
         qn__hist_build_ref(&in, want);
         for (int threads = 1; threads <= 8; threads += threads == 1 ? 1 : 3) {
             qn__hist_scratch scratch = {0};
-            assert_int_equal(qn__hist_scratch_init(&scratch, &s.map, threads, NULL), QN_OK);
+            assert_int_equal(qn__hist_scratch_init(&scratch, &s.map, true, threads, NULL), QN_OK);
             qn__hist hist = {.wide = n_rows > s.q.block_rows,
                              .sums = qn_malloc_aligned((size_t)s.map.n_cells, sizeof(qn__sum))};
             /* Twice: the scratch must be left clean. */

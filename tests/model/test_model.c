@@ -143,6 +143,46 @@ static void remembers_missing_words(void **state) {
     assert_null(json_object_get(qn_model_manifest(without), "missing"));
 }
 
+static qn_learner *copy_of_learner(const qn_model *model, qn_buf *bytes) {
+    qn_error err = {0};
+    qn_learner *copy = NULL;
+    int32_t n;
+    const qn_learner *learner = qn_model_learner(model);
+    const qn_feature *features = qn_pipeline_features(qn_model_pipeline(model), &n);
+    must(learner->family->save(learner, bytes, &err), &err);
+    must(learner->family->load(bytes->data, bytes->len, features, n, &copy, &err), &err);
+    return copy;
+}
+
+/* With its own learner again a model is what it was. */
+static void takes_another_learner(void **state) {
+    qn_cleanup(qn_frame_free) qn_frame *frame = model_table();
+    for (size_t f = 0; f < 4; f++) {
+        for (size_t t = 0; t < 3; t++) {
+            qn_error err = {0};
+            qn_cleanup(qn_model_free) qn_model *model = trained(frame, families[f], tasks[t]);
+            qn_cleanup(qn_json_free) json_t *told = json_pack("{s:i}", "kept", 1);
+            must(qn_model_tell(model, told, &err), &err);
+            qn_status status = QN_ERR_MEMORY;
+            for (int64_t i = 0; status != QN_OK; i++) {
+                qn_cleanup(qn_buf_done) qn_buf bytes = {0};
+                qn_cleanup(qn_model_free) qn_model *other = NULL;
+                qn_learner *learner = copy_of_learner(model, &bytes);
+                qn_mem_fail_after(i);
+                status = qn_model_with_learner(model, learner, &other, &err);
+                qn_mem_fail_after(-1);
+                if (status != QN_OK) {
+                    assert_int_equal(status, QN_ERR_MEMORY);
+                    continue;
+                }
+                qn_cleanup(qn_freep) double *scores = predicted(model, frame, NULL);
+                check_file(other, frame, scores);
+                assert_true(json_equal(qn_model_manifest(other), qn_model_manifest(model)));
+            }
+        }
+    }
+}
+
 static void missing_inputs_are_listed(void **state) {
     qn_cleanup(qn_frame_free) qn_frame *frame = model_table();
     qn_cleanup(qn_model_free) qn_model *model = trained(frame, "linear", QN_TASK_BINARY);
@@ -306,6 +346,7 @@ int main(void) {
         cmocka_unit_test(blocks_do_not_matter),
         cmocka_unit_test(decides),
         cmocka_unit_test(remembers_missing_words),
+        cmocka_unit_test(takes_another_learner),
         cmocka_unit_test(missing_inputs_are_listed),
         cmocka_unit_test(opens_files),
         cmocka_unit_test(survives_noise),

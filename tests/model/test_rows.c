@@ -7,7 +7,7 @@
 #include "base/limits.h"
 #include "base/text.h"
 #include "data/source.h"
-#include "model/rows.h"
+#include "model/rows_json.h"
 
 static const char *const families[] = {"gbdt", "linear", "stump", "prior"};
 static const qn_task tasks[] = {QN_TASK_BINARY, QN_TASK_MULTICLASS, QN_TASK_REGRESSION};
@@ -474,6 +474,53 @@ static void failing_allocations(void **state) {
     }
 }
 
+/* One row of JSON each: what is said of it; NULL: nothing. */
+static void rows_of_json(void **state) {
+    static const struct {
+        const char *text, *message, *column;
+    } cases[] = {
+        {"{\"number\": 1.5, \"count\": 2, \"flag\": true, \"city\": \"Roma\"}", NULL, ""},
+        {"[null, NaN, 0, \"never seen\"]", NULL, ""},
+        {"[1, \"2\", \"true\", 3]", NULL, ""},
+        {"{\"number\": 1, \"number\": 1}", "row 1, column number: it is there twice", "number"},
+        {"{\"count\": 1, \"x\": [{}], \"flag\": 0}",
+         "row 1: missing: number, city (send null where a value is not known)", "number"},
+        {"{\"number\": tru}", "row 1, column number: not true or false, at byte 12", "number"},
+        {"{\"number\" 1}", "row 1: a colon is missing, at byte 11", ""},
+        {"[1, 2, true, [\"Roma\"]]",
+         "row 1, column city: a list or an object where a value should be", "city"},
+        {"[1, 2, true]", "row 1: it has fewer values than the 4 columns", ""},
+        {"[1, 2, true, \"Roma\", 5]", "row 1: it has more values than the 4 columns", ""},
+        {"[1, 2, true, \"Ro", "row 1, column city: a text does not end, at byte 17", "city"},
+        {"7",
+         "row 1: a single value, but the model has 4 inputs: send an object by name, or a list",
+         ""},
+    };
+    qn_error err = {0};
+    qn_cleanup(qn_frame_free) qn_frame *frame = model_table();
+    qn_cleanup(qn_model_free) qn_model *model = trained(frame, 4, NULL, "gbdt", QN_TASK_BINARY);
+    qn_cleanup(qn_rows_free) qn_rows *rows = new_rows(model, 0);
+    qn_cleanup(qn_rows_reader_free) qn_rows_reader *reader = NULL;
+    must(qn_rows_reader_new(rows, qn_model_inputs(model), &reader, &err), &err);
+    must(qn_rows_columns_all(reader, &err), &err);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        qn_scan scan;
+        qn_rows_clear(rows);
+        qn_scan_init(&scan, cases[i].text, strlen(cases[i].text));
+        qn_status status = qn_rows_read_row(reader, &scan, &err);
+        qn_scan_done(&scan);
+        if (!cases[i].message) {
+            must(status, &err);
+            assert_int_equal(qn_rows_count(rows), 1);
+            continue;
+        }
+        assert_true(status == QN_ERR_DATA || status == QN_ERR_FORMAT);
+        assert_string_equal(err.message, cases[i].message);
+        assert_int_equal(err.row, 1);
+        assert_string_equal(err.column, cases[i].column);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_family_and_task),
@@ -484,6 +531,7 @@ int main(void) {
         cmocka_unit_test(free_text),
         cmocka_unit_test(many_strange_words),
         cmocka_unit_test(refuses),
+        cmocka_unit_test(rows_of_json),
         cmocka_unit_test(allocates_nothing_when_warm),
         cmocka_unit_test(failing_allocations),
     };

@@ -430,8 +430,14 @@ static bool step(hostile *h, victim *v, short events, int64_t now) {
     if (v->attack->manner == RESET && v->sent == v->bytes.len)
         return true;
     bool deaf = v->attack->manner == DEAF && age < REQUEST_S * 1000 + SLACK_MS;
-    if (!deaf && (events & (POLLIN | POLLHUP | POLLERR)) && pull(v))
-        return true;
+    if (!deaf && (events & (POLLIN | POLLHUP | POLLERR))) {
+        size_t before;
+        do { /* all that the kernels on both sides have kept */
+            before = v->n_read;
+            if (pull(v))
+                return true;
+        } while (v->n_read > before && v->n_read < MOST_READ);
+    }
     if (!push(v, now) && v->attack->manner == RESET)
         return true;
     if (age < limit_ms && v->n_read < MOST_READ)

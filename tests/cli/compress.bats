@@ -1,0 +1,147 @@
+# quern compress: the curve, what is chosen on it, and that the smaller model is a model like any other.
+load helper
+
+prepare() {
+    table 900 >data.csv
+    table 600 2 >rows.csv
+}
+
+# model NAME TARGET: trees deeper than the data are worth, in $NAME.qn.
+model() {
+    project "$1" "$2" 'train: {families: {gbdt: {num_iterations: 40, num_leaves: 15, min_data_in_leaf: 5, early_stopping_round: 0}}}
+evaluate: {bootstrap: 20, dependence: false}'
+    quern -q -C "$1" run -o "$WORK/$1.qn" >/dev/null
+}
+
+same() { cmp "$1" "$2"; }
+
+@test "the curve falls in bytes, and the smallest that keeps the loss is chosen" {
+    model p churned
+    quern -q compress p.qn --input rows.csv --output small.qn --max-loss 1% --json >out
+    holds out "set(d) == {'from', 'rows', 'metric', 'curve', 'chosen', 'changed', 'output'}"
+    holds out "all(set(p) == {'bytes', 'trees', 'leaves', 'row_us', 'metric', 'loss', 'loss_se', 'chosen'} for p in d['curve'])"
+    holds out "all(a['bytes'] > b['bytes'] for a, b in zip(d['curve'], d['curve'][1:]))"
+    holds out "all(a['loss'] < b['loss'] for a, b in zip(d['curve'][1:], d['curve'][2:]))"
+    holds out "d['chosen'] == min((p for p in d['curve'] if p['loss'] + p['loss_se'] <= 0.01), key=lambda p: p['bytes'])"
+    holds out "[p['chosen'] for p in d['curve']].count(True) == 1 and d['chosen']['chosen'] and d['changed']"
+    holds out "d['rows'] == {'prune': 300, 'judge': 300} and d['metric'] == 'log_loss'"
+    holds out "d['curve'][0]['bytes'] == d['from']['bytes'] == $(stat -c %s p.qn)"
+    holds out "d['chosen']['bytes'] == $(stat -c %s small.qn) < d['from']['bytes']"
+    holds out "d['curve'][-1]['leaves'] == d['curve'][-1]['trees'] == 0"
+    # every other labelled row judges: the metric is that of `quern evaluate` on them
+    awk 'NR == 1 || (NR - 2) % 2 == 1' rows.csv >judge.csv
+    quern -q evaluate small.qn --input judge.csv --rounds 0 --json >judged
+    [ "$(json out "'%.12g' % d['chosen']['metric']")" = "$(json judged "'%.12g' % d['metrics']['test']['log_loss']['value']")" ]
+    # what the file tells, and that it is a model
+    quern -q models show small.qn --json >shown
+    holds shown "d['manifest']['about']['compressed']['from'] == '$(json out "d['from']['hash']")'"
+    holds shown "d['manifest']['about']['compressed']['from'] == '$(model_hash p p)'"
+    holds shown "d['manifest']['about']['compressed']['leaves'] == $(json out "d['chosen']['leaves']")"
+    quern -q predict small.qn --input rows.csv --output a.csv
+    [ "$(wc -l <a.csv)" -eq 601 ]
+    # the same bytes for any number of threads
+    for n in 1 2 3; do
+        quern -q compress p.qn --input rows.csv --output "again$n.qn" --max-loss 1% -t "$n" >said
+        same small.qn "again$n.qn"
+    done
+    contains "$(<said)" "us a row" log_loss "<- chosen" "Pruned by 300 rows, judged by 300 others." "% of the bytes"
+}
+
+@test "the best that fits, and what is possible when nothing does" {
+    model p churned
+    quern -q compress p.qn -i rows.csv -o fits.qn --to-bytes 12KB --json >out
+    holds out "d['chosen']['bytes'] == $(stat -c %s fits.qn) <= 12000"
+    holds out "d['chosen']['loss'] == min(p['loss'] for p in d['curve'] if p['bytes'] <= 12000)"
+    least="$(json out "d['curve'][-1]['bytes']")"
+    refused 2 "$((least - 1)) bytes are too few: the smallest that this model can be is $least" \
+        compress p.qn -i rows.csv -o no.qn --to-bytes $((least - 1))
+    quern -q compress p.qn -i rows.csv -o least.qn --to-bytes "$least" --json >out
+    holds out "d['chosen']['bytes'] == $least and d['chosen']['trees'] == 0"
+    quern -q predict least.qn -i rows.csv -o a.csv
+    [ "$(cut -d, -f14 a.csv | sort -u | wc -l)" -eq 2 ] # a header and one answer
+    run quern -q compress p.qn -i rows.csv -o no.qn --to-bytes "$least" --max-loss 0.1%
+    [ "$status" -eq 2 ]
+    contains "$output" "the best model of at most $least bytes has a log_loss worse by" "more than --max-loss allows"
+    [ ! -e no.qn ]
+}
+
+@test "without rows only what is twice goes, and no answer changes" {
+    model p churned
+    quern -q compress p.qn -o merged.qn --json >out
+    holds out "d['metric'] is None and all(p['metric'] is p['loss'] is p['loss_se'] is None for p in d['curve'])"
+    quern -q predict p.qn -i rows.csv -o a.csv
+    quern -q predict merged.qn -i rows.csv -o b.csv
+    same a.csv b.csv
+    contains "$(quern -q compress p.qn -o merged.qn)" bytes trees leaves
+    run quern -q compress p.qn -o no.qn --to-bytes 5KB
+    [ "$status" -eq 2 ]
+    contains "$output" "5000 bytes are too few: the smallest that this model can be without --input is"
+}
+
+@test "classes and numbers" {
+    model k kind
+    quern -q compress k.qn -i rows.csv -o ks.qn --json >out
+    holds out "d['metric'] == 'log_loss' and d['chosen']['loss'] <= 0.001 and d['chosen']['trees'] % 3 == 0"
+    quern -q evaluate ks.qn -i rows.csv --rounds 0 >/dev/null
+    model w worth
+    quern -q compress w.qn -i rows.csv -o ws.qn --json >out
+    holds out "d['metric'] == 'rmse' and d['chosen']['loss'] <= 0.001"
+    quern -q evaluate ws.qn -i rows.csv --rounds 0 >/dev/null
+}
+
+@test "registered as a challenger" {
+    model p churned
+    contains "$(quern -q -C p compress p -i rows.csv -o small.qn --max-loss 2% --register p --alias challenger)" \
+        "Registered p version 2 as challenger"
+    quern -q -C p models list --json >m.json
+    holds m.json "[m['aliases'] for m in sorted(d['models'], key=lambda m: m['version'])] == [['champion'], ['challenger']]"
+    quern -q -C p models show p@challenger --json >shown
+    holds shown "d['registry']['about']['compressed']['from'] == '$(model_hash p p:1)'"
+    sound p
+    quern -q -C p predict p@challenger -i rows.csv -o a.csv
+    quern -q predict small.qn -i rows.csv -o b.csv
+    same a.csv b.csv
+    quern -q -C p models show p:2 >/dev/null
+    quern -q -C p models diff p:1 p:2 >/dev/null
+}
+
+@test "an example: income" {
+    cp "$HERE"/../../examples/income/*.csv.gz .
+    cat >quern.yaml <<'END'
+project: income
+task: {target: income, positive: ">50K"}
+data: {source: adult_train.csv.gz}
+train: {families: {gbdt: {num_iterations: 60, early_stopping_round: 0}}}
+evaluate: {bootstrap: 20, dependence: false}
+END
+    quern -q run -o m.qn --no-register >/dev/null
+    quern -q compress m.qn -i adult_test.csv.gz -o small.qn --max-loss 1% --json >out
+    holds out "d['changed'] and d['chosen']['loss'] + d['chosen']['loss_se'] <= 0.01 and d['chosen']['bytes'] < 0.8 * d['from']['bytes']"
+    # the test rows are worth the same by both, to about the loss that was allowed
+    quern -q evaluate m.qn -i adult_test.csv.gz --rounds 0 --json >before
+    quern -q evaluate small.qn -i adult_test.csv.gz --rounds 0 --json >after
+    loss() { json "$1" "d['metrics']['test']['log_loss']['value']"; }
+    python3 -c "assert $(loss after) <= 1.01 * $(loss before)"
+}
+
+@test "bad input to compress" {
+    project l churned 'train: {families: {linear: {}}}
+evaluate: {bootstrap: 20, dependence: false}'
+    quern -q -C l run -o "$WORK/l.qn" >/dev/null
+    refused 2 "a model of family linear has no trees to prune: only gbdt has" compress l.qn -i rows.csv -o x.qn
+    model p churned
+    refused 2 "'quern compress' needs --output FILE" compress p.qn -i rows.csv
+    refused 2 "--output must end in .qn, not 'x.csv'" compress p.qn -i rows.csv -o x.csv
+    refused 2 "--to-bytes must be a size such as 200KB, not 'small'" compress p.qn -i rows.csv -o x.qn --to-bytes small
+    refused 2 "--max-loss must be a share such as 0.1% or 0.001, not 'much%'" compress p.qn -i rows.csv -o x.qn --max-loss much%
+    refused 2 "--max-loss must be a share such as 0.1% or 0.001, not '-1'" compress p.qn -i rows.csv -o x.qn --max-loss=-1
+    refused 2 "--max-loss needs --input FILE: without labelled rows nothing is lost" compress p.qn -o x.qn --max-loss 1%
+    refused 2 "--alias needs --register NAME" compress p.qn -i rows.csv -o x.qn --alias challenger
+    cut -d, -f1-9 rows.csv >bare.csv
+    refused 3 "bare.csv lacks columns that the model needs: 'churned'" compress p.qn -i bare.csv -o x.qn
+    awk -F, -v OFS=, 'NR > 1 { $10 = "" } 1' rows.csv >unlabelled.csv
+    refused 3 "unlabelled.csv has no row with a churned" compress p.qn -i unlabelled.csv -o x.qn
+    head -21 rows.csv >few.csv
+    refused 3 "few.csv has 20 rows with a churned: compressing needs at least 30, better thousands" compress p.qn -i few.csv -o x.qn
+    [ ! -e x.qn ]
+}
