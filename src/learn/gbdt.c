@@ -14,6 +14,7 @@
 
 #define P(member) .offset = offsetof(qn_gbdt_params, member)
 
+static const char *const boostings[] = {"gbdt", "dart", NULL};
 static const char *const sample_strategies[] = {"bagging", "goss", NULL};
 static const char *const monotone_methods[] = {"basic", "intermediate", NULL};
 static const char *const class_weights[] = {"none", "balanced", NULL};
@@ -26,6 +27,18 @@ static const qn_param params_table[] = {
      .help = "boosting rounds"},
     {"learning_rate", "eta shrinkage_rate", QN_PARAM_REAL, P(learning_rate), .low = 1e-9,
      .high = 100, .preset = 0.1, .help = "shrinkage of every tree"},
+    {"boosting", "boosting_type boost", QN_PARAM_CHOICE, P(boosting), .choices = boostings,
+     .help = "dart: earlier trees are dropped at random while the next ones grow"},
+    {"drop_rate", "rate_drop", QN_PARAM_REAL, P(drop_rate), .low = 0, .high = 1, .preset = 0.1,
+     .help = "dart: share of the earlier rounds that is dropped"},
+    {"max_drop", NULL, QN_PARAM_INT, P(max_drop), .low = -1, .high = 1e6, .preset = 50,
+     .help = "dart: most rounds dropped at a time; 0 or less: no limit"},
+    {"skip_drop", NULL, QN_PARAM_REAL, P(skip_drop), .low = 0, .high = 1, .preset = 0.5,
+     .help = "dart: share of the rounds for which none is dropped"},
+    {"uniform_drop", NULL, QN_PARAM_BOOL, P(uniform_drop), .preset = 0,
+     .help = "dart: all rounds are as likely to be dropped, not the heavier ones more"},
+    {"xgboost_dart_mode", NULL, QN_PARAM_BOOL, P(xgboost_dart_mode), .preset = 0,
+     .help = "dart: weights as XGBoost gives them"},
     {"num_leaves", "max_leaves num_leaf max_leaf_nodes", QN_PARAM_INT, P(num_leaves), .low = 2,
      .high = 131072, .preset = 31, .help = "most leaves of one tree"},
     {"max_depth", NULL, QN_PARAM_INT, P(max_depth), .low = -1, .high = 100000, .preset = -1,
@@ -155,6 +168,8 @@ typedef struct fit {
     qn__stopping stopping;
     uint64_t *column_bins;        /* owned */
     qn__growth growth;
+    bool has_dart;
+    qn__dart dart;
     qn__grower *grower;
     qn__model_builder builder;
     double best_loss;
@@ -181,6 +196,7 @@ static void fit_done(fit *f) {
     qn_freep(&f->column_bins);
     qn__grower_free(&f->grower);
     qn__growth_done(&f->growth);
+    qn__dart_done(&f->dart);
     qn__model_builder_done(&f->builder);
 }
 
@@ -341,6 +357,8 @@ static qn_status start(fit *f, qn_error *err) {
                "monotone_constraints do not go with objective %s, whose leaves hold quantiles",
                f->objective->name);
     QN_TRY(qn__grower_new(&f->growth, &f->map, &f->bins, f->job, &f->grower, err));
+    f->has_dart = strcmp(f->params->boosting, "dart") == 0;
+    f->dart = (qn__dart){.params = f->params, .seed = f->input->seed};
     f->q.gh = f->bag ? f->bag_gh : qn__grower_gradients(f->grower);
     return QN_OK;
 }
@@ -429,7 +447,7 @@ static qn_status set_values(fit *f, int32_t k, qn__grown_node *nodes, int32_t n_
                             qn_error *err) {
     const uint32_t *rows = qn__grower_rows(f->grower);
     int64_t n = f->data.n;
-    double rate = f->params->learning_rate;
+    double rate = f->has_dart ? f->dart.rate : f->params->learning_rate;
     bool renew = f->objective->renew_quantile != NULL;
     qn_cleanup(qn_freep) weighted *items = renew ? qn_malloc_aligned((size_t)n, sizeof *items)
                                                  : NULL;
@@ -497,13 +515,31 @@ static qn_status score_own(const fit *f, const qn__grown_node *nodes, int32_t n_
     return QN_OK;
 }
 
+/* score += times * value of the leaf, of the given rows (NULL: all). */
 static void score_others(const fit *f, const qn__grown_node *nodes, const qn__bins *bins,
-                         const uint32_t *rows, int64_t n, double *score) {
+                         const uint32_t *rows, int64_t n, double times, double *score) {
 #pragma omp parallel for schedule(static) num_threads(f->data.n_threads) if (16 * n > QN__WORTH_THREADS)
     for (int64_t i = 0; i < n; i++) {
         int64_t row = rows ? rows[i] : i;
-        score[row] += nodes[qn__grown_leaf(nodes, &f->map, bins, row)].value;
+        score[row] += times * nodes[qn__grown_leaf(nodes, &f->map, bins, row)].value;
     }
+}
+
+/* Takes the dropped rounds out of the scores of the training rows, or puts them back with what is
+ * left of their weight; validation rows then lose the rest. */
+static void score_dropped(const fit *f, bool back) {
+    const qn__dart *dart = &f->dart;
+    int32_t n_k = f->data.n_outputs;
+    for (int32_t d = 0; f->has_dart && d < dart->n_dropped; d++)
+        for (int32_t k = 0; k < n_k; k++) {
+            const qn__grown_node *nodes = dart->trees[dart->dropped[d] * n_k + k].nodes;
+            double scale = dart->scale[dart->dropped[d]];
+            score_others(f, nodes, &f->bins, NULL, f->data.n, back ? scale * dart->keeps : -scale,
+                         f->score + k * f->data.n);
+            if (back && f->valid_score)
+                score_others(f, nodes, &f->valid_bins, NULL, f->valid.n,
+                             scale * (dart->keeps - 1), f->valid_score + k * f->valid.n);
+        }
 }
 
 /* ---- rounds -------------------------------------------------------------------------------- */
@@ -552,9 +588,12 @@ static qn_status grow_tree(fit *f, int64_t round, int32_t k, bool *ret_grew, qn_
         nodes[0].value = 0;
     QN_TRY(score_own(f, nodes, n_nodes, f->score + k * n, err));
     if (rows)
-        score_others(f, nodes, &f->bins, f->bag + f->n_bag, n - f->n_bag, f->score + k * n);
+        score_others(f, nodes, &f->bins, f->bag + f->n_bag, n - f->n_bag, 1, f->score + k * n);
     if (f->valid_score)
-        score_others(f, nodes, &f->valid_bins, NULL, f->valid.n, f->valid_score + k * f->valid.n);
+        score_others(f, nodes, &f->valid_bins, NULL, f->valid.n, 1,
+                     f->valid_score + k * f->valid.n);
+    if (f->has_dart)
+        QN_TRY(qn__dart_keep(&f->dart, nodes, n_nodes, err));
     for (int32_t i = 0; i < n_nodes; i++)
         if (nodes[i].split.feature >= 0)
             QN_TRY(qn__gain_log_add(&f->gains, round,
@@ -603,20 +642,40 @@ static qn_status end_round(fit *f, int64_t round, bool *ret_stop, qn_error *err)
 static qn_status boost(fit *f, qn_error *err) {
     double started = qn_now_s();
     bool sampled = f->bag || f->params->feature_fraction < 1
-                   || f->params->feature_fraction_bynode < 1 || f->params->extra_trees;
+                   || f->params->feature_fraction_bynode < 1 || f->params->extra_trees
+                   || f->has_dart;
     for (int64_t round = 0; round < f->params->num_iterations; round++) {
         QN_TRY(qn_job_check(f->job, err));
+        if (f->has_dart)
+            QN_TRY(qn__dart_begin(&f->dart, err));
+        score_dropped(f, false);
         find_gradients(f);
         QN_TRY(draw_rows(f, round, err));
         bool grew = false;
         for (int32_t k = 0; k < f->data.n_outputs; k++)
             QN_TRY(grow_tree(f, round, k, &grew, err));
+        score_dropped(f, true);
+        if (f->has_dart)
+            qn__dart_end(&f->dart);
         bool stop = false;
         QN_TRY(end_round(f, round, &stop, err));
         bool late = f->job && f->job->budget_s > 0 && qn_now_s() - started > f->job->budget_s;
         if (stop || late || (!grew && !sampled))
             break;
     }
+    return QN_OK;
+}
+
+/* The values of the trees kept, as they were when the last of them was grown. */
+static qn_status scale_trees(fit *f, int32_t n_rounds, qn_error *err) {
+    qn__plain *m = &f->builder.plain;
+    if (!f->has_dart)
+        return QN_OK;
+    QN_TRY(qn__dart_replay(&f->dart, n_rounds, err));
+    for (int32_t t = 0; t < n_rounds * f->data.n_outputs; t++)
+        for (int64_t i = m->start[t]; i < m->start[t + 1]; i++)
+            if (m->nodes[i].slot_flags & QN__NODE_LEAF)
+                m->nodes[i].value *= f->dart.scale[t / f->data.n_outputs];
     return QN_OK;
 }
 
@@ -634,6 +693,7 @@ static qn_status fit_gbdt(const void *params, const qn_fit_input *input, const q
         m->best_iteration =
             qn__stopping_pick(&f.stopping, f.best_round, f.params->early_stopping_round,
                               f.params->early_stopping_se);
+    QN_TRY(scale_trees(&f, m->best_iteration, err));
     qn__gain_log_sum(&f.gains, m->best_iteration, f.gain);
     return qn__model_finish(&f.builder, m->best_iteration * n_k, f.gain, f.column_bins,
                             input->train.x->features, ret_learner, err);

@@ -11,6 +11,11 @@ typedef struct qn_gbdt_params {
     const char *objective;    /* "auto": by task */
     int64_t num_iterations;
     double learning_rate;
+    const char *boosting;     /* "gbdt" or "dart" */
+    double drop_rate;         /* dart: share of the rounds dropped */
+    int64_t max_drop;         /* <= 0: no limit */
+    double skip_drop;         /* share of the rounds that drop none */
+    bool uniform_drop, xgboost_dart_mode;
     int64_t num_leaves;
     int64_t max_depth;        /* <= 0: no limit */
     int64_t min_data_in_leaf; /* rows, estimated from the hessian as LightGBM does */

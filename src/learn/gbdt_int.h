@@ -5,7 +5,8 @@
  *   gbdt_hist   bins, rows -> histograms          gbdt_split      histogram -> best split of a leaf
  *   gbdt_part   rows of a leaf -> of its children gbdt_tree       grows one tree leaf-wise
  *   gbdt_growth constraints and options of growth gbdt_sample     the rows of a tree
- *   gbdt_stop   when to stop                      gbdt            the boosting rounds, the family table
+ *   gbdt_dart   trees dropped for a round         gbdt_stop       when to stop
+ *   gbdt        the boosting rounds, the family table
  *
  * gbdt_model_int.h has the fitted model. */
 #ifndef QN_LEARN_GBDT_INT_H
@@ -381,6 +382,37 @@ const uint32_t *qn__grower_rows(const qn__grower *grower);
 /* The leaf of one binned row. */
 int32_t qn__grown_leaf(const qn__grown_node *nodes, const qn__bin_map *map, const qn__bins *bins,
                        int64_t row);
+
+/* ---- dropped trees --------------------------------------------------------------------------- */
+
+/* A tree that may be dropped, with the values it was grown with. */
+typedef struct qn__kept_tree {
+    qn__grown_node *nodes; /* owned */
+    int32_t n;
+} qn__kept_tree;
+
+/* The weights of the rounds, and the round under way: its trees shrink by `rate`, and each of those
+ * dropped for it keeps the share `keeps` of its weight. */
+typedef struct qn__dart {
+    const qn_gbdt_params *params; /* borrowed */
+    uint64_t seed;
+    double *scale;        /* owned; per round: what its trees' first values are multiplied with */
+    double *first_rate;   /* owned; per round: its rate */
+    int32_t *dropped;     /* owned; rounds */
+    int32_t n_rounds, cap_rounds, n_dropped;
+    double rate, keeps;
+    qn__kept_tree *trees; /* owned; n_trees */
+    int32_t n_trees, cap_trees;
+} qn__dart;
+
+void qn__dart_done(qn__dart *dart);
+/* Draws what is dropped for the next round; then its trees are grown and kept; then it ends. */
+qn_status qn__dart_begin(qn__dart *dart, qn_error *err) QN_MUST_USE;
+qn_status qn__dart_keep(qn__dart *dart, const qn__grown_node *nodes, int32_t n_nodes,
+                        qn_error *err) QN_MUST_USE;
+void qn__dart_end(qn__dart *dart);
+/* Back to the weights after the first n_rounds. */
+qn_status qn__dart_replay(qn__dart *dart, int32_t n_rounds, qn_error *err) QN_MUST_USE;
 
 /* ---- objectives ------------------------------------------------------------------------------ */
 

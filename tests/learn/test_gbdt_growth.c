@@ -297,6 +297,143 @@ static void nodes_have_features_of_their_own(void **state) {
     steps_done(&s);
 }
 
+/* ---- dropped trees --------------------------------------------------------------------------- */
+
+static void without_drops_dart_is_gbdt(void **state) {
+    toy d;
+    toy_init(&d, 2000, 14);
+    for (int how = 0; how < 2; how++) {
+        qn_gbdt_params p = quick();
+        qn_fit_input in = regression(&d);
+        qn_buf bytes[2] = {{0}, {0}};
+        for (int dart = 0; dart < 2; dart++) {
+            p.boosting = dart ? "dart" : "gbdt";
+            p.drop_rate = how ? 0 : 1;
+            p.skip_drop = how ? 0 : 1;
+            qn_learner *m = fit(&p, &in, NULL);
+            assert_int_equal(qn__family_gbdt.save(m, &bytes[dart], NULL), QN_OK);
+            qn__gbdt_free(m);
+        }
+        assert_int_equal(bytes[0].len, bytes[1].len);
+        assert_memory_equal(bytes[0].data, bytes[1].data, bytes[0].len);
+        qn_buf_done(&bytes[0]);
+        qn_buf_done(&bytes[1]);
+    }
+    toy_done(&d);
+}
+
+/* When all rounds are dropped for each, every tree is grown from the start and the weights come out
+ * as rate / n: rate / (1 + i) at first, then r / (r + 1) of it for r = i + 1 .. n - 1. XGBoost's are
+ * rate / (rate + i) times the product of r / (r + rate). */
+static void weights_follow_the_closed_form(void **state) {
+    enum { N = 12 };
+    for (int xgboost = 0; xgboost < 2; xgboost++) {
+        qn_gbdt_params p = quick();
+        p.learning_rate = 0.3;
+        p.drop_rate = 1;
+        p.skip_drop = 0;
+        p.max_drop = 0;
+        p.uniform_drop = true;
+        p.xgboost_dart_mode = xgboost;
+        qn__dart dart = {.params = &p, .seed = 1};
+        assert_int_equal(qn__dart_replay(&dart, N, NULL), QN_OK);
+        for (int i = 0; i < N; i++) {
+            double want = xgboost ? i ? 0.3 / (0.3 + i) : 0.3 : 0.3 / N;
+            for (int r = i + 1; xgboost && r < N; r++)
+                want *= r / (r + 0.3);
+            assert_near(dart.scale[i] * dart.first_rate[i], want, 1e-12);
+        }
+        qn__dart_done(&dart);
+    }
+}
+
+static void drops_are_as_likely_as_asked(void **state) {
+    enum { N = 3000 };
+    qn_gbdt_params p = quick();
+    p.drop_rate = 0.02;
+    p.skip_drop = 0.25;
+    p.max_drop = 20;
+    qn__dart dart = {.params = &p, .seed = 3};
+    double dropped = 0, expected = 0;
+    int n_skipped = 0, most = 0;
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(qn__dart_begin(&dart, NULL), QN_OK);
+        dropped += dart.n_dropped;
+        expected += 0.75 * fmin(0.02 * i, 20);
+        n_skipped += i > 1000 && dart.n_dropped == 0;
+        most = dart.n_dropped > most ? dart.n_dropped : most;
+        qn__dart_end(&dart);
+    }
+    assert_near(n_skipped, 500, 80);
+    assert_int_equal(most, 20);
+    assert_true(dropped < expected && dropped > 0.85 * expected); /* max_drop cuts the tail */
+    qn__dart_done(&dart);
+}
+
+/* All dropped each time: the mean of trees that are alike but for rounding is one of them. */
+static void the_mean_of_equal_trees_is_one_tree(void **state) {
+    toy d;
+    toy_init(&d, 3000, 15);
+    qn_gbdt_params p = quick();
+    p.learning_rate = 1;
+    p.num_iterations = 1;
+    qn_fit_input in = regression(&d);
+    qn_learner *one = fit(&p, &in, NULL);
+    p.boosting = "dart";
+    p.num_iterations = 8;
+    p.drop_rate = 1;
+    p.skip_drop = 0;
+    qn_learner *mean = fit(&p, &in, NULL);
+    double *a = predictions(one, &d.x), *b = predictions(mean, &d.x);
+    for (int64_t i = 0; i < d.x.n_rows; i++)
+        assert_near(a[i], b[i], 0.01);
+    qn_freep(&a);
+    qn_freep(&b);
+    qn__gbdt_free(one);
+    qn__gbdt_free(mean);
+    toy_done(&d);
+}
+
+typedef struct rounds_seen {
+    double raw[40][3 * 500];
+    int n;
+} rounds_seen;
+
+/* Best in round 17. */
+static double remember(void *user, const double *raw, double *without) {
+    rounds_seen *seen = user;
+    assert_null(without);
+    memcpy(seen->raw[seen->n], raw, sizeof seen->raw[0]);
+    return fabs(seen->n++ - 16.0);
+}
+
+static void early_stopping_goes_back_to_the_weights_of_then(void **state) {
+    toy d, v;
+    toy_init(&d, 1500, 16);
+    toy_init(&v, 500, 17);
+    rounds_seen *seen = qn_new(rounds_seen);
+    qn_gbdt_params p = quick();
+    p.boosting = "dart";
+    p.num_iterations = 40;
+    p.early_stopping_round = 15;
+    p.skip_drop = 0.2;
+    p.drop_rate = 0.3;
+    qn_fit_input in = {.train = {.x = &d.x, .y = d.klass}, .valid = {.x = &v.x, .y = v.klass},
+                       .task = QN_TASK_MULTICLASS, .n_classes = TOY_CLASSES, .seed = 7,
+                       .loss = remember, .user = seen};
+    qn_learner *m = fit(&p, &in, NULL);
+    assert_int_equal(((const qn__gbdt *)m)->n_trees, 17 * 3);
+    assert_int_equal(seen->n, 32);
+    double *raw = predictions(m, &v.x);
+    for (int i = 0; i < 3 * 500; i++)
+        assert_near(raw[i], seen->raw[16][i], 1e-6);
+    qn_freep(&raw);
+    qn_freep(&seen);
+    qn__gbdt_free(m);
+    toy_done(&d);
+    toy_done(&v);
+}
+
 /* ---- samples of rows ------------------------------------------------------------------------- */
 
 enum { GOSS_ROWS = 2000, GOSS_TOP = 400, GOSS_OTHER = 200 };
@@ -586,6 +723,7 @@ static void bytes_do_not_depend_on_threads(void **state) {
     named(&d);
     const char *const options[] = {
         "{\"data_sample_strategy\": \"goss\", \"learning_rate\": 1}",
+        "{\"boosting\": \"dart\", \"skip_drop\": 0, \"drop_rate\": 0.5}",
         "{\"bagging_freq\": 1, \"pos_bagging_fraction\": 0.3, \"objective\": \"binary\"}",
         "{\"extra_trees\": true, \"feature_fraction_bynode\": 0.6, \"path_smooth\": 3}",
         "{\"monotone_constraints\": {\"a\": 1, \"b\": -1}, \"max_delta_step\": 0.5}",
@@ -688,6 +826,11 @@ int main(void) {
         cmocka_unit_test(thresholds_of_extra_trees_are_random_and_seeded),
         cmocka_unit_test(extra_trees_still_learn),
         cmocka_unit_test(nodes_have_features_of_their_own),
+        cmocka_unit_test(without_drops_dart_is_gbdt),
+        cmocka_unit_test(weights_follow_the_closed_form),
+        cmocka_unit_test(drops_are_as_likely_as_asked),
+        cmocka_unit_test(the_mean_of_equal_trees_is_one_tree),
+        cmocka_unit_test(early_stopping_goes_back_to_the_weights_of_then),
         cmocka_unit_test(one_side_sampling_is_unbiased),
         cmocka_unit_test(a_third_of_the_rows_learns_as_well),
         cmocka_unit_test(classes_are_bagged_by_their_shares),
