@@ -14,14 +14,17 @@
 #include "store/workspace.h"
 
 enum {
-    TIMED_ROWS = 1000,
+    TIMED_ROWS = 200,
     TIMED_NUMBERS = 1 << 22, /* of them, at most */
     TIMINGS = 5,             /* the median is told */
     MAX_GROUPS = 64,         /* of rows, for standard errors */
+    CALIBRATED_ROWS = 2048,  /* every second, third, ... row that prunes when there are more */
+    FEWEST_ROUNDS = 8,       /* to start from; fewer are pruned from these */
+    DEPTH = 8,               /* a way down ends at this part of its leaves, where others are better */
 };
 
 /* A step down the curve leaves so much of the leaves. */
-#define STEP 0.95
+#define STEP 0.9
 
 /* One model, and how it was made: so many rounds kept, then so many steps of cutting. */
 typedef struct point {
@@ -38,6 +41,7 @@ typedef struct compression {
     qn__row_parts prune, judge;
     const qn_metric *metric;
     double *y, *scores; /* owned; of the rows that judge */
+    double *prune_y, *prune_scores; /* owned; of the others, when there is a calibration */
     double *timed;      /* owned; [n_timed][n_features] */
     int64_t n_timed;
     qn_pruner *pruner;
@@ -57,6 +61,8 @@ static void compression_done(compression *c) {
     qn__row_parts_done(&c->judge);
     qn_freep(&c->y);
     qn_freep(&c->scores);
+    qn_freep(&c->prune_y);
+    qn_freep(&c->prune_scores);
     qn_freep(&c->timed);
     qn_freep(&c->group);
     qn_pruner_free(&c->pruner);
@@ -170,6 +176,52 @@ static double time_rows(compression *c, const qn_learner *learner) {
     return round(us[TIMINGS / 2] * 1000) / 1000;
 }
 
+/* --- calibration ------------------------------------------------------------------------------ */
+
+/* Smaller trees are less sure of themselves, and a map made for the larger ones would judge them by a
+ * fault they no longer have: it is fitted anew on the rows that prune. */
+static qn_status calibrate(compression *c, const qn_learner *learner, qn_calibration_kind kind,
+                           qn_calibrator **ret_calibrator, qn_error *err) {
+    const int32_t n_k = learner->n_outputs;
+    const json_t *manifest = qn_model_manifest(c->model);
+    const int64_t stride = (c->prune.n_rows - 1) / CALIBRATED_ROWS + 1;
+    int64_t n = 0, n_before = 0;
+    if (!c->prune_y) {
+        c->prune_y = qn_new_array(double, CALIBRATED_ROWS);
+        c->prune_scores = qn_calloc(CALIBRATED_ROWS, (size_t)n_k * sizeof(double));
+        if (!c->prune_y || !c->prune_scores)
+            return qn_error_memory(err);
+    }
+    for (int32_t i = 0; i < c->prune.n; n_before += c->prune.x[i++]->n_rows) {
+        int64_t first = (stride - n_before % stride) % stride;
+        for (int64_t r = first; r < c->prune.x[i]->n_rows; r += stride, n++) {
+            learner->family->predict(learner, c->prune.x[i], r, 1, c->prune_scores + n * n_k);
+            c->prune_y[n] = c->prune.y[i][r];
+        }
+    }
+    qn_link_apply(learner->link, c->prune_scores, n, n_k);
+    if (qn_model_target(c->model)->task == QN_TASK_BINARY)
+        qn_undo_negative_sampling(
+            c->prune_scores, n, json_number_value(json_object_get(manifest, "negatives_rate")));
+    return qn_calibrator_fit(kind, c->prune_y, c->prune_scores, NULL, n, n_k, ret_calibrator, err);
+}
+
+/* That of the model, where no tree was changed but for merging; else anew, when there was one. */
+static qn_status make_model(compression *c, const point *p, qn_model **ret_model, qn_error *err) {
+    const json_t *calibration = json_object_get(qn_model_manifest(c->model), "calibration");
+    const char *kind = json_string_value(json_object_get(calibration, "kind"));
+    const bool is_merged = p->steps == 0 && p->rounds == qn_pruner_rounds(c->pruner);
+    qn_cleanup(qn_learner_free) qn_learner *learner = NULL;
+    qn_calibrator *calibrator = NULL;
+    QN_TRY(qn_pruner_learner(c->pruner, &learner, err));
+    if (kind && c->metric && !is_merged)
+        QN_TRY(calibrate(c, learner,
+                         strcmp(kind, "platt") == 0 ? QN_CALIBRATION_PLATT
+                                                    : QN_CALIBRATION_ISOTONIC,
+                         &calibrator, err));
+    return qn_model_with_learner(c->model, qn_steal(&learner), calibrator, ret_model, err);
+}
+
 /* --- models of the curve ---------------------------------------------------------------------- */
 
 static qn_status count_trees(const qn_learner *learner, point *p, qn_error *err) {
@@ -209,9 +261,7 @@ static json_t *told_of(const compression *c, const point *p, json_t *metrics) {
 static qn_status make_file(compression *c, point *p, qn_buf *out, qn_error *err) {
     qn_cleanup(qn_model_free) qn_model *model = NULL;
     qn_cleanup(qn_json_free) json_t *metrics = NULL;
-    qn_learner *learner = NULL;
-    QN_TRY(qn_pruner_learner(c->pruner, &learner, err));
-    QN_TRY(qn_model_with_learner(c->model, learner, &model, err));
+    QN_TRY(make_model(c, p, &model, err));
     QN_TRY(count_trees(qn_model_learner(model), p, err));
     p->metric = p->loss = p->loss_se = (double)NAN;
     if (c->metric) {
@@ -279,10 +329,11 @@ static qn_status cut(compression *c, qn_error *err) {
     return qn_pruner_cut(c->pruner, (int64_t)(STEP * (double)n), c->job, err);
 }
 
-/* From the first rounds of all trees to none. */
+/* From the first rounds of all down, the fewest to nothing. */
 static qn_status walk_down(compression *c, int32_t rounds, int64_t n_all, qn_error *err) {
     qn_pruner_start(c->pruner, rounds);
     const int64_t n_first = qn_pruner_leaves(c->pruner);
+    const int64_t n_last = rounds / 2 < FEWEST_ROUNDS ? 0 : n_first / DEPTH;
     for (point p = {.rounds = rounds};; p.steps++) {
         qn_cleanup(qn_buf_done) qn_buf bytes = {0};
         const int64_t n = qn_pruner_leaves(c->pruner);
@@ -293,7 +344,7 @@ static qn_status walk_down(compression *c, int32_t rounds, int64_t n_all, qn_err
         qn_job_progress(c->job, "compress", (double)(c->n_cut + n_first - n), 2 * (double)n_all,
                         note);
         QN_TRY(qn_job_check(c->job, err));
-        if (n == 0 || !c->metric)
+        if (n <= n_last || !c->metric)
             break;
         QN_TRY(cut(c, err));
     }
@@ -339,7 +390,7 @@ static qn_status make_curve(compression *c, qn_error *err) {
     do {
         QN_TRY(walk_down(c, rounds, n_all, err));
         rounds /= 2;
-    } while (c->metric && rounds > 0);
+    } while (c->metric && rounds >= FEWEST_ROUNDS);
     keep_front(c);
     return QN_OK;
 }

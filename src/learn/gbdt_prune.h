@@ -41,8 +41,8 @@ void qn_pruner_free(qn_pruner **pruner);
 
 /* Rounds of boosting: of every output one tree. */
 int32_t qn_pruner_rounds(const qn_pruner *pruner);
-/* Puts back what was cut, then cuts the trees of all rounds but the first n_rounds down: what boosting
- * fitted last, to what all before had left, goes first. 0 <= n_rounds. */
+/* Puts back what was cut, and drops all rounds but the first n_rounds (>= 0), as if boosting had ended
+ * there. */
 void qn_pruner_start(qn_pruner *pruner, int32_t n_rounds);
 /* Leaves of all trees that still split, with the trees gone that do not: 0 in the end. */
 int64_t qn_pruner_leaves(const qn_pruner *pruner);

@@ -24,11 +24,9 @@ static bool is_of(const qn_pruner *p, int64_t row, int32_t output) {
     return p->plain.n_outputs == 1 ? p->y[row] > 0.5 : p->y[row] == output;
 }
 
-/* The log loss has the probabilities, squared and absolute errors f - y, Poisson e^f; and the mean
- * second derivative of the loss. */
-static void fill_slopes(qn_pruner *p, const qn_job *job) {
+/* The log loss has the probabilities, squared and absolute errors f - y, Poisson e^f. */
+void qn__pruner_fill_slopes(qn_pruner *p, const qn_job *job) {
     const int32_t n_k = p->plain.n_outputs;
-    double curvature = 0;
 #pragma omp parallel for num_threads(qn_job_threads(job)) if (p->n_rows > 4096)
     for (int64_t r = 0; r < p->n_rows; r++) {
         const double *f = p->raw + r * n_k;
@@ -43,11 +41,6 @@ static void fill_slopes(qn_pruner *p, const qn_job *job) {
                                           : n_k == 1 ? 1 / (1 + exp(-f[0]))
                                                      : exp(f[k] - most) / sum;
     }
-    for (int64_t i = 0; i < p->n_rows * n_k; i++)
-        curvature += p->loss == QN__PRUNE_LOG       ? p->slope[i] * (1 - p->slope[i]) / 2
-                     : p->loss == QN__PRUNE_POISSON ? p->slope[i] / 2
-                                                    : 1;
-    p->curvature = p->loss == QN__PRUNE_ABSOLUTE ? 0 : curvature / (double)(p->n_rows * n_k);
 }
 
 /* ---- the rows of a leaf, moved by d ---------------------------------------------------------- */
@@ -99,7 +92,7 @@ static void add_leaf(const qn_pruner *p, int32_t tree, qn__prune_node *nodes, ui
     const double *slope = p->slope + output * p->n_rows;
     const int64_t first = nodes[leaf].first_row, n = nodes[leaf].last_row - first;
     double sum = 0, labels = 0;
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; leaf > 0 && i < n; i++) {
         uint32_t row = order[first + i];
         scratch[i] = slope[row];
         sum += slope[row];
@@ -126,7 +119,7 @@ static void measure_tree(const qn_pruner *p, int32_t tree, double *scratch) {
 }
 
 qn_status qn__pruner_measure(qn_pruner *p, const qn_job *job, qn_error *err) {
-    fill_slopes(p, job);
+    qn__pruner_fill_slopes(p, job);
     bool is_short = false;
 #pragma omp parallel num_threads(qn_job_threads(job))
     {

@@ -17,8 +17,9 @@ qn_status qn__plain_merge(qn__plain *plain, qn_error *err) QN_MUST_USE;
 /* A node of a tree in preorder: its left child follows it, the right child is where the left
  * one's subtree ends. */
 typedef struct qn__prune_node {
-    double value;      /* what a leaf here answers: the mean of its leaves over training rows */
-    double spread;     /* sum over its leaves of count (value - mean)^2 */
+    double weight;     /* of a leaf: training rows times the mean second derivative of their loss */
+    double value;      /* what a leaf here answers: the mean of its leaves by their weights */
+    double spread;     /* sum over its leaves of weight (value - mean)^2 */
     double cost;       /* measured: what the loss gains when it becomes a leaf */
     uint64_t count;    /* training rows */
     uint32_t first_row, last_row; /* of qn_pruner.order of the tree: the rows that come here */
@@ -48,11 +49,13 @@ struct qn_pruner {
     double *raw;               /* owned; [n_rows][n_outputs]: scores now */
     double *slope;             /* owned; [n_outputs][n_rows]: what costs are made of, see the .c */
     uint32_t *order;           /* owned; [n_trees][n_rows]: rows by the leaves they come to */
-    double curvature;          /* mean second derivative of a row's loss by a score, halved */
     int64_t n_leaves;
+    int32_t n_kept;            /* trees of the rounds that are kept */
     bool is_cut;
 };
 
+/* Fills slope from raw. */
+void qn__pruner_fill_slopes(qn_pruner *pruner, const qn_job *job);
 /* Fills cost and n_leaves of every node that is not gone. */
 qn_status qn__pruner_measure(qn_pruner *pruner, const qn_job *job, qn_error *err) QN_MUST_USE;
 /* Makes an inner node a leaf. */

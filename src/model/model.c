@@ -81,10 +81,11 @@ static qn_status copy_pipeline(const qn_pipeline *from, qn_pipeline **ret_pipeli
     return qn_pipeline_load(bytes.data, bytes.len, ret_pipeline, err);
 }
 
-qn_status qn_model_with_learner(const qn_model *model, qn_learner *learner, qn_model **ret_model,
-                                qn_error *err) {
+qn_status qn_model_with_learner(const qn_model *model, qn_learner *learner,
+                                qn_calibrator *calibrator, qn_model **ret_model, qn_error *err) {
     qn_cleanup(free_parts) qn_model_parts parts = {
-        .learner = learner, .target = &model->target, .negatives_rate = model->negatives_rate,
+        .learner = learner, .calibrator = calibrator, .target = &model->target,
+        .negatives_rate = model->negatives_rate,
         .threshold = model->threshold, .n_missing = model->n_missing};
     qn_cleanup(qn_json_free) json_t *calibration = qn_calibrator_to_json(model->calibrator);
     parts.missing = qn_model_missing(model, &parts.n_missing);
@@ -92,7 +93,8 @@ qn_status qn_model_with_learner(const qn_model *model, qn_learner *learner, qn_m
     if (!calibration || !parts.about)
         return qn_error_memory(err);
     QN_TRY(copy_pipeline(model->pipeline, &parts.pipeline, err));
-    QN_TRY(qn_calibrator_from_json(calibration, learner->n_outputs, &parts.calibrator, err));
+    if (!calibrator)
+        QN_TRY(qn_calibrator_from_json(calibration, learner->n_outputs, &parts.calibrator, err));
     return qn_model_new(&parts, ret_model, err);
 }
 

@@ -35,8 +35,10 @@ qn_status qn_model_new(qn_model_parts *parts, qn_model **ret_model, qn_error *er
 /* Adds the members of `told` to the manifest's `about` (what the test rows showed, which is known
  * only once the model exists). Not while other threads use the model. */
 qn_status qn_model_tell(qn_model *model, const json_t *told, qn_error *err) QN_MUST_USE;
-/* The same model with another learner (taken, also on failure) for the same features. */
-qn_status qn_model_with_learner(const qn_model *model, qn_learner *learner, qn_model **ret_model,
+/* The same model with another learner for the same features, and another calibration unless it is NULL
+ * (both taken, also on failure). */
+qn_status qn_model_with_learner(const qn_model *model, qn_learner *learner,
+                                qn_calibrator *calibrator, qn_model **ret_model,
                                 qn_error *err) QN_MUST_USE;
 /* Appends the file's bytes: deterministic. */
 qn_status qn_model_write(const qn_model *model, qn_buf *out, qn_error *err) QN_MUST_USE;

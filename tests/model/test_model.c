@@ -169,7 +169,7 @@ static void takes_another_learner(void **state) {
                 qn_cleanup(qn_model_free) qn_model *other = NULL;
                 qn_learner *learner = copy_of_learner(model, &bytes);
                 qn_mem_fail_after(i);
-                status = qn_model_with_learner(model, learner, &other, &err);
+                status = qn_model_with_learner(model, learner, NULL, &other, &err);
                 qn_mem_fail_after(-1);
                 if (status != QN_OK) {
                     assert_int_equal(status, QN_ERR_MEMORY);
