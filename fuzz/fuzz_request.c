@@ -42,10 +42,11 @@ const char *MHD_lookup_connection_value(struct MHD_Connection *connection, enum 
 
 int MHD_get_connection_values(struct MHD_Connection *connection, enum MHD_ValueKind kind,
                               MHD_KeyValueIterator iterator, void *cls) {
-    for (const char *const *a = play.arguments; *a; a += 2)
-        if (iterator(cls, kind, a[0], a[1]) == MHD_NO)
-            break;
-    return 0;
+    int n = 0;
+    for (const char *const *a = play.arguments; *a; a += 2, n++)
+        if (iterator && iterator(cls, kind, a[0], a[1]) == MHD_NO)
+            return n + 1;
+    return n;
 }
 
 const union MHD_ConnectionInfo *MHD_get_connection_info(struct MHD_Connection *connection,
