@@ -15,6 +15,8 @@
 #ifndef QN_BASE_SCAN_H
 #define QN_BASE_SCAN_H
 
+#include <string.h>
+
 #include "base/buf.h"
 #include "base/number.h"
 
@@ -23,6 +25,10 @@ typedef struct qn_scan_string {
     const char *bytes;
     size_t n;
 } qn_scan_string;
+
+static inline bool qn_scan_is(qn_scan_string text, const char *word) {
+    return text.n == strlen(word) && memcmp(text.bytes, word, text.n) == 0;
+}
 
 typedef struct qn_scan {
     const char *start, *at, *end; /* borrowed */

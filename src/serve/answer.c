@@ -81,10 +81,6 @@ qn_status qn__wishes_of(qn__exchange *x, bool probabilities, qn__wishes *ret_wis
     return QN_OK;
 }
 
-static bool is_word(qn_scan_string text, const char *word) {
-    return text.n == strlen(word) && memcmp(text.bytes, word, text.n) == 0;
-}
-
 static qn_status read_flag(qn_scan *scan, const char *name, bool *flag, qn_error *err) {
     return qn_scan_bool(scan, flag) ? QN_OK : not_one(name, "true or false", err);
 }
@@ -93,8 +89,8 @@ static qn_status read_word(qn_scan *scan, const char *name, const char *yes, con
                            bool *flag, qn_error *err) {
     qn_scan_string text = {"", 0};
     const bool is_text = qn_scan_text(scan, &text);
-    *flag = is_text && is_word(text, yes);
-    return *flag || (is_text && is_word(text, no))
+    *flag = is_text && qn_scan_is(text, yes);
+    return *flag || (is_text && qn_scan_is(text, no))
                ? QN_OK : qn_error_set(err, QN_ERR_USAGE, "%s must be %s or %s", name, yes, no);
 }
 
@@ -107,13 +103,13 @@ qn_status qn__wishes_read(qn_scan *scan, qn__wishes *wishes, qn_error *err) {
         return qn_scan_error(scan, "the parameters", err);
     while (qn_scan_member(scan, &first, &key)) {
         qn_rows_policy *policy = &wishes->policy;
-        if (is_word(key, "probabilities"))
+        if (qn_scan_is(key, "probabilities"))
             QN_TRY(read_flag(scan, "probabilities", &wishes->probabilities, err));
-        else if (is_word(key, "explain"))
+        else if (qn_scan_is(key, "explain"))
             QN_TRY(read_flag(scan, "explain", &wishes->explain, err));
-        else if (is_word(key, "extra"))
+        else if (qn_scan_is(key, "extra"))
             QN_TRY(read_word(scan, "extra", "refuse", "ignore", &policy->refuse_extra, err));
-        else if (is_word(key, "absent"))
+        else if (qn_scan_is(key, "absent"))
             QN_TRY(read_word(scan, "absent", "null", "refuse", &policy->absent_is_null, err));
         else if (!qn_scan_skip(scan)) /* other parameters are for other servers */
             break;

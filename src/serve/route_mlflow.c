@@ -35,20 +35,16 @@ static bool read_content_type(const char *text, body_kind *ret_form, qn__csv_hea
     return true;
 }
 
-static bool is_key(qn_scan_string key, const char *word) {
-    return key.n == strlen(word) && memcmp(key.bytes, word, key.n) == 0;
-}
-
 static bool is_form(qn_scan_string key) {
-    return is_key(key, "dataframe_split") || is_key(key, "dataframe_records")
-           || is_key(key, "instances") || is_key(key, "inputs");
+    return qn_scan_is(key, "dataframe_split") || qn_scan_is(key, "dataframe_records")
+           || qn_scan_is(key, "instances") || qn_scan_is(key, "inputs");
 }
 
 static qn_status read_rows(qn_rows_reader *reader, qn_scan *scan, qn_scan_string key,
                            qn_error *err) {
-    if (is_key(key, "dataframe_split"))
+    if (qn_scan_is(key, "dataframe_split"))
         return qn_rows_read_split(reader, scan, err);
-    if (is_key(key, "inputs") && qn_scan_peek(scan) == '{')
+    if (qn_scan_is(key, "inputs") && qn_scan_peek(scan) == '{')
         return qn_rows_read_columns(reader, scan, err);
     QN_TRY(qn_rows_columns_all(reader, err));
     return qn_rows_read_list(reader, scan, err);
@@ -68,7 +64,7 @@ static qn_status read_object(qn__exchange *x, bool only_params, qn__wishes *wish
     while (qn_scan_member(scan, &first, &key)) {
         bool form = is_form(key);
         *ret_n_forms += form;
-        if (is_key(key, "params") || is_key(key, "parameters"))
+        if (qn_scan_is(key, "params") || qn_scan_is(key, "parameters"))
             QN_TRY(qn__wishes_read(scan, wishes, err));
         else if (form && !only_params && *ret_n_forms == 1)
             QN_TRY(read_rows(x->desk->reader, scan, key, err));

@@ -5,10 +5,6 @@
 
 #include "serve/serve_int.h"
 
-static bool is_key(qn_scan_string key, const char *word) {
-    return key.n == strlen(word) && memcmp(key.bytes, word, key.n) == 0;
-}
-
 typedef struct tf_request {
     qn__wishes wishes;
     bool scores;   /* signature "probabilities" */
@@ -22,9 +18,9 @@ static qn_status read_signature(qn_scan *scan, tf_request *request, qn_error *er
         return QN_OK;
     if (!qn_scan_text(scan, &name))
         return qn_scan_error(scan, "signature_name", err);
-    request->scores = is_key(name, "probabilities");
-    QN_FAIL_IF(!request->scores && name.n && !is_key(name, "serving_default")
-                   && !is_key(name, "predict"),
+    request->scores = qn_scan_is(name, "probabilities");
+    QN_FAIL_IF(!request->scores && name.n && !qn_scan_is(name, "serving_default")
+                   && !qn_scan_is(name, "predict"),
                err, QN_ERR_DATA,
                "signature_name must be serving_default (predictions) or probabilities (scores)");
     return QN_OK;
@@ -33,12 +29,12 @@ static qn_status read_signature(qn_scan *scan, tf_request *request, qn_error *er
 static qn_status read_member(qn__exchange *x, qn_scan_string key, bool rows, tf_request *request,
                              qn_error *err) {
     qn_scan *scan = &x->desk->scan;
-    bool inputs = is_key(key, "inputs");
-    if (is_key(key, "signature_name"))
+    bool inputs = qn_scan_is(key, "inputs");
+    if (qn_scan_is(key, "signature_name"))
         return read_signature(scan, request, err);
-    if (is_key(key, "parameters"))
+    if (qn_scan_is(key, "parameters"))
         return qn__wishes_read(scan, &request->wishes, err);
-    if (!rows || (!inputs && !is_key(key, "instances")) || request->has_rows)
+    if (!rows || (!inputs && !qn_scan_is(key, "instances")) || request->has_rows)
         return qn_scan_skip(scan) ? QN_OK : qn_scan_error(scan, "the body", err);
     request->has_rows = true;
     request->columnar = inputs;

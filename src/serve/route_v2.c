@@ -5,10 +5,6 @@
 #include "base/text.h"
 #include "serve/tensor.h"
 
-static bool is_key(qn_scan_string key, const char *word) {
-    return key.n == strlen(word) && memcmp(key.bytes, word, key.n) == 0;
-}
-
 /* What is known of a request while it is read. */
 typedef struct infer {
     qn__exchange *x;
@@ -58,7 +54,7 @@ static qn_status read_tensor_parameters(infer *r, qn__tensor *t, qn_error *err) 
     if (!qn_scan_open(r->scan, '{'))
         return broken(r, err);
     while (qn_scan_member(r->scan, &first, &key)) {
-        if (!is_key(key, "binary_data_size")) {
+        if (!qn_scan_is(key, "binary_data_size")) {
             qn_scan_skip(r->scan);
             continue;
         }
@@ -127,7 +123,7 @@ static qn_status take_data(infer *r, qn__tensor *t, qn_error *err) {
 
 static qn_status read_tensor_member(infer *r, qn__tensor *t, qn_scan_string key, qn_error *err) {
     qn_scan_string text;
-    if (is_key(key, "name")) {
+    if (qn_scan_is(key, "name")) {
         if (!qn_scan_text(r->scan, &text))
             return broken(r, err);
         int32_t i = qn_rows_reader_find(r->x->desk->reader, text.bytes, text.n);
@@ -135,7 +131,7 @@ static qn_status read_tensor_member(infer *r, qn__tensor *t, qn_scan_string key,
         size_t n = text.n < sizeof t->name - 1 ? text.n : sizeof t->name - 1;
         memcpy(t->name, text.bytes, n);
         t->name[n] = '\0';
-    } else if (is_key(key, "datatype")) {
+    } else if (qn_scan_is(key, "datatype")) {
         if (!qn_scan_text(r->scan, &text))
             return broken(r, err);
         t->type = qn__datatype_find(text);
@@ -143,14 +139,15 @@ static qn_status read_tensor_member(infer *r, qn__tensor *t, qn_scan_string key,
         QN_FAIL_IF(t->type == QN__N_DATATYPES, err, QN_ERR_DATA,
                    "input '%s': '%.*s' is not a datatype (BOOL, INT64, FP32, FP64, BYTES, ...)",
                    t->name, (int)(text.n < 40 ? text.n : 40), text.bytes);
-    } else if (is_key(key, "shape") && !t->has_shape) {
+    } else if (qn_scan_is(key, "shape") && !t->has_shape) {
         return read_shape(r, t, err);
-    } else if (is_key(key, "parameters")) {
+    } else if (qn_scan_is(key, "parameters")) {
         return read_tensor_parameters(r, t, err);
-    } else if (is_key(key, "data") && !t->has_data && t->has_shape && t->has_type && t->name[0]) {
+    } else if (qn_scan_is(key, "data") && !t->has_data && t->has_shape
+               && t->has_type && t->name[0]) {
         return take_data(r, t, err);
     } else {
-        if (is_key(key, "data"))
+        if (qn_scan_is(key, "data"))
             t->data_at = r->scan->at;
         if (!qn_scan_skip(r->scan))
             return broken(r, err);
@@ -221,18 +218,18 @@ static qn_status read_output(infer *r, qn_error *err) {
     if (!qn_scan_open(r->scan, '{'))
         return broken(r, err);
     while (qn_scan_member(r->scan, &first, &key)) {
-        if (is_key(key, "name") && qn_scan_text(r->scan, &text)) {
+        if (qn_scan_is(key, "name") && qn_scan_text(r->scan, &text)) {
             for (int o = 0; o < QN__N_OUTPUTS; o++) {
                 const char *name = qn__output_name(r->x->served, (qn__output)o);
-                if (name && is_key(text, name))
+                if (name && qn_scan_is(text, name))
                     r->wanted[i] = (qn__output)o;
             }
             QN_FAIL_IF(r->wanted[i] == QN__N_OUTPUTS, err, QN_ERR_DATA,
                        "the model has no output '%.*s': GET /v2/models/%.80s lists them",
                        (int)(text.n < 80 ? text.n : 80), text.bytes, r->x->served->name);
-        } else if (is_key(key, "parameters") && qn_scan_open(r->scan, '{')) {
+        } else if (qn_scan_is(key, "parameters") && qn_scan_open(r->scan, '{')) {
             for (inner = true; qn_scan_member(r->scan, &inner, &key);) {
-                if (is_key(key, "binary_data") && qn_scan_bool(r->scan, &truth))
+                if (qn_scan_is(key, "binary_data") && qn_scan_bool(r->scan, &truth))
                     r->is_binary[i] = truth;
                 else
                     qn_scan_skip(r->scan);
@@ -266,7 +263,7 @@ static qn_status read_parameters(infer *r, qn_error *err) {
     if (!qn_scan_open(r->scan, '{'))
         return broken(r, err);
     while (qn_scan_member(r->scan, &first, &key)) {
-        if (is_key(key, "binary_data_output"))
+        if (qn_scan_is(key, "binary_data_output"))
             qn_scan_bool(r->scan, &r->binary_output);
         else
             qn_scan_skip(r->scan);
@@ -297,13 +294,13 @@ static qn_status read_members(infer *r, bool inputs, qn_error *err) {
         return broken(r, err);
     while (qn_scan_member(r->scan, &first, &key)) {
         qn_status status = QN_OK;
-        if (inputs && is_key(key, "inputs") && !r->has_inputs)
+        if (inputs && qn_scan_is(key, "inputs") && !r->has_inputs)
             status = read_inputs(r, err);
-        else if (!inputs && is_key(key, "id"))
+        else if (!inputs && qn_scan_is(key, "id"))
             status = read_id(r, err);
-        else if (!inputs && is_key(key, "parameters"))
+        else if (!inputs && qn_scan_is(key, "parameters"))
             status = read_parameters(r, err);
-        else if (!inputs && is_key(key, "outputs") && !r->n_wanted)
+        else if (!inputs && qn_scan_is(key, "outputs") && !r->n_wanted)
             status = read_outputs(r, err);
         else if (!qn_scan_skip(r->scan))
             break;
