@@ -139,11 +139,13 @@ bool qn__take_model(qn__exchange *x) {
 
 /* --- the answer ------------------------------------------------------------------------------- */
 
+#define PUT(out, literal) qn_buf_put(out, literal, sizeof literal - 1)
+
 static void put_header(qn_buf *out, const char *name, const char *value) {
     qn_buf_put_text(out, name);
-    qn_buf_put(out, ": ", 2);
+    PUT(out, ": ");
     qn_buf_put_text(out, value);
-    qn_buf_put(out, "\r\n", 2);
+    PUT(out, "\r\n");
 }
 
 /* A client's own id comes back, when it is harmless. */
@@ -176,16 +178,22 @@ static void allow_origin(const qn__exchange *x, qn_buf *out) {
 
 static void put_status(qn_buf *out, int status) {
     if (status == 200)
-        qn_buf_put_text(out, "HTTP/1.1 200 OK\r\nDate: ");
+        PUT(out, "HTTP/1.1 200 OK\r\nDate: ");
     else
         qn_buf_printf(out, "HTTP/1.1 %d %s\r\nDate: ", status, qn__status_text(status));
 }
 
+static void put_length(qn_buf *out, size_t length) {
+    char text[QN_NUMBER_TEXT];
+    PUT(out, "Content-Length: ");
+    qn_buf_put(out, text, qn_number_write_i64((int64_t)length, text));
+    PUT(out, "\r\n");
+}
+
 void qn__exchange_head(qn__exchange *x, qn_buf *head) {
-    char length[QN_NUMBER_TEXT];
     put_status(head, x->status);
-    qn_buf_put_text(head, x->server->dates[atomic_load(&x->server->i_date)]);
-    qn_buf_put(head, "\r\n", 2);
+    qn_buf_put(head, x->server->dates[atomic_load(&x->server->i_date)], QN__DATE_BYTES);
+    PUT(head, "\r\n");
     if (x->content_type)
         put_header(head, "Content-Type", x->content_type);
     if (x->served)
@@ -193,16 +201,14 @@ void qn__exchange_head(qn__exchange *x, qn_buf *head) {
     if (x->extra_name)
         put_header(head, x->extra_name, x->extra_value);
     if (x->ends)
-        put_header(head, "Connection", "close");
+        PUT(head, "Connection: close\r\n");
     else if (x->head.keeps)
-        put_header(head, "Connection", "keep-alive");
+        PUT(head, "Connection: keep-alive\r\n");
     echo_id(x, head);
     allow_origin(x, head);
-    if (x->status != 204) {
-        length[qn_number_write_i64((int64_t)qn__out(x)->len, length)] = '\0';
-        put_header(head, "Content-Length", length);
-    }
-    qn_buf_put(head, "\r\n", 2);
+    if (x->status != 204)
+        put_length(head, qn__out(x)->len);
+    PUT(head, "\r\n");
 }
 
 /* --- before the body -------------------------------------------------------------------------- */
@@ -217,9 +223,25 @@ void qn__exchange_refuse(qn__exchange *x, int status, const char *format, ...) {
     x->refused = status;
 }
 
+/* Mostly a connection asks the same again and again. */
+static bool is_as_before(const qn__exchange *x) {
+    return x->match.route && strcmp(x->head.path, x->matched) == 0
+           && strcmp(x->head.method, x->match.route->method) == 0;
+}
+
+static void find_route(qn__exchange *x) {
+    const size_t n = strlen(x->head.path);
+    qn__route_find(x->server, x->head.method, x->head.path, &x->match);
+    if (n < sizeof x->matched)
+        memcpy(x->matched, x->head.path, n + 1);
+    else
+        x->matched[0] = '\0'; /* no path */
+}
+
 static void check_route(qn__exchange *x) {
     const char *method = x->head.method, *path = x->head.path;
-    qn__route_find(x->server, method, path, &x->match);
+    if (!is_as_before(x))
+        find_route(x);
     if (x->match.route)
         return;
     if (!x->match.allowed) {
@@ -228,11 +250,11 @@ static void check_route(qn__exchange *x) {
     }
     x->extra_name = "Allow";
     x->extra_value = x->match.allowed;
-    if (strcmp(x->head.method, "OPTIONS") == 0)
+    if (strcmp(method, "OPTIONS") == 0)
         x->refused = 204;
     else
-        qn__exchange_refuse(x, 405, "%.20s is not for %.200s, which allows %s", x->head.method, path,
-               x->match.allowed);
+        qn__exchange_refuse(x, 405, "%.20s is not for %.200s, which allows %s", method, path,
+                            x->match.allowed);
 }
 
 /* A page of another origin may ask a server of this machine, without being shown the answer. */
@@ -281,7 +303,7 @@ static void check_type(qn__exchange *x) {
     const char *type = x->head.fields[QN__CONTENT_TYPE];
     if (!type || x->match.route->dialect == QN__MLFLOW)
         return;
-    const char *charset = strcasestr(type, "charset=");
+    const char *more = strchr(type, ';'), *charset = more ? strcasestr(more, "charset=") : NULL;
     bool known =
         begins_with(type, "application/json") || begins_with(type, "text/plain")
         || begins_with(type, "application/x-www-form-urlencoded")
@@ -330,6 +352,7 @@ void qn__exchange_begin(qn__exchange *x, int64_t now_us) {
     x->ends = x->head.closes;
     if (x->head.refused) {
         x->skips = true;
+        x->match = (qn__match){0};
         qn__exchange_refuse(x, x->head.refused, "%s", x->head.why);
         return;
     }
@@ -357,8 +380,6 @@ void qn__exchange_finish(qn__exchange *x) {
 }
 
 static void clear(qn__exchange *x) {
-    x->match.route = NULL;
-    x->match.allowed = NULL;
     x->body = NULL;
     x->body_len = 0;
     x->refused = x->status = 0;

@@ -9,10 +9,15 @@
 
 #include "serve/wire.h"
 
+/* Told once, when something comes: then those who wait are served in the order in which they came,
+ * and epoll does not look again at each that was served. */
+#define EDGES (EPOLLRDHUP | EPOLLET)
+
 enum {
     EVENTS = 256,
     SWEEP_MS = 200,     /* how often deadlines are looked at */
     LATE_US = 10000,    /* work that takes longer than this makes us late */
+    HOLD_US = 100,      /* how long an answer waits for others at most */
 };
 
 /* --- new connections -------------------------------------------------------------------------- */
@@ -58,7 +63,7 @@ static bool add_wire(qn__loop *loop, int fd, const struct sockaddr_storage *addr
     wire->deadline_us = loop->now_us + (int64_t)(server->options.request_s * 1e6);
     wire->late_us = loop->late_us;
     if ((server->tls && !qn__tls_begin(server->tls, wire))
-        || !watch(loop, EPOLL_CTL_ADD, fd, EPOLLIN, wire)) {
+        || !watch(loop, EPOLL_CTL_ADD, fd, EPOLLIN | EDGES, wire)) {
         qn__wire_free(&wire);
         return false;
     }
@@ -101,43 +106,85 @@ static bool is_over(const qn__loop *loop, const qn__wire *wire, int64_t now_us) 
     return now_us > wire->deadline_us + (late_us < most_us ? late_us : most_us);
 }
 
+/* --- work ------------------------------------------------------------------------------------- */
+
+static bool has_answer(const qn__wire *wire) {
+    return wire->state == QN__AT_ANSWER && !wire->wants_out;
+}
+
+/* After a wire was worked on; it waited for room to send before. */
+static void settle(qn__loop *loop, qn__wire *wire, bool alive, bool waited_out) {
+    if (!alive) {
+        let_go(loop, wire);
+        return;
+    }
+    if (wire->wants_out != waited_out)
+        watch(loop, EPOLL_CTL_MOD, wire->fd, (wire->wants_out ? EPOLLOUT : EPOLLIN) | EDGES, wire);
+    if (!has_answer(wire))
+        return;
+    wire->next_answer = NULL;
+    *loop->last_answer = wire;
+    loop->last_answer = &wire->next_answer;
+}
+
+static void run_wire(qn__loop *loop, qn__wire *wire, int64_t now_us) {
+    const bool waited_out = wire->wants_out;
+    settle(loop, wire, qn__wire_run(wire, now_us), waited_out);
+}
+
+/* Those who have asked for more already come after the others. */
+static void send_answers(qn__loop *loop, int64_t now_us) {
+    qn__wire *wire = loop->answers;
+    loop->answers = NULL;
+    loop->last_answer = &loop->answers;
+    for (qn__wire *next; wire; wire = next) {
+        next = wire->next_answer;
+        run_wire(loop, wire, now_us);
+    }
+}
+
+static void take_events(qn__loop *loop, const struct epoll_event *events, int n) {
+    int64_t held_us = loop->now_us;
+    for (int i = 0; i < n; i++) {
+        qn__wire *wire = events[i].data.ptr;
+        if ((void *)wire == loop) {
+            accept_one(loop);
+        } else if (wire) {
+            wire->drained &= events[i].events == EPOLLOUT;
+            wire->hung_up |= (events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+            if (!has_answer(wire)) /* else its turn comes */
+                run_wire(loop, wire, loop->now_us);
+        }
+        const int64_t now_us = qn__clock_us();
+        if (now_us - held_us > HOLD_US) {
+            send_answers(loop, now_us);
+            held_us = now_us;
+        }
+    }
+    if (loop->answers)
+        send_answers(loop, qn__clock_us());
+}
+
 static void sweep(qn__loop *loop, int64_t now_us) {
     loop->swept_us = now_us;
     listen_again(loop);
     for (qn__wire *wire = loop->wires, *next; wire; wire = next) {
         next = wire->next;
-        if (!is_over(loop, wire, now_us))
+        if (!is_over(loop, wire, now_us) || has_answer(wire))
             continue;
         atomic_fetch_add(&loop->server->metrics.shut, wire->state != QN__AT_END);
-        if (!qn__wire_expire(wire, now_us))
-            let_go(loop, wire);
-        else if (wire->wants_out)
-            watch(loop, EPOLL_CTL_MOD, wire->fd, EPOLLOUT, wire);
+        const bool waited_out = wire->wants_out;
+        settle(loop, wire, qn__wire_expire(wire, now_us), waited_out);
     }
-}
-
-/* --- the thread ------------------------------------------------------------------------------- */
-
-static void run_wire(qn__loop *loop, qn__wire *wire) {
-    const bool waited_out = wire->wants_out;
-    if (!qn__wire_run(wire, loop->now_us))
-        let_go(loop, wire);
-    else if (wire->wants_out != waited_out)
-        watch(loop, EPOLL_CTL_MOD, wire->fd, wire->wants_out ? EPOLLOUT : EPOLLIN, wire);
 }
 
 static void *run(void *cls) {
     qn__loop *loop = cls;
     struct epoll_event events[EVENTS];
     while (!atomic_load(&loop->server->stopping)) {
-        const int n = epoll_wait(loop->epoll, events, EVENTS, SWEEP_MS);
+        const int n = epoll_wait(loop->epoll, events, EVENTS, loop->answers ? 0 : SWEEP_MS);
         loop->now_us = qn__clock_us();
-        for (int i = 0; i < n; i++) {
-            if (events[i].data.ptr == loop)
-                accept_one(loop);
-            else if (events[i].data.ptr)
-                run_wire(loop, events[i].data.ptr);
-        }
+        take_events(loop, events, n);
         const int64_t now_us = qn__clock_us(), worked_us = now_us - loop->now_us;
         if (worked_us > LATE_US)
             loop->late_us += worked_us;
@@ -152,6 +199,7 @@ static void *run(void *cls) {
 static qn_status start(qn__loop *loop, qn_server *server, qn_error *err) {
     loop->server = server;
     loop->swept_us = qn__clock_us();
+    loop->last_answer = &loop->answers;
     loop->epoll = epoll_create1(EPOLL_CLOEXEC);
     loop->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (loop->epoll < 0 || loop->wake < 0 || !watch(loop, EPOLL_CTL_ADD, loop->wake, EPOLLIN, NULL))

@@ -133,6 +133,7 @@ struct qn__exchange {
     qn__wire *wire;            /* NULL only where the fuzzers play it */
     qn__head head;
     qn__match match;
+    char matched[192];         /* the path that `match` was found for; "" for none */
     int64_t start_us;          /* monotonic */
     char *body;                /* borrowed from the wire; ends in NUL */
     size_t body_len;
@@ -247,7 +248,7 @@ void qn__handle_tf_metadata(qn__exchange *x);
 
 /* ---- the server ------------------------------------------------------------------------------ */
 
-enum { QN__LATENCY_BUCKETS = 20, QN__DATES = 8 };
+enum { QN__LATENCY_BUCKETS = 20, QN__DATES = 8, QN__DATE_BYTES = 29 };
 
 typedef struct qn__metrics {
     _Atomic int64_t requests[QN__TF + 1][6]; /* by dialect and hundreds of the status */
@@ -290,7 +291,7 @@ struct qn_server {
     qn__access_log *log;        /* owned; NULL for none */
     qn__metrics metrics;
     int64_t start_us;           /* wall clock */
-    char dates[QN__DATES][32];  /* the header Date, written by the watcher once a second, in turns */
+    char dates[QN__DATES][QN__DATE_BYTES + 1];  /* the header Date, written by the watcher once a second, in turns */
     _Atomic int i_date;         /* the one to show */
 };
 

@@ -78,10 +78,9 @@ static progress linger(qn__wire *w, int64_t now_us) {
 }
 
 /* The answer is out: on with the next request, which may be there already. */
-static progress end_exchange(qn__wire *w) {
+static progress end_exchange(qn__wire *w, int64_t now_us) {
     qn__exchange *x = &w->x;
     const qn_server_options *o = &x->server->options;
-    const int64_t now_us = qn__clock_us();
     const bool ends = x->ends, cut = x->skips || w->at < w->len;
     if (w->nul)
         *w->nul = w->under_nul;
@@ -101,18 +100,17 @@ static progress end_exchange(qn__wire *w) {
     return ON;
 }
 
-static progress send_answer(qn__wire *w) {
+static progress send_answer(qn__wire *w, int64_t now_us) {
     for (;;) {
         const bool is_rest = w->sent >= w->out.len;
         const char *from = is_rest ? w->rest + (w->sent - w->out.len) : w->out.data + w->sent;
         const size_t n = is_rest ? w->n_rest - (w->sent - w->out.len) : w->out.len - w->sent;
         if (n == 0)
-            return end_exchange(w);
+            return end_exchange(w, now_us);
         const ssize_t sent = w->transport->send(w, from, n, !is_rest && w->n_rest);
         if (sent < 0 && errno == EINTR)
             continue;
         if (sent < 0 && errno == EAGAIN) {
-            w->state = QN__AT_ANSWER;
             w->wants_out = true;
             return WAITING;
         }
@@ -135,7 +133,7 @@ static void put_nul(qn__wire *w) {
     *end = '\0';
 }
 
-/* The body is there, or will not be read. */
+/* The body is there, or will not be read. The answer is sent in the next run. */
 static progress respond(qn__wire *w, int64_t now_us) {
     qn__exchange *x = &w->x;
     if (!x->refused)
@@ -154,7 +152,8 @@ static progress respond(qn__wire *w, int64_t now_us) {
     if (w->out.status != QN_OK)
         return GONE;
     set_deadline(w, now_us, x->server->options.request_s);
-    return send_answer(w);
+    w->state = QN__AT_ANSWER;
+    return WAITING;
 }
 
 /* --- the head --------------------------------------------------------------------------------- */
@@ -292,7 +291,7 @@ static progress take_chunks(qn__wire *w, int64_t now_us) {
 
 /* --- running ---------------------------------------------------------------------------------- */
 
-/* With what has come. */
+/* With what has come, up to an answer. */
 static progress work(qn__wire *w, int64_t now_us) {
     progress p = ON;
     while (p == ON) {
@@ -307,8 +306,7 @@ static progress work(qn__wire *w, int64_t now_us) {
             p = take_chunks(w, now_us);
             break;
         case QN__AT_ANSWER:
-            p = send_answer(w);
-            break;
+            return WAITING;
         case QN__AT_END:
             w->n_dropped += w->len;
             w->at = w->len = 0;
@@ -344,27 +342,35 @@ static void count_in(qn__wire *w, size_t n, int64_t now_us) {
     w->len += n;
 }
 
-bool qn__wire_run(qn__wire *w, int64_t now_us) {
-    w->wants_out = false;
-    if (w->state == QN__AT_ANSWER || w->transport->buffers) {
-        const progress p = work(w, now_us);
-        if (p == GONE || w->state == QN__AT_ANSWER)
-            return p != GONE;
-    }
-    for (;;) {
+/* Until nothing is left to read, or there is an answer. */
+static progress read_on(qn__wire *w, int64_t now_us) {
+    progress p = work(w, now_us);
+    while (p == WAITING && w->state != QN__AT_ANSWER && !w->drained) {
         size_t n_room;
         char *to = room(w, &n_room);
         const ssize_t n = w->transport->recv(w, to, n_room);
         if (n < 0 && errno == EINTR)
             continue;
+        if (n < 0 && errno == EAGAIN)
+            w->drained = true;
         if (n <= 0)
-            return n < 0 && errno == EAGAIN;
+            return w->drained ? WAITING : GONE;
+        /* Less than there is room for was all there is. */
+        w->drained = (size_t)n < n_room && !w->transport->buffers && !w->hung_up;
         count_in(w, (size_t)n, now_us);
-        if (work(w, now_us) == GONE)
-            return false;
-        if (w->state == QN__AT_ANSWER || ((size_t)n < n_room && !w->transport->buffers))
-            return true;
+        p = work(w, now_us);
     }
+    return p;
+}
+
+bool qn__wire_run(qn__wire *w, int64_t now_us) {
+    w->wants_out = false;
+    if (w->state == QN__AT_ANSWER) {
+        const progress p = send_answer(w, now_us);
+        if (p != ON)
+            return p != GONE;
+    }
+    return read_on(w, now_us) != GONE;
 }
 
 bool qn__wire_expire(qn__wire *w, int64_t now_us) {

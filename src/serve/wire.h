@@ -1,6 +1,7 @@
 /* wire.h - connections: what comes becomes requests, answers go out. A loop is a thread with an epoll
  * and the connections that it has accepted; nobody else touches them. Requests are worked on to their
- * end where they are read.
+ * end where they are read. Answers to those that came together go out together: then clients that
+ * share a thread are woken once.
  *
  *     loop  ->  wire  ->  transport: the socket itself, or TLS on it
  *                    ->  exchange: one request
@@ -42,6 +43,9 @@ struct qn__wire {
     int fd;
     void *session;               /* owned: of TLS */
     bool shaken;                 /* TLS: hands were shaken */
+    qn__wire *next_answer;       /* of the loop's that have one to send */
+    bool drained;                /* all that had come was read */
+    bool hung_up;                /* the client sends no more: what has come is followed by the end */
     bool wants_out;              /* waits until the socket takes more, not for what comes */
     qn__wire_state state;
     int64_t deadline_us;         /* monotonic; after it the connection is shut */
@@ -68,7 +72,9 @@ struct qn__wire {
 /* Takes the descriptor. NULL when memory is short. */
 qn__wire *qn__wire_new(qn_server *server, const qn__transport *transport, int fd);
 void qn__wire_free(qn__wire **wire);
-/* Reads, works, writes as far as it goes without waiting. False: the connection has ended. */
+/* Sends the answer if there is one, then reads and works until there is another (state QN__AT_ANSWER) or
+ * nothing is left to read (`drained`, which whoever knows of more sets to false). False: the
+ * connection has ended. */
 bool qn__wire_run(qn__wire *wire, int64_t now_us);
 /* The deadline has passed: tells, where there is somebody to tell. False: the connection has ended. */
 bool qn__wire_expire(qn__wire *wire, int64_t now_us);
@@ -81,6 +87,7 @@ struct qn__loop {
     int epoll, wake;             /* owned descriptors */
     bool listens;                /* for new connections; not while there are too many */
     qn__wire *wires;             /* owned */
+    qn__wire *answers, **last_answer; /* those with an answer to send, in order */
     int64_t now_us;              /* when it last woke */
     int64_t late_us;             /* all the time in which it could not read because it worked */
     int64_t swept_us;
