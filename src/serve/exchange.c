@@ -245,7 +245,8 @@ static void check_route(qn__exchange *x) {
     if (x->match.route)
         return;
     if (!x->match.allowed) {
-        qn__exchange_refuse(x, 404, "there is nothing at %.200s; GET /openapi.json lists what there is", path);
+        qn__exchange_refuse(
+            x, 404, "there is nothing at %.200s; GET /openapi.json lists what there is", path);
         return;
     }
     x->extra_name = "Allow";
@@ -270,7 +271,8 @@ static void check_token(qn__exchange *x) {
     if (!x->match.route || x->match.route->scope == QN__OPEN)
         return;
     if (!server->options.tokens) {
-        if (x->match.route->scope == QN__ADMIN && strcmp(x->head.method, "POST") == 0 && is_foreign(x))
+        if (x->match.route->scope == QN__ADMIN && strcmp(x->head.method, "POST") == 0
+            && is_foreign(x))
             qn__exchange_refuse(x, 403, "pages of other origins may not change what is served");
         return;
     }
@@ -282,7 +284,8 @@ static void check_token(qn__exchange *x) {
     if (scope == QN__OPEN) {
         x->extra_name = "WWW-Authenticate";
         x->extra_value = "Bearer";
-        qn__exchange_refuse(x, 401, "a token is needed: send the header Authorization: Bearer TOKEN");
+        qn__exchange_refuse(x, 401,
+                            "a token is needed: send the header Authorization: Bearer TOKEN");
     } else {
         qn__exchange_refuse(x, 403, "this token may predict, but this needs scope admin");
     }
@@ -299,7 +302,8 @@ static void check_type(qn__exchange *x) {
         return;
     const char *coding = x->head.fields[QN__CONTENT_ENCODING];
     if (coding && strcasecmp(coding, "identity") != 0)
-        qn__exchange_refuse(x, 415, "content coding '%.40s' is not understood: send the body as it is", coding);
+        qn__exchange_refuse(
+            x, 415, "content coding '%.40s' is not understood: send the body as it is", coding);
     const char *type = x->head.fields[QN__CONTENT_TYPE];
     if (!type || x->match.route->dialect == QN__MLFLOW)
         return;
@@ -322,7 +326,8 @@ static void check_length(qn__exchange *x) {
     const size_t n = (size_t)x->head.length, most = x->server->options.body_bytes;
     if (n > most)
         qn__exchange_refuse(
-            x, 413, "a body has at most %zu bytes here, not %zu: send fewer rows at a time", most, n);
+            x, 413, "a body has at most %zu bytes here, not %zu: send fewer rows at a time", most,
+            n);
     x->skips = x->refused && (x->head.expects || (n > most && n - most > DISCARD_BYTES));
     x->ends |= x->skips;
 }

@@ -61,7 +61,11 @@ typedef struct qn__chunks {
     uint64_t left;              /* of the chunk */
 } qn__chunks;
 
-typedef enum qn__chunks_result { QN__CHUNKS_MORE, QN__CHUNKS_END, QN__CHUNKS_BAD } qn__chunks_result;
+typedef enum qn__chunks_result {
+    QN__CHUNKS_MORE,
+    QN__CHUNKS_END,
+    QN__CHUNKS_BAD,
+} qn__chunks_result;
 
 /* Takes from bytes[*at .. n) until a piece of the body is found (ret_n > 0: it begins at *ret_piece,
  * and *at is behind it), or bytes or body end, or what comes is no chunk. */

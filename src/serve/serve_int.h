@@ -291,7 +291,8 @@ struct qn_server {
     qn__access_log *log;        /* owned; NULL for none */
     qn__metrics metrics;
     int64_t start_us;           /* wall clock */
-    char dates[QN__DATES][QN__DATE_BYTES + 1];  /* the header Date, written by the watcher once a second, in turns */
+    char dates[QN__DATES][QN__DATE_BYTES + 1]; /* the header Date, written by the watcher once a
+                                   second, in turns */
     _Atomic int i_date;         /* the one to show */
 };
 

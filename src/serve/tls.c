@@ -21,11 +21,9 @@ static qn_status read_pem(qn__tls *tls, const char *cert, const char *key, qn_er
         status = qn_file_read(key, PEM_BYTES, &key_text, &n_key, err);
     cert_pem = (gnutls_datum_t){(unsigned char *)cert_text, (unsigned)n_cert};
     key_pem = (gnutls_datum_t){(unsigned char *)key_text, (unsigned)n_key};
-    const int code = status == QN_OK
-                         ? gnutls_certificate_set_x509_key_mem(tls->credentials, &cert_pem, &key_pem,
-                                                               GNUTLS_X509_FMT_PEM)
-                         : 0;
-    if (code < 0)
+    if (status == QN_OK
+        && gnutls_certificate_set_x509_key_mem(tls->credentials, &cert_pem, &key_pem,
+                                               GNUTLS_X509_FMT_PEM) < 0)
         status = qn_error_set(err, QN_ERR_IO, "the server cannot start: check that --tls-cert and "
                               "--tls-key are PEM files that belong together");
     if (key_text)

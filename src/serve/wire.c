@@ -143,7 +143,7 @@ static progress respond(qn__wire *w, int64_t now_us) {
     const qn_buf *out = qn__out(x);
     const bool none = x->status == 204 || strcmp(x->head.method, "HEAD") == 0;
     w->n_rest = none ? 0 : out->len;
-    w->rest = out->data;
+    w->rest = qn_buf_text(out);
     if (w->n_rest && w->n_rest <= SHORT_ANSWER) {
         qn_buf_put(&w->out, out->data, out->len);
         w->n_rest = 0;
