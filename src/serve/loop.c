@@ -108,10 +108,6 @@ static bool is_over(const qn__loop *loop, const qn__wire *wire, int64_t now_us) 
 
 /* --- work ------------------------------------------------------------------------------------- */
 
-static bool has_answer(const qn__wire *wire) {
-    return wire->state == QN__AT_ANSWER && !wire->wants_out;
-}
-
 /* After a wire was worked on; it waited for room to send before. */
 static void settle(qn__loop *loop, qn__wire *wire, bool alive, bool waited_out) {
     if (!alive) {
@@ -120,11 +116,12 @@ static void settle(qn__loop *loop, qn__wire *wire, bool alive, bool waited_out) 
     }
     if (wire->wants_out != waited_out)
         watch(loop, EPOLL_CTL_MOD, wire->fd, (wire->wants_out ? EPOLLOUT : EPOLLIN) | EDGES, wire);
-    if (!has_answer(wire))
+    wire->has_turn = !wire->wants_out && (wire->state == QN__AT_ANSWER || !wire->drained);
+    if (!wire->has_turn)
         return;
-    wire->next_answer = NULL;
-    *loop->last_answer = wire;
-    loop->last_answer = &wire->next_answer;
+    wire->next_turn = NULL;
+    *loop->last_turn = wire;
+    loop->last_turn = &wire->next_turn;
 }
 
 static void run_wire(qn__loop *loop, qn__wire *wire, int64_t now_us) {
@@ -132,13 +129,13 @@ static void run_wire(qn__loop *loop, qn__wire *wire, int64_t now_us) {
     settle(loop, wire, qn__wire_run(wire, now_us), waited_out);
 }
 
-/* Those who have asked for more already come after the others. */
-static void send_answers(qn__loop *loop, int64_t now_us) {
-    qn__wire *wire = loop->answers;
-    loop->answers = NULL;
-    loop->last_answer = &loop->answers;
+/* Sends the answers and reads on. Who then has more to do comes after the others. */
+static void take_turns(qn__loop *loop, int64_t now_us) {
+    qn__wire *wire = loop->turns;
+    loop->turns = NULL;
+    loop->last_turn = &loop->turns;
     for (qn__wire *next; wire; wire = next) {
-        next = wire->next_answer;
+        next = wire->next_turn;
         run_wire(loop, wire, now_us);
     }
 }
@@ -152,17 +149,17 @@ static void take_events(qn__loop *loop, const struct epoll_event *events, int n)
         } else if (wire) {
             wire->drained &= events[i].events == EPOLLOUT;
             wire->hung_up |= (events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
-            if (!has_answer(wire)) /* else its turn comes */
+            if (!wire->has_turn) /* else it comes */
                 run_wire(loop, wire, loop->now_us);
         }
         const int64_t now_us = qn__clock_us();
         if (now_us - held_us > HOLD_US) {
-            send_answers(loop, now_us);
+            take_turns(loop, now_us);
             held_us = now_us;
         }
     }
-    if (loop->answers)
-        send_answers(loop, qn__clock_us());
+    if (loop->turns)
+        take_turns(loop, qn__clock_us());
 }
 
 static void sweep(qn__loop *loop, int64_t now_us) {
@@ -170,7 +167,7 @@ static void sweep(qn__loop *loop, int64_t now_us) {
     listen_again(loop);
     for (qn__wire *wire = loop->wires, *next; wire; wire = next) {
         next = wire->next;
-        if (!is_over(loop, wire, now_us) || has_answer(wire))
+        if (!is_over(loop, wire, now_us) || wire->has_turn)
             continue;
         atomic_fetch_add(&loop->server->metrics.shut, wire->state != QN__AT_END);
         const bool waited_out = wire->wants_out;
@@ -182,7 +179,7 @@ static void *run(void *cls) {
     qn__loop *loop = cls;
     struct epoll_event events[EVENTS];
     while (!atomic_load(&loop->server->stopping)) {
-        const int n = epoll_wait(loop->epoll, events, EVENTS, loop->answers ? 0 : SWEEP_MS);
+        const int n = epoll_wait(loop->epoll, events, EVENTS, loop->turns ? 0 : SWEEP_MS);
         loop->now_us = qn__clock_us();
         take_events(loop, events, n);
         const int64_t now_us = qn__clock_us(), worked_us = now_us - loop->now_us;
@@ -199,7 +196,7 @@ static void *run(void *cls) {
 static qn_status start(qn__loop *loop, qn_server *server, qn_error *err) {
     loop->server = server;
     loop->swept_us = qn__clock_us();
-    loop->last_answer = &loop->answers;
+    loop->last_turn = &loop->turns;
     loop->epoll = epoll_create1(EPOLL_CLOEXEC);
     loop->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (loop->epoll < 0 || loop->wake < 0 || !watch(loop, EPOLL_CTL_ADD, loop->wake, EPOLLIN, NULL))

@@ -9,6 +9,7 @@ enum {
     SHORT_ANSWER = 4096,        /* copied behind its head, so that both go out as one */
     LINGER_US = 2000000,        /* how long what still comes is dropped after the last answer */
     LINGER_BYTES = 64 << 20,
+    TURN_BYTES = 256 << 10,     /* read in a turn; then it is for others */
 };
 
 /* --- transport -------------------------------------------------------------------------------- */
@@ -322,7 +323,7 @@ static progress work(qn__wire *w, int64_t now_us) {
 static char *room(qn__wire *w, size_t *ret_n) {
     const bool passes = w->state == QN__AT_CHUNKS || (w->state == QN__AT_BODY && w->x.refused);
     if (w->state == QN__AT_BODY && w->body) {
-        *ret_n = (size_t)w->left;
+        *ret_n = w->left < TURN_BYTES ? (size_t)w->left : TURN_BYTES;
         return w->body + w->x.body_len;
     }
     if (passes)
@@ -342,10 +343,11 @@ static void count_in(qn__wire *w, size_t n, int64_t now_us) {
     w->len += n;
 }
 
-/* Until nothing is left to read, or there is an answer. */
+/* Until nothing is left to read, or there is an answer, or enough was read for once. */
 static progress read_on(qn__wire *w, int64_t now_us) {
     progress p = work(w, now_us);
-    while (p == WAITING && w->state != QN__AT_ANSWER && !w->drained) {
+    size_t n_read = 0;
+    while (p == WAITING && w->state != QN__AT_ANSWER && !w->drained && n_read < TURN_BYTES) {
         size_t n_room;
         char *to = room(w, &n_room);
         const ssize_t n = w->transport->recv(w, to, n_room);
@@ -357,6 +359,7 @@ static progress read_on(qn__wire *w, int64_t now_us) {
             return w->drained ? WAITING : GONE;
         /* Less than there is room for was all there is. */
         w->drained = (size_t)n < n_room && !w->transport->buffers && !w->hung_up;
+        n_read += (size_t)n;
         count_in(w, (size_t)n, now_us);
         p = work(w, now_us);
     }

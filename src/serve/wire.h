@@ -43,7 +43,8 @@ struct qn__wire {
     int fd;
     void *session;               /* owned: of TLS */
     bool shaken;                 /* TLS: hands were shaken */
-    qn__wire *next_answer;       /* of the loop's that have one to send */
+    qn__wire *next_turn;         /* of those that the loop goes on with */
+    bool has_turn;               /* it is one of them */
     bool drained;                /* all that had come was read */
     bool hung_up;                /* the client sends no more: what has come is followed by the end */
     bool wants_out;              /* waits until the socket takes more, not for what comes */
@@ -72,9 +73,9 @@ struct qn__wire {
 /* Takes the descriptor. NULL when memory is short. */
 qn__wire *qn__wire_new(qn_server *server, const qn__transport *transport, int fd);
 void qn__wire_free(qn__wire **wire);
-/* Sends the answer if there is one, then reads and works until there is another (state QN__AT_ANSWER) or
- * nothing is left to read (`drained`, which whoever knows of more sets to false). False: the
- * connection has ended. */
+/* Sends the answer if there is one, then reads and works until there is another (state QN__AT_ANSWER),
+ * nothing is left to read (`drained`, which whoever knows of more sets to false), or much was read.
+ * False: the connection has ended. */
 bool qn__wire_run(qn__wire *wire, int64_t now_us);
 /* The deadline has passed: tells, where there is somebody to tell. False: the connection has ended. */
 bool qn__wire_expire(qn__wire *wire, int64_t now_us);
@@ -87,7 +88,7 @@ struct qn__loop {
     int epoll, wake;             /* owned descriptors */
     bool listens;                /* for new connections; not while there are too many */
     qn__wire *wires;             /* owned */
-    qn__wire *answers, **last_answer; /* those with an answer to send, in order */
+    qn__wire *turns, **last_turn; /* those with an answer to send, or more to read; in order */
     int64_t now_us;              /* when it last woke */
     int64_t late_us;             /* all the time in which it could not read because it worked */
     int64_t swept_us;
