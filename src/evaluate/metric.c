@@ -91,6 +91,9 @@ static double mape(const qn_eval_input *input) {
 static double poisson_deviance(const qn_eval_input *input) {
     return compute(input, QN__POISSON_DEVIANCE);
 }
+static double cross_entropy(const qn_eval_input *input) {
+    return compute(input, QN__CROSS_ENTROPY);
+}
 
 /* Indexed by qn__metric_id. */
 static const qn_metric metrics[QN__N_METRICS] = {
@@ -152,6 +155,10 @@ static const qn_metric metrics[QN__N_METRICS] = {
         {"poisson_deviance", "Mean Poisson deviance",
          "For counts; 0 is perfect; undefined for negative truths or answers <= 0.", REGRESSION,
          false, poisson_deviance},
+    [QN__CROSS_ENTROPY] =
+        {"cross_entropy", "Cross-entropy",
+         "Log loss where the truth is a probability; undefined for truths outside of 0 to 1.",
+         REGRESSION, false, cross_entropy},
 };
 
 const qn_metric *qn_metrics(size_t *ret_n) {

@@ -26,6 +26,7 @@ typedef enum qn__metric_id {
     QN__R2,
     QN__MAPE,
     QN__POISSON_DEVIANCE,
+    QN__CROSS_ENTROPY,
     QN__N_METRICS,
 } qn__metric_id;
 

@@ -237,6 +237,25 @@ static qn_status find_target(qn_run_state *run, qn_error *err) {
     return status;
 }
 
+/* Whether the families of the config can learn these targets: told with the row of the file, which
+ * is not known any more once rows are split. */
+static qn_status check_targets(const qn_run_state *run, const char *file, const double *y,
+                               int64_t n, qn_error *err) {
+    for (size_t i = 0; i < run->config->train.n_families; i++) {
+        const qn_config_family *wanted = &run->config->train.families[i];
+        const qn_family *family;
+        qn_status status = qn_family_find(wanted->name, &family, err);
+        if (status == QN_OK)
+            status = qn_learner_check_targets(family, wanted->params, run->target.task, y, n,
+                                              run->target.name, err);
+        if (status == QN_ERR_CONFIG)
+            qn__run_place(run, "train.families", err);
+        qn__run_name_file(file, err);
+        QN_TRY(status);
+    }
+    return QN_OK;
+}
+
 static json_t *value_json(const qn_config *config) {
     return json_pack("{s:s*, s:s, s:s, s:s, s:s}", "currency", config->value.currency,
                      "true_positive", config->value.true_positive, "false_positive",
@@ -352,7 +371,8 @@ static qn_status read_test_file(qn_run_state *run, qn_error *err) {
     if (status == QN_OK)
         status = read_weight(run, run->test.frame, &run->test.weight, err);
     qn__run_name_file(run->config->data.test, err);
-    return status;
+    QN_TRY(status);
+    return check_targets(run, run->config->data.test, run->test.y, run->test.n, err);
 }
 
 qn_status qn__run_import(qn_run_state *run, qn_error *err) {
@@ -364,6 +384,7 @@ qn_status qn__run_import(qn_run_state *run, qn_error *err) {
     QN_TRY(draw_weighted(run, err));
     QN_TRY(qn_frame_digest(run->frame, run->dataset_hash, err));
     QN_TRY(find_target(run, err));
+    QN_TRY(check_targets(run, run->config->data.source, run->y, run->frame->n_rows, err));
     QN_TRY(list_inputs(run, err));
     QN_TRY(read_value(run, err));
     qn_status status = read_weight(run, run->frame, &run->weight, err);

@@ -173,17 +173,16 @@ double qn__run_merit(const qn_run_candidate *candidate) {
 typedef struct stop_by_metric {
     const qn_run_state *run;
     double *scores; /* owned: validation rows x outputs */
-    qn_link link;
     qn_status status; /* the first failure, and its message */
     qn_error error;
 } stop_by_metric;
 
-static double loss_by_metric(void *user, const double *raw, double *without) {
+static double loss_by_metric(void *user, qn_link link, const double *raw, double *without) {
     stop_by_metric *stop = user;
     const qn_run_state *run = stop->run;
     double value = (double)NAN;
     memcpy(stop->scores, raw, (size_t)(run->validate.n * run->n_outputs) * sizeof *raw);
-    qn_link_apply(stop->link, stop->scores, run->validate.n, run->n_outputs);
+    qn_link_apply(link, stop->scores, run->validate.n, run->n_outputs);
     qn_eval_input input = qn__run_eval_input(run, &run->validate, stop->scores);
     if (!without)
         return qn__run_loss(run, run->metric->compute(&input));
@@ -220,9 +219,7 @@ static qn_status train_candidate(qn_run_state *run, qn_run_candidate *candidate,
     qn_cleanup(qn_freep) double *scores = qn_new_array(double, run->validate.n *run->n_outputs);
     if (!params || !scores)
         return qn_error_memory(err);
-    bool multiclass = run->target.task == QN_TASK_MULTICLASS;
-    stop_by_metric stop = {
-        .run = run, .scores = scores, .link = multiclass ? QN_LINK_SOFTMAX : QN_LINK_LOGIT};
+    stop_by_metric stop = {.run = run, .scores = scores};
     if (stops_by_metric(run)) {
         input.loss = loss_by_metric;
         input.user = &stop;

@@ -20,7 +20,7 @@ static const char *const monotone_methods[] = {"basic", "intermediate", NULL};
 static const char *const class_weights[] = {"none", "balanced", NULL};
 
 static const qn_param params_table[] = {
-    {"objective", "loss application", QN_PARAM_CHOICE, P(objective), .choices = qn__objective_names,
+    {"objective", "loss application", QN_PARAM_CHOICE, P(objective), .choices = qn__objective_choices,
      .help = "what is minimised; auto: by task"},
     {"num_iterations", "n_estimators num_trees num_round num_boost_round n_iter max_iter",
      QN_PARAM_INT, P(num_iterations), .low = 1, .high = 1000000, .preset = 100,
@@ -132,7 +132,9 @@ static const qn_param params_table[] = {
     {"class_weight", NULL, QN_PARAM_CHOICE, P(class_weight), .choices = class_weights,
      .help = "balanced: every class counts the same in sum"},
     {"scale_pos_weight", NULL, QN_PARAM_REAL, P(scale_pos_weight), .low = 1e-9, .high = 1e9,
-     .preset = 1, .help = "weight of the positive class (binary)"},
+     .preset = 1,
+     .help = "weight of the positive class (binary), or of each class against the others "
+             "(multiclassova)"},
     {"alpha", NULL, QN_PARAM_REAL, P(alpha), .low = 1e-9, .high = 1e9, .preset = 0.9,
      .help = "where huber turns linear; the quantile of quantile"},
     {"poisson_max_delta_step", NULL, QN_PARAM_REAL, P(poisson_max_delta_step), .low = 1e-9,
@@ -200,18 +202,18 @@ static void fit_done(fit *f) {
     qn__model_builder_done(&f->builder);
 }
 
-static qn_status check_target(const fit *f, const qn_fit_data *data, qn_error *err) {
+static qn_status check_rows(const fit *f, const qn_fit_data *data, qn_error *err) {
     const qn__objective *o = f->objective;
     for (int64_t i = 0; i < data->x->n_rows; i++) {
         double y = data->y[i];
-        bool bad = !isfinite(y);
-        if (o->task != QN_TASK_REGRESSION)
-            bad = bad || y < 0 || y >= f->input->n_classes || y != floor(y);
-        else
-            bad = bad || y < o->y_low || (o->y_open && y <= o->y_low);
-        if (bad)
+        if (o->task == QN_TASK_REGRESSION) {
+            qn_error why = {0};
+            if (qn__objective_check_target(o, y, &why) != QN_OK)
+                return qn_error_set_at(err, QN_ERR_DATA, NULL, i + 1, NULL, "%s", why.message);
+        } else if (!(y >= 0 && y < f->input->n_classes && y == floor(y))) {
             return qn_error_set_at(err, QN_ERR_DATA, NULL, i + 1, NULL,
-                                   "target %g does not fit objective %s", y, o->name);
+                                   "target %g is none of %d classes", y, (int)f->input->n_classes);
+        }
         if (data->weight && !(data->weight[i] >= 0 && data->weight[i] < INFINITY))
             return qn_error_set_at(err, QN_ERR_DATA, NULL, i + 1, NULL,
                                    "weight %g is not a finite number of at least 0",
@@ -237,9 +239,9 @@ static qn_status check_input(fit *f, qn_error *err) {
     QN_FAIL_IF(strcmp(f->params->objective, "quantile") == 0 && f->params->alpha >= 1, err,
                QN_ERR_CONFIG, "alpha of quantile must be below 1, not %g", f->params->alpha);
     QN_TRY(qn__objective_find(f->params->objective, in->task, &f->objective, err));
-    QN_TRY(check_target(f, &in->train, err));
+    QN_TRY(check_rows(f, &in->train, err));
     if (in->valid.x)
-        QN_TRY(check_target(f, &in->valid, err));
+        QN_TRY(check_rows(f, &in->valid, err));
     return qn__sample_check(f->params, in->task, err);
 }
 
@@ -613,7 +615,8 @@ static double valid_loss(fit *f, double *without) {
     for (int64_t i = 0; i < f->valid.n; i++)
         for (int32_t k = 0; k < n_k; k++)
             f->valid_raw[i * n_k + k] = f->valid_score[k * f->valid.n + i];
-    return f->input->loss(f->input->user, f->valid_raw, stretches ? without : NULL);
+    return f->input->loss(f->input->user, f->objective->link, f->valid_raw,
+                          stretches ? without : NULL);
 }
 
 /* Measures the round and tells of it; *ret_stop when it is time to stop. */
@@ -699,6 +702,12 @@ static qn_status fit_gbdt(const void *params, const qn_fit_input *input, const q
                             input->train.x->features, ret_learner, err);
 }
 
+static qn_status check_target(const void *params, qn_task task, double y, qn_error *err) {
+    const qn__objective *objective;
+    QN_TRY(qn__objective_find(((const qn_gbdt_params *)params)->objective, task, &objective, err));
+    return task == QN_TASK_REGRESSION ? qn__objective_check_target(objective, y, err) : QN_OK;
+}
+
 static void importance_gbdt(const qn_learner *learner, double *importance) {
     const qn__gbdt *m = (const qn__gbdt *)learner;
     double sum = 0;
@@ -729,6 +738,7 @@ const qn_family qn__family_gbdt = {
     .n_params = sizeof params_table / sizeof params_table[0],
     .params_bytes = sizeof(qn_gbdt_params),
     .fit = fit_gbdt,
+    .check_target = check_target,
     .predict = qn__gbdt_predict,
     .predict_rows = qn__gbdt_predict_rows,
     .explain = qn__gbdt_explain,

@@ -433,7 +433,7 @@ typedef struct qn__objective {
     const char *name;
     qn_task task;
     qn_link link;
-    double y_low;         /* smallest target allowed */
+    double y_low, y_high; /* range of the targets */
     bool y_open;          /* y_low itself is not */
     void (*init)(const qn__objective_data *data, double *base);
     /* Of rows first .. first + n - 1, n at most QN__GRADIENT_BLOCK. */
@@ -446,8 +446,13 @@ typedef struct qn__objective {
 } qn__objective;
 
 extern const char *const qn__objective_names[]; /* "auto" first; NULL-terminated */
+extern const char *const qn__objective_choices[]; /* the same, and aliases at the end */
 qn_status qn__objective_find(const char *name, qn_task task, const qn__objective **ret,
                              qn_error *err) QN_MUST_USE;
+
+/* Whether a value is one that the objective can learn; QN_ERR_DATA says which are. */
+qn_status qn__objective_check_target(const qn__objective *objective, double y,
+                                     qn_error *err) QN_MUST_USE;
 
 /* ---- early stopping -------------------------------------------------------------------------- */
 

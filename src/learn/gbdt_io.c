@@ -97,12 +97,13 @@ static bool header_is_fine(const qn__image_header *h, int32_t n_features) {
     for (size_t i = 0; i < sizeof h->zeros / sizeof *h->zeros; i++)
         zeros |= h->zeros[i];
     uint32_t side_bits = qn__side_bits(h->n_keys);
+    bool classes = h->link == QN_LINK_SOFTMAX || h->link == QN_LINK_OVA;
     bool narrow = h->side_bits == side_bits && side_bits < QN__NODE_BITS;
-    return h->link <= QN_LINK_LOG && h->n_outputs >= 1 && h->n_outputs <= QN_LIMIT_CLASSES
+    return h->link <= QN_LINK_OVA && h->n_outputs >= 1 && h->n_outputs <= QN_LIMIT_CLASSES
            && h->n_features == (uint32_t)n_features && h->objective >= 1
            && h->objective < n_objectives && h->n_trees <= QN_LIMIT_TREES
            && h->n_trees % h->n_outputs == 0 && h->best_iteration <= h->n_trees / h->n_outputs
-           && h->n_slots <= h->n_features && (h->n_outputs > 1) == (h->link == QN_LINK_SOFTMAX)
+           && h->n_slots <= h->n_features && (h->n_outputs > 1) == classes
            && h->n_keys <= INT32_MAX / 2 && h->n_number_keys <= h->n_keys && zeros == 0
            && (h->side_bits == 0 || narrow) && h->n_cuts <= INT32_MAX
            && h->n_answers <= INT32_MAX - QN__IMAGE_ALIGN;

@@ -49,7 +49,8 @@ qn_status qn_pruner_metric(const qn_learner *learner, const char **ret_metric, q
         [QN__PRUNE_POISSON] = "poisson_deviance"};
     qn__prune_loss loss;
     QN_TRY(find_loss(learner, &loss, err));
-    *ret_metric = names[loss];
+    const char *objective = qn__objective_names[((const qn__gbdt *)learner)->objective];
+    *ret_metric = strcmp(objective, "cross_entropy") == 0 ? "cross_entropy" : names[loss];
     return QN_OK;
 }
 

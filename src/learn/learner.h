@@ -7,6 +7,7 @@
  *   task         n_outputs   link      after the link
  *   binary       1           LOGIT     probability of the positive class
  *   multiclass   n_classes   SOFTMAX   probabilities
+ *   multiclass   n_classes   OVA       probabilities: the sigmoid of each score, divided by their sum
  *   regression   1           IDENTITY  value (or LOG: exp of the score)
  */
 #ifndef QN_LEARN_LEARNER_H
@@ -17,7 +18,10 @@
 #include "data/target.h"
 #include "feature/matrix.h"
 
-typedef enum qn_link { QN_LINK_IDENTITY, QN_LINK_LOGIT, QN_LINK_SOFTMAX, QN_LINK_LOG } qn_link;
+/* Written to files: append only. */
+typedef enum qn_link {
+    QN_LINK_IDENTITY, QN_LINK_LOGIT, QN_LINK_SOFTMAX, QN_LINK_LOG, QN_LINK_OVA,
+} qn_link;
 
 /* In place on n rows of n_outputs scores. The same bits for a row alone and in a batch. */
 void qn_link_apply(qn_link link, double *scores, int64_t n, int32_t n_outputs);
@@ -39,10 +43,11 @@ typedef struct qn_fit_input {
      * for families that ask how uncertain a loss is (at most 64). NULL: unknown. */
     const int32_t *valid_stretch; /* valid.x->n_rows */
     int32_t n_stretches;
-    /* Early stopping by any metric: given raw scores of the validation rows, smaller is better.
+    /* Early stopping by any metric: given raw scores of the validation rows and the link that makes
+     * predictions of them, smaller is better.
      * without[n_stretches], unless NULL, gets the same for all rows but those of each stretch; NaN
      * or an infinity where that is not defined. NULL: the training loss. */
-    double (*loss)(void *user, const double *raw, double *without);
+    double (*loss)(void *user, qn_link link, const double *raw, double *without);
     void *user;           /* borrowed, for loss */
 } qn_fit_input;
 
@@ -69,6 +74,9 @@ struct qn_family {
     /* `params` points to the family's params struct, filled from the table. */
     qn_status (*fit)(const void *params, const qn_fit_input *input, const qn_job *job,
                      qn_learner **ret_learner, qn_error *err);
+    /* Whether a target can be learnt with these parameters, before rows are split: QN_ERR_DATA says
+     * which can, QN_ERR_CONFIG that the parameters do not fit the task. NULL: every number can. */
+    qn_status (*check_target)(const void *params, qn_task task, double y, qn_error *err);
     /* Raw scores of rows first .. first + n - 1 into raw[n][n_outputs]. Cannot fail. */
     void (*predict)(const qn_learner *learner, const qn_matrix *x, int64_t first, int64_t n,
                     double *raw);
@@ -103,6 +111,11 @@ void qn_learner_free(qn_learner **learner);
 /* Whether the family's table of parameters takes these (NULL: defaults). */
 qn_status qn_learner_check(const qn_family *family, const json_t *params,
                            qn_error *err) QN_MUST_USE;
+/* Whether the family can learn all of y[n] (NaN: not labelled, passed over); the error names the row
+ * and `column`. */
+qn_status qn_learner_check_targets(const qn_family *family, const json_t *params, qn_task task,
+                                   const double *y, int64_t n, const char *column,
+                                   qn_error *err) QN_MUST_USE;
 /* Fits with parameters given as a JSON object (NULL: defaults). */
 qn_status qn_learner_fit(const qn_family *family, const json_t *params, const qn_fit_input *input,
                          const qn_job *job, qn_learner **ret_learner, qn_error *err) QN_MUST_USE;

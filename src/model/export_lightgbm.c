@@ -182,8 +182,14 @@ static void put_objective(const qn__export *e, qn_buf *out) {
     qn_buf_printf(out, "tree\nversion=v4\nnum_class=%d\nnum_tree_per_iteration=%d\nlabel_index=0\n"
                        "max_feature_idx=%d\n", n, n, e->n_features - 1);
     switch (e->trees.link) {
-    case QN_LINK_LOGIT: qn_buf_put_text(out, "objective=binary sigmoid:1\n"); break;
+    case QN_LINK_LOGIT:
+        qn_buf_put_text(out, qn_model_target(e->model)->task == QN_TASK_BINARY
+                                 ? "objective=binary sigmoid:1\n" : "objective=cross_entropy\n");
+        break;
     case QN_LINK_SOFTMAX: qn_buf_printf(out, "objective=multiclass num_class:%d\n", n); break;
+    case QN_LINK_OVA:
+        qn_buf_printf(out, "objective=multiclassova num_class:%d sigmoid:1\n", n);
+        break;
     case QN_LINK_LOG: qn_buf_put_text(out, "objective=poisson\n"); break;
     case QN_LINK_IDENTITY: qn_buf_put_text(out, "objective=regression\n"); break;
     }

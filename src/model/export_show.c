@@ -12,7 +12,7 @@ enum {
 
 static const char *const link_names[] = {
     [QN_LINK_IDENTITY] = "identity", [QN_LINK_LOGIT] = "logit", [QN_LINK_SOFTMAX] = "softmax",
-    [QN_LINK_LOG] = "log"};
+    [QN_LINK_LOG] = "log", [QN_LINK_OVA] = "ova"};
 
 static bool goes_left(const qn__export *e, const qn_tree_node *node, int32_t code) {
     uint32_t c = (uint32_t)code;

@@ -16,7 +16,7 @@
 static const qn__foreign_objective objectives[] = {
     {"binary:logistic", QN_TASK_BINARY, QN_LINK_LOGIT, "binary"},
     {"binary:logitraw", QN_TASK_BINARY, QN_LINK_LOGIT, "binary"},
-    {"reg:logistic", QN_TASK_BINARY, QN_LINK_LOGIT, "binary"},
+    {"reg:logistic", QN_TASK_REGRESSION, QN_LINK_LOGIT, "cross_entropy"},
     {"multi:softprob", QN_TASK_MULTICLASS, QN_LINK_SOFTMAX, "multiclass"},
     {"multi:softmax", QN_TASK_MULTICLASS, QN_LINK_SOFTMAX, "multiclass"},
     {"reg:squarederror", QN_TASK_REGRESSION, QN_LINK_IDENTITY, "regression"},

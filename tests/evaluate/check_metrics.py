@@ -61,6 +61,12 @@ def multiclass(c, y, p, w, kw):
     }
 
 
+def soft_log_loss(y, p, w):
+    """Every row twice: as a positive that weighs y, and as a negative that weighs 1 - y."""
+    truth = np.r_[np.ones(len(y)), np.zeros(len(y))]
+    return m.log_loss(truth, np.r_[p, p].clip(0, 1), labels=[0, 1], sample_weight=np.r_[w * y, w * (1 - y)])
+
+
 def regression(c, y, f, w, kw):
     return {
         "rmse": math.sqrt(m.mean_squared_error(y, f, **kw)),
@@ -71,6 +77,7 @@ def regression(c, y, f, w, kw):
         "poisson_deviance": m.mean_poisson_deviance(y, f, **kw)
         if (y >= 0).all() and (f > 0).all()
         else math.nan,
+        "cross_entropy": soft_log_loss(y, f, w) if ((y >= 0) & (y <= 1)).all() else math.nan,
     }
 
 

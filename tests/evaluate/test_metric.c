@@ -63,6 +63,10 @@ static void fill(rows *r, qn_task task, int n, int k, int ties, qn_rng *rng) {
             r->y[i] = ties ? floor(5 * qn_rng_uniform(rng)) : 100 + 10 * qn_rng_normal(rng);
             r->scores[i] = r->y[i] + (ties ? floor(3 * qn_rng_uniform(rng)) : qn_rng_normal(rng)) +
                            0.5;
+            if (ties == 10) { /* probabilities */
+                r->y[i] /= 4;
+                r->scores[i] = fmin(r->scores[i] / 6, 1);
+            }
             continue;
         }
         r->y[i] = (double)qn_rng_below(rng, (uint64_t)k);

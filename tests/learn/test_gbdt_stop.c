@@ -174,7 +174,7 @@ typedef struct judge {
     const int32_t *stretch;
 } judge;
 
-static double order_loss(void *user, const double *raw, double *without) {
+static double order_loss(void *user, qn_link link, const double *raw, double *without) {
     const judge *j = user;
     for (int32_t g = 0; without && g < G; g++)
         without[g] = misordered(j->valid, raw, j->stretch, g);

@@ -1,0 +1,100 @@
+"""Helpers of objectives.bats: what `quern run` learns beside scikit-learn or XGBoost on the same rows.
+
+    objectives_check.py ova | entropy     exits with 77 when the other library is missing
+"""
+import json
+import os
+import subprocess
+import sys
+
+try:
+    import numpy as np
+    import xgboost as xgb
+    from sklearn import metrics
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.multiclass import OneVsRestClassifier
+except ImportError:
+    sys.exit(77)
+
+ROUNDS, LEAVES, RATE = 60, 15, 0.1
+TREES = f"num_iterations: {ROUNDS}, num_leaves: {LEAVES}, learning_rate: {RATE}, lambda_l2: 1"
+
+
+def quern(*arguments):
+    done = subprocess.run([os.environ["QUERN"], "-q", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (arguments, done.stderr)
+    return done.stdout
+
+
+def write(path, names, columns):
+    with open(path, "w") as f:
+        f.write(",".join(names) + "\n")
+        for row in zip(*columns):
+            f.write(",".join(str(v) if isinstance(v, str) else repr(float(v)) for v in row) + "\n")
+
+
+def run(config, names, train, test):
+    """Trains on the rows of `train`, and answers those of `test`: summary and predictions by column."""
+    write("train.csv", names, train)
+    write("test.csv", names, test)
+    with open("quern.yaml", "w") as f:
+        f.write(config)
+    summary = json.loads(quern("run", "--json"))
+    quern("predict", "p", "-i", "test.csv", "-c", "none", "-o", "got.csv")
+    lines = [line.strip().split(",") for line in open("got.csv")]
+    return summary, {name: [row[i] for row in lines[1:]] for i, name in enumerate(lines[0])}
+
+
+def config(target, kind, gbdt, more=""):
+    return (f"project: p\nthreads: 2\ntask: {{target: {target}, kind: {kind}}}\n"
+            "data: {source: train.csv, test: test.csv}\nsplit: {test: 0, validate: 0.1}\n"
+            f"train: {{families: {{gbdt: {{{TREES}, {gbdt}}}}}, calibrate: none{more}}}\n"
+            "evaluate: {bootstrap: 20, slices: false, importance: false, dependence: false}\n")
+
+
+def ova():
+    r = np.random.RandomState(1)
+    x = r.randn(6000, 6)
+    score = np.c_[x[:, 0] + x[:, 1] ** 2, 1.5 * x[:, 2] - x[:, 3], np.sin(3 * x[:, 4]) + 0.8 * np.abs(x[:, 0])]
+    y = np.argmax(score + r.gumbel(size=score.shape), axis=1)
+    names = [f"x{i}" for i in range(6)] + ["y"]
+    words = np.array(["a", "b", "c"])[y]
+    summary, got = run(config("y", "multiclass", "objective: multiclassova"), names,
+                       [*x[:4000].T, words[:4000]], [*x[4000:].T, words[4000:]])
+    p = np.array([got[f"probability_{c}"] for c in "abc"], float).T
+    assert np.abs(p.sum(axis=1) - 1).max() < 1e-9
+    theirs = OneVsRestClassifier(HistGradientBoostingClassifier(
+        max_iter=ROUNDS, max_leaf_nodes=LEAVES, learning_rate=RATE, l2_regularization=1, early_stopping=False))
+    q = theirs.fit(x[:4000], y[:4000]).predict_proba(x[4000:])
+    ours, other = metrics.log_loss(y[4000:], p), metrics.log_loss(y[4000:], q)
+    print(f"log loss {ours:.5f}, scikit-learn one against rest {other:.5f}")
+    assert ours < 1.01 * other
+    judged = summary["metrics"]["log_loss"]["value"]
+    assert abs(judged - ours) < 1e-9, (judged, ours)
+
+
+def entropy():
+    r = np.random.RandomState(2)
+    x = r.randn(6000, 6)
+    p = 1 / (1 + np.exp(-(x[:, 0] + x[:, 1] ** 2 - 1 + x[:, 2] * (x[:, 3] > 0))))
+    y = r.binomial(8, p) / 8
+    names = [f"x{i}" for i in range(6)] + ["y"]
+    summary, got = run(config("y", "regression", "objective: cross_entropy", ", metric: cross_entropy"), names,
+                       [*x[:4000].T, y[:4000]], [*x[4000:].T, y[4000:]])
+    q = np.array(got["prediction"], float)
+    assert q.min() > 0 and q.max() < 1
+    booster = xgb.train({"objective": "reg:logistic", "max_leaves": LEAVES, "max_depth": 0, "eta": RATE, "lambda": 1,
+                         "grow_policy": "lossguide", "tree_method": "hist", "verbosity": 0, "nthread": 2},
+                        xgb.DMatrix(x[:4000], y[:4000]), ROUNDS)
+
+    def loss(f):
+        return -np.mean(y[4000:] * np.log(f) + (1 - y[4000:]) * np.log(1 - f))
+
+    ours, other = loss(q), loss(booster.predict(xgb.DMatrix(x[4000:])).astype(float))
+    print(f"cross-entropy {ours:.5f}, XGBoost {other:.5f}")
+    assert ours < 1.01 * other
+    assert abs(summary["metrics"]["cross_entropy"]["value"] - ours) < 1e-9
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]]()
