@@ -273,7 +273,8 @@ static qn_status fill_texts(qn_config *config, qn_error *err) {
 
 static qn_status fill_families(qn_config *config, qn_error *err) {
     static const char *const names[] = {"gbdt", "linear"};
-    for (size_t i = 0; i < 2 && !given(config, "train.families"); i++) {
+    size_t n = config->data.init_score ? 1 : 2; /* linear knows none */
+    for (size_t i = 0; i < n && !given(config, "train.families"); i++) {
         if (config->train.n_families > i)
             continue;
         json_t *params = json_object();
@@ -364,7 +365,8 @@ static qn_status check_columns(const qn_config *config, qn_error *err) {
     const struct {
         const char *path, *column;
     } others[] = {{"data.time", config->data.time}, {"sample.weight", config->sample.weight},
-                  {"split.group", config->split.group}};
+                  {"split.group", config->split.group},
+                  {"data.init_score", config->data.init_score}};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         if (others[i].column && !strcmp(others[i].column, config->task.target))
             return qn_config_error(config, others[i].path, err,

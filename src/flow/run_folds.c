@@ -31,6 +31,7 @@ typedef struct fold_rows {
 /* What one kind of features makes of a fold. */
 typedef struct fold_matrices {
     qn_matrix *train, *stop, *held; /* owned; stop NULL when no row is held back */
+    const qn_pipeline *pipeline; /* borrowed; what made them */
 } fold_matrices;
 
 static void fitting_rows_done(fitting_rows *set) {
@@ -164,6 +165,7 @@ static qn_status fit_fold(const qn_run_state *run, const qn_run_candidate *candi
         return qn_error_memory(err);
     qn_job quiet = run->job; /* the folds are what is counted */
     quiet.on_progress = NULL;
+    QN_TRY(qn__run_init_score(run, candidate->family, x->pipeline, &input, err));
     QN_TRY(qn_learner_fit(candidate->family, params, &input, &quiet, &learner, err));
     qn_learner_predict(learner, x->held, true, &run->job, scores);
     if (run->target.task == QN_TASK_BINARY && run->negatives_rate < 1)
@@ -185,6 +187,7 @@ static qn_status run_fold(const qn_run_state *run, const qn_run_features *featur
         QN_TRY(qn_pipeline_apply(pipeline, run->frame, rows->stop.rows, rows->stop.n, &run->job,
                                  &x.stop, err));
     QN_TRY(qn_pipeline_apply(pipeline, rows->part.frame, NULL, 0, &run->job, &x.held, err));
+    x.pipeline = pipeline;
     for (int i = 0; i < run->n_candidates; i++)
         if (run->candidates[i].features == features)
             QN_TRY(fit_fold(run, &run->candidates[i], rows, &x,

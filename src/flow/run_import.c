@@ -160,6 +160,24 @@ static qn_status read_weight(const qn_run_state *run, const qn_frame *frame, dou
     return QN_OK;
 }
 
+/* Initial scores must be there, and numbers, in all rows that are learnt from or judged by. */
+static qn_status check_init(const qn_run_state *run, const qn_frame *frame, const double *y,
+                            qn_error *err) {
+    const char *name = run->config->data.init_score;
+    const qn_column *column;
+    if (!name)
+        return QN_OK;
+    QN_TRY(qn_frame_get(frame, name, &column, err));
+    if (column->type != QN_TYPE_F64 && column->type != QN_TYPE_I64 && column->type != QN_TYPE_BOOL)
+        return qn_config_error(run->config, "data.init_score", err, "column %s holds no numbers",
+                               name);
+    for (int64_t i = 0; i < frame->n_rows; i++)
+        if (!isnan(y[i]) && !isfinite(qn_column_number(column, i)))
+            return qn_error_set_at(err, QN_ERR_DATA, NULL, i + 1, name,
+                                   "an init_score must be a finite number");
+    return QN_OK;
+}
+
 static bool is_listed(const qn_config_texts *texts, const char *name) {
     for (size_t i = 0; i < texts->n; i++)
         if (strcmp(texts->items[i], name) == 0)
@@ -187,7 +205,8 @@ static qn_status check_columns(const qn_run_state *run, qn_error *err) {
     const struct {
         const char *key, *name;
     } named[] = {{"data.time", config->data.time}, {"split.group", config->split.group},
-                 {"sample.weight", config->sample.weight}};
+                 {"sample.weight", config->sample.weight},
+                 {"data.init_score", config->data.init_score}};
     const qn_column *column;
     for (size_t i = 0; i < sizeof named / sizeof named[0]; i++)
         if (named[i].name && qn_frame_get(run->frame, named[i].name, &column, err) != QN_OK)
@@ -370,6 +389,8 @@ static qn_status read_test_file(qn_run_state *run, qn_error *err) {
     qn_status status = qn_target_values(run->test.frame, &run->target, &run->test.y, err);
     if (status == QN_OK)
         status = read_weight(run, run->test.frame, &run->test.weight, err);
+    if (status == QN_OK)
+        status = check_init(run, run->test.frame, run->test.y, err);
     qn__run_name_file(run->config->data.test, err);
     QN_TRY(status);
     return check_targets(run, run->config->data.test, run->test.y, run->test.n, err);
@@ -388,6 +409,8 @@ qn_status qn__run_import(qn_run_state *run, qn_error *err) {
     QN_TRY(list_inputs(run, err));
     QN_TRY(read_value(run, err));
     qn_status status = read_weight(run, run->frame, &run->weight, err);
+    if (status == QN_OK)
+        status = check_init(run, run->frame, run->y, err);
     qn__run_name_file(run->config->data.source, err);
     QN_TRY(status);
     QN_TRY(read_test_file(run, err));

@@ -108,6 +108,11 @@ qn_status qn__run_register(qn_run_state *run, qn_error *err) QN_MUST_USE;
 qn_status qn__run_spec(const qn_run_state *run, unsigned takes, qn_pipeline_spec **ret_spec,
                        qn_error *err) QN_MUST_USE;
 json_t *qn__run_params(const qn_run_candidate *candidate);
+/* Tells the fit which feature of the pipeline's matrices holds data.init_score, if there is one and
+ * the family is no baseline. */
+qn_status qn__run_init_score(const qn_run_state *run, const qn_family *family,
+                             const qn_pipeline *pipeline, qn_fit_input *input,
+                             qn_error *err) QN_MUST_USE;
 /* The metric of scores on a part, or the money per row at the best threshold. */
 qn_status qn__run_measure(const qn_run_state *run, const qn_run_part *part, const double *scores,
                           double *ret_metric, qn_error *err) QN_MUST_USE;

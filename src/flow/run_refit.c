@@ -83,6 +83,7 @@ static qn_status fit_again(qn_run_state *run, const qn_run_candidate *candidate,
         .n_classes = run->target.n_classes,
         .seed = (uint64_t)run->config->seed,
     };
+    QN_TRY(qn__run_init_score(run, candidate->family, pipeline, &input, err));
     QN_TRY(qn_learner_fit(candidate->family, params, &input, &job, ret_learner, err));
     *ret_pipeline = qn_steal(&pipeline);
     return QN_OK;

@@ -20,8 +20,8 @@ static const char *const monotone_methods[] = {"basic", "intermediate", NULL};
 static const char *const class_weights[] = {"none", "balanced", NULL};
 
 static const qn_param params_table[] = {
-    {"objective", "loss application", QN_PARAM_CHOICE, P(objective), .choices = qn__objective_choices,
-     .help = "what is minimised; auto: by task"},
+    {"objective", "loss application", QN_PARAM_CHOICE, P(objective),
+     .choices = qn__objective_choices, .help = "what is minimised; auto: by task"},
     {"num_iterations", "n_estimators num_trees num_round num_boost_round n_iter max_iter",
      QN_PARAM_INT, P(num_iterations), .low = 1, .high = 1000000, .preset = 100,
      .help = "boosting rounds"},
@@ -161,7 +161,7 @@ typedef struct fit {
     int32_t *bag_gh;              /* owned; n, with a bag: what q.gh points to */
     double *score, *valid_score;  /* owned; [n_outputs][n] */
     double *valid_raw;            /* owned; [n][n_outputs], for input->loss */
-    bool goss;
+    bool goss, from_average;
     uint32_t *bag;                /* owned; rows of the bag, then the others */
     int64_t n_bag;                /* data.n: all */
     bool *feature_used;           /* owned */
@@ -222,6 +222,23 @@ static qn_status check_rows(const fit *f, const qn_fit_data *data, qn_error *err
     return QN_OK;
 }
 
+static qn_status check_init(const qn_fit_input *in, qn_error *err) {
+    if (!in->has_init)
+        return QN_OK;
+    QN_FAIL_IF(in->task == QN_TASK_MULTICLASS, err, QN_ERR_CONFIG,
+               "init_score is one number a row: a multiclass task has a score for each class");
+    QN_FAIL_IF(in->init_feature < 0 || in->init_feature >= in->train.x->n_features
+                   || in->train.x->features[in->init_feature].kind != QN_FEATURE_NUMERIC,
+               err, QN_ERR_USAGE, "init_score must be a feature of dense numbers");
+    const double *init = in->train.x->columns[in->init_feature].num;
+    for (int64_t i = 0; i < in->train.x->n_rows; i++)
+        if (!isfinite(init[i]))
+            return qn_error_set_at(err, QN_ERR_DATA, NULL, i + 1, NULL,
+                                   "the init_score is %s, not a finite number",
+                                   isnan(init[i]) ? "missing" : "infinite");
+    return QN_OK;
+}
+
 static qn_status check_input(fit *f, qn_error *err) {
     const qn_fit_input *in = f->input;
     QN_FAIL_IF(!in->train.x || !in->train.y || in->train.x->n_rows < 1, err, QN_ERR_DATA,
@@ -238,6 +255,7 @@ static qn_status check_input(fit *f, qn_error *err) {
                err, QN_ERR_USAGE, "validation rows must have the features of the training rows");
     QN_FAIL_IF(strcmp(f->params->objective, "quantile") == 0 && f->params->alpha >= 1, err,
                QN_ERR_CONFIG, "alpha of quantile must be below 1, not %g", f->params->alpha);
+    QN_TRY(check_init(in, err));
     QN_TRY(qn__objective_find(f->params->objective, in->task, &f->objective, err));
     QN_TRY(check_rows(f, &in->train, err));
     if (in->valid.x)
@@ -289,9 +307,21 @@ static qn_status start_model(fit *f, qn_error *err) {
     for (int32_t i = 1; qn__objective_names[i]; i++)
         if (strcmp(qn__objective_names[i], f->objective->name) == 0)
             m->objective = i;
-    if (f->params->boost_from_average)
+    m->init_column = f->input->has_init ? f->input->init_feature + 1 : 0;
+    /* As in LightGBM, whoever says where to start means it: trees learn the mean, too. */
+    f->from_average = f->params->boost_from_average && !f->input->has_init;
+    if (f->from_average)
         f->objective->init(&f->data, m->base);
     return QN_OK;
+}
+
+/* Where the rows' scores start, score[n_outputs][n_rows]. */
+static void start_scores(const fit *f, const qn_matrix *x, double *score) {
+    const double *init = f->input->has_init ? x->columns[f->input->init_feature].num : NULL;
+    for (int32_t k = 0; k < f->data.n_outputs; k++)
+        for (int64_t i = 0; i < x->n_rows; i++)
+            score[k * x->n_rows + i] =
+                f->builder.plain.base[k] + (init && !isnan(init[i]) ? init[i] : 0);
 }
 
 static qn_status start_valid(fit *f, qn_error *err) {
@@ -310,8 +340,7 @@ static qn_status start_valid(fit *f, qn_error *err) {
     f->valid_raw = qn_malloc_aligned(cells, sizeof(double));
     if (!f->valid_score || !f->valid_raw)
         return qn_error_memory(err);
-    for (size_t i = 0; i < cells; i++)
-        f->valid_score[i] = f->builder.plain.base[i / (size_t)f->valid.n];
+    start_scores(f, valid->x, f->valid_score);
     QN_TRY(qn__stopping_init(&f->stopping, f->params, f->input, &f->valid, err));
     return qn__bins_fill(&f->map, valid->x, false, f->job, &f->valid_bins, err);
 }
@@ -324,7 +353,8 @@ static qn_status start(fit *f, qn_error *err) {
     QN_TRY(make_weights(f, err));
     f->data = (qn__objective_data){.params = f->params, .y = f->input->train.y, .w = f->weight,
                                    .n = n, .n_outputs = n_k, .n_threads = qn_job_threads(f->job)};
-    QN_TRY(qn__bin_map_fit(f->params, x, f->input->seed, f->job, &f->map, err));
+    QN_TRY(qn__bin_map_fit(f->params, x, f->input->has_init ? f->input->init_feature : -1,
+                           f->input->seed, f->job, &f->map, err));
     QN_TRY(qn_job_check(f->job, err));
     QN_TRY(qn__bins_fill(&f->map, x, true, f->job, &f->bins, err));
     QN_TRY(start_model(f, err));
@@ -350,8 +380,7 @@ static qn_status start(fit *f, qn_error *err) {
         if (!f->bag || !f->bag_gh)
             return qn_error_memory(err);
     }
-    for (size_t i = 0; i < cells; i++)
-        f->score[i] = f->builder.plain.base[i / (size_t)n];
+    start_scores(f, x, f->score);
     for (int32_t i = 0; i < f->map.n_features; i++)
         f->column_bins[f->map.features[i].column] = (uint64_t)f->map.features[i].n_values;
     QN_TRY(qn__growth_init(&f->growth, f->params, &f->map, x->features, x->n_features, err));
@@ -584,7 +613,7 @@ static qn_status grow_tree(fit *f, int64_t round, int32_t k, bool *ret_grew, qn_
     *ret_grew |= n_nodes > 1;
     /* Without a split there is nothing to learn from but the mean, which the base score holds; the
      * median of the residuals is new. */
-    if (n_nodes > 1 || f->objective->renew_quantile || !f->params->boost_from_average)
+    if (n_nodes > 1 || f->objective->renew_quantile || !f->from_average)
         QN_TRY(set_values(f, k, nodes, n_nodes, err));
     else
         nodes[0].value = 0;
@@ -733,6 +762,7 @@ const qn_family qn__family_gbdt = {
     .name = "gbdt",
     .title = "Gradient-boosted trees",
     .help = "Trees grown leaf by leaf on histograms, each correcting the ones before it.",
+    .takes_init = true,
     .takes = QN_TAKES_MISSING | QN_TAKES_CATEGORIES | QN_TAKES_SPARSE,
     .params = params_table,
     .n_params = sizeof params_table / sizeof params_table[0],

@@ -91,8 +91,10 @@ typedef struct qn__bins {
     uint32_t *entry;  /* owned */
 } qn__bins;
 
-qn_status qn__bin_map_fit(const qn_gbdt_params *params, const qn_matrix *x, uint64_t seed,
-                          const qn_job *job, qn__bin_map *ret_map, qn_error *err) QN_MUST_USE;
+/* All columns but `left_out` (-1: all). */
+qn_status qn__bin_map_fit(const qn_gbdt_params *params, const qn_matrix *x, int32_t left_out,
+                          uint64_t seed, const qn_job *job, qn__bin_map *ret_map,
+                          qn_error *err) QN_MUST_USE;
 void qn__bin_map_done(qn__bin_map *map);
 /* Drops features without bins and gives the others their lanes and cells; the end of a fit. */
 qn_status qn__bin_map_place(qn__bin_map *map, bool pack, qn_error *err) QN_MUST_USE;

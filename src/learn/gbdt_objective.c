@@ -399,9 +399,9 @@ static const qn__objective table[] = {
 };
 
 /* Models hold the place in this list: append only. */
-#define OBJECTIVES                                                                                 \
-    "auto", "binary", "multiclass", "regression", "regression_l1", "huber", "quantile", "poisson", \
-        "gamma", "tweedie", "multiclassova", "cross_entropy"
+#define OBJECTIVES                                                                              \
+    "auto", "binary", "multiclass", "regression", "regression_l1", "huber", "quantile",         \
+        "poisson", "gamma", "tweedie", "multiclassova", "cross_entropy"
 
 const char *const qn__objective_names[] = {OBJECTIVES, NULL};
 const char *const qn__objective_choices[] = {OBJECTIVES,     "multiclass_ova", "ova", "ovr",

@@ -61,6 +61,7 @@ void qn_pruner_free(qn_pruner **pruner) {
     qn_freep(&(*pruner)->start);
     qn_freep(&(*pruner)->nodes);
     qn_freep(&(*pruner)->y);
+    qn_freep(&(*pruner)->init);
     qn_freep(&(*pruner)->raw);
     qn_freep(&(*pruner)->slope);
     qn_freep(&(*pruner)->order);
@@ -173,6 +174,10 @@ typedef struct walk {
     int64_t block;         /* rows laid out at once */
 } walk;
 
+static double init_of(double x) {
+    return isnan(x) ? 0 : x;
+}
+
 static void walk_block(qn_pruner *p, const walk *w, int64_t from, double *rows) {
     const qn_matrix *x = w->rows->x[w->i_part];
     int64_t n = x->n_rows - from < w->block ? x->n_rows - from : w->block;
@@ -182,6 +187,8 @@ static void walk_block(qn_pruner *p, const walk *w, int64_t from, double *rows) 
         if (all % w->stride)
             continue;
         p->y[r] = w->rows->y[w->i_part][from + i];
+        if (p->plain.init_column)
+            p->init[r] = init_of(rows[i * x->n_features + p->plain.init_column - 1]);
         for (int32_t t = 0; t < p->plain.n_trees; t++)
             p->order[t * p->n_rows + r] = leaf_of(p, t, rows + i * x->n_features);
     }
@@ -238,11 +245,12 @@ static qn_status take_rows(qn_pruner *p, const qn_prune_rows *rows, const qn_job
     w.block = w.block < 1 ? 1 : w.block > BLOCK_ROWS ? BLOCK_ROWS : w.block;
     p->n_rows = (n - 1) / w.stride + 1;
     p->y = qn_new_array(double, p->n_rows);
+    p->init = qn_new_array(double, p->n_rows);
     p->raw = qn_calloc((size_t)(p->n_rows * n_k), sizeof *p->raw);
     p->slope = qn_calloc((size_t)(p->n_rows * n_k), sizeof *p->slope);
     p->order = qn_calloc((size_t)(p->n_rows * n_trees), sizeof *p->order);
     qn_cleanup(qn_freep) uint32_t *leaf = qn_new_array(uint32_t, p->n_rows);
-    if (!p->y || !p->raw || !p->slope || !p->order || !leaf)
+    if (!p->y || !p->init || !p->raw || !p->slope || !p->order || !leaf)
         return qn_error_memory(err);
     for (; w.i_part < rows->n_parts; w.i_part++) {
         QN_TRY(walk_part(p, &w, job, err));
@@ -329,7 +337,7 @@ void qn_pruner_start(qn_pruner *p, int32_t n_rounds) {
     p->n_kept = n_rounds < qn_pruner_rounds(p) ? n_rounds * n_k : p->plain.n_trees;
     p->is_cut = p->n_kept < p->plain.n_trees;
     for (int64_t i = 0; i < p->n_rows * n_k; i++)
-        p->raw[i] = p->plain.base[i % n_k] + p->offset;
+        p->raw[i] = p->plain.base[i % n_k] + p->init[i / n_k] + p->offset;
     for (int32_t t = 0; t < p->n_kept; t++)
         put_back(p, t);
     for (int32_t t = p->n_kept; t < p->plain.n_trees; t++)

@@ -39,6 +39,11 @@ typedef struct qn_fit_input {
     qn_task task;
     int32_t n_classes;    /* 2 for binary, 0 for regression */
     uint64_t seed;
+    /* A column of x, dense numbers, that training and predictions add to the raw score of every row
+     * (missing: 0) and that is not learnt from. The column stays an input of the model. Families
+     * that know none refuse it. */
+    bool has_init;
+    int32_t init_feature;
     /* Splits by time: which stretch of time each validation row belongs to, 0 .. n_stretches - 1,
      * for families that ask how uncertain a loss is (at most 64). NULL: unknown. */
     const int32_t *valid_stretch; /* valid.x->n_rows */
@@ -67,6 +72,7 @@ struct qn_family {
     const char *help;      /* one sentence */
     unsigned takes;        /* QN_TAKES_... | QN_WANTS_SCALED of feature/pipeline.h */
     bool is_baseline;
+    bool takes_init;       /* knows initial scores (qn_fit_input.has_init) */
     const qn_param *params;
     size_t n_params;
     size_t params_bytes;   /* size of its params struct */

@@ -22,3 +22,37 @@ check() {
     sed -i 's/gamma/ova/' p/quern.yaml
     refused 2 'p/quern.yaml line 4: train.families: objective multiclassova does not fit a regression task' -C p run
 }
+
+@test "initial scores: as XGBoost's base margin, online as offline" {
+    check init_score
+}
+
+@test "initial scores that cannot be are told" {
+    awk 'BEGIN { print "x,s,y"; for (i = 0; i < 100; i++) print i % 7 "," (i == 41 ? "" : i / 100) "," i % 5 }' >data.csv
+    mkdir p
+    printf 'task: {target: y, kind: regression}\ndata: {source: ../data.csv, init_score: s}\ntrain: {families: [gbdt]}\n' >p/quern.yaml
+    refused 3 '../data.csv row 42, column s: an init_score must be a finite number' -C p run
+    sed -i 's/,,/,0.5,/' data.csv
+    sed -i 's/gbdt/linear/' p/quern.yaml
+    refused 2 'p/quern.yaml line 3: train.families: linear knows no initial scores: leave it out, or data.init_score' -C p run
+    sed -i 's/linear/gbdt/' p/quern.yaml
+    echo 'features: [{columns: [s], transforms: [standard]}]' >>p/quern.yaml
+    refused 2 'p/quern.yaml line 2: data.init_score: column s does not reach the learner as it is: it must not stand under `features`, and must hold more than one value' -C p run
+    sed -i '/^features/d; s/init_score: s/init_score: z/' p/quern.yaml
+    refused 2 "p/quern.yaml line 2: data.init_score: there is no column 'z'; did you mean 'x'?" -C p run
+}
+
+@test "the column of initial scores stays an input, splits nothing, and is refused where it has no place" {
+    table 600 >data.csv
+    project p worth "$(printf 'train: {families: {gbdt: {num_iterations: 15}}, calibrate: none}\nevaluate: {bootstrap: 0}')"
+    sed -i 's/^data:/data:\n  init_score: price/' p/quern.yaml
+    quern -q -C p run >/dev/null
+    quern -q -C p predict p -i data.csv -c none -o batch.csv
+    quern -C p models show p --json >m.json
+    holds m.json "'price' in [i['name'] for i in d['manifest']['inputs']]"
+    quern -C p export p --format json >trees.json
+    holds trees.json "d['init_score'] == 'price' and 'price' not in [d['features'][n['feature']] for t in d['trees'] for n in t['nodes'] if 'feature' in n]"
+    refused 2 "onnx has no place for an init_score, and the model adds 'price' to its scores" -C p export p --format onnx -o m.onnx
+    quern -q -C p compress p -i data.csv --to-bytes 20KB -o small.qn
+    quern -q predict small.qn -i data.csv -c none -o small.csv
+}

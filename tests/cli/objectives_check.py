@@ -1,6 +1,6 @@
 """Helpers of objectives.bats: what `quern run` learns beside scikit-learn or XGBoost on the same rows.
 
-    objectives_check.py ova | entropy     exits with 77 when the other library is missing
+    objectives_check.py ova | entropy | init_score     exits with 77 when the other library is missing
 """
 import json
 import os
@@ -69,7 +69,7 @@ def ova():
     ours, other = metrics.log_loss(y[4000:], p), metrics.log_loss(y[4000:], q)
     print(f"log loss {ours:.5f}, scikit-learn one against rest {other:.5f}")
     assert ours < 1.01 * other
-    judged = summary["metrics"]["log_loss"]["value"]
+    judged = summary["metrics"]["test"]["log_loss"]["value"]
     assert abs(judged - ours) < 1e-9, (judged, ours)
 
 
@@ -93,7 +93,40 @@ def entropy():
     ours, other = loss(q), loss(booster.predict(xgb.DMatrix(x[4000:])).astype(float))
     print(f"cross-entropy {ours:.5f}, XGBoost {other:.5f}")
     assert ours < 1.01 * other
-    assert abs(summary["metrics"]["cross_entropy"]["value"] - ours) < 1e-9
+    assert abs(summary["metrics"]["test"]["cross_entropy"]["value"] - ours) < 1e-9
+
+
+def init_score():
+    """Claims by exposure: the log of it is where the score starts."""
+    r = np.random.RandomState(3)
+    x = r.randn(8000, 5)
+    exposure = r.uniform(0.05, 2, 8000)
+    rate = np.exp(0.5 * x[:, 0] + 0.4 * (x[:, 1] > 0) - 0.3 * x[:, 2] ** 2)
+    y = r.poisson(exposure * rate)
+    start = np.log(exposure)
+    names = [f"x{i}" for i in range(5)] + ["start", "y"]
+
+    def part(rows, shift=0.0):
+        return [*x[rows].T, start[rows] + shift, y[rows]]
+
+    train, test = slice(0, 6000), slice(6000, 8000)
+    text = config("y", "regression", "objective: poisson, poisson_max_delta_step: 0.7", ", metric: poisson_deviance")
+    summary, got = run(text.replace("data: {", "data: {init_score: start, "), names, part(train), part(test))
+    q = np.array(got["prediction"], float)
+    margin = {"base_margin": start[train]}
+    booster = xgb.train({"objective": "count:poisson", "max_leaves": LEAVES, "max_depth": 0, "eta": RATE, "lambda": 1,
+                         "grow_policy": "lossguide", "tree_method": "hist", "verbosity": 0, "nthread": 2},
+                        xgb.DMatrix(x[train], y[train], **margin), ROUNDS)
+    theirs = booster.predict(xgb.DMatrix(x[test], base_margin=start[test])).astype(float)
+    ours, other = (metrics.mean_poisson_deviance(y[test], f) for f in (q, theirs))
+    print(f"Poisson deviance {ours:.5f}, XGBoost {other:.5f}")
+    assert ours < 1.01 * other
+    assert abs(summary["metrics"]["test"]["poisson_deviance"]["value"] - ours) < 1e-9
+    # What stands behind the link doubles when the start grows by log 2, whatever trees say.
+    write("test.csv", names, part(test, np.log(2)))
+    quern("predict", "p", "-i", "test.csv", "-c", "none", "-o", "twice.csv")
+    twice = np.array([line.split(",")[0] for line in open("twice.csv").read().split()[1:]], float)
+    assert np.abs(twice / (2 * q) - 1).max() < 1e-12
 
 
 if __name__ == "__main__":

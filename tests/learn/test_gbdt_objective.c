@@ -232,6 +232,86 @@ static void targets_out_of_range_are_told(void **state) {
                                               "share", &err), QN_OK);
 }
 
+/* Squared error from c on is squared error of y - c from 0 on: the same trees. */
+static void initial_scores_are_what_trees_start_from(void **state) {
+    enum { N = 3000, INIT = 1 };
+    toy d, v;
+    toy_init(&d, N, 35);
+    toy_init(&v, 500, 36);
+    double *left = qn_new_array(double, N), *raw = qn_new_array(double, N);
+    double *rows = qn_new_array(double, N * TOY_FEATURES), *alone = qn_new_array(double, N);
+    double *contrib = qn_new_array(double, N * (TOY_FEATURES + 1));
+    for (int i = 0; i < N; i++) {
+        double *c = &d.columns[INIT].num[i];
+        *c = isnan(*c) ? 0.5 : round(*c * 64) / 64; /* so that y - c is exact enough */
+        d.value[i] = round(d.value[i] * 1024) / 1024;
+        left[i] = d.value[i] - *c;
+    }
+    qn_gbdt_params p = defaults();
+    qn_fit_input in = {.train = {.x = &d.x, .y = d.value}, .task = QN_TASK_REGRESSION, .seed = 7,
+                       .has_init = true, .init_feature = INIT};
+    qn_learner *with = NULL, *without = NULL, *again = NULL;
+    qn_error err = {0};
+    assert_int_equal(qn__family_gbdt.fit(&p, &in, NULL, &with, &err), QN_OK);
+    p.boost_from_average = false;
+    double saved = d.columns[INIT].num[0];
+    in.has_init = false;
+    in.train.y = left;
+    double *c = d.columns[INIT].num;
+    d.columns[INIT].num = qn_new_array(double, N); /* the column is not learnt from */
+    assert_int_equal(qn__family_gbdt.fit(&p, &in, NULL, &without, &err), QN_OK);
+    without->family->predict(without, &d.x, 0, N, alone);
+    qn_freep(&d.columns[INIT].num);
+    d.columns[INIT].num = c;
+    with->family->predict(with, &d.x, 0, N, raw);
+    for (int i = 0; i < N; i++)
+        assert_near(raw[i], alone[i] + c[i], 1e-9);
+    /* Dense rows, one row, a file, and explanations say the same; a missing one adds nothing. */
+    c[0] = NAN;
+    with->family->predict(with, &d.x, 0, N, raw);
+    assert_near(raw[0], alone[0], 1e-9);
+    qn_buf bytes = {0};
+    assert_int_equal(with->family->save(with, &bytes, NULL), QN_OK);
+    assert_int_equal(with->family->load(bytes.data, bytes.len, d.features, TOY_FEATURES, &again,
+                                        &err), QN_OK);
+    qn_matrix_rows(&d.x, 0, N, rows);
+    again->family->predict_rows(again, rows, N, alone);
+    assert_memory_equal(raw, alone, N * sizeof *raw);
+    assert_int_equal(again->family->explain(again, &d.x, 0, N, contrib, &err), QN_OK);
+    for (int i = 0; i < N; i++) {
+        double sum = 0;
+        for (int f = 0; f <= TOY_FEATURES; f++)
+            sum += contrib[i * (TOY_FEATURES + 1) + f];
+        assert_near(sum, raw[i], 1e-9);
+        assert_near(contrib[i * (TOY_FEATURES + 1) + INIT], i ? c[i] : 0, 0);
+    }
+    /* Missing in training, not dense, one for many classes. */
+    in.has_init = true;
+    assert_int_equal(qn__family_gbdt.fit(&p, &in, NULL, &again, &err), QN_ERR_DATA);
+    assert_string_equal(err.message, "row 1: the init_score is missing, not a finite number");
+    c[0] = saved;
+    in.init_feature = 3;
+    assert_int_equal(qn__family_gbdt.fit(&p, &in, NULL, &again, &err), QN_ERR_USAGE);
+    in = (qn_fit_input){.train = {.x = &d.x, .y = d.klass}, .task = QN_TASK_MULTICLASS,
+                        .n_classes = 3, .has_init = true, .init_feature = INIT};
+    assert_int_equal(qn__family_gbdt.fit(&p, &in, NULL, &again, &err), QN_ERR_CONFIG);
+    in.task = QN_TASK_REGRESSION;
+    in.n_classes = 0;
+    assert_int_equal(qn_learner_fit(&qn__family_linear, NULL, &in, NULL, &again, &err),
+                     QN_ERR_CONFIG);
+    qn_learner_free(&with);
+    qn_learner_free(&without);
+    qn_learner_free(&again);
+    qn_buf_done(&bytes);
+    qn_freep(&left);
+    qn_freep(&raw);
+    qn_freep(&rows);
+    qn_freep(&alone);
+    qn_freep(&contrib);
+    toy_done(&d);
+    toy_done(&v);
+}
+
 static void bytes_do_not_depend_on_threads(void **state) {
     toy d;
     toy_init(&d, 5000, 34);
@@ -276,6 +356,7 @@ int main(void) {
         cmocka_unit_test(classes_are_binary_models),
         cmocka_unit_test(soft_labels_are_shares_of_rows),
         cmocka_unit_test(targets_out_of_range_are_told),
+        cmocka_unit_test(initial_scores_are_what_trees_start_from),
         cmocka_unit_test(bytes_do_not_depend_on_threads),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
