@@ -35,6 +35,8 @@ struct qn__metric_view {
     int64_t *by_error;        /* owned; rows by ascending absolute error */
     double centre;            /* mean of y */
     bool constant;            /* all y are equal */
+    /* ranking */
+    qn__rankings rankings;
 };
 
 void qn__metric_view_free(qn__metric_view **view) {
@@ -42,6 +44,7 @@ void qn__metric_view_free(qn__metric_view **view) {
     if (!v)
         return;
     qn__ranking_done(&v->ranking);
+    qn__rankings_done(&v->rankings);
     qn_freep(&v->score);
     qn_freep(&v->loss);
     qn_freep(&v->square);
@@ -188,7 +191,9 @@ qn_status qn__metric_view_new(const qn_eval_input *input, uint32_t wanted,
         return qn_error_memory(err);
     v->input = *input;
     v->wanted = wanted;
-    if (input->task == QN_TASK_BINARY)
+    if (input->query)
+        QN_TRY(qn__rankings_init(&v->rankings, input, err));
+    else if (input->task == QN_TASK_BINARY)
         QN_TRY(init_binary(v, err));
     else if (input->task == QN_TASK_MULTICLASS)
         QN_TRY(init_multiclass(v, err));
@@ -394,10 +399,28 @@ static void regression_values(const qn__metric_view *v, const unsigned char *cou
         values[QN__MEDIAN_AE] = median_error(v, counts, n);
 }
 
+/* Queries are what is resampled: the rows of one say the same thing. */
+static void ranking_values(const qn__metric_view *v, const unsigned char *counts, double *values) {
+    const qn__rankings *r = &v->rankings;
+    double sum[3] = {0}, weights = 0;
+    for (int64_t k = 0; k < r->n; k++) {
+        double w = r->weight[k] * (counts ? counts[r->first[k]] : 1);
+        weights += w;
+        for (int m = 0; m < 3; m++)
+            sum[m] += w * r->value[m][k];
+    }
+    for (int m = 0; m < 3 && weights > 0; m++)
+        values[QN__NDCG_5 + m] = sum[m] / weights;
+}
+
 void qn__metric_view_values(const qn__metric_view *view, const unsigned char *counts,
                             double *scratch, double *values) {
     for (int i = 0; i < QN__N_METRICS; i++)
         values[i] = (double)NAN;
+    if (view->input.query) {
+        ranking_values(view, counts, values);
+        return;
+    }
     if (view->input.task == QN_TASK_BINARY)
         binary_values(view, counts, values);
     else if (view->input.task == QN_TASK_MULTICLASS)

@@ -15,6 +15,7 @@
 typedef struct fitting_rows {
     int64_t *rows;      /* owned, n */
     double *y, *weight; /* owned, n; weight NULL: all 1 */
+    int32_t *query;     /* owned, n; of a ranking; NULL otherwise */
     int64_t n;
 } fitting_rows;
 
@@ -38,6 +39,7 @@ static void fitting_rows_done(fitting_rows *set) {
     qn_freep(&set->rows);
     qn_freep(&set->y);
     qn_freep(&set->weight);
+    qn_freep(&set->query);
 }
 
 static void fold_rows_done(fold_rows *rows) {
@@ -96,7 +98,8 @@ static qn_status hold_back(const qn_run_state *run, const int32_t *fold_of, int3
     const qn_run_training *all = &run->training;
     if (run->split.method != QN_SPLIT_TIME) {
         for (int64_t i = 0; i < all->n; i++)
-            is_back[i] = qn_rng_hash((uint64_t)run->config->split.seed, (uint64_t)all->rows[i])
+            is_back[i] = qn_rng_hash((uint64_t)run->config->split.seed,
+                                     (uint64_t)(all->query ? all->query[i] : all->rows[i]))
                              % HELD_BACK == 0;
         return QN_OK;
     }
@@ -133,6 +136,8 @@ static qn_status take_fold(const qn_run_state *run, const int32_t *fold_of, int3
     for (int64_t i = 0; i < all->n; i++)
         if (qn_fold_trains(run->split.method, fold_of[all->rows[i]], fold))
             add_row(is_back[i] ? &rows->stop : &rows->train, all, i);
+    QN_TRY(qn__run_queries(run, rows->train.rows, rows->train.n, &rows->train.query, err));
+    QN_TRY(qn__run_queries(run, rows->stop.rows, rows->stop.n, &rows->stop.query, err));
     QN_TRY(qn__run_stretches(run, rows->stop.rows, rows->stop.n, &rows->stretch,
                              &rows->n_stretches, err));
     QN_FAIL_IF(
@@ -153,8 +158,11 @@ static qn_status fit_fold(const qn_run_state *run, const qn_run_candidate *candi
     qn_cleanup(qn_freep) double *scores =
         qn_new_array(double, rows->n_held *run->n_outputs);
     qn_fit_input input = {
-        .train = {.x = x->train, .y = rows->train.y, .weight = rows->train.weight},
-        .valid = {.x = x->stop, .y = rows->stop.y, .weight = rows->stop.weight},
+        .train = {.x = x->train, .y = rows->train.y, .weight = rows->train.weight,
+                  .query = rows->train.query},
+        .valid = {.x = x->stop, .y = rows->stop.y, .weight = rows->stop.weight,
+                  .query = rows->stop.query},
+        .n_queries = run->n_queries,
         .valid_stretch = rows->stretch,
         .n_stretches = rows->n_stretches,
         .task = run->target.task,

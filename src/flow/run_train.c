@@ -224,7 +224,8 @@ static double loss_by_metric(void *user, qn_link link, const double *raw, double
 }
 
 static bool stops_by_metric(const qn_run_state *run) {
-    static const char *const ordering[] = {"roc_auc", "pr_auc", "roc_auc_ovr"};
+    static const char *const ordering[] = {"roc_auc", "pr_auc",  "roc_auc_ovr",
+                                           "ndcg@5",  "ndcg@10", "map"};
     for (size_t i = 0; i < sizeof ordering / sizeof ordering[0]; i++)
         if (!run->metric_is_value && strcmp(run->metric->name, ordering[i]) == 0)
             return true;
@@ -235,8 +236,11 @@ static qn_status train_candidate(qn_run_state *run, qn_run_candidate *candidate,
                                  qn_error *err) {
     const qn_run_features *features = candidate->features;
     qn_fit_input input = {
-        .train = {.x = features->train, .y = run->training.y, .weight = run->training.weight},
-        .valid = {.x = features->validate, .y = run->validate.y, .weight = run->validate.weight},
+        .train = {.x = features->train, .y = run->training.y, .weight = run->training.weight,
+                  .query = run->training.query},
+        .valid = {.x = features->validate, .y = run->validate.y, .weight = run->validate.weight,
+                  .query = run->validate.query},
+        .n_queries = run->n_queries,
         .task = run->target.task,
         .n_classes = run->target.n_classes,
         .valid_stretch = run->stretch,

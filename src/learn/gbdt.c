@@ -141,6 +141,17 @@ static const qn_param params_table[] = {
      .high = 10, .preset = 0.7, .help = "safeguard of poisson"},
     {"tweedie_variance_power", NULL, QN_PARAM_REAL, P(tweedie_variance_power), .low = 1.000001,
      .high = 1.999999, .preset = 1.5, .help = "between 1 (poisson) and 2 (gamma)"},
+    {"lambdarank_truncation_level", NULL, QN_PARAM_INT, P(lambdarank_truncation_level), .low = 1,
+     .high = 1e9, .preset = 30,
+     .help = "lambdarank: pairs of rows count when one is among so many first of its query"},
+    {"lambdarank_norm", NULL, QN_PARAM_BOOL, P(lambdarank_norm), .preset = 1,
+     .help = "lambdarank: queries count alike, and near scores more than distant ones"},
+    {"label_gain", NULL, QN_PARAM_JSON, P(label_gain),
+     .help = "lambdarank: what finding a label is worth, [0, 1, 3, 7, ..]; unless given "
+             "2^label - 1"},
+    {"eval_at", "ndcg_eval_at ndcg_at", QN_PARAM_INT, P(eval_at), .low = 1, .high = 1e9,
+     .preset = 10, .help = "lambdarank: places of the NDCG that early stopping goes by, where no "
+                           "other metric is given"},
 };
 
 #undef P
@@ -153,6 +164,7 @@ typedef struct fit {
     const qn__objective *objective;
     qn__objective_data data, valid;
     double *weight, *valid_y;     /* owned; weight NULL: all 1 */
+    qn__queries *queries, *valid_queries; /* owned; of a ranking */
     qn__bin_map map;
     qn__bins bins, valid_bins;
     qn__quantised q;
@@ -180,6 +192,8 @@ typedef struct fit {
 
 static void fit_done(fit *f) {
     qn_freep(&f->weight);
+    qn__queries_free(&f->queries);
+    qn__queries_free(&f->valid_queries);
     qn__bin_map_done(&f->map);
     qn__bins_done(&f->bins);
     qn__bins_done(&f->valid_bins);
@@ -256,7 +270,8 @@ static qn_status check_input(fit *f, qn_error *err) {
     QN_FAIL_IF(strcmp(f->params->objective, "quantile") == 0 && f->params->alpha >= 1, err,
                QN_ERR_CONFIG, "alpha of quantile must be below 1, not %g", f->params->alpha);
     QN_TRY(check_init(in, err));
-    QN_TRY(qn__objective_find(f->params->objective, in->task, &f->objective, err));
+    QN_TRY(qn__objective_find(f->params->objective, in->task, in->train.query != NULL,
+                              &f->objective, err));
     QN_TRY(check_rows(f, &in->train, err));
     if (in->valid.x)
         QN_TRY(check_rows(f, &in->valid, err));
@@ -324,6 +339,16 @@ static void start_scores(const fit *f, const qn_matrix *x, double *score) {
                 f->builder.plain.base[k] + (init && !isnan(init[i]) ? init[i] : 0);
 }
 
+/* Rows by queries, for objectives that need them. */
+static qn_status make_queries(const fit *f, const qn_fit_data *data, qn__queries **ret_queries,
+                              qn_error *err) {
+    if (!f->objective->all_gradients)
+        return QN_OK;
+    QN_FAIL_IF(!data->query, err, QN_ERR_USAGE, "rows of a ranking must have queries");
+    return qn__queries_new(f->params, data->y, data->query, data->x->n_rows, f->input->n_queries,
+                           qn_job_threads(f->job), ret_queries, err);
+}
+
 static qn_status start_valid(fit *f, qn_error *err) {
     const qn_fit_data *valid = &f->input->valid;
     if (!valid->x)
@@ -333,6 +358,8 @@ static qn_status start_valid(fit *f, qn_error *err) {
     f->valid.y = valid->y;
     f->valid.w = valid->weight;
     f->valid.n = valid->x->n_rows;
+    QN_TRY(make_queries(f, valid, &f->valid_queries, err));
+    f->valid.queries = f->valid_queries;
     size_t cells;
     if (!qn_size_mul((size_t)f->valid.n, (size_t)n_k, &cells))
         return qn_error_memory(err);
@@ -353,6 +380,8 @@ static qn_status start(fit *f, qn_error *err) {
     QN_TRY(make_weights(f, err));
     f->data = (qn__objective_data){.params = f->params, .y = f->input->train.y, .w = f->weight,
                                    .n = n, .n_outputs = n_k, .n_threads = qn_job_threads(f->job)};
+    QN_TRY(make_queries(f, &f->input->train, &f->queries, err));
+    f->data.queries = f->queries;
     QN_TRY(qn__bin_map_fit(f->params, x, f->input->has_init ? f->input->init_feature : -1,
                            f->input->seed, f->job, &f->map, err));
     QN_TRY(qn_job_check(f->job, err));
@@ -580,11 +609,14 @@ static void find_gradients(fit *f) {
     int64_t n = f->data.n, size = QN__GRADIENT_BLOCK, n_blocks = (n + size - 1) / size;
     int32_t n_k = f->data.n_outputs;
     memset(f->range, 0, (size_t)n_k * sizeof *f->range);
+    if (f->objective->all_gradients)
+        f->objective->all_gradients(&f->data, f->score, f->g, f->h);
     /* Static, so that a block of scores stays with the thread, and its cache, from round to round. */
 #pragma omp parallel for schedule(static) num_threads(f->data.n_threads) if (4 * n * n_k > QN__WORTH_THREADS)
     for (int64_t b = 0; b < n_blocks; b++) {
         int64_t first = b * size, here = n - first < size ? n - first : size;
-        f->objective->gradients(&f->data, f->score, first, here, f->g, f->h);
+        if (f->objective->gradients)
+            f->objective->gradients(&f->data, f->score, first, here, f->g, f->h);
         for (int32_t k = 0; k < n_k; k++) {
             qn__range range = {0};
             qn__range_add(&range, f->g + k * n + first, f->h + k * n + first, here);
@@ -731,10 +763,21 @@ static qn_status fit_gbdt(const void *params, const qn_fit_input *input, const q
                             input->train.x->features, ret_learner, err);
 }
 
-static qn_status check_target(const void *params, qn_task task, double y, qn_error *err) {
+static qn_status check_target(const void *params, qn_task task, bool has_queries, double y,
+                              qn_error *err) {
     const qn__objective *objective;
-    QN_TRY(qn__objective_find(((const qn_gbdt_params *)params)->objective, task, &objective, err));
-    return task == QN_TASK_REGRESSION ? qn__objective_check_target(objective, y, err) : QN_OK;
+    double gain[QN__RANK_LABELS];
+    int32_t n;
+    QN_TRY(qn__objective_find(((const qn_gbdt_params *)params)->objective, task, has_queries,
+                              &objective, err));
+    if (task != QN_TASK_REGRESSION)
+        return QN_OK;
+    if (!objective->all_gradients)
+        return qn__objective_check_target(objective, y, err);
+    QN_TRY(qn__rank_gains(params, gain, &n, err));
+    QN_FAIL_IF(!(y >= 0 && y < n && y == floor(y)), err, QN_ERR_DATA,
+               "the label is %.10g: lambdarank takes whole numbers from 0 to %d", y, n - 1);
+    return QN_OK;
 }
 
 static void importance_gbdt(const qn_learner *learner, double *importance) {

@@ -371,6 +371,13 @@ static double entropy_loss(const qn__objective_data *d, const double *score) {
     return mean_loss(d, score, entropy_row);
 }
 
+/* ---- ranking ------------------------------------------------------------------------------- */
+
+/* Only differences of scores matter. */
+static void zero_init(const qn__objective_data *d, double *base) {
+    base[0] = 0;
+}
+
 /* Medians and quantiles start from the leaf renewal of the first tree; their mean is a fair
  * start. */
 static const qn__objective table[] = {
@@ -396,12 +403,15 @@ static const qn__objective table[] = {
      tweedie_gradients, tweedie_loss, NULL},
     {"cross_entropy", QN_TASK_REGRESSION, QN_LINK_LOGIT, 0, 1, false, binary_init,
      entropy_gradients, entropy_loss, NULL},
+    {"lambdarank", QN_TASK_REGRESSION, QN_LINK_IDENTITY, 0, INFINITY, false, zero_init, NULL,
+     qn__rank_loss, NULL, qn__rank_gradients},
 };
 
 /* Models hold the place in this list: append only. */
-#define OBJECTIVES                                                                              \
-    "auto", "binary", "multiclass", "regression", "regression_l1", "huber", "quantile",         \
-        "poisson", "gamma", "tweedie", "multiclassova", "cross_entropy"
+#define OBJECTIVES                                                                            \
+    "auto", "binary", "multiclass", "regression", "regression_l1", "huber", "quantile",       \
+        "poisson", "gamma", "tweedie", "multiclassova", "cross_entropy", \
+        "lambdarank"
 
 const char *const qn__objective_names[] = {OBJECTIVES, NULL};
 const char *const qn__objective_choices[] = {OBJECTIVES,     "multiclass_ova", "ova", "ovr",
@@ -420,9 +430,9 @@ static const char *plain_name(const char *name) {
     return name;
 }
 
-qn_status qn__objective_find(const char *name, qn_task task, const qn__objective **ret,
-                             qn_error *err) {
-    name = plain_name(name);
+qn_status qn__objective_find(const char *name, qn_task task, bool has_queries,
+                             const qn__objective **ret, qn_error *err) {
+    name = strcmp(name, "auto") == 0 && has_queries ? "lambdarank" : plain_name(name);
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         bool found = strcmp(name, "auto") == 0 ? table[i].task == task
                                                : strcmp(name, table[i].name) == 0;
@@ -433,6 +443,8 @@ qn_status qn__objective_find(const char *name, qn_task task, const qn__objective
                    task == QN_TASK_BINARY       ? "binary"
                    : task == QN_TASK_MULTICLASS ? "multiclass"
                                                 : "regression");
+        QN_FAIL_IF(table[i].all_gradients && !has_queries, err, QN_ERR_CONFIG,
+                   "objective %s orders rows within queries: it needs task.kind ranking", name);
         *ret = &table[i];
         return QN_OK;
     }
@@ -447,6 +459,6 @@ qn_status qn__objective_check_target(const qn__objective *o, double y, qn_error 
         return qn_error_set(err, QN_ERR_DATA,
                             "the target is %.10g: objective %s takes numbers from %g to %g", y,
                             o->name, o->y_low, o->y_high);
-    return qn_error_set(err, QN_ERR_DATA, "the target is %.10g: objective %s takes numbers %s %g", y,
-                        o->name, o->y_open ? "above" : "from", o->y_low);
+    return qn_error_set(err, QN_ERR_DATA, "the target is %.10g: objective %s takes numbers %s %g",
+                        y, o->name, o->y_open ? "above" : "from", o->y_low);
 }

@@ -136,15 +136,17 @@ qn_status qn_learner_check(const qn_family *family, const json_t *params, qn_err
 }
 
 qn_status qn_learner_check_targets(const qn_family *family, const json_t *params, qn_task task,
-                                   const double *y, int64_t n, const char *column,
-                                   qn_error *err) {
+                                   bool has_queries, const double *y, int64_t n,
+                                   const char *column, qn_error *err) {
     qn_cleanup(qn_freep) void *values = NULL;
     if (!family->check_target)
         return QN_OK;
     QN_TRY(read_params(family, params, &values, err));
     for (int64_t i = 0; i < n; i++) {
         qn_error why = {0};
-        qn_status status = isnan(y[i]) ? QN_OK : family->check_target(values, task, y[i], &why);
+        qn_status status = isnan(y[i]) ? QN_OK
+                                       : family->check_target(values, task, has_queries, y[i],
+                                                              &why);
         if (status != QN_OK)
             return qn_error_set_at(err, status, NULL, status == QN_ERR_DATA ? i + 1 : 0,
                                    status == QN_ERR_DATA ? column : NULL, "%s", why.message);

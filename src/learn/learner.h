@@ -31,6 +31,8 @@ typedef struct qn_fit_data {
     const qn_matrix *x;
     const double *y;      /* x->n_rows: class index or value */
     const double *weight; /* x->n_rows, > 0; NULL: all 1 */
+    const int32_t *query; /* x->n_rows: whose rows are to be ordered, 0 .. n_queries - 1, rows of
+                             one query anywhere; NULL: rows stand alone */
 } qn_fit_data;
 
 typedef struct qn_fit_input {
@@ -38,6 +40,7 @@ typedef struct qn_fit_input {
     qn_fit_data valid;    /* for early stopping; valid.x NULL for none */
     qn_task task;
     int32_t n_classes;    /* 2 for binary, 0 for regression */
+    int32_t n_queries;    /* a ranking is a regression whose rows have queries */
     uint64_t seed;
     /* A column of x, dense numbers, that training and predictions add to the raw score of every row
      * (missing: 0) and that is not learnt from. The column stays an input of the model. Families
@@ -82,7 +85,8 @@ struct qn_family {
                      qn_learner **ret_learner, qn_error *err);
     /* Whether a target can be learnt with these parameters, before rows are split: QN_ERR_DATA says
      * which can, QN_ERR_CONFIG that the parameters do not fit the task. NULL: every number can. */
-    qn_status (*check_target)(const void *params, qn_task task, double y, qn_error *err);
+    qn_status (*check_target)(const void *params, qn_task task, bool has_queries, double y,
+                              qn_error *err);
     /* Raw scores of rows first .. first + n - 1 into raw[n][n_outputs]. Cannot fail. */
     void (*predict)(const qn_learner *learner, const qn_matrix *x, int64_t first, int64_t n,
                     double *raw);
@@ -120,8 +124,8 @@ qn_status qn_learner_check(const qn_family *family, const json_t *params,
 /* Whether the family can learn all of y[n] (NaN: not labelled, passed over); the error names the row
  * and `column`. */
 qn_status qn_learner_check_targets(const qn_family *family, const json_t *params, qn_task task,
-                                   const double *y, int64_t n, const char *column,
-                                   qn_error *err) QN_MUST_USE;
+                                   bool has_queries, const double *y, int64_t n,
+                                   const char *column, qn_error *err) QN_MUST_USE;
 /* Fits with parameters given as a JSON object (NULL: defaults). */
 qn_status qn_learner_fit(const qn_family *family, const json_t *params, const qn_fit_input *input,
                          const qn_job *job, qn_learner **ret_learner, qn_error *err) QN_MUST_USE;

@@ -191,7 +191,10 @@ static void put_objective(const qn__export *e, qn_buf *out) {
         qn_buf_printf(out, "objective=multiclassova num_class:%d sigmoid:1\n", n);
         break;
     case QN_LINK_LOG: qn_buf_put_text(out, "objective=poisson\n"); break;
-    case QN_LINK_IDENTITY: qn_buf_put_text(out, "objective=regression\n"); break;
+    case QN_LINK_IDENTITY:
+        qn_buf_put_text(out, strcmp(e->trees.objective, "lambdarank") == 0
+                                 ? "objective=lambdarank\n" : "objective=regression\n");
+        break;
     }
 }
 

@@ -28,8 +28,8 @@ static const qn__foreign_objective objectives[] = {
     {"poisson", QN_TASK_REGRESSION, QN_LINK_LOG, "poisson"},
     {"gamma", QN_TASK_REGRESSION, QN_LINK_LOG, "gamma"},
     {"tweedie", QN_TASK_REGRESSION, QN_LINK_LOG, "tweedie"},
-    {"lambdarank", QN_TASK_REGRESSION, QN_LINK_IDENTITY, "regression"},
-    {"rank_xendcg", QN_TASK_REGRESSION, QN_LINK_IDENTITY, "regression"},
+    {"lambdarank", QN_TASK_REGRESSION, QN_LINK_IDENTITY, "lambdarank"},
+    {"rank_xendcg", QN_TASK_REGRESSION, QN_LINK_IDENTITY, "lambdarank"},
     {"custom", QN_TASK_REGRESSION, QN_LINK_IDENTITY, "regression"}, /* none is named */
 };
 

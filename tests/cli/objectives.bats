@@ -56,3 +56,44 @@ check() {
     quern -q -C p compress p -i data.csv --to-bytes 20KB -o small.qn
     quern -q predict small.qn -i data.csv -c none -o small.csv
 }
+
+@test "rows are put in order within queries as well as by XGBoost" { check rank; }
+
+@test "a ranking that cannot be is told" {
+    awk 'BEGIN { print "x,q,y,g"; for (i = 0; i < 200; i++) print i * 7 % 31 "," int(i / 5) "," i % 3 "," i % 7 }' >data.csv
+    mkdir p
+    write() { printf 'task: {target: y, kind: ranking%s}\ndata: {source: ../data.csv}\ntrain: {families: {gbdt: {num_iterations: 5}}}\n%s\n' "$1" "${2:-}" >p/quern.yaml; }
+    write ''
+    refused 2 'p/quern.yaml line 1: task.kind: a ranking needs task.query, the column that tells queries apart' -C p run
+    write ', query: z'
+    refused 2 "p/quern.yaml line 1: task.query: there is no column 'z'; did you mean 'x'?" -C p run
+    write ', query: q' 'split: {method: random}'
+    refused 2 'p/quern.yaml line 4: split.method: a ranking keeps the rows of a query together: leave this out' -C p run
+    write ', query: q' 'split: {group: g}'
+    refused 2 'p/quern.yaml line 4: split.group: rows of one query have different values of g: leave this out, and queries are kept whole' -C p run
+    write ', query: q' 'sample: {rows: 50}'
+    refused 2 'p/quern.yaml line 4: sample.rows: rows drawn at random are no whole queries: leave this out' -C p run
+    write ', query: q'
+    quern -q -C p run --json >out
+    holds out "d['metric'] == 'ndcg@10' and d['split']['method'] == 'group'"
+    sed -i 's/^x,q,y,g$/&\n3,5,0.5,1/' data.csv
+    refused 3 '../data.csv row 1, column y: the label is 0.5: lambdarank takes whole numbers from 0 to 31' -C p run
+    sed -i 's/^3,5,0.5,1/3,,1,1/' data.csv
+    refused 3 '../data.csv row 1, column q: the query is missing' -C p run
+    sed -i 's/^3,,1,1/3,5,1,1/; s/ranking, query: q/regression, query: q/' data.csv p/quern.yaml
+    refused 2 'p/quern.yaml line 1: task.query: only a ranking has queries: add kind: ranking, or leave this out' -C p run
+    sed -i 's/, query: q//; s/num_iterations: 5/objective: lambdarank/' p/quern.yaml
+    refused 2 'p/quern.yaml line 3: train.families: objective lambdarank orders rows within queries: it needs task.kind ranking' -C p run
+}
+
+@test "a ranking by folds, with every family, and its report" {
+    awk 'BEGIN { s = 5; print "x,q,y"; for (i = 0; i < 900; i++) { s = s * 16807 % 2147483647; print s % 1000 "," int(i / 9) "," int(s % 1000 / 334) } }' >data.csv
+    mkdir p
+    printf 'project: p\ntask: {target: y, kind: ranking, query: q}\ndata: {source: ../data.csv}\nsplit: {folds: 3}\ntrain: {metric: map}\n' >p/quern.yaml
+    quern -q -C p run --json >out
+    holds out "d['metric'] == 'map' and {r['family'] for r in d['leaderboard']} == {'gbdt', 'linear', 'prior', 'stump'}"
+    holds out "d['metrics']['test']['map']['value'] > 0.95"
+    grep -q 'In which order do the rows of one <q>q</q> come, by <q>y</q>?' p/.quern/runs/*/report.html
+    quern -C p models show p --json >m.json
+    holds m.json "'q' not in [i['name'] for i in d['manifest']['inputs']]"
+}

@@ -1,6 +1,6 @@
 """Helpers of objectives.bats: what `quern run` learns beside scikit-learn or XGBoost on the same rows.
 
-    objectives_check.py ova | entropy | init_score     exits with 77 when the other library is missing
+    objectives_check.py ova | entropy | init_score | rank    exits with 77 when a library is missing; LIGHTGBM may name its program
 """
 import json
 import os
@@ -11,7 +11,7 @@ try:
     import numpy as np
     import xgboost as xgb
     from sklearn import metrics
-    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
     from sklearn.multiclass import OneVsRestClassifier
 except ImportError:
     sys.exit(77)
@@ -127,6 +127,76 @@ def init_score():
     quern("predict", "p", "-i", "test.csv", "-c", "none", "-o", "twice.csv")
     twice = np.array([line.split(",")[0] for line in open("twice.csv").read().split()[1:]], float)
     assert np.abs(twice / (2 * q) - 1).max() < 1e-12
+
+
+def rank():
+    """Grades of the rows of a query, by what they are and not by how good the query is."""
+    r = np.random.RandomState(4)
+    n_queries = 700
+    query = np.repeat(np.arange(n_queries), r.randint(3, 30, n_queries))
+    n = len(query)
+    x = r.randn(n, 6)
+    x[:, 5] += r.randn(n_queries)[query] * 2
+    worth = x[:, 0] + 0.7 * x[:, 1] ** 2 + np.sin(3 * x[:, 2]) + 0.8 * (x[:, 3] > 0) * x[:, 4] + 0.6 * r.randn(n)
+    worth += 3 * r.randn(n_queries)[query]  # the query's own level, which says nothing of the order
+    grade = np.zeros(n, int)
+    for q in range(n_queries):
+        i = np.where(query == q)[0]
+        grade[i] = np.digitize(np.argsort(np.argsort(worth[i])) / len(i), [0.5, 0.7, 0.85, 0.95])
+    names = [f"x{i}" for i in range(6)] + ["q", "y"]
+    words = np.array([f"query {q}" for q in query])
+    shuffled = r.permutation(n)  # rows of a query stand anywhere
+    train, test = (shuffled[(query[shuffled] < 500) == side] for side in (True, False))
+    text = config("y", "ranking, query: q", "objective: lambdarank, lambdarank_truncation_level: 30")
+    summary, got = run(text, names, *([*x[rows].T, words[rows], grade[rows]] for rows in (train, test)))
+    f = np.array(got["prediction"], float)
+
+    def ndcg(score):
+        each = []
+        for q in range(500, n_queries):
+            i = query[test] == q
+            if grade[test][i].any():
+                each.append(metrics.ndcg_score([2.0 ** grade[test][i] - 1], [score[i]], k=10))
+        return np.mean(each)
+
+    order = np.argsort(query[train], kind="stable")
+    rows = train[order]
+    data = xgb.DMatrix(x[rows], grade[rows])
+    data.set_group(np.bincount(query[rows])[:500])
+    booster = xgb.train({"objective": "rank:ndcg", "max_leaves": LEAVES, "max_depth": 0, "eta": RATE, "lambda": 1,
+                         "grow_policy": "lossguide", "tree_method": "hist", "verbosity": 0, "nthread": 2,
+                         "min_child_weight": 0.1}, data, ROUNDS)
+    ours, other = ndcg(f), ndcg(booster.predict(xgb.DMatrix(x[test])))
+    plain = ndcg(HistGradientBoostingRegressor(max_iter=ROUNDS, max_leaf_nodes=LEAVES, learning_rate=RATE).fit(
+        x[train], grade[train]).predict(x[test]))
+    line = f"NDCG@10 {ours:.4f}, XGBoost {other:.4f}, squared error of the grades {plain:.4f}"
+    if os.environ.get("LIGHTGBM"):
+        line += f", LightGBM {ndcg(lightgbm(x[rows], grade[rows], np.bincount(query[rows])[:500], x[test])):.4f}"
+    print(line)
+    assert ours > other - 0.005
+    judged = summary["metrics"]["test"]
+    assert sorted(judged) == ["map", "ndcg@10", "ndcg@5"] and summary["metric"] == "ndcg@10"
+    assert abs(judged["ndcg@10"]["value"] - ours) < 1e-9
+    assert judged["ndcg@10"]["low"] < ours < judged["ndcg@10"]["high"]
+    families = {row["family"]: row["test"]["value"] for row in summary["leaderboard"]}
+    assert families["prior"] < 0.6 < families["gbdt"]
+    # Rows of the file alone: the metric of `quern evaluate` is that of the run.
+    again = json.loads(quern("evaluate", "p", "-i", "test.csv", "--json"))
+    assert abs(again["metrics"]["test"]["ndcg@10"]["value"] - ours) < 1e-9
+
+
+def lightgbm(x, y, groups, rows):
+    """By LightGBM's program, whose path is LIGHTGBM."""
+    np.savetxt("lgb.csv", np.c_[y, x], delimiter=",")
+    np.savetxt("lgb.csv.query", groups, fmt="%d")
+    np.savetxt("lgbtest.csv", np.c_[np.zeros(len(rows)), rows], delimiter=",")
+    options = ["label_column=0", "verbosity=-1", "num_threads=2"]
+    subprocess.run([os.environ["LIGHTGBM"], "task=train", "data=lgb.csv", "objective=lambdarank", "output_model=l.txt",
+                    f"num_leaves={LEAVES}", f"learning_rate={RATE}", f"num_iterations={ROUNDS}", "lambda_l2=1",
+                    *options], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([os.environ["LIGHTGBM"], "task=predict", "data=lgbtest.csv", "input_model=l.txt",
+                    "output_result=l.out", *options], check=True, stdout=subprocess.DEVNULL)
+    return np.loadtxt("l.out")
 
 
 if __name__ == "__main__":

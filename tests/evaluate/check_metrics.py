@@ -81,14 +81,35 @@ def regression(c, y, f, w, kw):
     }
 
 
+def ranking(c, y, f, w, kw):
+    """Each query by scikit-learn, gains being 2^grade - 1; those with nothing to find are left out."""
+    query = np.array(c["query"])
+    lines = []
+    for q in sorted(set(c["query"])):
+        i = query == q
+        if (y[i] == 0).all():
+            continue
+        gain = (2.0 ** y[i] - 1)[None, :]
+        if i.sum() == 1:  # scikit-learn wants two documents; one is always in order
+            ndcg = [1.0, 1.0]
+        else:
+            ndcg = [m.ndcg_score(gain, f[i][None, :], k=k) for k in (5, 10)]
+        lines.append([w[i].mean()] + ndcg + [m.average_precision_score(y[i] > 0, f[i])])
+    if not lines:
+        return {name: math.nan for name in ("ndcg@5", "ndcg@10", "map")}
+    lines = np.array(lines)
+    means = np.average(lines[:, 1:], axis=0, weights=lines[:, 0])
+    return dict(zip(("ndcg@5", "ndcg@10", "map"), means))
+
+
 def main():
     bad = 0
     for i, c in enumerate(json.load(open(sys.argv[1]))):
         kw = {} if c["weight"] is None else {"sample_weight": np.array(c["weight"])}
         w = np.ones(len(c["y"])) if c["weight"] is None else np.array(c["weight"])
         y = np.array(c["y"])
-        task = {"binary": binary, "multiclass": multiclass, "regression": regression}[c["task"]]
-        if c["task"] != "regression":
+        task = {"binary": binary, "multiclass": multiclass, "regression": regression, "ranking": ranking}[c["task"]]
+        if c["task"] in ("binary", "multiclass"):
             y = y.astype(int)
         theirs = task(c, y, np.array(c["scores"]), w, kw)
         for name, value in theirs.items():

@@ -457,7 +457,7 @@ static void every_objective_learns(void **state) {
     for (int i = 3; qn__objective_names[i]; i++) {
         const qn__objective *objective;
         qn_gbdt_params p = quick();
-        if (qn__objective_find(qn__objective_names[i], QN_TASK_REGRESSION, &objective, NULL)
+        if (qn__objective_find(qn__objective_names[i], QN_TASK_REGRESSION, false, &objective, NULL)
             != QN_OK)
             continue; /* of classes */
         p.objective = qn__objective_names[i];

@@ -58,7 +58,8 @@ static void gradients_are_derivatives(void **state) {
         const qn__objective *objective;
         qn_gbdt_params p = defaults();
         p.scale_pos_weight = 2.5; /* a weight of rows before they come here, but for multiclassova */
-        assert_int_equal(qn__objective_find(all[o].name, all[o].task, &objective, NULL), QN_OK);
+        assert_int_equal(qn__objective_find(all[o].name, all[o].task, false, &objective, NULL),
+                         QN_OK);
         int n_k = all[o].task == QN_TASK_MULTICLASS ? OUTPUTS : 1;
         for (int i = 0; i < ROWS; i++) {
             y[i] = all[o].task == QN_TASK_BINARY       ? (double)qn_rng_below(&rng, 2)
@@ -216,20 +217,21 @@ static void soft_labels_are_shares_of_rows(void **state) {
     toy_done(&twice);
 }
 
+static qn_status check(const qn_family *family, const json_t *params, qn_task task, const double *y,
+                       int64_t n, qn_error *err) {
+    return qn_learner_check_targets(family, params, task, false, y, n, "share", err);
+}
+
 static void targets_out_of_range_are_told(void **state) {
     const double y[] = {0, 0.5, NAN, 1, 1.25};
     qn_error err = {0};
     qn_cleanup(qn_json_free) json_t *params = json_pack("{s:s}", "objective", "cross_entropy");
-    assert_int_equal(qn_learner_check_targets(&qn__family_gbdt, params, QN_TASK_REGRESSION, y, 4,
-                                              "share", &err), QN_OK);
-    assert_int_equal(qn_learner_check_targets(&qn__family_gbdt, params, QN_TASK_REGRESSION, y, 5,
-                                              "share", &err), QN_ERR_DATA);
+    assert_int_equal(check(&qn__family_gbdt, params, QN_TASK_REGRESSION, y, 4, &err), QN_OK);
+    assert_int_equal(check(&qn__family_gbdt, params, QN_TASK_REGRESSION, y, 5, &err), QN_ERR_DATA);
     assert_string_equal(err.message, "row 5, column share: the target is 1.25: objective "
                                      "cross_entropy takes numbers from 0 to 1");
-    assert_int_equal(qn_learner_check_targets(&qn__family_gbdt, params, QN_TASK_BINARY, y, 5,
-                                              "share", &err), QN_ERR_CONFIG);
-    assert_int_equal(qn_learner_check_targets(&qn__family_linear, NULL, QN_TASK_REGRESSION, y, 5,
-                                              "share", &err), QN_OK);
+    assert_int_equal(check(&qn__family_gbdt, params, QN_TASK_BINARY, y, 5, &err), QN_ERR_CONFIG);
+    assert_int_equal(check(&qn__family_linear, NULL, QN_TASK_REGRESSION, y, 5, &err), QN_OK);
 }
 
 /* Squared error from c on is squared error of y - c from 0 on: the same trees. */

@@ -286,7 +286,7 @@ static void gradients_have_the_same_bits_everywhere(void **state) {
         y[i] = (double)(i % 3 == 0);
     }
     const qn__objective *o;
-    assert_int_equal(qn__objective_find("binary", QN_TASK_BINARY, &o, NULL), QN_OK);
+    assert_int_equal(qn__objective_find("binary", QN_TASK_BINARY, false, &o, NULL), QN_OK);
     qn__objective_data data = {.y = y, .n = N, .n_outputs = 1, .n_threads = 1};
     o->gradients(&data, score, 0, N, g, h);
     for (int i = 0; i < N; i++) {
