@@ -237,7 +237,8 @@ qn_status qn__export_lightgbm(const qn__export *e, qn_buf *out, qn_error *err) {
     qn__export whole = *e;
     qn_cleanup(qn_buf_done) qn_buf trees = {.max = out->max};
     qn_cleanup(qn_trees_done) qn_trees t = {.n_outputs = e->trees.n_outputs, .link = e->trees.link,
-                                            .n_features = e->trees.n_features};
+                                            .n_features = e->trees.n_features,
+                                            .objective = e->trees.objective};
     int64_t first_word;
     QN_TRY(qn_trees_add_words(&t, e->trees.words, e->trees.n_words, &first_word, err));
     QN_TRY(with_base(e, &t, err));

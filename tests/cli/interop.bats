@@ -22,7 +22,7 @@ check() { env -u LD_PRELOAD /usr/bin/python3 "$HERE/interop_check.py" "$@"; }
 
 @test "what goes out as LightGBM's text comes in again with the same scores" {
     local name
-    for name in binary multiclass ova entropy poisson category; do
+    for name in binary multiclass ova entropy rank poisson category; do
         quern -q import "$HERE/../foreign/$name.txt" -o m.qn
         quern -q export m.qn --format lightgbm -o again.txt
         quern -q import again.txt -o again.qn
