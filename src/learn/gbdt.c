@@ -174,6 +174,7 @@ typedef struct fit {
     double *score, *valid_score;  /* owned; [n_outputs][n] */
     double *valid_raw;            /* owned; [n][n_outputs], for input->loss */
     bool goss, from_average;
+    qn__custom custom;            /* for input->gradients */
     uint32_t *bag;                /* owned; rows of the bag, then the others */
     int64_t n_bag;                /* data.n: all */
     bool *feature_used;           /* owned */
@@ -192,6 +193,7 @@ typedef struct fit {
 
 static void fit_done(fit *f) {
     qn_freep(&f->weight);
+    qn__custom_done(&f->custom);
     qn__queries_free(&f->queries);
     qn__queries_free(&f->valid_queries);
     qn__bin_map_done(&f->map);
@@ -270,8 +272,11 @@ static qn_status check_input(fit *f, qn_error *err) {
     QN_FAIL_IF(strcmp(f->params->objective, "quantile") == 0 && f->params->alpha >= 1, err,
                QN_ERR_CONFIG, "alpha of quantile must be below 1, not %g", f->params->alpha);
     QN_TRY(check_init(in, err));
-    QN_TRY(qn__objective_find(f->params->objective, in->task, in->train.query != NULL,
-                              &f->objective, err));
+    if (in->gradients)
+        f->objective = qn__objective_custom(in->task);
+    else
+        QN_TRY(qn__objective_find(f->params->objective, in->task, in->train.query != NULL,
+                                  &f->objective, err));
     QN_TRY(check_rows(f, &in->train, err));
     if (in->valid.x)
         QN_TRY(check_rows(f, &in->valid, err));
@@ -323,8 +328,9 @@ static qn_status start_model(fit *f, qn_error *err) {
         if (strcmp(qn__objective_names[i], f->objective->name) == 0)
             m->objective = i;
     m->init_column = f->input->has_init ? f->input->init_feature + 1 : 0;
-    /* As in LightGBM, whoever says where to start means it: trees learn the mean, too. */
-    f->from_average = f->params->boost_from_average && !f->input->has_init;
+    /* As in LightGBM, whoever says where to start means it: trees learn the mean, too. What a loss of
+     * the caller's own is least at is not known. */
+    f->from_average = f->params->boost_from_average && !f->input->has_init && !f->input->gradients;
     if (f->from_average)
         f->objective->init(&f->data, m->base);
     return QN_OK;
@@ -380,6 +386,8 @@ static qn_status start(fit *f, qn_error *err) {
     QN_TRY(make_weights(f, err));
     f->data = (qn__objective_data){.params = f->params, .y = f->input->train.y, .w = f->weight,
                                    .n = n, .n_outputs = n_k, .n_threads = qn_job_threads(f->job)};
+    if (f->input->gradients)
+        QN_TRY(qn__custom_init(&f->custom, n, n_k, err));
     QN_TRY(make_queries(f, &f->input->train, &f->queries, err));
     f->data.queries = f->queries;
     QN_TRY(qn__bin_map_fit(f->params, x, f->input->has_init ? f->input->init_feature : -1,
@@ -605,11 +613,14 @@ static void score_dropped(const fit *f, bool back) {
 /* ---- rounds -------------------------------------------------------------------------------- */
 
 /* Gradients of all rows, and how large they get while they are in cache. */
-static void find_gradients(fit *f) {
+static qn_status find_gradients(fit *f, int64_t round, qn_error *err) {
     int64_t n = f->data.n, size = QN__GRADIENT_BLOCK, n_blocks = (n + size - 1) / size;
     int32_t n_k = f->data.n_outputs;
     memset(f->range, 0, (size_t)n_k * sizeof *f->range);
-    if (f->objective->all_gradients)
+    if (f->input->gradients)
+        QN_TRY(qn__custom_gradients(&f->custom, f->input, &f->data, f->score, round, f->g, f->h,
+                                    err));
+    else if (f->objective->all_gradients)
         f->objective->all_gradients(&f->data, f->score, f->g, f->h);
     /* Static, so that a block of scores stays with the thread, and its cache, from round to round. */
 #pragma omp parallel for schedule(static) num_threads(f->data.n_threads) if (4 * n * n_k > QN__WORTH_THREADS)
@@ -627,6 +638,7 @@ static void find_gradients(fit *f) {
             }
         }
     }
+    return QN_OK;
 }
 
 static qn_status grow_tree(fit *f, int64_t round, int32_t k, bool *ret_grew, qn_error *err) {
@@ -713,7 +725,7 @@ static qn_status boost(fit *f, qn_error *err) {
         if (f->has_dart)
             QN_TRY(qn__dart_begin(&f->dart, err));
         score_dropped(f, false);
-        find_gradients(f);
+        QN_TRY(find_gradients(f, round, err));
         QN_TRY(draw_rows(f, round, err));
         bool grew = false;
         for (int32_t k = 0; k < f->data.n_outputs; k++)
@@ -806,6 +818,7 @@ const qn_family qn__family_gbdt = {
     .title = "Gradient-boosted trees",
     .help = "Trees grown leaf by leaf on histograms, each correcting the ones before it.",
     .takes_init = true,
+    .takes_gradients = true,
     .takes = QN_TAKES_MISSING | QN_TAKES_CATEGORIES | QN_TAKES_SPARSE,
     .params = params_table,
     .n_params = sizeof params_table / sizeof params_table[0],

@@ -477,10 +477,24 @@ typedef struct qn__objective {
 } qn__objective;
 
 extern const char *const qn__objective_names[]; /* "auto" first; NULL-terminated */
-extern const char *const qn__objective_choices[]; /* the same, and aliases at the end */
+extern const char *const qn__objective_choices[]; /* those that can be asked for, aliases at the end */
 /* "auto": by task, and lambdarank for rows of queries. */
 qn_status qn__objective_find(const char *name, qn_task task, bool has_queries,
                              const qn__objective **ret, qn_error *err) QN_MUST_USE;
+
+/* For gradients that the caller works out (qn_fit_input.gradients), by task; its loss is that of the
+ * task. */
+const qn__objective *qn__objective_custom(qn_task task);
+typedef struct qn__custom {
+    double *raw, *g, *h;  /* owned; [n][n_outputs]; raw NULL for one output */
+} qn__custom;
+qn_status qn__custom_init(qn__custom *custom, int64_t n, int32_t n_outputs,
+                          qn_error *err) QN_MUST_USE;
+void qn__custom_done(qn__custom *custom);
+/* QN_ERR_DATA for numbers that trees cannot grow on; what the caller's function returns. */
+qn_status qn__custom_gradients(const qn__custom *custom, const qn_fit_input *input,
+                               const qn__objective_data *data, const double *score, int64_t round,
+                               float *g, float *h, qn_error *err) QN_MUST_USE;
 
 /* Whether a value is one that the objective can learn; QN_ERR_DATA says which are. */
 qn_status qn__objective_check_target(const qn__objective *objective, double y,

@@ -375,7 +375,8 @@ static double entropy_loss(const qn__objective_data *d, const double *score) {
 
 /* Only differences of scores matter. */
 static void zero_init(const qn__objective_data *d, double *base) {
-    base[0] = 0;
+    for (int32_t k = 0; k < d->n_outputs; k++)
+        base[k] = 0;
 }
 
 /* Medians and quantiles start from the leaf renewal of the first tree; their mean is a fair
@@ -407,13 +408,26 @@ static const qn__objective table[] = {
      qn__rank_loss, NULL, qn__rank_gradients},
 };
 
+static const qn__objective custom[] = {
+    [QN_TASK_BINARY] = {"custom", QN_TASK_BINARY, QN_LINK_LOGIT, -INFINITY, INFINITY, false,
+                        zero_init, NULL, binary_loss},
+    [QN_TASK_MULTICLASS] = {"custom", QN_TASK_MULTICLASS, QN_LINK_SOFTMAX, -INFINITY, INFINITY,
+                            false, zero_init, NULL, softmax_loss},
+    [QN_TASK_REGRESSION] = {"custom", QN_TASK_REGRESSION, QN_LINK_IDENTITY, -INFINITY, INFINITY,
+                            false, zero_init, NULL, l2_loss},
+};
+
+const qn__objective *qn__objective_custom(qn_task task) {
+    return &custom[task];
+}
+
 /* Models hold the place in this list: append only. */
 #define OBJECTIVES                                                                            \
     "auto", "binary", "multiclass", "regression", "regression_l1", "huber", "quantile",       \
         "poisson", "gamma", "tweedie", "multiclassova", "cross_entropy", \
         "lambdarank"
 
-const char *const qn__objective_names[] = {OBJECTIVES, NULL};
+const char *const qn__objective_names[] = {OBJECTIVES, "custom", NULL};
 const char *const qn__objective_choices[] = {OBJECTIVES,     "multiclass_ova", "ova", "ovr",
                                              "crossentropy", "xentropy",       NULL};
 

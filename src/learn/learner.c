@@ -159,6 +159,8 @@ qn_status qn_learner_fit(const qn_family *family, const json_t *params, const qn
     QN_TRY(check_input(input, err));
     QN_FAIL_IF(input->has_init && !family->takes_init, err, QN_ERR_CONFIG,
                "family %s knows no init_score", family->name);
+    QN_FAIL_IF(input->gradients && !family->takes_gradients, err, QN_ERR_CONFIG,
+               "family %s takes no objective of the caller's own", family->name);
     qn_cleanup(qn_freep) void *values = NULL;
     QN_TRY(read_params(family, params, &values, err));
     QN_TRY(qn_job_check(job, err));

@@ -57,6 +57,13 @@ typedef struct qn_fit_input {
      * or an infinity where that is not defined. NULL: the training loss. */
     double (*loss)(void *user, qn_link link, const double *raw, double *without);
     void *user;           /* borrowed, for loss */
+    /* A loss of the caller's own in place of the objective: given raw scores[n][n_outputs] of the
+     * training rows with their labels and weights (NULL: all 1; with those of classes), its first and
+     * second derivatives, weights included, of the same shape. Called from the thread that fits, once
+     * a round. What it returns ends training unless QN_OK. Families that cannot refuse it. */
+    qn_status (*gradients)(void *user, const double *raw, const double *y, const double *weight,
+                           int64_t n, int32_t n_outputs, double *g, double *h);
+    void *gradients_user; /* borrowed */
 } qn_fit_input;
 
 typedef struct qn_family qn_family;
@@ -76,6 +83,7 @@ struct qn_family {
     unsigned takes;        /* QN_TAKES_... | QN_WANTS_SCALED of feature/pipeline.h */
     bool is_baseline;
     bool takes_init;       /* knows initial scores (qn_fit_input.has_init) */
+    bool takes_gradients;  /* and losses of the caller's own (qn_fit_input.gradients) */
     const qn_param *params;
     size_t n_params;
     size_t params_bytes;   /* size of its params struct */

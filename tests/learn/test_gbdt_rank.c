@@ -265,8 +265,8 @@ static void what_cannot_be_is_told(void **state) {
     qn_error err = {0};
     w.grade[7] = 1.5;
     assert_int_equal(qn__family_gbdt.fit(&p, &in, NULL, &m, &err), QN_ERR_DATA);
-    assert_string_equal(err.message, "row 8: label 1.5 has no gain: labels are whole numbers from 0 "
-                                     "to 31");
+    assert_string_equal(err.message, "row 8: label 1.5 has no gain: labels are whole numbers from "
+                                     "0 to 31");
     w.grade[7] = 3;
     p.label_gain = json_pack("[i, i, i]", 0, 1, 10);
     assert_int_equal(qn__family_gbdt.fit(&p, &in, NULL, &m, &err), QN_ERR_DATA);
