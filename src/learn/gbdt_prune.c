@@ -39,8 +39,8 @@ static qn_status find_loss(const qn_learner *learner, qn__prune_loss *ret_loss, 
                "trees of objective lambdarank cannot be pruned by their loss: it is of pairs of "
                "rows, not of rows");
     QN_FAIL_IF(strcmp(objective, "custom") == 0, err, QN_ERR_USAGE,
-               "trees of an objective of the caller's own cannot be pruned by their loss: the model "
-               "does not know it");
+               "trees of an objective of the caller's own cannot be pruned by their loss: the "
+               "model does not know it");
     bool is_l1 = strcmp(objective, "regression_l1") == 0;
     *ret_loss = learner->link == QN_LINK_LOG        ? QN__PRUNE_POISSON
                 : learner->link != QN_LINK_IDENTITY ? QN__PRUNE_LOG

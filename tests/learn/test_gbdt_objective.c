@@ -92,6 +92,115 @@ static void gradients_are_derivatives(void **state) {
     }
 }
 
+/* Target values that the objective takes. */
+static double target_of(const qn__objective *o, qn_rng *rng) {
+    if (o->task != QN_TASK_REGRESSION)
+        return (double)qn_rng_below(rng, o->task == QN_TASK_BINARY ? 2 : OUTPUTS);
+    return o->all_gradients ? (double)qn_rng_below(rng, 5) : 0.05 + 0.9 * qn_rng_uniform(rng);
+}
+
+/* For every objective: start, loss and gradients of a row of weight 3 are those of three rows; a row of
+ * a ranking has partners, so its gradient is 3 times what it is alone. */
+static void weights_mean_copies_everywhere(void **state) {
+    enum { COPIES = 6 * ROWS };
+    double y[ROWS], w[ROWS], y_all[COPIES], score[OUTPUTS * ROWS], score_all[OUTPUTS * COPIES];
+    float g[OUTPUTS * ROWS], h[OUTPUTS * ROWS], g_one[OUTPUTS * ROWS], h_one[OUTPUTS * ROWS];
+    int32_t query[ROWS];
+    qn_rng rng;
+    qn_rng_init(&rng, 37);
+    for (int name = 1; qn__objective_names[name]; name++) {
+        const qn__objective *o = NULL;
+        for (qn_task task = QN_TASK_BINARY; !o && task <= QN_TASK_REGRESSION; task++)
+            (void)!qn__objective_find(qn__objective_names[name], task, true, &o, NULL);
+        if (!o)
+            continue; /* custom */
+        qn_gbdt_params p = defaults();
+        int n_k = o->task == QN_TASK_MULTICLASS ? OUTPUTS : 1, n_all = 0;
+        for (int i = 0; i < ROWS; i++) {
+            y[i] = target_of(o, &rng);
+            w[i] = 1 + (double)qn_rng_below(&rng, 3);
+            query[i] = i / 8;
+            for (int c = 0; c < (int)w[i]; c++)
+                y_all[n_all++] = y[i];
+        }
+        for (int k = 0; k < n_k; k++)
+            for (int i = 0, at = 0; i < ROWS; i++) {
+                score[k * ROWS + i] = qn_rng_normal(&rng);
+                for (int c = 0; c < (int)w[i]; c++)
+                    score_all[k * n_all + at++] = score[k * ROWS + i];
+            }
+        qn__objective_data d = {.params = &p, .y = y, .w = w, .n = ROWS, .n_outputs = n_k,
+                                .n_threads = 1};
+        qn__objective_data plain = d, all = {.params = &p, .y = y_all, .n = n_all, .n_outputs = n_k,
+                                             .n_threads = 1};
+        plain.w = NULL;
+        if (o->all_gradients) {
+            qn__queries *queries = NULL;
+            assert_int_equal(qn__queries_new(&p, y, query, ROWS, 5, 1, &queries, NULL), QN_OK);
+            d.queries = plain.queries = queries;
+            o->all_gradients(&d, score, g, h);
+            o->all_gradients(&plain, score, g_one, h_one);
+            qn__queries_free(&queries);
+        } else {
+            double base[OUTPUTS], base_all[OUTPUTS];
+            o->gradients(&d, score, 0, ROWS, g, h);
+            o->gradients(&plain, score, 0, ROWS, g_one, h_one);
+            o->init(&d, base);
+            o->init(&all, base_all);
+            for (int k = 0; k < n_k; k++)
+                assert_near(base[k], base_all[k], 1e-12);
+            assert_near(o->loss(&d, score), o->loss(&all, score_all), 1e-12);
+        }
+        for (int i = 0; i < n_k * ROWS; i++) {
+            assert_near(g[i], w[i % ROWS] * (double)g_one[i], 1e-6 * (1 + fabs((double)g[i])));
+            assert_near(h[i], w[i % ROWS] * (double)h_one[i], 1e-6 * (1 + fabs((double)h[i])));
+        }
+    }
+}
+
+/* Balanced classes and scale_pos_weight are weights of rows, for one softmax as for one model a class. */
+static void class_weights_are_weights(void **state) {
+    enum { N = 1500 };
+    toy d;
+    toy_init(&d, N, 38);
+    double *w = qn_new_array(double, N), n_of[TOY_CLASSES] = {0};
+    for (int i = 0; i < N; i++)
+        n_of[(int)d.klass[i]] += 1;
+    static const char *const objectives[] = {"binary", "multiclass", "multiclassova"};
+    for (int o = 0; o < 3; o++) {
+        qn_fit_input in = {.train = {.x = &d.x, .y = o ? d.klass : d.y}, .seed = 7,
+                           .task = o ? QN_TASK_MULTICLASS : QN_TASK_BINARY,
+                           .n_classes = o ? TOY_CLASSES : 2};
+        double n_yes = 0;
+        for (int i = 0; i < N; i++)
+            n_yes += d.y[i];
+        for (int i = 0; i < N; i++)
+            w[i] = o ? N / (TOY_CLASSES * n_of[(int)d.klass[i]])
+                     : d.y[i] > 0 ? 3 * N / (2 * n_yes) : N / (2 * (N - n_yes));
+        qn_gbdt_params p = defaults();
+        p.objective = objectives[o];
+        p.class_weight = "balanced";
+        p.scale_pos_weight = o ? 1 : 3;
+        qn_learner *balanced = NULL, *weighted = NULL;
+        assert_int_equal(qn__family_gbdt.fit(&p, &in, NULL, &balanced, NULL), QN_OK);
+        p.class_weight = "none";
+        p.scale_pos_weight = 1;
+        in.train.weight = w;
+        assert_int_equal(qn__family_gbdt.fit(&p, &in, NULL, &weighted, NULL), QN_OK);
+        double a[TOY_CLASSES], b[TOY_CLASSES];
+        for (int i = 0; i < N; i++) {
+            balanced->family->predict(balanced, &d.x, i, 1, a);
+            weighted->family->predict(weighted, &d.x, i, 1, b);
+            for (int k = 0; k < balanced->n_outputs; k++)
+                assert_near(a[k], b[k], 1e-6);
+        }
+        qn_learner_free(&balanced);
+        qn_learner_free(&weighted);
+    }
+    qn_freep(&w);
+    toy_done(&d);
+}
+
 static void the_link_shares_out_sigmoids(void **state) {
     const double z[][3] = {{0, 0, 0},        {1, -2, 0.5},          {-1000, -1001, -1000},
                            {900, 5, -900},   {-650, -650, -651},    {-590, -590.5, -700},
@@ -354,6 +463,8 @@ static void bytes_do_not_depend_on_threads(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_are_derivatives),
+        cmocka_unit_test(weights_mean_copies_everywhere),
+        cmocka_unit_test(class_weights_are_weights),
         cmocka_unit_test(the_link_shares_out_sigmoids),
         cmocka_unit_test(classes_are_binary_models),
         cmocka_unit_test(soft_labels_are_shares_of_rows),
