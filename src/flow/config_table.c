@@ -120,8 +120,9 @@ static const qn__key keys[] = {
     {"train.class_weight", QN__KEY_CHOICE, AT(train.class_weight), .choices = class_weights,
      .help = "balanced gives rare classes as much weight as common ones"},
     {"train.refit", QN__KEY_BOOL, AT(train.refit), .preset = 1,
-     .help = "fit the chosen family once more on train and validation rows together; with fewer than "
-             "1,000 validation rows, not by time, five folds of them all say how long to boost"},
+     .help = "fit the chosen family once more on train and validation rows together; with fewer "
+             "than 1,000 validation rows, not by time, five folds of them all say how long to "
+             "boost"},
     {"train.limits.memory", QN__KEY_BYTES, AT(train.limits.memory_bytes), COUNT,
      .absent = "0 (none)", .help = "memory that a run may use, as 4GB"},
     {"train.limits.model_bytes", QN__KEY_BYTES, AT(train.limits.model_bytes), COUNT,
