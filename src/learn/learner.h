@@ -95,6 +95,8 @@ struct qn_family {
     /* importance[n_features] >= 0, adding up to 1 (or all 0): the family's own cheap measure (gain,
      * absolute standardised weight). */
     void (*importance)(const qn_learner *learner, double *importance);
+    /* splits[n_features]: in how many nodes each feature is asked. NULL: the family has none. */
+    void (*splits)(const qn_learner *learner, int64_t *splits);
     qn_status (*save)(const qn_learner *learner, qn_buf *out, qn_error *err);
     /* From untrusted bytes, which may be used in place (at a multiple of 64) and must outlive the
      * learner. `n_features` and their kinds come from the pipeline. */
