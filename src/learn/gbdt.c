@@ -803,6 +803,17 @@ static void importance_gbdt(const qn_learner *learner, double *importance) {
         importance[m->slot_column[s]] = sum > 0 ? m->slot_gain[s] / sum : 0;
 }
 
+static void splits_gbdt(const qn_learner *learner, int64_t *splits) {
+    const qn__gbdt *m = (const qn__gbdt *)learner;
+    memset(splits, 0, (size_t)learner->n_features * sizeof *splits);
+    for (int32_t t = 0; t < m->n_trees; t++)
+        for (uint32_t i = 0; i < m->start[t + 1] - m->start[t]; i++) {
+            qn__gbdt_node node = qn__gbdt_node_at(m, m->start[t], i);
+            if (!node.is_leaf)
+                splits[m->slot_column[qn__gbdt_node_slot(m, &node)]]++;
+        }
+}
+
 static json_t *describe_gbdt(const qn_learner *learner) {
     const qn__gbdt *m = (const qn__gbdt *)learner;
     int64_t leaves = (m->n_nodes + m->n_trees) / 2; /* a tree of n leaves has 2 n - 1 nodes */
@@ -828,7 +839,10 @@ const qn_family qn__family_gbdt = {
     .predict = qn__gbdt_predict,
     .predict_rows = qn__gbdt_predict_rows,
     .explain = qn__gbdt_explain,
+    .interactions = qn__gbdt_interactions,
+    .dependence = qn__gbdt_dependence,
     .importance = importance_gbdt,
+    .splits = splits_gbdt,
     .save = qn__gbdt_save,
     .load = qn__gbdt_load,
     .describe = describe_gbdt,
