@@ -443,6 +443,7 @@ typedef struct qn__queries {
     double *ndcg;         /* owned; n: scratch of the loss */
     double *discount;     /* owned; longest: by place */
     struct qn__rank_item *items; /* owned; scratch of each thread for the longest query */
+    double *lanes;        /* owned; the same, by columns */
 } qn__queries;
 
 /* query[n] in 0 .. n_queries - 1, in any order. QN_ERR_DATA for a label without a gain. */
