@@ -102,7 +102,7 @@ PYTHON
     diff declared shown
     [ "$(readlink "$LIB/libquern.so")" = libquern.so.0.1 ]
     readelf -d "$LIB/libquern.so" | grep -q 'SONAME.*\[libquern\.so\.0\.1\]'
-    ! readelf -d "$LIB/libquern.so" | grep NEEDED | grep -E 'duckdb|sqlite|yaml|microhttpd|sodium|libz|curl'
+    ! readelf -d "$LIB/libquern.so" | grep NEEDED | grep -E 'duckdb|sqlite|yaml|gnutls|sodium|libz|curl'
     ! grep -qa libduckdb "$LIB/libquern.so"
 }
 
