@@ -108,7 +108,8 @@ static void time_lambdas(const set *s, const options *o, const double *score) {
     qn_params_default(qn__family_gbdt.params, qn__family_gbdt.n_params, &p);
     int64_t n = s->head[0];
     qn__queries *queries = NULL;
-    float *g = qn_malloc_aligned((size_t)n, sizeof *g), *h = qn_malloc_aligned((size_t)n, sizeof *h);
+    float *g = qn_malloc_aligned((size_t)n, sizeof *g);
+    float *h = qn_malloc_aligned((size_t)n, sizeof *h);
     if (!g || !h || qn__queries_new(&p, s->grade, s->query, n, (int32_t)s->head[3],
                                     (int)o->threads, &queries, NULL) != QN_OK)
         fail("memory is short");
