@@ -479,7 +479,7 @@ enum { QN__RANK_LABELS = 1024 };
 typedef struct qn__queries {
     int64_t n, longest;
     int64_t *begin;       /* owned; n + 1: into rows */
-    uint32_t *rows;       /* owned; of a query ascending */
+    uint32_t *rows;       /* owned; of a query in the order of their last scores */
     double *gain;         /* owned; per row */
     double *best;         /* owned; [n][2]: the greatest DCG, of training's places and of eval_at */
     double *ndcg;         /* owned; n: scratch of the loss */

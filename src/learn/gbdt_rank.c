@@ -111,7 +111,24 @@ static item *items_of(const qn__queries *q) {
     return q->items + omp_get_thread_num() * q->longest;
 }
 
-/* The items of query k, in the order of the table. */
+/* In the order of scores, which few rows leave from one round to the next: insertion while it is cheap.
+ * The order of two rows never depends on where they stood. */
+static void sort_items(item *items, int64_t n) {
+    int64_t left = 8 * n;
+    for (int64_t i = 1; i < n; i++) {
+        item own = items[i];
+        int64_t at = i;
+        for (; at > 0 && by_score(&items[at - 1], &own) > 0 && left > 0; at--, left--)
+            items[at] = items[at - 1];
+        items[at] = own;
+        if (left <= 0) {
+            qsort(items, (size_t)n, sizeof *items, by_score);
+            return;
+        }
+    }
+}
+
+/* The items of query k, in the order that they were left in. */
 static int64_t fill_items(const qn__queries *q, int64_t k, const double *score, item *items) {
     int64_t n = q->begin[k + 1] - q->begin[k];
     for (int64_t i = 0; i < n; i++) {
@@ -263,8 +280,9 @@ void qn__rank_gradients(const qn__objective_data *d, const double *score, float 
         item *items = items_of(q);
         lanes l = lanes_of(q);
         int64_t n = fill_items(q, k, score, items);
-        qsort(items, (size_t)n, sizeof *items, by_score);
+        sort_items(items, n);
         for (int64_t i = 0; i < n; i++) {
+            q->rows[q->begin[k] + i] = items[i].row;
             l.score[i] = items[i].score;
             l.gain[i] = items[i].gain;
             l.g[i] = l.h[i] = 0;
@@ -288,7 +306,9 @@ double qn__rank_loss(const qn__objective_data *d, const double *score) {
     for (int64_t k = 0; k < q->n; k++) {
         item *items = items_of(q);
         int64_t n = fill_items(q, k, score, items);
-        qsort(items, (size_t)n, sizeof *items, by_score);
+        sort_items(items, n);
+        for (int64_t i = 0; i < n; i++)
+            q->rows[q->begin[k] + i] = items[i].row;
         q->ndcg[k] = q->best[2 * k + 1] > 0
                          ? dcg(q, items, n, d->params->eval_at) / q->best[2 * k + 1] : 0;
     }
