@@ -109,8 +109,8 @@ static bool header_is_fine(const qn__image_header *h, int32_t n_features) {
                          ? h->leaf_form == QN_LEAF_FLOAT64
                          : h->leaf_form >= QN_LEAF_FLOAT16 && h->leaf_form <= QN_LEAF_UINT8;
     return form_fits && h->link <= QN_LINK_LOG && h->n_outputs >= 1
-           && h->n_outputs <= QN_LIMIT_CLASSES && h->n_features == (uint32_t)n_features && h->objective >= 1
-           && h->objective < n_objectives && h->n_trees <= QN_LIMIT_TREES
+           && h->n_outputs <= QN_LIMIT_CLASSES && h->n_features == (uint32_t)n_features
+           && h->objective >= 1 && h->objective < n_objectives && h->n_trees <= QN_LIMIT_TREES
            && h->n_trees % h->n_outputs == 0 && h->best_iteration <= h->n_trees / h->n_outputs
            && h->n_slots <= h->n_features && (h->n_outputs > 1) == (h->link == QN_LINK_SOFTMAX)
            && h->n_keys <= INT32_MAX / 2 && h->n_number_keys <= h->n_keys && zeros == 0

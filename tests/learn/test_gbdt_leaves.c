@@ -1,5 +1,5 @@
-/* Leaves of 16 and 8 bits: the codes by the standards that define them, errors within their bounds, and that such
- * a model is one like any other to every kernel, to the file and to whoever damages it. */
+/* Leaves of 16 and 8 bits: the codes by the standards that define them, errors within their bounds, and that
+ * such a model is one like any other to every kernel, to the file and to whoever damages it. */
 #include "gbdt_data.h"
 
 #include "learn/family_int.h"
