@@ -17,7 +17,6 @@ enum {
 typedef struct curve {
     const qn_run_state *run;
     const qn_metric *metric; /* borrowed */
-    qn_link link;
     qn_run_part part;        /* owned: the rows held out */
     double *scores;          /* owned */
     double *loss;            /* owned */
@@ -31,12 +30,12 @@ static void curve_done(curve *c) {
     qn_freep(&c->loss);
 }
 
-static double record_loss(void *user, const double *raw, double *without) {
+static double record_loss(void *user, qn_link link, const double *raw, double *without) {
     curve *c = user;
     (void)without; /* no stretches here */
     int32_t n_outputs = c->run->n_outputs;
     memcpy(c->scores, raw, (size_t)(c->part.n * n_outputs) * sizeof *raw);
-    qn_link_apply(c->link, c->scores, c->part.n, n_outputs);
+    qn_link_apply(link, c->scores, c->part.n, n_outputs);
     qn_eval_input input = qn__run_eval_input(c->run, &c->part, c->scores);
     double value = c->metric->compute(&input);
     value = isnan(value) ? INFINITY : c->metric->greater_is_better ? -value : value;
@@ -127,6 +126,7 @@ static qn_status fit_fold(const qn_run_state *run, const qn_run_candidate *candi
         .loss = record_loss,
         .user = c,
     };
+    QN_TRY(qn__run_init_score(run, candidate->family, pipeline, &input, err));
     QN_TRY(qn_learner_fit(candidate->family, params, &input, &quiet, &learner, err));
     return c->is_out_of_memory ? qn_error_memory(err) : QN_OK;
 }
@@ -159,7 +159,6 @@ static qn_status try_folds(qn_run_state *run, const qn_run_candidate *candidate,
         qn_cleanup(qn__run_training_done) qn_run_training held = {0};
         curves[k].run = run;
         curves[k].metric = metric;
-        curves[k].link = candidate->learner->link;
         QN_TRY(qn_job_check(&run->job, err));
         qn_job_progress(&run->job, "rounds", k, N_FOLDS, NULL);
         QN_TRY(take_rows(all, fold_of, k, false, &train, err));
@@ -174,7 +173,7 @@ static qn_status try_folds(qn_run_state *run, const qn_run_candidate *candidate,
 qn_status qn__run_length(qn_run_state *run, const qn_run_candidate *candidate,
                          const qn_run_training *all, int64_t *rounds, qn_error *err) {
     if (run->validate.n >= FEW_ROWS || run->split.method == QN_SPLIT_TIME
-        || run->config->train.budget_s > 0)
+        || run->config->train.budget_s > 0 || all->query)
         return QN_OK;
     curve curves[N_FOLDS] = {0};
     qn_error why = {0};

@@ -18,7 +18,7 @@ typedef struct qn_gbdt_params {
     bool uniform_drop, xgboost_dart_mode;
     int64_t num_leaves;
     int64_t max_depth;        /* <= 0: no limit */
-    int64_t min_data_in_leaf; /* rows, estimated from the hessian as LightGBM does */
+    int64_t min_data_in_leaf; /* rows, counted exactly */
     double min_sum_hessian_in_leaf;
     double lambda_l1, lambda_l2;
     double min_gain_to_split;
@@ -53,6 +53,10 @@ typedef struct qn_gbdt_params {
     double alpha;             /* huber and quantile */
     double poisson_max_delta_step;
     double tweedie_variance_power;
+    int64_t lambdarank_truncation_level; /* places at the top that pairs must touch */
+    bool lambdarank_norm;
+    const json_t *label_gain; /* borrowed; [gain of label 0, ..]; NULL: 2^label - 1 */
+    int64_t eval_at;          /* places of the NDCG that early stopping goes by */
 } qn_gbdt_params;
 
 #endif

@@ -91,8 +91,10 @@ typedef struct qn__bins {
     uint32_t *entry;  /* owned */
 } qn__bins;
 
-qn_status qn__bin_map_fit(const qn_gbdt_params *params, const qn_matrix *x, uint64_t seed,
-                          const qn_job *job, qn__bin_map *ret_map, qn_error *err) QN_MUST_USE;
+/* All columns but `left_out` (-1: all). */
+qn_status qn__bin_map_fit(const qn_gbdt_params *params, const qn_matrix *x, int32_t left_out,
+                          uint64_t seed, const qn_job *job, qn__bin_map *ret_map,
+                          qn_error *err) QN_MUST_USE;
 void qn__bin_map_done(qn__bin_map *map);
 /* Drops features without bins and gives the others their lanes and cells; the end of a fit. */
 qn_status qn__bin_map_place(qn__bin_map *map, bool pack, qn_error *err) QN_MUST_USE;
@@ -129,49 +131,91 @@ static inline int32_t qn__bins_at(const qn__bin_map *map, const qn__bins *bins,
 /* ---- histograms ------------------------------------------------------------------------------ */
 
 /* Gradient and hessian of a row as integers of 16 bits in one word: (g << 16) + h. Sums of integers
- * do not depend on their order, which is what makes models independent of the number of threads. A
- * cell of a histogram of at most block_rows rows is one 64-bit word, (g << 32) + h ("packed");
- * larger ones hold two int64_t ("wide"). */
+ * do not depend on their order, which is what makes models independent of the number of threads.
+ * Cells of histograms count rows, too. Those of few rows are one word ("packed"), in which the sums
+ * of |g|, of h and the rows must each fit (qn__load_fits); the others ("wide") hold two:
+ *
+ *   packed   63 ... 39  g  | 38 ... 15  h | 14 ... 0  rows
+ *   wide     64 bits of g, and            63 ... 31  h | 30 ... 0  rows
+ */
 typedef struct qn__sum {
-    int64_t g, h;
+    int64_t g, h, n;
 } qn__sum;
 
-enum { QN__BLOCK_ROWS = 1 << 16 };
+typedef struct qn__wide_sum {
+    int64_t g, hn;
+} qn__wide_sum;
+
+enum { QN__N_BITS = 15, QN__H_BITS = 24, QN__G_SHIFT = QN__N_BITS + QN__H_BITS,
+       QN__WIDE_N_BITS = 31 };
+
+/* What rows may add to a cell at most. */
+typedef struct qn__load {
+    int64_t abs_g, h, n;
+} qn__load;
+
+static inline bool qn__load_fits(qn__load load) {
+    return load.n < 1 << QN__N_BITS && load.h < 1 << QN__H_BITS
+           && load.abs_g < (int64_t)1 << (63 - QN__G_SHIFT);
+}
+qn__load qn__load_of(const int32_t *gh, int64_t n);
 
 typedef struct qn__quantised {
     int32_t *gh;          /* n_rows */
     qn__sum total;        /* of all rows */
-    int64_t block_rows;   /* so many rows fit in packed cells: QN__BLOCK_ROWS */
     double g_unit, h_unit; /* what 1 stands for */
 } qn__quantised;
 
-/* The largest |g| and the largest h; NaN counts as nothing. */
+/* The largest |g| and the largest h, and the sums of both; what is not finite counts as nothing. */
 typedef struct qn__range {
     float g, h;
+    double sum_g, sum_h;
 } qn__range;
 
 void qn__range_add(qn__range *range, const float *g, const float *h, int64_t n);
+void qn__range_join(qn__range *range, const qn__range *more);
 /* Stochastic rounding by a hash of (seed, row): without bias even for gradients far below the
- * largest. Fills q->gh, which the caller provides. */
+ * largest. Units are as small as 16 bits of the largest allow, but not so small that cells of
+ * thousands of average rows would not be packed. Fills q->gh, which the caller provides. */
 void qn__quantise(const float *g, const float *h, int64_t n, qn__range range, uint64_t seed,
                   int n_threads, qn__quantised *q);
 
 typedef struct qn__hist {
     bool wide;
     union {
-        int64_t *packed;  /* n_cells */
-        qn__sum *sums;    /* n_cells */
+        int64_t *packed;      /* n_cells */
+        qn__wide_sum *sums;   /* n_cells */
     };
 } qn__hist;
 
+static inline int64_t qn__pack(qn__sum s) {
+    return s.g * ((int64_t)1 << QN__G_SHIFT) + s.h * (1 << QN__N_BITS) + s.n;
+}
 static inline qn__sum qn__unpack(int64_t word) {
-    return (qn__sum){.g = word >> 32, .h = (int64_t)(uint32_t)word};
+    return (qn__sum){.g = word >> QN__G_SHIFT,
+                     .h = word >> QN__N_BITS & ((1 << QN__H_BITS) - 1),
+                     .n = word & ((1 << QN__N_BITS) - 1)};
+}
+static inline qn__wide_sum qn__widen(qn__sum s) {
+    return (qn__wide_sum){.g = s.g, .hn = s.h * ((int64_t)1 << QN__WIDE_N_BITS) + s.n};
+}
+static inline qn__sum qn__narrow(qn__wide_sum w) {
+    return (qn__sum){.g = w.g, .h = w.hn >> QN__WIDE_N_BITS,
+                     .n = w.hn & (((int64_t)1 << QN__WIDE_N_BITS) - 1)};
 }
 static inline qn__sum qn__row_sum(int32_t gh) {
-    return (qn__sum){.g = gh >> 16, .h = (int64_t)(uint16_t)gh};
+    return (qn__sum){.g = gh >> 16, .h = (int64_t)(uint16_t)gh, .n = 1};
 }
 static inline qn__sum qn__hist_at(const qn__hist *hist, int64_t cell) {
-    return hist->wide ? hist->sums[cell] : qn__unpack(hist->packed[cell]);
+    return hist->wide ? qn__narrow(hist->sums[cell]) : qn__unpack(hist->packed[cell]);
+}
+static inline void qn__sum_add(qn__sum *sum, qn__sum more) {
+    sum->g += more.g;
+    sum->h += more.h;
+    sum->n += more.n;
+}
+static inline qn__sum qn__sum_less(qn__sum a, qn__sum b) {
+    return (qn__sum){.g = a.g - b.g, .h = a.h - b.h, .n = a.n - b.n};
 }
 
 /* Where rows are counted, by thread: lanes (then sparse features) in packed cells, and the wide
@@ -180,7 +224,8 @@ typedef struct qn__hist_scratch {
     int n_threads;
     int64_t n_cells;
     int64_t **block;      /* owned; per thread */
-    qn__sum **part;       /* owned; per thread; NULL: packed histograms only */
+    qn__wide_sum **part;  /* owned; per thread; NULL: packed histograms only */
+    qn__load *waiting;    /* owned; per thread: in the block */
 } qn__hist_scratch;
 
 qn_status qn__hist_scratch_init(qn__hist_scratch *scratch, const qn__bin_map *map, bool wide,
@@ -193,12 +238,12 @@ typedef struct qn__hist_input {
     const qn__bins *bins;
     const uint32_t *rows;
     const int32_t *gh;
-    int64_t n, block_rows;
+    int64_t n;
     qn__sum total;            /* of all rows */
     const bool *group_used;   /* groups of lanes to skip are false; NULL: count all */
 } qn__hist_input;
 
-/* Fills `hist` (its memory and width set by the caller; packed only up to block_rows rows). Either
+/* Fills `hist` (its memory and width set by the caller; packed only when the load fits). Either
  * alone, as thread `thread` of `scratch`, or (thread -1) with all its threads. */
 void qn__hist_build(const qn__hist_input *input, qn__hist_scratch *scratch, int thread,
                     qn__hist *hist);
@@ -301,7 +346,6 @@ typedef struct qn__split_input {
     const qn__bin_map *map;
     const qn__hist *hist;
     qn__sum total;
-    int64_t n_rows;
     double g_unit, h_unit;
     const qn__leaf_rule *rule; /* NULL: Newton's values without bounds, all thresholds */
     int32_t depth;             /* with a rule */
@@ -423,31 +467,80 @@ typedef struct qn__objective_data {
     int64_t n;
     int32_t n_outputs;
     int n_threads;
+    const struct qn__queries *queries; /* of a ranking; NULL: rows stand alone */
 } qn__objective_data;
 
 /* Rows that an objective is asked for at a time. */
 enum { QN__GRADIENT_BLOCK = 1 << 10 };
+
+/* Rows by the queries they belong to, and what ranking them needs (gbdt_rank.c). */
+enum { QN__RANK_LABELS = 1024 };
+
+typedef struct qn__queries {
+    int64_t n, longest;
+    int64_t *begin;       /* owned; n + 1: into rows */
+    uint32_t *rows;       /* owned; of a query ascending */
+    double *gain;         /* owned; per row */
+    double *best;         /* owned; [n][2]: the greatest DCG, of training's places and of eval_at */
+    double *ndcg;         /* owned; n: scratch of the loss */
+    double *discount;     /* owned; longest: by place */
+    struct qn__rank_item *items; /* owned; scratch of each thread for the longest query */
+} qn__queries;
+
+/* query[n] in 0 .. n_queries - 1, in any order. QN_ERR_DATA for a label without a gain. */
+qn_status qn__queries_new(const qn_gbdt_params *params, const double *y, const int32_t *query,
+                          int64_t n, int32_t n_queries, int n_threads, qn__queries **ret_queries,
+                          qn_error *err) QN_MUST_USE;
+void qn__queries_free(qn__queries **queries);
+/* gain[QN__RANK_LABELS] of the labels 0 .. *ret_n - 1. */
+qn_status qn__rank_gains(const qn_gbdt_params *params, double *gain, int32_t *ret_n,
+                         qn_error *err) QN_MUST_USE;
+void qn__rank_gradients(const qn__objective_data *data, const double *score, float *g, float *h);
+/* 1 - mean NDCG of eval_at places, of the queries with anything to find. */
+double qn__rank_loss(const qn__objective_data *data, const double *score);
 
 /* One line of the table of objectives. Scores, gradients and hessians are [n_outputs][n]. */
 typedef struct qn__objective {
     const char *name;
     qn_task task;
     qn_link link;
-    double y_low;         /* smallest target allowed */
+    double y_low, y_high; /* range of the targets */
     bool y_open;          /* y_low itself is not */
     void (*init)(const qn__objective_data *data, double *base);
-    /* Of rows first .. first + n - 1, n at most QN__GRADIENT_BLOCK. */
+    /* Of rows first .. first + n - 1, n at most QN__GRADIENT_BLOCK. NULL: all_gradients. */
     void (*gradients)(const qn__objective_data *data, const double *score, int64_t first, int64_t n,
                       float *g, float *h);
     double (*loss)(const qn__objective_data *data, const double *score); /* mean, weighted */
     /* Value of a leaf from residuals instead of gradients; NULL: Newton's. The quantile asked
      * for. */
     double (*renew_quantile)(const qn_gbdt_params *params);
+    /* Of all rows, for objectives of rows that do not stand alone. */
+    void (*all_gradients)(const qn__objective_data *data, const double *score, float *g, float *h);
 } qn__objective;
 
 extern const char *const qn__objective_names[]; /* "auto" first; NULL-terminated */
-qn_status qn__objective_find(const char *name, qn_task task, const qn__objective **ret,
-                             qn_error *err) QN_MUST_USE;
+extern const char *const qn__objective_choices[]; /* those that can be asked for, aliases at the end */
+/* "auto": by task, and lambdarank for rows of queries. */
+qn_status qn__objective_find(const char *name, qn_task task, bool has_queries,
+                             const qn__objective **ret, qn_error *err) QN_MUST_USE;
+
+/* For gradients that the caller works out (qn_fit_input.gradients), by task; its loss is that of the
+ * task. */
+const qn__objective *qn__objective_custom(qn_task task);
+typedef struct qn__custom {
+    double *raw, *g, *h;  /* owned; [n][n_outputs]; raw NULL for one output */
+} qn__custom;
+qn_status qn__custom_init(qn__custom *custom, int64_t n, int32_t n_outputs,
+                          qn_error *err) QN_MUST_USE;
+void qn__custom_done(qn__custom *custom);
+/* QN_ERR_DATA for numbers that trees cannot grow on; what the caller's function returns. */
+qn_status qn__custom_gradients(const qn__custom *custom, const qn_fit_input *input,
+                               const qn__objective_data *data, const double *score, int64_t round,
+                               float *g, float *h, qn_error *err) QN_MUST_USE;
+
+/* Whether a value is one that the objective can learn; QN_ERR_DATA says which are. */
+qn_status qn__objective_check_target(const qn__objective *objective, double y,
+                                     qn_error *err) QN_MUST_USE;
 
 /* ---- early stopping -------------------------------------------------------------------------- */
 

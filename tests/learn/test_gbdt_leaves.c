@@ -192,7 +192,7 @@ static void damage_is_found(void **state) {
         uint16_t value;
     } cases[] = {
         {0, 2},                                                        /* version without codes */
-        {44, 3}, {44, 0},                                              /* no such form */
+        {72, 3}, {72, 0},                                              /* no such form */
         {(size_t)((const unsigned char *)m->leaf_codes - image), 0x7c00}, /* infinity */
         {(size_t)((const unsigned char *)m->leaf_codes - image) + 2, 0xfe00}, /* NaN */
         {(size_t)((const unsigned char *)m->count_codes - image), 0},  /* no rows */
