@@ -3,6 +3,7 @@
  *       kind=numeric|classes  which rows to make        rows=N       how many (200,000 more to test on)
  *       write=FILE            put them there and stop   read=FILE    rows from there instead
  *       threads, rounds, leaves, seed                   of the training
+ *       any parameter of the family                     grow_policy=depthwise, ...
  * numeric: 28 standard normal numbers, the class from a noisy mix of a line, a product and a
  * threshold. classes: 10 normal numbers and 44 binary ones (each set in 5 to 50 % of the rows), 7
  * classes, the largest of 7 noisy lines. A file holds int64 rows, test rows, features, classes (0:
@@ -30,6 +31,7 @@ typedef struct set {
 typedef struct options {
     const char *kind, *write, *read;
     int64_t rows, threads, rounds, leaves, seed;
+    qn_gbdt_params params;
 } options;
 
 static double draw(uint64_t i, uint64_t j) {
@@ -189,8 +191,7 @@ static int train(const set *s, const options *o) {
     }
     qn_matrix x = matrix_of(s, 0, n, features), test = matrix_of(s, n, n_test, features);
     const qn_family *family = &qn__family_gbdt;
-    qn_gbdt_params params;
-    qn_params_default(family->params, family->n_params, &params);
+    qn_gbdt_params params = o->params;
     params.num_iterations = o->rounds;
     params.num_leaves = o->leaves;
     bool multi = s->head[3] > 2;
@@ -238,7 +239,8 @@ static bool parse(int argc, char **argv, options *o) {
         char *value = strchr(argv[i], '=');
         bool found = false;
         for (size_t k = 0; value && k < sizeof known / sizeof known[0]; k++) {
-            if (strncmp(argv[i], known[k].name, (size_t)(value - argv[i])) != 0)
+            size_t n = (size_t)(value - argv[i]);
+            if (strncmp(argv[i], known[k].name, n) != 0 || known[k].name[n])
                 continue;
             found = true;
             if (known[k].text)
@@ -246,8 +248,16 @@ static bool parse(int argc, char **argv, options *o) {
             else
                 *known[k].number = atoll(value + 1);
         }
-        if (!found)
+        if (found || !value)
+            continue;
+        char name[64] = "";
+        qn_error err = {0};
+        strncat(name, argv[i], (size_t)(value - argv[i]) < 63 ? (size_t)(value - argv[i]) : 63);
+        if (qn_params_set(qn__family_gbdt.params, qn__family_gbdt.n_params, name, value + 1,
+                          &o->params, &err) != QN_OK) {
+            fprintf(stderr, "%s\n", err.message);
             return false;
+        }
     }
     return true;
 }
@@ -256,6 +266,7 @@ int main(int argc, char **argv) {
     options o = {.kind = "numeric", .rows = 1000000, .threads = 2, .rounds = 100, .leaves = 255,
                  .seed = 1};
     set s = {0};
+    qn_params_default(qn__family_gbdt.params, qn__family_gbdt.n_params, &o.params);
     if (!parse(argc, argv, &o)) {
         fprintf(stderr, "usage: gbdt [name=value]...; the names are in the source\n");
         return 2;

@@ -16,6 +16,9 @@
 
 static const char *const boostings[] = {"gbdt", "dart", NULL};
 static const char *const sample_strategies[] = {"bagging", "goss", NULL};
+static const char *const grow_policies[] = {"leafwise",  "depthwise", "symmetric", "lossguide",
+                                            "Lossguide", "Depthwise", "SymmetricTree",
+                                            "oblivious", NULL};
 static const char *const monotone_methods[] = {"basic", "intermediate", NULL};
 static const char *const class_weights[] = {"none", "balanced", NULL};
 
@@ -39,6 +42,10 @@ static const qn_param params_table[] = {
      .help = "dart: all rounds are as likely to be dropped, not the heavier ones more"},
     {"xgboost_dart_mode", NULL, QN_PARAM_BOOL, P(xgboost_dart_mode), .preset = 0,
      .help = "dart: weights as XGBoost gives them"},
+    {"grow_policy", NULL, QN_PARAM_CHOICE, P(grow_policy), .choices = grow_policies,
+     .help = "leafwise (lossguide): the leaf of the greatest gain is split next; depthwise: level "
+             "by level; symmetric: one split for all leaves of a level, up to 2^max_depth leaves "
+             "whatever num_leaves says. The last two have max_depth 6 unless it is stated"},
     {"num_leaves", "max_leaves num_leaf max_leaf_nodes", QN_PARAM_INT, P(num_leaves), .low = 2,
      .high = 131072, .preset = 31, .help = "most leaves of one tree"},
     {"max_depth", NULL, QN_PARAM_INT, P(max_depth), .low = -1, .high = 100000, .preset = -1,

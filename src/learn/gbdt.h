@@ -16,6 +16,7 @@ typedef struct qn_gbdt_params {
     int64_t max_drop;         /* <= 0: no limit */
     double skip_drop;         /* share of the rounds that drop none */
     bool uniform_drop, xgboost_dart_mode;
+    const char *grow_policy;  /* "leafwise", "depthwise", "symmetric" or another word for one */
     int64_t num_leaves;
     int64_t max_depth;        /* <= 0: no limit */
     int64_t min_data_in_leaf; /* rows, estimated from the hessian as LightGBM does */

@@ -151,6 +151,37 @@ static qn_status read_interactions(qn__growth *gr, const qn__bin_map *map,
     return QN_OK;
 }
 
+/* ---- the way of growing ----------------------------------------------------------------------- */
+
+enum { LEVELS = 6, SYMMETRIC_DEPTH_MAX = 16 }; /* XGBoost's and CatBoost's depth; CatBoost's most */
+
+static bool is_one_of(const char *name, const char *const *names) {
+    while (*names && strcmp(name, *names) != 0)
+        names++;
+    return *names != NULL;
+}
+
+static qn_status read_policy(qn__growth *gr, qn_error *err) {
+    static const char *const depthwise[] = {"depthwise", "Depthwise", NULL};
+    static const char *const symmetric[] = {"symmetric", "oblivious", "SymmetricTree", NULL};
+    const qn_gbdt_params *p = gr->params;
+    gr->by_level = is_one_of(p->grow_policy, depthwise);
+    gr->symmetric = is_one_of(p->grow_policy, symmetric);
+    gr->max_depth = p->max_depth > 0 ? (int32_t)p->max_depth
+                                     : gr->by_level || gr->symmetric ? LEVELS : 0;
+    QN_FAIL_IF(gr->symmetric && gr->max_depth > SYMMETRIC_DEPTH_MAX, err, QN_ERR_CONFIG,
+               "grow_policy symmetric takes max_depth up to %d, not %d", SYMMETRIC_DEPTH_MAX,
+               gr->max_depth);
+    const char *other = p->extra_trees          ? "extra_trees"
+                        : p->max_delta_step > 0 ? "max_delta_step"
+                        : p->path_smooth > 0    ? "path_smooth"
+                        : gr->monotone          ? "monotone_constraints"
+                                                : NULL;
+    QN_FAIL_IF(gr->symmetric && other, err, QN_ERR_CONFIG,
+               "grow_policy symmetric does not go with %s: choose leafwise or depthwise", other);
+    return QN_OK;
+}
+
 qn_status qn__growth_init(qn__growth *gr, const qn_gbdt_params *params, const qn__bin_map *map,
                           const qn_feature *features, int32_t n_columns, qn_error *err) {
     gr->params = params;
@@ -159,6 +190,7 @@ qn_status qn__growth_init(qn__growth *gr, const qn_gbdt_params *params, const qn
                (long long)params->min_data_in_leaf);
     QN_TRY(read_monotone(gr, map, features, n_columns, err));
     QN_TRY(read_interactions(gr, map, features, n_columns, err));
+    QN_TRY(read_policy(gr, err));
     gr->in_order = gr->monotone && strcmp(params->monotone_constraints_method, "basic") != 0;
     gr->by_node = gr->groups || params->feature_fraction_bynode < 1;
     gr->ruled = gr->monotone || params->extra_trees || params->max_delta_step > 0

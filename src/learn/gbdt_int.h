@@ -260,6 +260,9 @@ typedef struct qn__growth {
     uint64_t *groups;     /* owned; per feature: the groups it may interact in; NULL: any */
     bool ruled;           /* the value of a child is not Newton's: splits need the general search */
     bool by_node;         /* each node has features of its own */
+    int32_t max_depth;    /* 0: no limit */
+    bool by_level;        /* all splits of a level before those of the next */
+    bool symmetric;       /* one split for all leaves of a level */
     bool in_order;        /* bounds follow the values of other leaves: no leaf ahead of its turn */
     uint64_t key;         /* of the tree to be grown: seeds what is drawn */
 } qn__growth;
@@ -311,6 +314,32 @@ typedef struct qn__split_input {
 size_t qn__split_scratch_len(const qn__bin_map *map);
 void qn__split_find(const qn__split_input *input, int32_t i_feature, double *scratch,
                     qn__split *ret_split);
+/* How often a split by sorted categories may part them, and in which order they stand: of the root,
+ * for all leaves of a symmetric tree. By histogram cell of the feature. */
+typedef struct qn__category_order {
+    int32_t *bin;         /* the bin at each place */
+    int32_t *n;           /* in the first cell: how many places there are */
+    bool *tried[2];       /* whether the first 1, 2, .. from the left (0) or the right end (1) may be a
+                             side */
+} qn__category_order;
+
+void qn__split_sort(const qn__split_input *root, int32_t i_feature, double *scratch,
+                    qn__category_order *order);
+/* Adds what every split by the feature gains in this leaf to gain[2 n_cells], in units of the sums; a
+ * split that does not fit the leaf gains nothing there. Numbers: by bin, missing on the right, then on
+ * the left. Categories: by bin against the rest; sorted ones by number from the left end, then from the
+ * right. */
+void qn__split_add(const qn__split_input *input, int32_t i_feature,
+                   const qn__category_order *order, double *scratch, double *gain);
+/* The best split by the feature, from the sums of qn__split_add; gain (in those units) above 0, or
+ * feature -1. */
+void qn__split_best(const qn__bin_map *map, const qn_gbdt_params *params, int32_t i_feature,
+                    const qn__category_order *order, const double *gain, qn__split *ret_split);
+/* What lies on the left of a split, from a histogram. */
+qn__sum qn__split_left(const qn__split_input *input, const qn__split *split);
+/* Whether a split, found elsewhere, fits the leaf when it leaves split->left on the left side; sets its
+ * gain there, which may be below 0. */
+bool qn__split_fits(const qn__split_input *input, qn__split *split);
 /* Plain search over all thresholds and both sides for missing; numbers only. */
 void qn__split_find_ref(const qn__split_input *input, int32_t i_feature, qn__split *ret_split);
 static inline bool qn__split_goes_left(const qn__split *split, const qn__bin_feature *f,

@@ -389,3 +389,151 @@ void qn__split_find(const qn__split_input *in, int32_t i_feature, double *scratc
     else
         close_split(in, best, ret_split);
 }
+
+/* ---- one split for many leaves ---------------------------------------------------------------- */
+
+/* The order of the categories in the root, which all leaves of the tree keep, with find_sorted's rules
+ * for how many may be on a side. */
+void qn__split_sort(const qn__split_input *root, int32_t i_feature, double *scratch,
+                    qn__category_order *o) {
+    const qn__bin_feature *f = &root->map->features[i_feature];
+    if (f->kind != QN_FEATURE_CATEGORY || f->n_values <= root->params->max_cat_to_onehot)
+        return;
+    units u = units_of(root, root->params->cat_l2);
+    int32_t *order = o->bin + f->cell;
+    int32_t n = o->n[f->cell] = sort_categories(root, f, &u, scratch, order);
+    int32_t limit = (n + 1) / 2;
+    if (root->params->max_cat_threshold < limit)
+        limit = (int32_t)root->params->max_cat_threshold;
+    double group_h = (double)root->params->min_data_per_group
+                     / (u.rows_per_h > 0 ? u.rows_per_h : 1);
+    for (int end = 0; end < 2; end++) {
+        bool *tried = o->tried[end] + f->cell;
+        double in_group = 0, left = 0;
+        memset(tried, 0, (size_t)f->n_cells * sizeof *tried);
+        for (int32_t i = 0; i < limit; i++) {
+            double h = (double)qn__hist_at(root->hist, f->cell + order[end ? n - 1 - i : i]).h;
+            left += h;
+            in_group += h;
+            if ((double)root->total.h - left < group_h)
+                break;
+            tried[i] = in_group >= group_h;
+            in_group = tried[i] ? 0 : in_group;
+        }
+    }
+}
+
+static void add_number(const qn__split_input *in, const qn__bin_feature *f, double *scratch,
+                       double *gain) {
+    units u = units_of(in, 0);
+    int32_t n = f->n_values;
+    double *g = scratch, *h = g + n + 8, *here = h + n + 8;
+    qn__sum all = sum_up(in->hist, f->cell, n, g, h, here + n + 8);
+    double g_all = (double)in->total.g, h_all = (double)in->total.h, own = worth(g_all, h_all, &u);
+    qn__sum missing = {.g = in->total.g - all.g, .h = in->total.h - all.h};
+    for (int on_left = 0; on_left < 1 + f->has_missing; on_left++) {
+        int32_t n_bounds = f->has_missing && !on_left ? n : n - 1;
+        qn__sum more = on_left ? missing : (qn__sum){0};
+        gains_of(g, h, n_bounds, (double)more.g, (double)more.h, g_all, h_all, u.l1, u.l2, u.h_min,
+                 here);
+        for (int32_t t = 0; t < n_bounds; t++)
+            gain[on_left * f->n_cells + t] += here[t] >= 0 ? here[t] - own : 0;
+    }
+}
+
+static double gain_of_left(const qn__split_input *in, const units *u, qn__sum left, double own) {
+    double hl = (double)left.h, hr = (double)(in->total.h - left.h);
+    if (hl < u->h_min || hr < u->h_min)
+        return 0;
+    return worth((double)left.g, hl, u) + worth((double)(in->total.g - left.g), hr, u) - own;
+}
+
+static void add_categories(const qn__split_input *in, const qn__bin_feature *f,
+                           const qn__category_order *o, double *gain) {
+    units plain = units_of(in, 0), u = units_of(in, in->params->cat_l2);
+    double own = worth((double)in->total.g, (double)in->total.h, &plain);
+    if (f->n_values <= in->params->max_cat_to_onehot) {
+        for (int32_t b = 0; b < f->n_values; b++)
+            gain[b] += gain_of_left(in, &plain, qn__hist_at(in->hist, f->cell + b), own);
+        return;
+    }
+    int32_t n = o->n[f->cell];
+    const int32_t *order = o->bin + f->cell;
+    for (int end = 0; end < 2; end++) {
+        qn__sum left = {0};
+        for (int32_t i = 0; i < n; i++) {
+            qn__sum s = qn__hist_at(in->hist, f->cell + order[end ? n - 1 - i : i]);
+            left.g += s.g;
+            left.h += s.h;
+            if (o->tried[end][f->cell + i])
+                gain[end * f->n_cells + i] += gain_of_left(in, &u, left, own);
+        }
+    }
+}
+
+void qn__split_add(const qn__split_input *in, int32_t i_feature, const qn__category_order *order,
+                   double *scratch, double *gain) {
+    const qn__bin_feature *f = &in->map->features[i_feature];
+    if (f->kind == QN_FEATURE_CATEGORY)
+        add_categories(in, f, order, gain);
+    else
+        add_number(in, f, scratch, gain);
+}
+
+void qn__split_best(const qn__bin_map *map, const qn_gbdt_params *params, int32_t i_feature,
+                    const qn__category_order *order, const double *gain, qn__split *ret_split) {
+    const qn__bin_feature *f = &map->features[i_feature];
+    int32_t best = -1;
+    double top = 0;
+    for (int32_t i = 0; i < 2 * f->n_cells; i++)
+        if (gain[i] > top) {
+            top = gain[i];
+            best = i;
+        }
+    int32_t half = best >= f->n_cells, at = best - half * f->n_cells;
+    *ret_split = (qn__split){.feature = best < 0 ? -1 : i_feature, .gain = top,
+                             .is_category = f->kind == QN_FEATURE_CATEGORY};
+    if (best < 0)
+        return;
+    if (!ret_split->is_category) {
+        ret_split->bin = at;
+        ret_split->missing_left = half;
+        return;
+    }
+    ret_split->is_sorted = f->n_values > params->max_cat_to_onehot;
+    int32_t n = order->n[f->cell];
+    for (int32_t i = ret_split->is_sorted ? 0 : at; i <= at; i++) {
+        int32_t b = ret_split->is_sorted ? order->bin[f->cell + (half ? n - 1 - i : i)] : i;
+        ret_split->set[b >> 5] |= 1u << (b & 31);
+    }
+    ret_split->missing_left = ret_split->set[0] & 1;
+}
+
+qn__sum qn__split_left(const qn__split_input *in, const qn__split *split) {
+    const qn__bin_feature *f = &in->map->features[split->feature];
+    qn__sum left = {0}, all = {0};
+    for (int32_t b = 0; b < f->n_values; b++) {
+        qn__sum s = qn__hist_at(in->hist, f->cell + b);
+        all.g += s.g;
+        all.h += s.h;
+        if (qn__split_goes_left(split, f, b)) {
+            left.g += s.g;
+            left.h += s.h;
+        }
+    }
+    if (!split->is_category && split->missing_left) {
+        left.g += in->total.g - all.g;
+        left.h += in->total.h - all.h;
+    }
+    return left;
+}
+
+bool qn__split_fits(const qn__split_input *in, qn__split *split) {
+    units u = units_of(in, 0);
+    double more_l2 = split->is_sorted ? in->params->cat_l2 : 0;
+    units children = units_of(in, more_l2);
+    double h_left = (double)split->left.h, h_right = (double)(in->total.h - split->left.h);
+    double own = worth((double)in->total.g, (double)in->total.h, &u);
+    split->gain = gain_of_left(in, &children, split->left, own) * u.gain;
+    return h_left >= u.h_min && h_right >= u.h_min;
+}
