@@ -136,6 +136,24 @@ static const qn_param params_table[] = {
     {"interaction_constraints", "interaction_cst", QN_PARAM_JSON, P(interaction_constraints),
      .help = "lists of columns that may meet on the way to a leaf: [[age, job], [price]]; the "
              "columns not named are one more list"},
+    {"forced_splits", "forcedsplits", QN_PARAM_JSON, P(forced_splits),
+     .help = "what every tree begins with: {feature: age, threshold: 40, left: {feature: job, "
+             "threshold: clerk}, right: {..}}; at the bound of the bin that holds the number, or "
+             "one category against the rest. One that parts too few rows or gains nothing is left out, "
+             "with those below it"},
+    {"feature_contri", "feature_contrib fc fp feature_penalty", QN_PARAM_JSON, P(feature_contri),
+     .help = "what the gains of a column's splits are multiplied with: {age: 0.5}, or a list with "
+             "a number for each feature"},
+    {"cegb_tradeoff", NULL, QN_PARAM_REAL, P(cegb_tradeoff), .low = 0, .high = 1e12, .preset = 1,
+     .help = "multiplies all costs below, which are taken off the gains of splits"},
+    {"cegb_penalty_split", NULL, QN_PARAM_REAL, P(cegb_penalty_split), .low = 0, .high = 1e12,
+     .preset = 0, .help = "cost of a split for every row it parts"},
+    {"cegb_penalty_feature_lazy", NULL, QN_PARAM_JSON, P(cegb_penalty_feature_lazy),
+     .help = "cost of a column for every row that no split by it has parted yet: {age: 0.1}, or a "
+             "list with a number for each feature"},
+    {"cegb_penalty_feature_coupled", NULL, QN_PARAM_JSON, P(cegb_penalty_feature_coupled),
+     .help = "cost of a column until the model uses it: {age: 10}, or a list with a number for "
+             "each feature"},
     {"class_weight", NULL, QN_PARAM_CHOICE, P(class_weight), .choices = class_weights,
      .help = "balanced: every class counts the same in sum"},
     {"scale_pos_weight", NULL, QN_PARAM_REAL, P(scale_pos_weight), .low = 1e-9, .high = 1e9,
@@ -359,7 +377,7 @@ static qn_status start(fit *f, qn_error *err) {
         f->score[i] = f->builder.plain.base[i / (size_t)n];
     for (int32_t i = 0; i < f->map.n_features; i++)
         f->column_bins[f->map.features[i].column] = (uint64_t)f->map.features[i].n_values;
-    QN_TRY(qn__growth_init(&f->growth, f->params, &f->map, x->features, x->n_features, err));
+    QN_TRY(qn__growth_init(&f->growth, f->params, &f->map, x->features, x->n_features, n, err));
     QN_FAIL_IF(f->growth.monotone && f->objective->renew_quantile, err, QN_ERR_CONFIG,
                "monotone_constraints do not go with objective %s, whose leaves hold quantiles",
                f->objective->name);

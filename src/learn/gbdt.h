@@ -49,6 +49,10 @@ typedef struct qn_gbdt_params {
     const char *monotone_constraints_method; /* "basic" or "intermediate" */
     double monotone_penalty;
     const json_t *interaction_constraints; /* borrowed; [[column, ..], ..]; NULL: none */
+    const json_t *forced_splits; /* borrowed, as the other lists; {feature, threshold, left, right} */
+    const json_t *feature_contri; /* {column: factor} or [factor, ..] */
+    double cegb_tradeoff, cegb_penalty_split;
+    const json_t *cegb_penalty_feature_lazy, *cegb_penalty_feature_coupled; /* as feature_contri */
     const char *class_weight; /* "none" or "balanced" */
     double scale_pos_weight;
     double alpha;             /* huber and quantile */

@@ -26,6 +26,8 @@ typedef struct qn__leaf {
     int32_t slot;       /* of the histogram pool; QN__NO_SLOT: taken away or never made */
     int32_t children;   /* claimed: the left one, the right one follows */
     qn__leaf_rule rule;
+    int32_t forced;     /* of qn__growth.forced; -1: free */
+    bool is_forced;     /* its split is that one */
     bool wide;          /* its histogram */
     bool claimed;       /* some thread expands it, or has */
     bool expanded;
@@ -55,7 +57,8 @@ typedef struct qn__tree_worker {
 } qn__tree_worker;
 
 struct qn__grower {
-    const qn__growth *growth;     /* borrowed, as the next six */
+    const qn__growth *growth;     /* borrowed, as the next seven */
+    qn__costs *costs;             /* the growth's, which remembers what was paid for */
     const qn_gbdt_params *params;
     const qn__bin_map *map;
     const qn__bins *bins;

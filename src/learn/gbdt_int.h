@@ -5,6 +5,7 @@
  *   gbdt_hist   bins, rows -> histograms          gbdt_split      histogram -> best split of a leaf
  *   gbdt_part   rows of a leaf -> of its children gbdt_tree       grows one tree leaf-wise
  *   gbdt_growth constraints and options of growth gbdt_sample     the rows of a tree
+ *   gbdt_forced splits every tree begins with     gbdt_cost       what features cost
  *   gbdt_dart   trees dropped for a round         gbdt_stop       when to stop
  *   gbdt        the boosting rounds, the family table
  *
@@ -253,6 +254,28 @@ typedef struct qn__split {
 
 /* ---- options of growth ----------------------------------------------------------------------- */
 
+/* One split of forced_splits: the gain and what is on the left depend on the leaf. */
+typedef struct qn__forced {
+    qn__split split;      /* feature -1: of a feature that cannot be split */
+    int32_t left, right;  /* what the children are forced to; -1: nothing */
+} qn__forced;
+
+/* What features and splits cost, and what has been paid for (gbdt_cost.c). */
+typedef struct qn__costs {
+    bool any;             /* of the following */
+    bool remembers;       /* what is used once is cheaper for others: no leaf ahead of its turn */
+    bool has_lazy;
+    double split;         /* per row of the leaf */
+    double *contri;       /* owned; per feature of the map: times its gain; NULL: 1 */
+    double *coupled, *lazy; /* owned; per feature; NULL: none */
+    int32_t *cost_of;     /* owned; per feature two: its entry among the coupled and the lazy ones */
+    int32_t n_entries;    /* at most, of either */
+    bool *bought;         /* owned; per coupled entry */
+    double *lazy_here;    /* owned; per lazy entry: rows of the leaf searched that have yet to pay */
+    uint64_t *seen;       /* owned; [n_entries][n_words]: bit of a row that has paid */
+    int64_t n_words;
+} qn__costs;
+
 /* What the options of growth ask of all trees. */
 typedef struct qn__growth {
     const qn_gbdt_params *params; /* borrowed */
@@ -263,7 +286,11 @@ typedef struct qn__growth {
     int32_t max_depth;    /* 0: no limit */
     bool by_level;        /* all splits of a level before those of the next */
     bool symmetric;       /* one split for all leaves of a level */
-    bool in_order;        /* bounds follow the values of other leaves: no leaf ahead of its turn */
+    bool bounds_move;     /* they follow the values of other leaves */
+    bool in_order;        /* no leaf ahead of its turn: what others do changes its split */
+    qn__forced *forced;   /* owned; what the root is forced to comes first */
+    int32_t n_forced;
+    qn__costs costs;
     uint64_t key;         /* of the tree to be grown: seeds what is drawn */
 } qn__growth;
 
@@ -279,8 +306,14 @@ typedef struct qn__leaf_rule {
 /* Constraints by the names of the matrix's n_columns features. QN_ERR_CONFIG for what is not
  * there. */
 qn_status qn__growth_init(qn__growth *growth, const qn_gbdt_params *params, const qn__bin_map *map,
-                          const qn_feature *features, int32_t n_columns, qn_error *err) QN_MUST_USE;
+                          const qn_feature *features, int32_t n_columns, int64_t n_rows,
+                          qn_error *err) QN_MUST_USE;
 void qn__growth_done(qn__growth *growth);
+/* Whether a feature is made from a column: "city=Paris", "text#12", "day weekday", or it itself. */
+bool qn__growth_comes_from(const qn_feature *feature, const char *column);
+/* QN_ERR_CONFIG: a parameter names a feature that is not there; with the nearest name. */
+qn_status qn__growth_unknown(const char *param, const char *name, const qn_feature *features,
+                             int32_t n, qn_error *err);
 /* used[n]: the features by which a leaf may be split; of_tree may be NULL. */
 void qn__growth_features(const qn__growth *growth, const qn__leaf_rule *rule, const bool *of_tree,
                          int32_t n, bool *used);
@@ -349,6 +382,24 @@ static inline bool qn__split_goes_left(const qn__split *split, const qn__bin_fea
     return bin == f->n_values ? split->missing_left : bin <= split->bin;
 }
 
+qn_status qn__forced_read(qn__growth *growth, const qn__bin_map *map, const qn_feature *features,
+                          int32_t n_columns, qn_error *err) QN_MUST_USE;
+/* The forced split of that index in a leaf; false when it does not fit or gains nothing there. */
+bool qn__forced_find(const qn__split_input *input, const qn__growth *growth, int32_t index,
+                     const qn__leaf_rule *rule, qn__split *ret_split);
+
+void qn__costs_done(qn__costs *costs);
+qn_status qn__costs_init(qn__costs *costs, const qn_gbdt_params *params, const qn__bin_map *map,
+                         const qn_feature *features, int32_t n_columns, int64_t n_rows,
+                         qn_error *err) QN_MUST_USE;
+/* Before the search of a leaf: its rows (NULL: first .. first + n - 1). */
+void qn__costs_begin(qn__costs *costs, const qn__bin_map *map, const uint32_t *rows, int64_t first,
+                     int64_t n);
+/* The gain of a split of so many rows, less what it costs; feature -1 when nothing is left. */
+void qn__costs_apply(const qn__costs *costs, int64_t n_rows, qn__split *split);
+/* A split by the feature was taken on these rows; true when it is cheaper for other leaves now. */
+bool qn__costs_take(qn__costs *costs, int32_t feature, const uint32_t *rows, int64_t n);
+
 /* ---- trees in training ----------------------------------------------------------------------- */
 
 /* Rows grouped by leaf, each group ascending, with their gradients beside them. */
@@ -395,7 +446,7 @@ typedef struct qn__grown_node {
 typedef struct qn__grower qn__grower;
 
 /* All but the job are borrowed. */
-qn_status qn__grower_new(const qn__growth *growth, const qn__bin_map *map, const qn__bins *bins,
+qn_status qn__grower_new(qn__growth *growth, const qn__bin_map *map, const qn__bins *bins,
                          const qn_job *job, qn__grower **ret_grower, qn_error *err) QN_MUST_USE;
 void qn__grower_free(qn__grower **grower);
 /* Where the gradients of all rows may be put for qn__grower_run, which then copies nothing; it

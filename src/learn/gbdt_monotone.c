@@ -1,5 +1,6 @@
 /* Growing in order: under the intermediate method of monotone constraints the bounds of a leaf follow
- * the values of the leaves around it, so that no leaf can be worked out ahead of its turn. */
+ * the values of the leaves around it, and where features are paid for once, what is cheap in a leaf
+ * depends on the splits before. No leaf can be worked out ahead of its turn then. */
 #include <string.h>
 
 #include "learn/gbdt_grower_int.h"
@@ -48,8 +49,8 @@ static bool reaches(const extent *e, const qn__split *split, bool left) {
 /* Tightens the bounds of the leaves under `top` that differ from leaf c in the given feature only,
  * and lie above it when `above`: their values may not cross its own. *ret_changed when that undoes
  * the split found for one. */
-static void bound_leaves(qn__grower *gr, const qn__leaf *c, int32_t top, int32_t feature, bool above,
-                         bool *ret_changed) {
+static void bound_leaves(qn__grower *gr, const qn__leaf *c, int32_t top, int32_t feature,
+                         bool above, bool *ret_changed) {
     int32_t n = 0;
     gr->stack[n++] = top;
     while (n > 0) {
@@ -116,7 +117,8 @@ static qn_status search_again(qn__grower *gr) {
     for (int32_t i = 0; i < 2 * n_again; i++) {
         qn__leaf *lf = &gr->leaves[again[i % n_again]];
         int t = qn__tree_is_large(gr, lf) ? -1 : 0;
-        if (lf->split.feature < 0 || keeps_bounds(lf) || (lf->slot == QN__NO_SLOT) != (i >= n_again))
+        if (lf->split.feature < 0 || keeps_bounds(lf)
+            || (lf->slot == QN__NO_SLOT) != (i >= n_again))
             continue;
         if (lf->slot == QN__NO_SLOT) {
             QN_TRY(qn__tree_slot_take(gr, lf));
@@ -124,6 +126,31 @@ static qn_status search_again(qn__grower *gr) {
         }
         qn__tree_search_if(gr, lf, t);
         qn__tree_open_or_close(gr, again[i % n_again]);
+    }
+    return QN_OK;
+}
+
+/* New splits for all leaves of the tree but the newest two, whose own are: a feature has become cheaper.
+ * Leaves with a histogram first; on the heap, they can lend it to the others. */
+static qn_status search_all(qn__grower *gr) {
+    int32_t n = 0, *all = gr->stack;
+    gr->open.n = gr->unclaimed.n = 0;
+    for (int has_slot = 1; has_slot >= 0; has_slot--)
+        for (int32_t i = 0; i < gr->n_nodes; i++)
+            if (gr->nodes[i].split.feature < 0
+                && (gr->leaves[gr->leaf_of[i]].slot != QN__NO_SLOT) == has_slot)
+                all[n++] = gr->leaf_of[i];
+    for (int32_t i = 0; i < n; i++) {
+        qn__leaf *lf = &gr->leaves[all[i]];
+        int t = qn__tree_is_large(gr, lf) ? -1 : 0;
+        if (lf->node < gr->n_nodes - 2 && qn__tree_may_split(gr, lf)) {
+            if (lf->slot == QN__NO_SLOT) {
+                QN_TRY(qn__tree_slot_take(gr, lf));
+                qn__tree_build(gr, lf, t);
+            }
+            qn__tree_search_if(gr, lf, t);
+        }
+        qn__tree_open_or_close(gr, all[i]);
     }
     return QN_OK;
 }
@@ -136,15 +163,20 @@ static qn_status grow_one_in_order(qn__grower *gr) {
     qn__leaf *lf = &gr->leaves[top];
     QN_TRY(qn__tree_expand(gr, top, last, qn__tree_is_large(gr, lf) ? -1 : 0));
     qn__tree_take_split(gr, lf);
+    bool cheaper = qn__costs_take(gr->costs, lf->split.feature, gr->list.rows + lf->begin, lf->n);
     qn__leaf *left = &gr->leaves[lf->children], *right = left + 1;
     if (last)
         return QN_OK;
-    bound_others(gr, left, &changed);
-    bound_others(gr, right, &changed);
+    if (gr->growth->bounds_move) {
+        bound_others(gr, left, &changed);
+        bound_others(gr, right, &changed);
+    }
     for (int i = 0; i < 2; i++) {
         qn__tree_search_if(gr, left + i, qn__tree_is_large(gr, left + i) ? -1 : 0);
         qn__tree_open_or_close(gr, lf->children + i);
     }
+    if (cheaper)
+        return search_all(gr);
     return changed ? search_again(gr) : QN_OK;
 }
 

@@ -531,9 +531,18 @@ qn__sum qn__split_left(const qn__split_input *in, const qn__split *split) {
 bool qn__split_fits(const qn__split_input *in, qn__split *split) {
     units u = units_of(in, 0);
     double more_l2 = split->is_sorted ? in->params->cat_l2 : 0;
-    units children = units_of(in, more_l2);
     double h_left = (double)split->left.h, h_right = (double)(in->total.h - split->left.h);
+    if (h_left < u.h_min || h_right < u.h_min)
+        return false;
+    if (in->rule) {
+        int order = qn__growth_order(in->rule->growth, in->map, split);
+        double both = worth_under_rule(in, &u, in->params->lambda_l2 + more_l2,
+                                       (double)split->left.g, h_left, order);
+        close_under_rule(in, both, split);
+        return split->feature >= 0;
+    }
+    units children = units_of(in, more_l2);
     double own = worth((double)in->total.g, (double)in->total.h, &u);
     split->gain = gain_of_left(in, &children, split->left, own) * u.gain;
-    return h_left >= u.h_min && h_right >= u.h_min;
+    return true;
 }

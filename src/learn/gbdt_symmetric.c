@@ -99,8 +99,10 @@ static void pick(qn__grower *gr, const bool *used, qn__split *ret_split) {
         qn__split one;
         if (used && !used[j])
             continue;
-        qn__split_best(map, gr->params, j, &gr->level.order, gr->level.gain + 2 * map->features[j].cell,
-                       &one);
+        qn__split_best(map, gr->params, j, &gr->level.order,
+                       gr->level.gain + 2 * map->features[j].cell, &one);
+        if (one.feature >= 0 && gr->costs->contri)
+            one.gain *= gr->costs->contri[j];
         if (one.feature >= 0 && (ret_split->feature < 0 || one.gain > ret_split->gain))
             *ret_split = one;
     }

@@ -122,13 +122,14 @@ static qn_status allocate(qn__grower *gr, qn_error *err) {
     return gr->leaf_of && gr->stack ? QN_OK : qn_error_memory(err);
 }
 
-qn_status qn__grower_new(const qn__growth *growth, const qn__bin_map *map, const qn__bins *bins,
+qn_status qn__grower_new(qn__growth *growth, const qn__bin_map *map, const qn__bins *bins,
                          const qn_job *job, qn__grower **ret_grower, qn_error *err) {
     qn_cleanup(qn__grower_free) qn__grower *gr = qn_new(qn__grower);
     if (!gr)
         return qn_error_memory(err);
     gr->growth = growth;
     gr->params = growth->params;
+    gr->costs = &growth->costs;
     gr->map = map;
     gr->bins = bins;
     gr->n_threads = qn_job_threads(job);
@@ -172,10 +173,12 @@ int32_t qn__grown_leaf(const qn__grown_node *nodes, const qn__bin_map *map, cons
     return at;
 }
 
-/* ---- heaps of leaves: (the upper level,) the largest gain, then the older node first --------- */
+/* ---- heaps of leaves: forced ones, (the upper level,) the largest gain, the older node --------- */
 
 static bool before(const qn__grower *gr, int32_t a, int32_t b) {
     const qn__leaf *la = &gr->leaves[a], *lb = &gr->leaves[b];
+    if (la->is_forced || lb->is_forced)
+        return la->is_forced && (!lb->is_forced || la->node < lb->node);
     if (gr->growth->by_level && la->depth != lb->depth)
         return la->depth < lb->depth;
     return la->split.gain > lb->split.gain
@@ -300,6 +303,8 @@ static void search(qn__grower *gr, qn__leaf *lf, int t) {
         if (used && !used[i])
             continue;
         qn__split_find(&in, i, gr->workers[t].search, &one);
+        if (gr->growth->costs.any && one.feature >= 0)
+            qn__costs_apply(&gr->growth->costs, lf->n, &one);
         if (one.feature >= 0 && (lf->split.feature < 0 || one.gain > lf->split.gain))
             lf->split = one;
     }
@@ -315,6 +320,8 @@ static void search_together(qn__grower *gr, qn__leaf *lf) {
         gr->found[i].feature = -1;
         if (!used || used[i])
             qn__split_find(&in, i, gr->workers[omp_get_thread_num()].search, &gr->found[i]);
+        if (gr->growth->costs.any && gr->found[i].feature >= 0)
+            qn__costs_apply(&gr->growth->costs, lf->n, &gr->found[i]);
     }
     lf->split.feature = -1;
     for (int32_t i = 0; i < n; i++)
@@ -325,8 +332,18 @@ static void search_together(qn__grower *gr, qn__leaf *lf) {
 
 void qn__tree_search_if(qn__grower *gr, qn__leaf *lf, int t) {
     lf->split.feature = -1;
+    lf->is_forced = false;
     if (lf->slot == QN__NO_SLOT || !qn__tree_may_split(gr, lf))
         return;
+    if (lf->forced >= 0) {
+        qn__hist hist = qn__tree_hist_of(gr, lf);
+        qn__split_input in = qn__tree_split_input(gr, lf, &hist);
+        lf->is_forced = qn__forced_find(&in, gr->growth, lf->forced, &lf->rule, &lf->split);
+        if (lf->is_forced)
+            return;
+    }
+    bool whole = lf->n == gr->bins->n_rows; /* the list is not filled yet */
+    qn__costs_begin(gr->costs, gr->map, whole ? NULL : gr->list.rows + lf->begin, 0, lf->n);
     if (t < 0)
         search_together(gr, lf);
     else
@@ -380,6 +397,10 @@ qn_status qn__tree_expand(qn__grower *gr, int32_t i_leaf, bool last, int t) {
         c->node = c->slot = c->children = -1;
         c->wide = c->n > gr->q->block_rows;
         c->rule = qn__rule_child(&lf->rule, gr->map, &lf->split, c == left);
+        c->forced = -1;
+        if (lf->is_forced)
+            c->forced = c == left ? gr->growth->forced[lf->forced].left
+                                  : gr->growth->forced[lf->forced].right;
     }
     qn__leaf *small = left->n <= right->n ? left : right, *large = small == left ? right : left;
     if (last)
@@ -511,6 +532,17 @@ static void work(qn__grower *gr, int t) {
     unlock(gr);
 }
 
+/* The group of lanes with a feature is counted even in a tree that may not use it. */
+static void count_always(qn__grower *gr, int32_t feature) {
+    if (feature < 0 || gr->map->features[feature].lane < 0)
+        return;
+    int32_t g = 0;
+    while (g + 1 < qn__n_groups(gr->map)
+           && qn__group_lane(gr->map, g + 1) <= gr->map->features[feature].lane)
+        g++;
+    gr->group_used[g] = true;
+}
+
 static void start(qn__grower *gr, const qn__quantised *q, const uint32_t *rows, int64_t n,
                   const bool *feature_used) {
     gr->q = q;
@@ -522,6 +554,8 @@ static void start(qn__grower *gr, const qn__quantised *q, const uint32_t *rows, 
         for (int32_t k = from->first; feature_used && k < to->first + to->n_features; k++)
             gr->group_used[g] |= feature_used[gr->map->by_lane[k]];
     }
+    for (int32_t i = 0; i < gr->growth->n_forced; i++)
+        count_always(gr, gr->growth->forced[i].split.feature);
     /* All rows: the list is not written before the root is divided. */
     for (int64_t i = 0; rows && i < n; i++) {
         gr->list.rows[i] = rows[i];
@@ -559,6 +593,7 @@ static qn_status plant(qn__grower *gr, const uint32_t *rows) {
     *root = (qn__leaf){.split.feature = -1, .n = gr->n_rows, .total = sum_rows(gr, rows),
                    .l2 = gr->params->lambda_l2, .slot = QN__NO_SLOT,
                    .wide = gr->n_rows > gr->q->block_rows};
+    root->forced = gr->growth->n_forced > 0 ? 0 : -1;
     root->rule = qn__rule_root(gr->growth, (double)root->total.g * gr->q->g_unit,
                                (double)root->total.h * gr->q->h_unit);
     gr->n_all = gr->n_leaves = 1;

@@ -730,6 +730,14 @@ static void bytes_do_not_depend_on_threads(void **state) {
         "{\"monotone_constraints\": {\"a\": 1, \"b\": -1, \"s1\": 1},"
         " \"monotone_constraints_method\": \"intermediate\", \"monotone_penalty\": 0.5}",
         "{\"interaction_constraints\": [[\"a\", \"b\"], [\"many\"]], \"feature_fraction\": 0.9}",
+        "{\"cegb_penalty_split\": 0.001, \"feature_contri\": {\"a\": 0.3},"
+        " \"forced_splits\": {\"feature\": \"b\", \"threshold\": 0.5, \"left\": {\"feature\": 3,"
+        " \"threshold\": 1}, \"right\": {\"feature\": \"a\", \"threshold\": 0}}}",
+        "{\"cegb_penalty_feature_coupled\": {\"a\": 900, \"b\": 20, \"many\": 5, \"s1\": 9},"
+        " \"cegb_penalty_feature_lazy\": {\"few\": 0.01, \"kind\": 0.005}}",
+        "{\"monotone_constraints\": {\"a\": 1, \"b\": -1},"
+        " \"monotone_constraints_method\": \"intermediate\","
+        " \"cegb_penalty_feature_coupled\": [900, 30, 20, 5, 1, 9, 8, 7, 6]}",
     };
     for (size_t o = 0; o < sizeof options / sizeof options[0]; o++) {
         qn_cleanup(qn_json_free) json_t *params = json(options[o]);
@@ -801,6 +809,24 @@ static void bad_values_are_refused(void **state) {
         {"{\"data_sample_strategy\": \"goss\", \"bagging_freq\": 1, \"bagging_fraction\": 0.5}",
          "data_sample_strategy goss takes the place of bagging: leave out bagging_fraction or "
          "bagging_freq"},
+        {"{\"forced_splits\": {\"feature\": \"fev\", \"threshold\": 1}}",
+         "forced_splits: there is no feature 'fev': did you mean 'few'?"},
+        {"{\"forced_splits\": {\"feature\": 9, \"threshold\": 1}}",
+         "forced_splits: a feature must be a name or a number from 0 to 8"},
+        {"{\"forced_splits\": {\"feature\": \"a\", \"threshold\": \"x\"}}",
+         "forced_splits: the threshold of a number must be a number"},
+        {"{\"forced_splits\": {\"feature\": \"kind\", \"threshold\": \"x\"}}",
+         "forced_splits: 'kind' has no category 'x'"},
+        {"{\"forced_splits\": {\"feature\": \"a\", \"threshold\": 1, \"lefd\": {}}}",
+         "forced_splits: 'lefd' is none of feature, threshold, left, right"},
+        {"{\"forced_splits\": [1]}",
+         "forced_splits must be a map of feature, threshold, left and right"},
+        {"{\"feature_contri\": {\"a\": -1}}",
+         "feature_contri: 'a' must be a number from 0 to 1e12"},
+        {"{\"feature_contri\": [1, 1]}",
+         "feature_contri has 2 numbers for 9 features: name the columns instead"},
+        {"{\"cegb_penalty_feature_lazy\": {\"mani\": 1}}",
+         "cegb_penalty_feature_lazy: there is no feature 'mani': did you mean 'many'?"},
         {"{\"path_smooth\": 1, \"min_data_in_leaf\": 1}",
          "path_smooth needs min_data_in_leaf of at least 2, not 1"},
     };
