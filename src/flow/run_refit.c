@@ -28,6 +28,24 @@ static qn_status all_rows(const qn_run_state *run, int64_t **ret_rows, int64_t *
     return QN_OK;
 }
 
+/* A schedule of the learning rate goes on as if all rounds were to come. */
+static void keep_schedule(const qn_family *family, json_t *params) {
+    static const char *const names[] = {
+        "num_iterations", "n_estimators",    "num_iteration", "num_trees", "num_round",
+        "num_rounds",     "num_boost_round", "max_iter"};
+    json_t *rounds = NULL;
+    if (json_object_get(params, "learning_rate_rounds"))
+        return;
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && !rounds; i++)
+        rounds = json_object_get(params, names[i]);
+    for (size_t i = 0; i < family->n_params; i++)
+        if (strcmp(family->params[i].name, "learning_rate_rounds") == 0 && rounds)
+            json_object_set(params, "learning_rate_rounds", rounds);
+        else if (strcmp(family->params[i].name, names[0]) == 0 && !rounds)
+            json_object_set_new(params, "learning_rate_rounds",
+                                json_integer((json_int_t)family->params[i].preset));
+}
+
 /* The candidate's parameters with what the first fit found out written in: how many trees, how much
  * shrinkage. */
 static json_t *found_params(const qn_run_candidate *candidate) {
@@ -40,6 +58,8 @@ static json_t *found_params(const qn_run_candidate *candidate) {
         return NULL;
     }
     if (json_integer_value(best) > 0) {
+        if (json_object_get(params, "learning_rate_schedule"))
+            keep_schedule(candidate->family, params);
         static const char *const names[] = {
             "n_estimators",    "num_iteration",   "num_trees", "num_round",
             "num_rounds",      "num_boost_round", "max_iter",  "early_stopping_rounds",

@@ -15,6 +15,7 @@
 #define P(member) .offset = offsetof(qn_gbdt_params, member)
 
 static const char *const boostings[] = {"gbdt", "dart", NULL};
+static const char *const rate_schedules[] = {"constant", "linear", "cosine", "exponential", NULL};
 static const char *const sample_strategies[] = {"bagging", "goss", NULL};
 static const char *const grow_policies[] = {"leafwise",  "depthwise", "symmetric", "lossguide",
                                             "Lossguide", "Depthwise", "SymmetricTree",
@@ -30,6 +31,18 @@ static const qn_param params_table[] = {
      .help = "boosting rounds"},
     {"learning_rate", "eta shrinkage_rate", QN_PARAM_REAL, P(learning_rate), .low = 1e-9,
      .high = 100, .preset = 0.1, .help = "shrinkage of every tree"},
+    {"learning_rate_schedule", NULL, QN_PARAM_CHOICE,
+     P(learning_rate_schedule), .choices = rate_schedules,
+     .help = "how the rate goes from learning_rate in the first round to learning_rate_end in the "
+             "last"},
+    {"learning_rate_end", NULL, QN_PARAM_REAL, P(learning_rate_end), .low = 0, .high = 100,
+     .preset = 0.01, .help = "the last round's rate, with a learning_rate_schedule"},
+    {"learning_rate_rounds", NULL, QN_PARAM_INT, P(learning_rate_rounds), .low = 0, .high = 1000000,
+     .preset = 0,
+     .help = "rounds that the schedule takes, the last rate holds after them; 0: num_iterations"},
+    {"learning_rates", NULL, QN_PARAM_JSON, P(learning_rates),
+     .help = "the rate of each round in place of a schedule: [0.2, 0.2, 0.1]; the last one holds for "
+             "the rest"},
     {"boosting", "boosting_type boost", QN_PARAM_CHOICE, P(boosting), .choices = boostings,
      .help = "dart: earlier trees are dropped at random while the next ones grow"},
     {"drop_rate", "rate_drop", QN_PARAM_REAL, P(drop_rate), .low = 0, .high = 1, .preset = 0.1,
@@ -139,8 +152,8 @@ static const qn_param params_table[] = {
     {"forced_splits", "forcedsplits", QN_PARAM_JSON, P(forced_splits),
      .help = "what every tree begins with: {feature: age, threshold: 40, left: {feature: job, "
              "threshold: clerk}, right: {..}}; at the bound of the bin that holds the number, or "
-             "one category against the rest. One that parts too few rows or gains nothing is left out, "
-             "with those below it"},
+             "one category against the rest. One that parts too few rows or gains nothing is left "
+             "out, with those below it"},
     {"feature_contri", "feature_contrib fc fp feature_penalty", QN_PARAM_JSON, P(feature_contri),
      .help = "what the gains of a column's splits are multiplied with: {age: 0.5}, or a list with "
              "a number for each feature"},
@@ -265,6 +278,7 @@ static qn_status check_input(fit *f, qn_error *err) {
     QN_TRY(check_target(f, &in->train, err));
     if (in->valid.x)
         QN_TRY(check_target(f, &in->valid, err));
+    QN_TRY(qn__rate_check(f->params, err));
     return qn__sample_check(f->params, in->task, err);
 }
 
@@ -468,11 +482,11 @@ static double renewed(const fit *f, const double *score, const uint32_t *rows, i
     return most > 0 && fabs(value) > most ? copysign(most, value) : value;
 }
 
-static qn_status set_values(fit *f, int32_t k, qn__grown_node *nodes, int32_t n_nodes,
-                            qn_error *err) {
+static qn_status set_values(fit *f, int64_t round, int32_t k, qn__grown_node *nodes,
+                            int32_t n_nodes, qn_error *err) {
     const uint32_t *rows = qn__grower_rows(f->grower);
     int64_t n = f->data.n;
-    double rate = f->has_dart ? f->dart.rate : f->params->learning_rate;
+    double rate = f->has_dart ? f->dart.rate : qn__rate_of(f->params, round);
     bool renew = f->objective->renew_quantile != NULL;
     qn_cleanup(qn_freep) weighted *items = renew ? qn_malloc_aligned((size_t)n, sizeof *items)
                                                  : NULL;
@@ -608,7 +622,7 @@ static qn_status grow_tree(fit *f, int64_t round, int32_t k, bool *ret_grew, qn_
     /* Without a split there is nothing to learn from but the mean, which the base score holds; the
      * median of the residuals is new. */
     if (n_nodes > 1 || f->objective->renew_quantile || !f->params->boost_from_average)
-        QN_TRY(set_values(f, k, nodes, n_nodes, err));
+        QN_TRY(set_values(f, round, k, nodes, n_nodes, err));
     else
         nodes[0].value = 0;
     QN_TRY(score_own(f, nodes, n_nodes, f->score + k * n, err));

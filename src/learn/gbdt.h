@@ -11,6 +11,10 @@ typedef struct qn_gbdt_params {
     const char *objective;    /* "auto": by task */
     int64_t num_iterations;
     double learning_rate;
+    const char *learning_rate_schedule; /* "constant", "linear", "cosine", "exponential" */
+    double learning_rate_end;
+    int64_t learning_rate_rounds; /* of the schedule; 0: num_iterations */
+    const json_t *learning_rates; /* borrowed; [rate, ..] by round; NULL: the schedule */
     const char *boosting;     /* "gbdt" or "dart" */
     double drop_rate;         /* dart: share of the rounds dropped */
     int64_t max_drop;         /* <= 0: no limit */

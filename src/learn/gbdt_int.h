@@ -7,7 +7,7 @@
  *   gbdt_growth constraints and options of growth gbdt_sample     the rows of a tree
  *   gbdt_forced splits every tree begins with     gbdt_cost       what features cost
  *   gbdt_dart   trees dropped for a round         gbdt_stop       when to stop
- *   gbdt        the boosting rounds, the family table
+ *   gbdt_rate   how far each round steps          gbdt            the rounds, the family table
  *
  * gbdt_model_int.h has the fitted model. */
 #ifndef QN_LEARN_GBDT_INT_H
@@ -462,6 +462,12 @@ const uint32_t *qn__grower_rows(const qn__grower *grower);
 /* The leaf of one binned row. */
 int32_t qn__grown_leaf(const qn__grown_node *nodes, const qn__bin_map *map, const qn__bins *bins,
                        int64_t row);
+
+/* ---- learning rates -------------------------------------------------------------------------- */
+
+qn_status qn__rate_check(const qn_gbdt_params *params, qn_error *err) QN_MUST_USE;
+/* Of a round, counted from 0. */
+double qn__rate_of(const qn_gbdt_params *params, int64_t round);
 
 /* ---- dropped trees --------------------------------------------------------------------------- */
 

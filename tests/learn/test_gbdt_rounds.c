@@ -1,0 +1,127 @@
+/* What happens from round to round: learning rates, stopping, models that go on from others. */
+#include <stdlib.h>
+
+#include "base/json.h"
+#include "gbdt_data.h"
+#include "learn/family_int.h"
+
+static json_t *json(const char *text) {
+    json_t *value = NULL;
+    assert_int_equal(qn_json_parse(text, strlen(text), "test", &value, NULL), QN_OK);
+    return value;
+}
+
+
+/* A coin: every tree parts its sides, and takes the share `rate` of what is left of their distance. */
+typedef struct coin {
+    double x[1000], y[1000];
+    qn_feature feature;
+    qn_matrix_column column;
+    qn_matrix matrix;
+} coin;
+
+static void coin_init(coin *c) {
+    memset(c, 0, sizeof *c);
+    for (int i = 0; i < 1000; i++) {
+        c->x[i] = i % 2;
+        c->y[i] = i % 2 ? 3 : 1;
+    }
+    c->column.num = c->x;
+    c->matrix = (qn_matrix){.n_rows = 1000, .n_features = 1, .features = &c->feature,
+                            .columns = &c->column};
+}
+
+static qn_fit_input coin_input(const coin *c) {
+    return (qn_fit_input){.train = {.x = &c->matrix, .y = c->y}, .task = QN_TASK_REGRESSION,
+                          .seed = 1};
+}
+
+/* ---- learning rates --------------------------------------------------------------------------- */
+
+static double left_after(const char *schedule, int n) {
+    double left = 1;
+    for (int i = 0; i < n; i++) {
+        double t = i / 9.0 < 1 ? i / 9.0 : 1, rate = 0.2;
+        if (strcmp(schedule, "linear") == 0)
+            rate = 0.2 - 0.15 * t;
+        else if (strcmp(schedule, "cosine") == 0)
+            rate = 0.05 + 0.075 * (1 + cos(acos(-1) * t));
+        else if (strcmp(schedule, "exponential") == 0)
+            rate = 0.2 * pow(0.25, t);
+        else if (strcmp(schedule, "list") == 0)
+            rate = i == 0 ? 0.4 : i == 1 ? 0.3 : 0.01;
+        left *= 1 - rate;
+    }
+    return left;
+}
+
+static void rates_follow_their_schedule(void **state) {
+    const char *const schedules[] = {"constant", "linear", "cosine", "exponential", "list"};
+    coin c;
+    coin_init(&c);
+    qn_fit_input in = coin_input(&c);
+    for (size_t k = 0; k < 5; k++)
+        for (int n = 1; n <= 14; n += 13) {
+            char text[300];
+            snprintf(text, sizeof text,
+                     "{\"learning_rate\": 0.2, \"num_iterations\": %d, \"learning_rate_end\": 0.05,"
+                     " \"learning_rate_rounds\": 10, %s}",
+                     n, k == 4 ? "\"learning_rates\": [0.4, \"0.3\", 0.01]" : "\"boosting\": \"gbdt\"");
+            qn_cleanup(qn_json_free) json_t *params = json(text);
+            if (k < 4)
+                json_object_set_new(params, "learning_rate_schedule", json_string(schedules[k]));
+            qn_learner *m = NULL;
+            assert_int_equal(qn_learner_fit(&qn__family_gbdt, params, &in, NULL, &m, NULL), QN_OK);
+            double raw[2];
+            m->family->predict(m, &c.matrix, 0, 2, raw);
+            assert_near(raw[1], 2 + 1 - left_after(schedules[k], n), 2e-3);
+            assert_near(raw[0], 2 - 1 + left_after(schedules[k], n), 2e-3);
+            qn__gbdt_free(m);
+        }
+}
+
+static void the_schedule_takes_all_rounds_unless_told(void **state) {
+    qn_gbdt_params p;
+    qn_params_default(qn__family_gbdt.params, qn__family_gbdt.n_params, &p);
+    p.num_iterations = 11;
+    p.learning_rate_schedule = "linear";
+    p.learning_rate_end = 0;
+    assert_near(qn__rate_of(&p, 0), 0.1, 1e-15);
+    assert_near(qn__rate_of(&p, 5), 0.05, 1e-15);
+    assert_near(qn__rate_of(&p, 10), 0, 1e-15);
+    p.num_iterations = 1;
+    assert_near(qn__rate_of(&p, 0), 0.1, 1e-15);
+}
+
+static void bad_rates_are_refused(void **state) {
+    const char *const cases[][2] = {
+        {"{\"learning_rate_schedule\": \"exponential\", \"learning_rate_end\": 0}",
+         "learning_rate_schedule exponential needs a learning_rate_end above 0"},
+        {"{\"learning_rates\": []}",
+         "learning_rates must be a list of numbers, one for each round"},
+        {"{\"learning_rates\": [0.1, 0]}",
+         "learning_rates: number 2 must be above 0 and at most 100"},
+        {"{\"learning_rates\": [0.1, \"x\"]}",
+         "learning_rates: number 2 must be above 0 and at most 100"},
+    };
+    coin c;
+    coin_init(&c);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        qn_cleanup(qn_json_free) json_t *params = json(cases[i][0]);
+        qn_fit_input in = coin_input(&c);
+        qn_learner *m = NULL;
+        qn_error err = {0};
+        assert_int_equal(qn_learner_fit(&qn__family_gbdt, params, &in, NULL, &m, &err),
+                         QN_ERR_CONFIG);
+        assert_string_equal(err.message, cases[i][1]);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rates_follow_their_schedule),
+        cmocka_unit_test(the_schedule_takes_all_rounds_unless_told),
+        cmocka_unit_test(bad_rates_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
