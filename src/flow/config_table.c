@@ -110,6 +110,11 @@ static const qn__key keys[] = {
     {"train.metric", QN__KEY_TEXT, AT(train.metric), NAME,
      .absent = "log_loss for classes, rmse for regression",
      .help = "what decides between models: a metric's name, or value (needs `value`)"},
+    {"train.early_stopping_metrics", QN__KEY_TEXTS, AT(train.early_stopping_metrics), NAME,
+     .absent = "train.metric when it is about the order of rows (roc_auc, pr_auc, roc_auc_ovr), "
+               "else the training loss",
+     .help = "metrics that boosting watches on the validation rows: it stops when one of them has "
+             "not got better for early_stopping_round rounds, at that one's best round"},
     {"train.budget", QN__KEY_SECONDS, AT(train.budget_s), .low = 0, .high = 1e9,
      .absent = "0 (none)",
      .help = "time that training may take, as 60s or 1h30m; models are then no longer equal from "

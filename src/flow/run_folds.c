@@ -160,11 +160,14 @@ static qn_status fit_fold(const qn_run_state *run, const qn_run_candidate *candi
         .n_classes = run->target.n_classes,
         .seed = (uint64_t)run->config->seed,
     };
+    qn_cleanup(qn__run_stopping_done) qn_run_stopping stop = {0};
     if (!params || !scores)
         return qn_error_memory(err);
+    QN_TRY(qn__run_stopping_init(&stop, run, &input, false, err));
     qn_job quiet = run->job; /* the folds are what is counted */
     quiet.on_progress = NULL;
     QN_TRY(qn_learner_fit(candidate->family, params, &input, &quiet, &learner, err));
+    QN_TRY(qn__run_stopping_status(&stop, err));
     qn_learner_predict(learner, x->held, true, &run->job, scores);
     if (run->target.task == QN_TASK_BINARY && run->negatives_rate < 1)
         qn_undo_negative_sampling(scores, rows->n_held, run->negatives_rate);

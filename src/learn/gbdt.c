@@ -41,8 +41,8 @@ static const qn_param params_table[] = {
      .preset = 0,
      .help = "rounds that the schedule takes, the last rate holds after them; 0: num_iterations"},
     {"learning_rates", NULL, QN_PARAM_JSON, P(learning_rates),
-     .help = "the rate of each round in place of a schedule: [0.2, 0.2, 0.1]; the last one holds for "
-             "the rest"},
+     .help = "the rate of each round in place of a schedule: [0.2, 0.2, 0.1]; the last one holds "
+             "for the rest"},
     {"boosting", "boosting_type boost", QN_PARAM_CHOICE, P(boosting), .choices = boostings,
      .help = "dart: earlier trees are dropped at random while the next ones grow"},
     {"drop_rate", "rate_drop", QN_PARAM_REAL, P(drop_rate), .low = 0, .high = 1, .preset = 0.1,
@@ -106,6 +106,8 @@ static const qn_param params_table[] = {
      .help = "with validation rows in order of time: of the rounds whose loss is within so many "
              "standard errors of the best, the one nearest to early_stopping_round is kept; 0: the "
              "best one"},
+    {"first_metric_only", NULL, QN_PARAM_BOOL, P(first_metric_only), .preset = 0,
+     .help = "of several train.early_stopping_metrics only the first ends the training"},
     {"boost_from_average", NULL, QN_PARAM_BOOL, P(boost_from_average), .preset = 1,
      .help = "start from the mean, the log odds or the class priors"},
     {"feature_pre_filter", NULL, QN_PARAM_BOOL, P(feature_pre_filter), .preset = 1,
@@ -210,8 +212,7 @@ typedef struct fit {
     qn__dart dart;
     qn__grower *grower;
     qn__model_builder builder;
-    double best_loss;
-    int32_t best_round;
+    qn__watch watch;
 } fit;
 
 static void fit_done(fit *f) {
@@ -279,6 +280,7 @@ static qn_status check_input(fit *f, qn_error *err) {
     if (in->valid.x)
         QN_TRY(check_target(f, &in->valid, err));
     QN_TRY(qn__rate_check(f->params, err));
+    QN_TRY(qn__watch_init(&f->watch, f->params, in, err));
     return qn__sample_check(f->params, in->task, err);
 }
 
@@ -641,36 +643,41 @@ static qn_status grow_tree(fit *f, int64_t round, int32_t k, bool *ret_grew, qn_
     return qn__model_add(&f->builder, &f->map, nodes, n_nodes, err);
 }
 
-/* without[n_stretches]: the same without each stretch of time, when there are any. */
-static double valid_loss(fit *f, double *without) {
+/* values[n_metrics, or 1]; without[n_stretches]: the same without each stretch of time, when there
+ * are any. */
+static void measure_valid(fit *f, double *values, double *without) {
     bool stretches = f->stopping.n_stretches > 0;
-    if (!f->input->loss && stretches)
-        return qn__stopping_loss(&f->stopping, f->objective, &f->valid, f->valid_score, without);
-    if (!f->input->loss)
-        return f->objective->loss(&f->valid, f->valid_score);
+    bool given = f->input->loss || f->input->n_metrics > 0;
+    if (!given && stretches)
+        values[0] = qn__stopping_loss(&f->stopping, f->objective, &f->valid, f->valid_score,
+                                      without);
+    else if (!given)
+        values[0] = f->objective->loss(&f->valid, f->valid_score);
+    if (!given)
+        return;
     int32_t n_k = f->valid.n_outputs;
     for (int64_t i = 0; i < f->valid.n; i++)
         for (int32_t k = 0; k < n_k; k++)
             f->valid_raw[i * n_k + k] = f->valid_score[k * f->valid.n + i];
-    return f->input->loss(f->input->user, f->valid_raw, stretches ? without : NULL);
+    if (f->input->n_metrics > 0) {
+        qn_link_apply(f->builder.plain.link, f->valid_raw, f->valid.n, n_k);
+        f->input->measure(f->input->user, f->valid_raw, values);
+    } else {
+        values[0] = f->input->loss(f->input->user, f->valid_raw, stretches ? without : NULL);
+    }
 }
 
 /* Measures the round and tells of it; *ret_stop when it is time to stop. */
 static qn_status end_round(fit *f, int64_t round, bool *ret_stop, qn_error *err) {
-    char note[96] = "";
-    double without[QN__STRETCHES_MAX];
+    char note[160] = "";
+    double values[QN_FIT_METRICS_MAX], without[QN__STRETCHES_MAX];
     int64_t patience = f->params->early_stopping_round;
     if (f->valid_score) {
-        double loss = valid_loss(f, without);
+        measure_valid(f, values, without);
         if (f->stopping.n_stretches > 0)
-            QN_TRY(qn__stopping_add(&f->stopping, loss, without, err));
-        if (f->best_round == 0 || loss < f->best_loss - f->params->early_stopping_min_delta) {
-            f->best_loss = loss;
-            f->best_round = (int32_t)round + 1;
-        }
-        snprintf(note, sizeof note, "round %d: best loss %.6g in round %d", (int)round + 1,
-                 f->best_loss, (int)f->best_round);
-        *ret_stop = patience > 0 && round + 1 - f->best_round >= patience;
+            QN_TRY(qn__stopping_add(&f->stopping, values[0], without, err));
+        *ret_stop = qn__watch_round(&f->watch, round, values);
+        qn__watch_note(&f->watch, round, note, sizeof note);
     }
     /* Early stopping makes the end unknown: no share of the rounds is claimed then. */
     double total = patience > 0 && f->valid_score ? 0 : (double)f->params->num_iterations;
@@ -678,8 +685,9 @@ static qn_status end_round(fit *f, int64_t round, bool *ret_stop, qn_error *err)
     return QN_OK;
 }
 
-static qn_status boost(fit *f, qn_error *err) {
+static qn_status boost_rounds(fit *f, qn_error *err) {
     double started = qn_now_s();
+    qn_job_stop *by_hand = f->job ? f->job->stop : NULL;
     bool sampled = f->bag || f->params->feature_fraction < 1
                    || f->params->feature_fraction_bynode < 1 || f->params->extra_trees
                    || f->has_dart;
@@ -699,10 +707,22 @@ static qn_status boost(fit *f, qn_error *err) {
         bool stop = false;
         QN_TRY(end_round(f, round, &stop, err));
         bool late = f->job && f->job->budget_s > 0 && qn_now_s() - started > f->job->budget_s;
-        if (stop || late || (!grew && !sampled))
+        bool asked = by_hand && by_hand->asked;
+        if (stop || late || asked || (!grew && !sampled))
             break;
     }
     return QN_OK;
+}
+
+/* While it lasts a wish to stop is heeded: the rounds so far are a model. */
+static qn_status boost(fit *f, qn_error *err) {
+    qn_job_stop *by_hand = f->job ? f->job->stop : NULL;
+    if (by_hand)
+        by_hand->possible = 1;
+    qn_status status = boost_rounds(f, err);
+    if (by_hand)
+        by_hand->possible = 0;
+    return status;
 }
 
 /* The values of the trees kept, as they were when the last of them was grown. */
@@ -726,11 +746,12 @@ static qn_status fit_gbdt(const void *params, const qn_fit_input *input, const q
     qn__plain *m = &f.builder.plain;
     int32_t n_k = f.data.n_outputs;
     int32_t rounds = m->n_trees / n_k;
-    bool keep_best = f.params->early_stopping_round > 0 && f.best_round > 0;
-    m->best_iteration = keep_best ? f.best_round : rounds;
+    int32_t best_round = qn__watch_best(&f.watch);
+    bool keep_best = f.params->early_stopping_round > 0 && best_round > 0;
+    m->best_iteration = keep_best ? best_round : rounds;
     if (f.stopping.n_stretches > 0)
         m->best_iteration =
-            qn__stopping_pick(&f.stopping, f.best_round, f.params->early_stopping_round,
+            qn__stopping_pick(&f.stopping, best_round, f.params->early_stopping_round,
                               f.params->early_stopping_se);
     QN_TRY(scale_trees(&f, m->best_iteration, err));
     qn__gain_log_sum(&f.gains, m->best_iteration, f.gain);

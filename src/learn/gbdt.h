@@ -40,6 +40,7 @@ typedef struct qn_gbdt_params {
     int64_t min_data_per_group;
     int64_t early_stopping_round; /* 0: never */
     double early_stopping_min_delta;
+    bool first_metric_only;   /* of several metrics, the first ends the training */
     double early_stopping_se; /* 0: the best round; else see gbdt_stop.c */
     bool boost_from_average;
     bool feature_pre_filter;

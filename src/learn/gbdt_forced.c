@@ -78,8 +78,8 @@ static qn_status set_category(const qn__bin_feature *f, const qn_feature *featur
 
 static qn_status add(reading *r, int32_t *ret_index, qn_error *err) {
     qn__growth *gr = r->growth;
-    QN_FAIL_IF(gr->n_forced == FORCED_MAX, err, QN_ERR_LIMIT, "forced_splits has more than %d splits",
-               FORCED_MAX);
+    QN_FAIL_IF(gr->n_forced == FORCED_MAX, err, QN_ERR_LIMIT,
+               "forced_splits has more than %d splits", FORCED_MAX);
     if (gr->n_forced == r->cap) {
         int32_t cap = r->cap ? 2 * r->cap : 8;
         qn__forced *more = qn_realloc(gr->forced, (size_t)cap, sizeof *more);

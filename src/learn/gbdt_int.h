@@ -7,6 +7,7 @@
  *   gbdt_growth constraints and options of growth gbdt_sample     the rows of a tree
  *   gbdt_forced splits every tree begins with     gbdt_cost       what features cost
  *   gbdt_dart   trees dropped for a round         gbdt_stop       when to stop
+ *   gbdt_watch  metrics round by round
  *   gbdt_rate   how far each round steps          gbdt            the rounds, the family table
  *
  * gbdt_model_int.h has the fitted model. */
@@ -566,6 +567,26 @@ qn_status qn__stopping_add(qn__stopping *stopping, double loss, const double *wi
  * towards best_round, the first that is within n_errors standard errors of it. */
 int32_t qn__stopping_pick(const qn__stopping *stopping, int32_t best_round, int64_t patience,
                           double n_errors);
+
+/* What is watched on the validation rows: one loss, or the input's metrics. */
+typedef struct qn__watch {
+    const qn_gbdt_params *params; /* borrowed, as the input */
+    const qn_fit_input *input;
+    int32_t n;
+    double now[QN_FIT_METRICS_MAX], best[QN_FIT_METRICS_MAX];
+    int32_t best_round[QN_FIT_METRICS_MAX]; /* counted from 1; 0: never defined */
+    int32_t stopped_by;   /* -1: none yet */
+    double started_s;
+} qn__watch;
+
+qn_status qn__watch_init(qn__watch *watch, const qn_gbdt_params *params, const qn_fit_input *input,
+                         qn_error *err) QN_MUST_USE;
+/* Takes the values of a round (counted from 0); true when it is time to stop. */
+bool qn__watch_round(qn__watch *watch, int64_t round, const double *values);
+/* The best round of the metric that stopped, or else of the first; 0: there is none. */
+int32_t qn__watch_best(const qn__watch *watch);
+/* "round 12: best loss 0.41 in round 9; 3 s to 20 s left" */
+void qn__watch_note(const qn__watch *watch, int64_t round, char *text, size_t size);
 
 /* The gains of all splits in the order in which they were made: the rounds that are kept are only
  * known at the end. */

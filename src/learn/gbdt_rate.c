@@ -17,7 +17,8 @@ static double listed(const json_t *rates, size_t i) {
     double x = (double)NAN;
     if (json_is_number(value))
         return json_number_value(value);
-    return json_is_string(value) && qn_text_to_double(json_string_value(value), &x) ? x : (double)NAN;
+    bool is_number = json_is_string(value) && qn_text_to_double(json_string_value(value), &x);
+    return is_number ? x : (double)NAN;
 }
 
 qn_status qn__rate_check(const qn_gbdt_params *p, qn_error *err) {

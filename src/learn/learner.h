@@ -29,6 +29,14 @@ typedef struct qn_fit_data {
     const double *weight; /* x->n_rows, > 0; NULL: all 1 */
 } qn_fit_data;
 
+/* One of several metrics that early stopping watches. */
+typedef struct qn_fit_metric {
+    const char *name;     /* borrowed; for progress */
+    bool greater_is_better;
+} qn_fit_metric;
+
+enum { QN_FIT_METRICS_MAX = 16 };
+
 typedef struct qn_fit_input {
     qn_fit_data train;
     qn_fit_data valid;    /* for early stopping; valid.x NULL for none */
@@ -43,7 +51,12 @@ typedef struct qn_fit_input {
      * without[n_stretches], unless NULL, gets the same for all rows but those of each stretch; NaN
      * or an infinity where that is not defined. NULL: the training loss. */
     double (*loss)(void *user, const double *raw, double *without);
-    void *user;           /* borrowed, for loss */
+    void *user;           /* borrowed, for loss and measure */
+    /* Early stopping by several metrics at once: `measure` is given scores after the link and
+     * fills values[n_metrics], and the first that does not get better ends the training. 0: by loss. */
+    const qn_fit_metric *metrics; /* borrowed; n_metrics */
+    int32_t n_metrics;
+    void (*measure)(void *user, const double *scores, double *values);
 } qn_fit_input;
 
 typedef struct qn_family qn_family;

@@ -62,6 +62,24 @@ done_with() {
     [ "$careful" -gt $((2 * plain)) ]
 }
 
+@test "early stopping by several metrics: the first that has had its best ends it" {
+    # accuracy is coarse and soon at its best; log_loss takes longer
+    local how
+    for how in '[log_loss]' '[accuracy, log_loss]' 'roc_auc'; do
+        done_with "p${#how}" churned "train:
+  early_stopping_metrics: $how
+  families: {gbdt: {num_iterations: 300, early_stopping_round: 10, learning_rate: 0.05}}
+split: {folds: 2}
+evaluate: {bootstrap: 0}"
+    done
+    rounds() { json "$1" "[f['facts']['best_iteration'] for f in d['leaderboard'] if f['family'] == 'gbdt'][0]"; }
+    [ "$(rounds p20.json)" -lt "$(rounds p10.json)" ]
+    [ "$(rounds p7.json)" -gt 0 ]
+    project bad churned 'train: {early_stopping_metrics: [rmse]}'
+    ! quern -q -C bad run >out 2>err
+    contains "$(cat err)" "train.early_stopping_metrics"
+}
+
 @test "data split: groups stay together, time runs forward" {
     project grouped churned "split: {method: group, group: shop}"
     quern -q -C grouped data split "$WORK/g" >/dev/null

@@ -251,7 +251,8 @@ static void leaves_of_forced_splits_hold_means(void **state) {
     toy d;
     simple_init(&d, 5);
     qn_cleanup(qn_json_free) json_t *forced = json(
-        "{\"feature\": \"b\", \"threshold\": 0.5, \"right\": {\"feature\": \"a\", \"threshold\": 0}}");
+        "{\"feature\": \"b\", \"threshold\": 0.5,"
+        " \"right\": {\"feature\": \"a\", \"threshold\": 0}}");
     qn_gbdt_params p = quick();
     p.forced_splits = forced;
     p.num_leaves = 3;
@@ -279,7 +280,8 @@ static void impossible_forced_splits_are_left_out(void **state) {
     qn_gbdt_params p = quick();
     qn_learner *unforced = fit(&p, &d);
     const char *const texts[] = {
-        "{\"feature\": \"a\", \"threshold\": 100, \"left\": {\"feature\": \"b\", \"threshold\": 0}}",
+        "{\"feature\": \"a\", \"threshold\": 100,"
+        " \"left\": {\"feature\": \"b\", \"threshold\": 0}}",
         "{\"feature\": \"a\", \"threshold\": -3.25}", "{}"};
     double want[N], raw[N];
     unforced->family->predict(unforced, &d.x, 0, N, want);

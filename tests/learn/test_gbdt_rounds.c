@@ -66,7 +66,8 @@ static void rates_follow_their_schedule(void **state) {
             snprintf(text, sizeof text,
                      "{\"learning_rate\": 0.2, \"num_iterations\": %d, \"learning_rate_end\": 0.05,"
                      " \"learning_rate_rounds\": 10, %s}",
-                     n, k == 4 ? "\"learning_rates\": [0.4, \"0.3\", 0.01]" : "\"boosting\": \"gbdt\"");
+                     n, k == 4 ? "\"learning_rates\": [0.4, \"0.3\", 0.01]"
+                               : "\"boosting\": \"gbdt\"");
             qn_cleanup(qn_json_free) json_t *params = json(text);
             if (k < 4)
                 json_object_set_new(params, "learning_rate_schedule", json_string(schedules[k]));
@@ -117,11 +118,120 @@ static void bad_rates_are_refused(void **state) {
     }
 }
 
+/* ---- several metrics -------------------------------------------------------------------------- */
+
+static qn_learner *fit_json(const char *text, const qn_fit_input *in, const qn_job *job) {
+    qn_cleanup(qn_json_free) json_t *params = json(text);
+    qn_learner *model = NULL;
+    qn_error err = {0};
+    if (qn_learner_fit(&qn__family_gbdt, params, in, job, &model, &err) != QN_OK)
+        fail_msg("%s", err.message);
+    return model;
+}
+
+/* The first is best in round peak[0], the second in round peak[1], the third is never defined. */
+typedef struct scripted {
+    int peak[2], n;
+    bool in_order;
+} scripted;
+
+static void measure(void *user, const double *scores, double *values) {
+    scripted *s = user;
+    s->n++;
+    values[0] = -abs(s->n - s->peak[0]);
+    values[1] = abs(s->n - s->peak[1]);
+    values[2] = (double)NAN;
+    for (int i = 0; i < 1000; i++)
+        s->in_order &= scores[i] > 0 && scores[i] < 1; /* probabilities */
+}
+
+static void any_metric_may_stop(void **state) {
+    static const qn_fit_metric metrics[] = {{"first", true}, {"second", false}, {"third", true}};
+    static const struct {
+        int peak[2];
+        bool first_only;
+        int kept, seen;
+    } cases[] = {
+        {{10, 20}, false, 10, 15}, {{20, 10}, false, 10, 15}, {{20, 10}, true, 20, 25},
+        {{10, 20}, true, 10, 15},  {{100, 100}, false, 40, 40}, {{38, 100}, false, 38, 40},
+    };
+    coin c;
+    coin_init(&c);
+    double klass[1000];
+    for (int i = 0; i < 1000; i++)
+        klass[i] = i % 3 != 0;
+    for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
+        scripted s = {.peak = {cases[k].peak[0], cases[k].peak[1]}, .in_order = true};
+        qn_fit_input in = {.train = {.x = &c.matrix, .y = klass},
+                           .valid = {.x = &c.matrix, .y = klass}, .task = QN_TASK_BINARY,
+                           .n_classes = 2, .user = &s, .metrics = metrics, .n_metrics = 3,
+                           .measure = measure};
+        char text[200];
+        snprintf(text, sizeof text,
+                 "{\"num_iterations\": 40, \"early_stopping_round\": 5, \"extra_trees\": true,"
+                 " \"first_metric_only\": %s}",
+                 cases[k].first_only ? "true" : "false");
+        qn_learner *m = fit_json(text, &in, NULL);
+        assert_int_equal(((const qn__gbdt *)m)->best_iteration, cases[k].kept);
+        assert_int_equal(((const qn__gbdt *)m)->n_trees, cases[k].kept);
+        assert_int_equal(s.n, cases[k].seen);
+        assert_true(s.in_order);
+        qn__gbdt_free(m);
+    }
+}
+
+typedef struct hand {
+    qn_job_stop stop;
+    int n;
+    bool told;
+} hand;
+
+static void press(void *user, const qn_progress *progress) {
+    hand *h = user;
+    assert_true(h->stop.possible);
+    h->told |= progress->note && strstr(progress->note, "first")
+               && strstr(progress->note, "second");
+    if (++h->n == 12)
+        h->stop.asked = 1;
+}
+
+/* Stopped by hand after round 12, the model is that of the best round so far. */
+static void what_is_stopped_by_hand_is_a_model(void **state) {
+    static const qn_fit_metric metrics[] = {{"first", true}, {"second", false}, {"third", true}};
+    coin c;
+    coin_init(&c);
+    double klass[1000];
+    for (int i = 0; i < 1000; i++)
+        klass[i] = i % 3 != 0;
+    for (int with = 0; with < 2; with++) {
+        scripted s = {.peak = {9, 30}, .in_order = true};
+        hand h = {0};
+        qn_fit_input in = {.train = {.x = &c.matrix, .y = klass}, .task = QN_TASK_BINARY,
+                           .n_classes = 2};
+        if (with) {
+            in.valid = in.train;
+            in.user = &s;
+            in.metrics = metrics;
+            in.n_metrics = 3;
+            in.measure = measure;
+        }
+        qn_job job = {.n_threads = 1, .stop = &h.stop, .on_progress = press, .user = &h};
+        qn_learner *m = fit_json("{\"num_iterations\": 40, \"early_stopping_round\": 20,"
+                                 " \"extra_trees\": true}", &in, &job);
+        assert_int_equal(((const qn__gbdt *)m)->n_trees, with ? 9 : 12);
+        assert_false(h.stop.possible);
+        assert_int_equal(h.told, with);
+        qn__gbdt_free(m);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rates_follow_their_schedule),
         cmocka_unit_test(the_schedule_takes_all_rounds_unless_told),
         cmocka_unit_test(bad_rates_are_refused),
+        cmocka_unit_test(any_metric_may_stop),
+        cmocka_unit_test(what_is_stopped_by_hand_is_a_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
