@@ -115,6 +115,9 @@ static const qn__key keys[] = {
                "else the training loss",
      .help = "metrics that boosting watches on the validation rows: it stops when one of them has "
              "not got better for early_stopping_round rounds, at that one's best round"},
+    {"train.init_model", QN__KEY_TEXT, AT(train.init_model), PATH, .absent = "none",
+     .help = "gbdt goes on from the trees of this model: a .qn file, NAME, NAME@ALIAS or "
+             "NAME:VERSION. It brings its features, num_iterations are further rounds"},
     {"train.budget", QN__KEY_SECONDS, AT(train.budget_s), .low = 0, .high = 1e9,
      .absent = "0 (none)",
      .help = "time that training may take, as 60s or 1h30m; models are then no longer equal from "

@@ -86,6 +86,8 @@ typedef struct qn_run_state {
     qn_run_candidate candidates[QN_RUN_CANDIDATES_MAX];
     int n_candidates, chosen;
     qn_model *model;         /* owned */
+    qn_model *init_model;    /* owned: what gbdt goes on from (train.init_model); NULL: nothing */
+    char init_hash[QN_DIGEST_TEXT];
     bool stopped_by_hand;    /* and a warning says so */
     double threshold;
     qn_buf model_bytes;
@@ -131,6 +133,15 @@ qn_status qn__run_register(qn_run_state *run, qn_error *err) QN_MUST_USE;
 qn_status qn__run_spec(const qn_run_state *run, unsigned takes, qn_pipeline_spec **ret_spec,
                        qn_error *err) QN_MUST_USE;
 json_t *qn__run_params(const qn_run_candidate *candidate);
+/* train.init_model: opens it and checks that this run may go on from it. Then, whether features for
+ * learners that take this are its own; the learner that a family goes on from, or NULL; and its pipeline
+ * (the caller's) with the matrix of some rows. */
+qn_status qn__run_warm_open(qn_run_state *run, qn_error *err) QN_MUST_USE;
+bool qn__run_warm_takes(const qn_run_state *run, unsigned takes);
+const qn_learner *qn__run_warm_learner(const qn_run_state *run, const qn_family *family);
+qn_status qn__run_warm_pipeline(const qn_run_state *run, const int64_t *rows, int64_t n,
+                                qn_pipeline **ret_pipeline, qn_matrix **ret_x,
+                                qn_error *err) QN_MUST_USE;
 /* The metric of scores on a part, or the money per row at the best threshold. */
 qn_status qn__run_measure(const qn_run_state *run, const qn_run_part *part, const double *scores,
                           double *ret_metric, qn_error *err) QN_MUST_USE;

@@ -22,6 +22,19 @@ qn_status qn__run_spec(const qn_run_state *run, unsigned takes, qn_pipeline_spec
     return status;
 }
 
+static qn_status fit_pipeline(const qn_run_state *run, unsigned takes,
+                              const qn_run_training *training, qn_run_features *features,
+                              qn_error *err) {
+    qn_cleanup(qn_pipeline_spec_free) qn_pipeline_spec *spec = NULL;
+    if (qn__run_warm_takes(run, takes))
+        return qn__run_warm_pipeline(run, training->rows, training->n, &features->pipeline,
+                                     &features->train, err);
+    QN_TRY(qn__run_spec(run, takes, &spec, err));
+    return qn_pipeline_fit(spec, run->frame, training->rows, training->n, training->y, &run->target,
+                           (uint64_t)run->config->seed, &run->job, &features->pipeline,
+                           &features->train, err);
+}
+
 static qn_status fit_features(qn_run_state *run, unsigned takes, qn_run_features **ret,
                               qn_error *err) {
     for (int i = 0; i < run->n_features; i++) {
@@ -30,13 +43,9 @@ static qn_status fit_features(qn_run_state *run, unsigned takes, qn_run_features
             return QN_OK;
         }
     }
-    qn_cleanup(qn_pipeline_spec_free) qn_pipeline_spec *spec = NULL;
     qn_run_features *features = &run->features[run->n_features];
     qn_job_progress(&run->job, "features", 0, 0, NULL);
-    QN_TRY(qn__run_spec(run, takes, &spec, err));
-    QN_TRY(qn_pipeline_fit(spec, run->frame, run->training.rows, run->training.n, run->training.y,
-                           &run->target, (uint64_t)run->config->seed, &run->job,
-                           &features->pipeline, &features->train, err));
+    QN_TRY(fit_pipeline(run, takes, &run->training, features, err));
     features->takes = takes;
     features->view = features->pipeline;
     run->n_features++;
@@ -188,6 +197,7 @@ static qn_status train_candidate(qn_run_state *run, qn_run_candidate *candidate,
         .valid_stretch = run->stretch,
         .n_stretches = run->n_stretches,
         .seed = (uint64_t)run->config->seed,
+        .from = qn__run_warm_learner(run, candidate->family),
     };
     qn_cleanup(qn_json_free) json_t *params = qn__run_params(candidate);
     qn_cleanup(qn__run_stopping_done) qn_run_stopping stop = {0};
@@ -225,6 +235,7 @@ static int count_families(const qn_run_state *run) {
 }
 
 qn_status qn__run_train(qn_run_state *run, qn_error *err) {
+    QN_TRY(qn__run_warm_open(run, err));
     QN_TRY(add_candidates(run, err));
     double budget_s = run->config->train.budget_s, start = qn_now_s();
     int n_left = count_families(run);

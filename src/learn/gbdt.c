@@ -213,6 +213,7 @@ typedef struct fit {
     qn__grower *grower;
     qn__model_builder builder;
     qn__watch watch;
+    int32_t first_round;          /* rounds of the model that this one goes on from */
 } fit;
 
 static void fit_done(fit *f) {
@@ -279,6 +280,8 @@ static qn_status check_input(fit *f, qn_error *err) {
     QN_TRY(check_target(f, &in->train, err));
     if (in->valid.x)
         QN_TRY(check_target(f, &in->valid, err));
+    if (in->from)
+        QN_TRY(qn__warm_check(in->from, in, f->objective, err));
     QN_TRY(qn__rate_check(f->params, err));
     QN_TRY(qn__watch_init(&f->watch, f->params, in, err));
     return qn__sample_check(f->params, in->task, err);
@@ -319,16 +322,21 @@ static qn_status make_weights(fit *f, qn_error *err) {
 static qn_status start_model(fit *f, qn_error *err) {
     int32_t n_k = f->data.n_outputs;
     qn__plain *m = &f->builder.plain;
+    if (f->input->from) {
+        QN_TRY(qn__warm_trees(f->input->from, &f->builder, f->gain, f->column_bins, err));
+        f->first_round = m->n_trees / n_k;
+    }
     m->link = f->objective->link;
     m->n_outputs = n_k;
     m->n_features = f->input->train.x->n_features;
-    m->base = qn_new_array(double, n_k);
+    if (!f->input->from)
+        m->base = qn_new_array(double, n_k);
     if (!m->base)
         return qn_error_memory(err);
     for (int32_t i = 1; qn__objective_names[i]; i++)
         if (strcmp(qn__objective_names[i], f->objective->name) == 0)
             m->objective = i;
-    if (f->params->boost_from_average)
+    if (f->params->boost_from_average && !f->input->from)
         f->objective->init(&f->data, m->base);
     return QN_OK;
 }
@@ -351,6 +359,8 @@ static qn_status start_valid(fit *f, qn_error *err) {
         return qn_error_memory(err);
     for (size_t i = 0; i < cells; i++)
         f->valid_score[i] = f->builder.plain.base[i / (size_t)f->valid.n];
+    if (f->input->from)
+        QN_TRY(qn__warm_scores(f->input->from, valid->x, f->data.n_threads, f->valid_score, err));
     QN_TRY(qn__stopping_init(&f->stopping, f->params, f->input, &f->valid, err));
     return qn__bins_fill(&f->map, valid->x, false, f->job, &f->valid_bins, err);
 }
@@ -366,8 +376,6 @@ static qn_status start(fit *f, qn_error *err) {
     QN_TRY(qn__bin_map_fit(f->params, x, f->input->seed, f->job, &f->map, err));
     QN_TRY(qn_job_check(f->job, err));
     QN_TRY(qn__bins_fill(&f->map, x, true, f->job, &f->bins, err));
-    QN_TRY(start_model(f, err));
-    QN_TRY(start_valid(f, err));
     size_t cells;
     if (!qn_size_mul((size_t)n, (size_t)n_k, &cells))
         return qn_error_memory(err);
@@ -381,6 +389,10 @@ static qn_status start(fit *f, qn_error *err) {
     if (!f->range || !f->g || !f->h || !f->score || !f->gain || !f->column_bins ||
         !f->feature_used)
         return qn_error_memory(err);
+    for (int32_t i = 0; i < f->map.n_features; i++)
+        f->column_bins[f->map.features[i].column] = (uint64_t)f->map.features[i].n_values;
+    QN_TRY(start_model(f, err));
+    QN_TRY(start_valid(f, err));
     f->n_bag = n;
     f->goss = strcmp(f->params->data_sample_strategy, "goss") == 0;
     if (qn__sample_any(f->params)) {
@@ -391,9 +403,11 @@ static qn_status start(fit *f, qn_error *err) {
     }
     for (size_t i = 0; i < cells; i++)
         f->score[i] = f->builder.plain.base[i / (size_t)n];
-    for (int32_t i = 0; i < f->map.n_features; i++)
-        f->column_bins[f->map.features[i].column] = (uint64_t)f->map.features[i].n_values;
+    if (f->input->from)
+        QN_TRY(qn__warm_scores(f->input->from, x, f->data.n_threads, f->score, err));
     QN_TRY(qn__growth_init(&f->growth, f->params, &f->map, x->features, x->n_features, n, err));
+    if (f->input->from)
+        qn__warm_costs(f->input->from, &f->map, &f->growth.costs);
     QN_FAIL_IF(f->growth.monotone && f->objective->renew_quantile, err, QN_ERR_CONFIG,
                "monotone_constraints do not go with objective %s, whose leaves hold quantiles",
                f->objective->name);
@@ -410,6 +424,12 @@ static qn_status start(fit *f, qn_error *err) {
  * the gradients tell the rows apart: after 1 / learning_rate rounds. */
 static qn_status draw_rows(fit *f, int64_t round, qn_error *err) {
     const qn_gbdt_params *p = f->params;
+    bool first = round == 0;
+    round += f->first_round;
+    if (f->bag && !f->goss) { /* a bag lasts bagging_freq rounds */
+        first |= round % p->bagging_freq == 0;
+        round -= round % p->bagging_freq;
+    }
     uint64_t seed = qn_rng_hash(f->input->seed ^ 0x6261670000000000u, (uint64_t)round);
     if (f->goss && (double)round >= 1 / p->learning_rate) {
         qn__goss_input in = {.params = p, .g = f->g, .h = f->h, .n = f->data.n,
@@ -417,7 +437,7 @@ static qn_status draw_rows(fit *f, int64_t round, qn_error *err) {
                              .seed = seed, .n_threads = f->data.n_threads};
         return qn__sample_goss(&in, f->bag, f->range, &f->n_bag, err);
     }
-    if (f->bag && !f->goss && round % p->bagging_freq == 0)
+    if (f->bag && !f->goss && first)
         f->n_bag = qn__sample_bag(p, f->data.y, f->data.n, seed, f->bag);
     return QN_OK;
 }
@@ -609,7 +629,8 @@ static void find_gradients(fit *f) {
 
 static qn_status grow_tree(fit *f, int64_t round, int32_t k, bool *ret_grew, qn_error *err) {
     int64_t n = f->data.n;
-    uint64_t tree = (uint64_t)round * (uint64_t)f->data.n_outputs + (uint64_t)k;
+    uint64_t n_k = (uint64_t)f->data.n_outputs;
+    uint64_t tree = (uint64_t)(round + f->first_round) * n_k + (uint64_t)k;
     qn__quantise(f->g + k * n, f->h + k * n, n, f->range[k], qn_rng_hash(f->input->seed, tree),
                  f->data.n_threads, &f->q);
     const uint32_t *rows = f->n_bag < n ? f->bag : NULL;
@@ -731,10 +752,12 @@ static qn_status scale_trees(fit *f, int32_t n_rounds, qn_error *err) {
     if (!f->has_dart)
         return QN_OK;
     QN_TRY(qn__dart_replay(&f->dart, n_rounds, err));
-    for (int32_t t = 0; t < n_rounds * f->data.n_outputs; t++)
-        for (int64_t i = m->start[t]; i < m->start[t + 1]; i++)
+    for (int32_t t = 0; t < n_rounds * f->data.n_outputs; t++) {
+        const int64_t *start = m->start + t + f->first_round * f->data.n_outputs;
+        for (int64_t i = start[0]; i < start[1]; i++)
             if (m->nodes[i].slot_flags & QN__NODE_LEAF)
                 m->nodes[i].value *= f->dart.scale[t / f->data.n_outputs];
+    }
     return QN_OK;
 }
 
@@ -745,16 +768,16 @@ static qn_status fit_gbdt(const void *params, const qn_fit_input *input, const q
     QN_TRY(boost(&f, err));
     qn__plain *m = &f.builder.plain;
     int32_t n_k = f.data.n_outputs;
-    int32_t rounds = m->n_trees / n_k;
+    int32_t rounds = m->n_trees / n_k - f.first_round; /* of this training */
     int32_t best_round = qn__watch_best(&f.watch);
-    bool keep_best = f.params->early_stopping_round > 0 && best_round > 0;
-    m->best_iteration = keep_best ? best_round : rounds;
+    if (f.params->early_stopping_round > 0 && best_round > 0)
+        rounds = best_round;
     if (f.stopping.n_stretches > 0)
-        m->best_iteration =
-            qn__stopping_pick(&f.stopping, best_round, f.params->early_stopping_round,
-                              f.params->early_stopping_se);
-    QN_TRY(scale_trees(&f, m->best_iteration, err));
-    qn__gain_log_sum(&f.gains, m->best_iteration, f.gain);
+        rounds = qn__stopping_pick(&f.stopping, best_round, f.params->early_stopping_round,
+                                   f.params->early_stopping_se);
+    m->best_iteration = f.first_round + rounds;
+    QN_TRY(scale_trees(&f, rounds, err));
+    qn__gain_log_sum(&f.gains, rounds, f.gain);
     return qn__model_finish(&f.builder, m->best_iteration * n_k, f.gain, f.column_bins,
                             input->train.x->features, ret_learner, err);
 }

@@ -7,7 +7,7 @@
  *   gbdt_growth constraints and options of growth gbdt_sample     the rows of a tree
  *   gbdt_forced splits every tree begins with     gbdt_cost       what features cost
  *   gbdt_dart   trees dropped for a round         gbdt_stop       when to stop
- *   gbdt_watch  metrics round by round
+ *   gbdt_watch  metrics round by round            gbdt_warm       going on from a model
  *   gbdt_rate   how far each round steps          gbdt            the rounds, the family table
  *
  * gbdt_model_int.h has the fitted model. */
@@ -623,5 +623,18 @@ qn_status qn__model_finish(qn__model_builder *builder, int32_t n_trees, const do
                            const uint64_t *bins, const qn_feature *features,
                            qn_learner **ret_learner, qn_error *err) QN_MUST_USE;
 void qn__model_builder_done(qn__model_builder *builder);
+
+/* ---- going on from a model ------------------------------------------------------------------- */
+
+/* Whether the input may go on from it. */
+qn_status qn__warm_check(const qn_learner *from, const qn_fit_input *input,
+                         const qn__objective *objective, qn_error *err) QN_MUST_USE;
+/* Its trees into an empty builder; gain[n_columns] and bins[n_columns] grow by what they had. */
+qn_status qn__warm_trees(const qn_learner *from, qn__model_builder *builder, double *gain,
+                         uint64_t *bins, qn_error *err) QN_MUST_USE;
+void qn__warm_costs(const qn_learner *from, const qn__bin_map *map, qn__costs *costs);
+/* Its raw scores: score[n_outputs][n_rows]. */
+qn_status qn__warm_scores(const qn_learner *from, const qn_matrix *x, int n_threads, double *score,
+                          qn_error *err) QN_MUST_USE;
 
 #endif

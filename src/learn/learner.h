@@ -47,6 +47,9 @@ typedef struct qn_fit_input {
      * for families that ask how uncertain a loss is (at most 64). NULL: unknown. */
     const int32_t *valid_stretch; /* valid.x->n_rows */
     int32_t n_stretches;
+    /* A model of the same family whose trees the fit goes on from; it must have been fitted on these
+     * features. NULL: from scratch. Families that cannot refuse it (QN_ERR_USAGE). */
+    const struct qn_learner *from; /* borrowed */
     /* Early stopping by any metric: given raw scores of the validation rows, smaller is better.
      * without[n_stretches], unless NULL, gets the same for all rows but those of each stretch; NaN
      * or an infinity where that is not defined. NULL: the training loss. */

@@ -225,6 +225,114 @@ static void what_is_stopped_by_hand_is_a_model(void **state) {
     }
 }
 
+/* ---- going on from a model --------------------------------------------------------------------- */
+
+static void assert_same_bytes(const qn_learner *a, const qn_learner *b) {
+    qn_buf bytes[2] = {{0}, {0}};
+    assert_int_equal(qn__family_gbdt.save(a, &bytes[0], NULL), QN_OK);
+    assert_int_equal(qn__family_gbdt.save(b, &bytes[1], NULL), QN_OK);
+    assert_int_equal(bytes[0].len, bytes[1].len);
+    assert_memory_equal(bytes[0].data, bytes[1].data, bytes[0].len);
+    qn_buf_done(&bytes[0]);
+    qn_buf_done(&bytes[1]);
+}
+
+/* On the same rows, 13 rounds and 12 more are 25 at once, to the byte. */
+static void going_on_is_not_having_stopped(void **state) {
+    const char *const options[] = {
+        "\"num_leaves\": 15",
+        "\"bagging_freq\": 5, \"bagging_fraction\": 0.6, \"feature_fraction\": 0.7",
+        "\"data_sample_strategy\": \"goss\", \"grow_policy\": \"symmetric\"",
+        "\"extra_trees\": true, \"feature_fraction_bynode\": 0.5, \"early_stopping_round\": 100",
+        "\"cegb_penalty_feature_coupled\": [9, 9, 9, 9, 9, 9, 9, 9, 9]",
+    };
+    toy d, v;
+    toy_init(&d, 3000, 21);
+    toy_init(&v, 500, 22);
+    for (size_t o = 0; o < 2 * sizeof options / sizeof options[0]; o++) {
+        bool classes = o % 2;
+        qn_fit_input in = {.train = {.x = &d.x, .y = classes ? d.klass : d.value},
+                           .valid = {.x = &v.x, .y = classes ? v.klass : v.value},
+                           .task = classes ? QN_TASK_MULTICLASS : QN_TASK_REGRESSION,
+                           .n_classes = classes ? 3 : 0, .seed = 5};
+        char text[300];
+        qn_learner *m[3];
+        static const int rounds[] = {25, 13, 12};
+        for (int i = 0; i < 3; i++) {
+            snprintf(text, sizeof text, "{\"num_iterations\": %d, \"learning_rate\": 0.2, %s}",
+                     rounds[i], options[o / 2]);
+            in.from = i == 2 ? m[1] : NULL;
+            qn_job job = {.n_threads = 1 + i};
+            m[i] = fit_json(text, &in, &job);
+        }
+        assert_same_bytes(m[0], m[2]);
+        for (int i = 0; i < 3; i++)
+            qn__gbdt_free(m[i]);
+    }
+    toy_done(&d);
+    toy_done(&v);
+}
+
+/* Other rows: it learns what is new in them, and early stopping counts from where it was. */
+static void other_rows_are_learnt(void **state) {
+    toy d, v;
+    toy_init(&d, 3000, 23);
+    toy_init(&v, 3000, 24);
+    for (int i = 0; i < 3000; i++)
+        v.value[i] = 5 - v.value[i];
+    qn_fit_input in = {.train = {.x = &d.x, .y = d.value}, .task = QN_TASK_REGRESSION, .seed = 1};
+    qn_learner *first = fit_json("{\"num_iterations\": 30}", &in, NULL);
+    in.train = in.valid = (qn_fit_data){.x = &v.x, .y = v.value};
+    in.from = first;
+    qn_learner *m = fit_json("{\"num_iterations\": 60, \"early_stopping_round\": 30,"
+                             " \"boosting\": \"dart\"}", &in, NULL);
+    int32_t n = ((const qn__gbdt *)m)->n_trees;
+    assert_true(n > 40 && n == ((const qn__gbdt *)m)->best_iteration);
+    double error[2] = {0}, raw[2], base = 0;
+    for (int i = 0; i < 3000; i++)
+        base += v.value[i] / 3000;
+    for (int i = 0; i < 3000; i++) {
+        m->family->predict(m, &v.x, i, 1, raw);
+        error[0] += (raw[0] - v.value[i]) * (raw[0] - v.value[i]);
+        error[1] += (base - v.value[i]) * (base - v.value[i]);
+    }
+    assert_true(error[0] < 0.3 * error[1]);
+    qn__gbdt_free(m);
+    qn__gbdt_free(first);
+    toy_done(&d);
+    toy_done(&v);
+}
+
+static void only_its_like_goes_on(void **state) {
+    toy d;
+    toy_init(&d, 3000, 25);
+    qn_fit_input in = {.train = {.x = &d.x, .y = d.value}, .task = QN_TASK_REGRESSION, .seed = 1};
+    qn_learner *first = fit_json("{\"num_iterations\": 3}", &in, NULL);
+    const char *const messages[] = {
+        "the model to go on from has 9 features and 1 outputs, not 8 and 1",
+        "the model to go on from has 9 features and 1 outputs, not 9 and 3",
+        "the model to go on from was trained for objective regression, whose scores mean something "
+        "else than those of binary",
+        "feature '' is not what the model to go on from has"};
+    for (int i = 0; i < 4; i++) {
+        in = (qn_fit_input){.train = {.x = &d.x, .y = d.value}, .task = QN_TASK_REGRESSION,
+                            .from = first};
+        d.x.n_features = i == 0 ? 8 : 9;
+        if (i == 1 || i == 2) {
+            in.task = i == 1 ? QN_TASK_MULTICLASS : QN_TASK_BINARY;
+            in.n_classes = i == 1 ? 3 : 2;
+            in.train.y = i == 1 ? d.klass : d.y;
+        }
+        d.features[3].n_categories = i == 3 ? 4 : 3;
+        qn_learner *m = NULL;
+        qn_error err = {0};
+        assert_true(qn_learner_fit(&qn__family_gbdt, NULL, &in, NULL, &m, &err) != QN_OK);
+        assert_string_equal(err.message, messages[i]);
+    }
+    qn__gbdt_free(first);
+    toy_done(&d);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rates_follow_their_schedule),
@@ -232,6 +340,9 @@ int main(void) {
         cmocka_unit_test(bad_rates_are_refused),
         cmocka_unit_test(any_metric_may_stop),
         cmocka_unit_test(what_is_stopped_by_hand_is_a_model),
+        cmocka_unit_test(going_on_is_not_having_stopped),
+        cmocka_unit_test(other_rows_are_learnt),
+        cmocka_unit_test(only_its_like_goes_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
