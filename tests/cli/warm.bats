@@ -63,3 +63,47 @@ evaluate: {bootstrap: 0}'
     quern -q -C linear run -o linear.qn >/dev/null
     refused f churned 'train: {init_model: ../linear.qn}' "of family linear"
 }
+
+@test "quern refit: leaves learn from new rows, by how much --decay says" {
+    trees p 20
+    table 600 2 >rows.csv
+    loss() { quern -q evaluate "$1" --input "$2" --rounds 0 --json >judged; json judged "'%.9f' % d['metrics']['test']['log_loss']['value']"; }
+    # the new rows say the opposite
+    awk -F, -v OFS=, 'NR > 1 { $10 = $10 == "yes" ? "no" : "yes" } { print }' rows.csv >turned.csv
+    before="$(loss p.qn turned.csv)"
+    for decay in 1 0.9 0.5 0; do
+        quern -q refit p.qn --input turned.csv --output "r$decay.qn" --decay "$decay" --json >said
+        holds said "d['decay'] == $decay and d['rows'] == 600 and d['from']['hash'] == '$(model_hash p p)'"
+        holds said "0 < d['leaves_with_rows'] <= d['leaves'] and d['trees'] == 20"
+        loss "r$decay.qn" turned.csv >>losses
+    done
+    [ "$(head -1 losses)" = "$before" ]
+    [ "$(sort -rn losses)" = "$(cat losses)" ]
+    quern -q refit p.qn -i turned.csv -o default.qn >said
+    contains "$(<said)" "leaves refitted on 600 rows"
+    [ "$(loss default.qn turned.csv)" = "$(loss r0.9.qn turned.csv)" ]
+    for n in 1 2 3; do
+        quern -q refit p.qn -i turned.csv -o again.qn -t "$n" >/dev/null
+        cmp again.qn default.qn
+    done
+    quern -q models show default.qn --json >shown
+    holds shown "d['manifest']['about']['refitted']['rows'] == 600 and d['manifest']['about']['refitted']['from'] == '$(model_hash p p)'"
+    quern -q models show default.qn >/dev/null
+    quern -q -C p refit p -i turned.csv -o registered.qn --register p --alias turned >/dev/null
+    contains "$(quern -C p models list)" turned
+}
+
+@test "quern refit: what it refuses" {
+    trees p 3
+    project linear churned 'train: {families: [linear]}
+evaluate: {bootstrap: 0}'
+    quern -q -C linear run -o linear.qn >/dev/null
+    refused() { ! quern -q refit "$@" >out 2>err && cat err; }
+    contains "$(refused linear.qn -i data.csv -o x.qn)" "a model of family linear has no leaves to refit"
+    contains "$(refused p.qn -o x.qn)" "needs --input FILE"
+    contains "$(refused p.qn -i data.csv -o x.bin)" "--output must end in .qn"
+    contains "$(refused p.qn -i data.csv -o x.qn --decay 2)" "--decay must be a number from 0 to 1, not '2'"
+    head -1 data.csv >none.csv
+    ! quern -q refit p.qn -i none.csv -o x.qn 2>err
+    [ ! -e x.qn ]
+}
