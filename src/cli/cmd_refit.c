@@ -13,8 +13,11 @@
 static qn_status read_number(const qn_cli_args *args, const char *name, double low, double high,
                              double *number, qn_error *err) {
     const char *text = qn__cli_value(args, name);
-    QN_FAIL_IF(text && (!qn_text_to_double(text, number) || *number < low || *number > high), err,
-               QN_ERR_USAGE, "--%s must be a number from %g to %g, not '%s'", name, low, high, text);
+    if (!text)
+        return QN_OK;
+    bool good = qn_text_to_double(text, number) && *number >= low && *number <= high;
+    QN_FAIL_IF(!good, err, QN_ERR_USAGE, "--%s must be a number from %g to %g, not '%s'", name, low,
+               high, text);
     return QN_OK;
 }
 

@@ -64,7 +64,7 @@ static const qn_cli_option compress_options[] = {
 };
 
 static const qn_cli_option refit_options[] = {
-    {"input", 'i', "FILE", NULL, "labelled rows to learn from: any kind of file that a source can be"},
+    {"input", 'i', "FILE", NULL, "labelled rows to learn from: any file that a source can be"},
     {"output", 'o', "FILE", NULL, "where the refitted model goes (.qn)"},
     {"decay", 0, "SHARE", NULL,
      "how much of the old leaves stays: 0 the new rows alone, 1 nothing new (default: 0.9)"},
@@ -244,13 +244,13 @@ static const qn_cli_command commands[] = {
      .max_arguments = 1,
      .summary = "let the leaves of a model learn from new rows, its splits staying as they are",
      .details =
-         "Round by round every leaf keeps the share --decay of its value; the rest is what the rows "
-         "that come to it say, given the refitted rounds before. A leaf without rows stays as it "
+         "Round by round every leaf keeps the share --decay of its value; the rest is what the "
+         "rows that come to it say, given the refitted rounds before. A leaf without rows stays as it "
          "is, and so do features, calibration and threshold. For models of trees (gbdt); to grow "
          "more trees on new rows, set train.init_model instead.",
      .example = "quern refit fraud --input october.csv --output refitted.qn\n"
                 "quern refit fraud.qn -i october.csv -o refitted.qn --decay 0.5\n"
-                "quern refit fraud -i october.csv -o refitted.qn --register fraud --alias challenger",
+                "quern refit fraud -i october.csv -o new.qn --register fraud --alias challenger",
      .options = refit_options,
      .n_options = COUNT(refit_options),
      .run = qn__cmd_refit},

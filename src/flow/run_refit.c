@@ -108,12 +108,14 @@ static qn_status fit_again(qn_run_state *run, const qn_run_candidate *candidate,
                                err));
     }
     qn_fit_input input = {
-        .train = {.x = x, .y = training->y, .weight = training->weight},
+        .train = {.x = x, .y = training->y, .weight = training->weight, .query = training->query},
+        .n_queries = run->n_queries,
         .task = run->target.task,
         .n_classes = run->target.n_classes,
         .seed = (uint64_t)run->config->seed,
         .from = from,
     };
+    QN_TRY(qn__run_init_score(run, candidate->family, pipeline, &input, err));
     QN_TRY(qn_learner_fit(candidate->family, params, &input, &job, ret_learner, err));
     *ret_pipeline = qn_steal(&pipeline);
     return QN_OK;

@@ -7,13 +7,8 @@
 #include "base/mem.h"
 #include "flow/run_int.h"
 
-static void score(const qn_run_stopping *stop, const double *scores, bool linked) {
+static void undo_sampling(const qn_run_stopping *stop) {
     const qn_run_state *run = stop->run;
-    memcpy(stop->scores, scores,
-           (size_t)(stop->rows.n * run->n_outputs) * sizeof *stop->scores);
-    if (!linked)
-        qn_link_apply(run->target.task == QN_TASK_MULTICLASS ? QN_LINK_SOFTMAX : QN_LINK_LOGIT,
-                      stop->scores, stop->rows.n, run->n_outputs);
     if (run->target.task == QN_TASK_BINARY && run->negatives_rate < 1)
         qn_undo_negative_sampling(stop->scores, stop->rows.n, run->negatives_rate);
 }
@@ -24,11 +19,14 @@ static double loss_of(const qn_metric *metric, double value) {
     return metric->greater_is_better ? -value : value;
 }
 
-static double loss_by_metric(void *user, const double *raw, double *without) {
+static double loss_by_metric(void *user, qn_link link, const double *raw, double *without) {
     qn_run_stopping *stop = user;
     const qn_metric *metric = stop->metrics[0];
     double value = (double)NAN;
-    score(stop, raw, false);
+    memcpy(stop->scores, raw,
+           (size_t)(stop->rows.n * stop->run->n_outputs) * sizeof *stop->scores);
+    qn_link_apply(link, stop->scores, stop->rows.n, stop->run->n_outputs);
+    undo_sampling(stop);
     if (!without)
         return loss_of(metric, metric->compute(&stop->rows));
     qn_status status = QN_OK;
@@ -42,13 +40,16 @@ static double loss_by_metric(void *user, const double *raw, double *without) {
 
 static void measure(void *user, const double *scores, double *values) {
     qn_run_stopping *stop = user;
-    score(stop, scores, true);
+    memcpy(stop->scores, scores,
+           (size_t)(stop->rows.n * stop->run->n_outputs) * sizeof *stop->scores);
+    undo_sampling(stop);
     for (int32_t i = 0; i < stop->n; i++)
         values[i] = stop->metrics[i]->compute(&stop->rows);
 }
 
 static bool orders_rows(const qn_metric *metric) {
-    static const char *const ordering[] = {"roc_auc", "pr_auc", "roc_auc_ovr"};
+    static const char *const ordering[] = {"roc_auc", "pr_auc",  "roc_auc_ovr",
+                                           "ndcg@5",  "ndcg@10", "map"};
     for (size_t i = 0; i < sizeof ordering / sizeof ordering[0]; i++)
         if (strcmp(metric->name, ordering[i]) == 0)
             return true;
@@ -62,7 +63,7 @@ static qn_status find_metrics(qn_run_stopping *stop, qn_error *err) {
                                "at most %d metrics", QN_FIT_METRICS_MAX);
     for (size_t i = 0; i < names->n; i++) {
         const qn_metric *metric;
-        if (qn_metric_find(names->items[i], stop->run->target.task, &metric, err) != QN_OK)
+        if (qn_metric_find(names->items[i], qn__run_kind(stop->run), &metric, err) != QN_OK)
             return qn_config_error(stop->run->config, "train.early_stopping_metrics", err, "%s",
                                    err ? err->message : "");
         stop->metrics[stop->n] = metric;
@@ -82,7 +83,8 @@ qn_status qn__run_stopping_init(qn_run_stopping *stop, const qn_run_state *run,
         return QN_OK;
     stop->rows = (qn_eval_input){.task = run->target.task, .n_classes = run->target.n_classes,
                                  .n = input->valid.x->n_rows, .y = input->valid.y,
-                                 .weight = input->valid.weight, .threshold = 0.5};
+                                 .weight = input->valid.weight, .threshold = 0.5,
+                                 .query = input->valid.query};
     stop->stretch = input->valid_stretch;
     stop->n_stretches = input->n_stretches;
     stop->rows.scores = stop->scores = qn_new_array(double, stop->rows.n *run->n_outputs);
@@ -90,7 +92,7 @@ qn_status qn__run_stopping_init(qn_run_stopping *stop, const qn_run_state *run,
         return qn_error_memory(err);
     input->user = stop;
     /* How uncertain a metric is can be asked of one that stands alone. */
-    if (!chosen || (stop->n == 1 && stop->stretch && run->target.task != QN_TASK_REGRESSION)) {
+    if (!chosen || (stop->n == 1 && stop->stretch)) {
         input->loss = loss_by_metric;
         return QN_OK;
     }

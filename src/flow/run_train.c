@@ -22,6 +22,34 @@ qn_status qn__run_spec(const qn_run_state *run, unsigned takes, qn_pipeline_spec
     return status;
 }
 
+qn_status qn__run_init_score(const qn_run_state *run, const qn_family *family,
+                             const qn_pipeline *pipeline, qn_fit_input *input, qn_error *err) {
+    const char *name = run->config->data.init_score;
+    const qn_schema *inputs = qn_pipeline_inputs(pipeline);
+    int32_t n;
+    const qn_feature *features = qn_pipeline_features(pipeline, &n);
+    if (!name || family->is_baseline)
+        return QN_OK; /* to a baseline it is a column as any other */
+    if (!family->takes_init)
+        return qn_config_error(run->config, "train.families", err,
+                               "%s knows no initial scores: leave it out, or data.init_score",
+                               family->name);
+    qn_cleanup(qn_freep) qn_direct *direct = qn_new_array(qn_direct, n);
+    if (!direct)
+        return qn_error_memory(err);
+    (void)qn_pipeline_direct(pipeline, direct);
+    for (int32_t f = 0; f < n; f++)
+        if (direct[f].i_input >= 0 && features[f].kind == QN_FEATURE_NUMERIC
+            && strcmp(inputs->columns[direct[f].i_input].name, name) == 0) {
+            input->has_init = true;
+            input->init_feature = f;
+            return QN_OK;
+        }
+    return qn_config_error(run->config, "data.init_score", err,
+                           "column %s does not reach the learner as it is: it must not stand under "
+                           "`features`, and must hold more than one value", name);
+}
+
 static qn_status fit_pipeline(const qn_run_state *run, unsigned takes,
                               const qn_run_training *training, qn_run_features *features,
                               qn_error *err) {
@@ -190,8 +218,11 @@ static qn_status train_candidate(qn_run_state *run, qn_run_candidate *candidate,
                                  qn_error *err) {
     const qn_run_features *features = candidate->features;
     qn_fit_input input = {
-        .train = {.x = features->train, .y = run->training.y, .weight = run->training.weight},
-        .valid = {.x = features->validate, .y = run->validate.y, .weight = run->validate.weight},
+        .train = {.x = features->train, .y = run->training.y, .weight = run->training.weight,
+                  .query = run->training.query},
+        .valid = {.x = features->validate, .y = run->validate.y, .weight = run->validate.weight,
+                  .query = run->validate.query},
+        .n_queries = run->n_queries,
         .task = run->target.task,
         .n_classes = run->target.n_classes,
         .valid_stretch = run->stretch,
@@ -203,6 +234,7 @@ static qn_status train_candidate(qn_run_state *run, qn_run_candidate *candidate,
     qn_cleanup(qn__run_stopping_done) qn_run_stopping stop = {0};
     if (!params)
         return qn_error_memory(err);
+    QN_TRY(qn__run_init_score(run, candidate->family, features->view, &input, err));
     QN_TRY(qn__run_stopping_init(&stop, run, &input, true, err));
     qn_job job = run->job;
     job.budget_s = budget_s;

@@ -24,8 +24,8 @@ static const char *const monotone_methods[] = {"basic", "intermediate", NULL};
 static const char *const class_weights[] = {"none", "balanced", NULL};
 
 static const qn_param params_table[] = {
-    {"objective", "loss application", QN_PARAM_CHOICE, P(objective), .choices = qn__objective_names,
-     .help = "what is minimised; auto: by task"},
+    {"objective", "loss application", QN_PARAM_CHOICE, P(objective),
+     .choices = qn__objective_choices, .help = "what is minimised; auto: by task"},
     {"num_iterations", "n_estimators num_trees num_round num_boost_round n_iter max_iter",
      QN_PARAM_INT, P(num_iterations), .low = 1, .high = 1000000, .preset = 100,
      .help = "boosting rounds"},
@@ -172,13 +172,26 @@ static const qn_param params_table[] = {
     {"class_weight", NULL, QN_PARAM_CHOICE, P(class_weight), .choices = class_weights,
      .help = "balanced: every class counts the same in sum"},
     {"scale_pos_weight", NULL, QN_PARAM_REAL, P(scale_pos_weight), .low = 1e-9, .high = 1e9,
-     .preset = 1, .help = "weight of the positive class (binary)"},
+     .preset = 1,
+     .help = "weight of the positive class (binary), or of each class against the others "
+             "(multiclassova)"},
     {"alpha", NULL, QN_PARAM_REAL, P(alpha), .low = 1e-9, .high = 1e9, .preset = 0.9,
      .help = "where huber turns linear; the quantile of quantile"},
     {"poisson_max_delta_step", NULL, QN_PARAM_REAL, P(poisson_max_delta_step), .low = 1e-9,
      .high = 10, .preset = 0.7, .help = "safeguard of poisson"},
     {"tweedie_variance_power", NULL, QN_PARAM_REAL, P(tweedie_variance_power), .low = 1.000001,
      .high = 1.999999, .preset = 1.5, .help = "between 1 (poisson) and 2 (gamma)"},
+    {"lambdarank_truncation_level", NULL, QN_PARAM_INT, P(lambdarank_truncation_level), .low = 1,
+     .high = 1e9, .preset = 30,
+     .help = "lambdarank: pairs of rows count when one is among so many first of its query"},
+    {"lambdarank_norm", NULL, QN_PARAM_BOOL, P(lambdarank_norm), .preset = 1,
+     .help = "lambdarank: queries count alike, and near scores more than distant ones"},
+    {"label_gain", NULL, QN_PARAM_JSON, P(label_gain),
+     .help = "lambdarank: what finding a label is worth, [0, 1, 3, 7, ..]; unless given "
+             "2^label - 1"},
+    {"eval_at", "ndcg_eval_at ndcg_at", QN_PARAM_INT, P(eval_at), .low = 1, .high = 1e9,
+     .preset = 10, .help = "lambdarank: places of the NDCG that early stopping goes by, where no "
+                           "other metric is given"},
 };
 
 #undef P
@@ -191,6 +204,7 @@ typedef struct fit {
     const qn__objective *objective;
     qn__objective_data data, valid;
     double *weight, *valid_y;     /* owned; weight NULL: all 1 */
+    qn__queries *queries, *valid_queries; /* owned; of a ranking */
     qn__bin_map map;
     qn__bins bins, valid_bins;
     qn__quantised q;
@@ -199,7 +213,8 @@ typedef struct fit {
     int32_t *bag_gh;              /* owned; n, with a bag: what q.gh points to */
     double *score, *valid_score;  /* owned; [n_outputs][n] */
     double *valid_raw;            /* owned; [n][n_outputs], for input->loss */
-    bool goss;
+    bool goss, from_average;
+    qn__custom custom;            /* for input->gradients */
     uint32_t *bag;                /* owned; rows of the bag, then the others */
     int64_t n_bag;                /* data.n: all */
     bool *feature_used;           /* owned */
@@ -218,6 +233,9 @@ typedef struct fit {
 
 static void fit_done(fit *f) {
     qn_freep(&f->weight);
+    qn__custom_done(&f->custom);
+    qn__queries_free(&f->queries);
+    qn__queries_free(&f->valid_queries);
     qn__bin_map_done(&f->map);
     qn__bins_done(&f->bins);
     qn__bins_done(&f->valid_bins);
@@ -240,23 +258,40 @@ static void fit_done(fit *f) {
     qn__model_builder_done(&f->builder);
 }
 
-static qn_status check_target(const fit *f, const qn_fit_data *data, qn_error *err) {
+static qn_status check_rows(const fit *f, const qn_fit_data *data, qn_error *err) {
     const qn__objective *o = f->objective;
     for (int64_t i = 0; i < data->x->n_rows; i++) {
         double y = data->y[i];
-        bool bad = !isfinite(y);
-        if (o->task != QN_TASK_REGRESSION)
-            bad = bad || y < 0 || y >= f->input->n_classes || y != floor(y);
-        else
-            bad = bad || y < o->y_low || (o->y_open && y <= o->y_low);
-        if (bad)
+        if (o->task == QN_TASK_REGRESSION) {
+            qn_error why = {0};
+            if (qn__objective_check_target(o, y, &why) != QN_OK)
+                return qn_error_set_at(err, QN_ERR_DATA, NULL, i + 1, NULL, "%s", why.message);
+        } else if (!(y >= 0 && y < f->input->n_classes && y == floor(y))) {
             return qn_error_set_at(err, QN_ERR_DATA, NULL, i + 1, NULL,
-                                   "target %g does not fit objective %s", y, o->name);
+                                   "target %g is none of %d classes", y, (int)f->input->n_classes);
+        }
         if (data->weight && !(data->weight[i] >= 0 && data->weight[i] < INFINITY))
             return qn_error_set_at(err, QN_ERR_DATA, NULL, i + 1, NULL,
                                    "weight %g is not a finite number of at least 0",
                                    data->weight[i]);
     }
+    return QN_OK;
+}
+
+static qn_status check_init(const qn_fit_input *in, qn_error *err) {
+    if (!in->has_init)
+        return QN_OK;
+    QN_FAIL_IF(in->task == QN_TASK_MULTICLASS, err, QN_ERR_CONFIG,
+               "init_score is one number a row: a multiclass task has a score for each class");
+    QN_FAIL_IF(in->init_feature < 0 || in->init_feature >= in->train.x->n_features
+                   || in->train.x->features[in->init_feature].kind != QN_FEATURE_NUMERIC,
+               err, QN_ERR_USAGE, "init_score must be a feature of dense numbers");
+    const double *init = in->train.x->columns[in->init_feature].num;
+    for (int64_t i = 0; i < in->train.x->n_rows; i++)
+        if (!isfinite(init[i]))
+            return qn_error_set_at(err, QN_ERR_DATA, NULL, i + 1, NULL,
+                                   "the init_score is %s, not a finite number",
+                                   isnan(init[i]) ? "missing" : "infinite");
     return QN_OK;
 }
 
@@ -276,10 +311,15 @@ static qn_status check_input(fit *f, qn_error *err) {
                err, QN_ERR_USAGE, "validation rows must have the features of the training rows");
     QN_FAIL_IF(strcmp(f->params->objective, "quantile") == 0 && f->params->alpha >= 1, err,
                QN_ERR_CONFIG, "alpha of quantile must be below 1, not %g", f->params->alpha);
-    QN_TRY(qn__objective_find(f->params->objective, in->task, &f->objective, err));
-    QN_TRY(check_target(f, &in->train, err));
+    QN_TRY(check_init(in, err));
+    if (in->gradients)
+        f->objective = qn__objective_custom(in->task);
+    else
+        QN_TRY(qn__objective_find(f->params->objective, in->task, in->train.query != NULL,
+                                  &f->objective, err));
+    QN_TRY(check_rows(f, &in->train, err));
     if (in->valid.x)
-        QN_TRY(check_target(f, &in->valid, err));
+        QN_TRY(check_rows(f, &in->valid, err));
     if (in->from)
         QN_TRY(qn__warm_check(in->from, in, f->objective, err));
     QN_TRY(qn__rate_check(f->params, err));
@@ -336,9 +376,32 @@ static qn_status start_model(fit *f, qn_error *err) {
     for (int32_t i = 1; qn__objective_names[i]; i++)
         if (strcmp(qn__objective_names[i], f->objective->name) == 0)
             m->objective = i;
-    if (f->params->boost_from_average && !f->input->from)
+    m->init_column = f->input->has_init ? f->input->init_feature + 1 : 0;
+    /* As in LightGBM, whoever says where to start means it: trees learn the mean, too. What a loss of
+     * the caller's own is least at is not known. */
+    f->from_average = f->params->boost_from_average && !f->input->has_init && !f->input->gradients;
+    if (f->from_average && !f->input->from)
         f->objective->init(&f->data, m->base);
     return QN_OK;
+}
+
+/* Where the rows' scores start, score[n_outputs][n_rows]. */
+static void start_scores(const fit *f, const qn_matrix *x, double *score) {
+    const double *init = f->input->has_init ? x->columns[f->input->init_feature].num : NULL;
+    for (int32_t k = 0; k < f->data.n_outputs; k++)
+        for (int64_t i = 0; i < x->n_rows; i++)
+            score[k * x->n_rows + i] =
+                f->builder.plain.base[k] + (init && !isnan(init[i]) ? init[i] : 0);
+}
+
+/* Rows by queries, for objectives that need them. */
+static qn_status make_queries(const fit *f, const qn_fit_data *data, qn__queries **ret_queries,
+                              qn_error *err) {
+    if (!f->objective->all_gradients)
+        return QN_OK;
+    QN_FAIL_IF(!data->query, err, QN_ERR_USAGE, "rows of a ranking must have queries");
+    return qn__queries_new(f->params, data->y, data->query, data->x->n_rows, f->input->n_queries,
+                           qn_job_threads(f->job), ret_queries, err);
 }
 
 static qn_status start_valid(fit *f, qn_error *err) {
@@ -350,6 +413,8 @@ static qn_status start_valid(fit *f, qn_error *err) {
     f->valid.y = valid->y;
     f->valid.w = valid->weight;
     f->valid.n = valid->x->n_rows;
+    QN_TRY(make_queries(f, valid, &f->valid_queries, err));
+    f->valid.queries = f->valid_queries;
     size_t cells;
     if (!qn_size_mul((size_t)f->valid.n, (size_t)n_k, &cells))
         return qn_error_memory(err);
@@ -357,8 +422,7 @@ static qn_status start_valid(fit *f, qn_error *err) {
     f->valid_raw = qn_malloc_aligned(cells, sizeof(double));
     if (!f->valid_score || !f->valid_raw)
         return qn_error_memory(err);
-    for (size_t i = 0; i < cells; i++)
-        f->valid_score[i] = f->builder.plain.base[i / (size_t)f->valid.n];
+    start_scores(f, valid->x, f->valid_score);
     if (f->input->from)
         QN_TRY(qn__warm_scores(f->input->from, valid->x, f->data.n_threads, f->valid_score, err));
     QN_TRY(qn__stopping_init(&f->stopping, f->params, f->input, &f->valid, err));
@@ -373,7 +437,12 @@ static qn_status start(fit *f, qn_error *err) {
     QN_TRY(make_weights(f, err));
     f->data = (qn__objective_data){.params = f->params, .y = f->input->train.y, .w = f->weight,
                                    .n = n, .n_outputs = n_k, .n_threads = qn_job_threads(f->job)};
-    QN_TRY(qn__bin_map_fit(f->params, x, f->input->seed, f->job, &f->map, err));
+    if (f->input->gradients)
+        QN_TRY(qn__custom_init(&f->custom, n, n_k, err));
+    QN_TRY(make_queries(f, &f->input->train, &f->queries, err));
+    f->data.queries = f->queries;
+    QN_TRY(qn__bin_map_fit(f->params, x, f->input->has_init ? f->input->init_feature : -1,
+                           f->input->seed, f->job, &f->map, err));
     QN_TRY(qn_job_check(f->job, err));
     QN_TRY(qn__bins_fill(&f->map, x, true, f->job, &f->bins, err));
     size_t cells;
@@ -401,8 +470,7 @@ static qn_status start(fit *f, qn_error *err) {
         if (!f->bag || !f->bag_gh)
             return qn_error_memory(err);
     }
-    for (size_t i = 0; i < cells; i++)
-        f->score[i] = f->builder.plain.base[i / (size_t)n];
+    start_scores(f, x, f->score);
     if (f->input->from)
         QN_TRY(qn__warm_scores(f->input->from, x, f->data.n_threads, f->score, err));
     QN_TRY(qn__growth_init(&f->growth, f->params, &f->map, x->features, x->n_features, n, err));
@@ -606,15 +674,21 @@ static void score_dropped(const fit *f, bool back) {
 /* ---- rounds -------------------------------------------------------------------------------- */
 
 /* Gradients of all rows, and how large they get while they are in cache. */
-static void find_gradients(fit *f) {
+static qn_status find_gradients(fit *f, int64_t round, qn_error *err) {
     int64_t n = f->data.n, size = QN__GRADIENT_BLOCK, n_blocks = (n + size - 1) / size;
     int32_t n_k = f->data.n_outputs;
     memset(f->range, 0, (size_t)n_k * sizeof *f->range);
+    if (f->input->gradients)
+        QN_TRY(qn__custom_gradients(&f->custom, f->input, &f->data, f->score, round, f->g, f->h,
+                                    err));
+    else if (f->objective->all_gradients)
+        f->objective->all_gradients(&f->data, f->score, f->g, f->h);
     /* Static, so that a block of scores stays with the thread, and its cache, from round to round. */
 #pragma omp parallel for schedule(static) num_threads(f->data.n_threads) if (4 * n * n_k > QN__WORTH_THREADS)
     for (int64_t b = 0; b < n_blocks; b++) {
         int64_t first = b * size, here = n - first < size ? n - first : size;
-        f->objective->gradients(&f->data, f->score, first, here, f->g, f->h);
+        if (f->objective->gradients)
+            f->objective->gradients(&f->data, f->score, first, here, f->g, f->h);
         for (int32_t k = 0; k < n_k; k++) {
             qn__range range = {0};
             qn__range_add(&range, f->g + k * n + first, f->h + k * n + first, here);
@@ -625,6 +699,7 @@ static void find_gradients(fit *f) {
             }
         }
     }
+    return QN_OK;
 }
 
 static qn_status grow_tree(fit *f, int64_t round, int32_t k, bool *ret_grew, qn_error *err) {
@@ -644,7 +719,7 @@ static qn_status grow_tree(fit *f, int64_t round, int32_t k, bool *ret_grew, qn_
     *ret_grew |= n_nodes > 1;
     /* Without a split there is nothing to learn from but the mean, which the base score holds; the
      * median of the residuals is new. */
-    if (n_nodes > 1 || f->objective->renew_quantile || !f->params->boost_from_average)
+    if (n_nodes > 1 || f->objective->renew_quantile || !f->from_average)
         QN_TRY(set_values(f, round, k, nodes, n_nodes, err));
     else
         nodes[0].value = 0;
@@ -681,10 +756,11 @@ static void measure_valid(fit *f, double *values, double *without) {
         for (int32_t k = 0; k < n_k; k++)
             f->valid_raw[i * n_k + k] = f->valid_score[k * f->valid.n + i];
     if (f->input->n_metrics > 0) {
-        qn_link_apply(f->builder.plain.link, f->valid_raw, f->valid.n, n_k);
+        qn_link_apply(f->objective->link, f->valid_raw, f->valid.n, n_k);
         f->input->measure(f->input->user, f->valid_raw, values);
     } else {
-        values[0] = f->input->loss(f->input->user, f->valid_raw, stretches ? without : NULL);
+        values[0] = f->input->loss(f->input->user, f->objective->link, f->valid_raw,
+                                   stretches ? without : NULL);
     }
 }
 
@@ -717,7 +793,7 @@ static qn_status boost_rounds(fit *f, qn_error *err) {
         if (f->has_dart)
             QN_TRY(qn__dart_begin(&f->dart, err));
         score_dropped(f, false);
-        find_gradients(f);
+        QN_TRY(find_gradients(f, round, err));
         QN_TRY(draw_rows(f, round, err));
         bool grew = false;
         for (int32_t k = 0; k < f->data.n_outputs; k++)
@@ -782,6 +858,23 @@ static qn_status fit_gbdt(const void *params, const qn_fit_input *input, const q
                             input->train.x->features, ret_learner, err);
 }
 
+static qn_status check_target(const void *params, qn_task task, bool has_queries, double y,
+                              qn_error *err) {
+    const qn__objective *objective;
+    double gain[QN__RANK_LABELS];
+    int32_t n;
+    QN_TRY(qn__objective_find(((const qn_gbdt_params *)params)->objective, task, has_queries,
+                              &objective, err));
+    if (task != QN_TASK_REGRESSION)
+        return QN_OK;
+    if (!objective->all_gradients)
+        return qn__objective_check_target(objective, y, err);
+    QN_TRY(qn__rank_gains(params, gain, &n, err));
+    QN_FAIL_IF(!(y >= 0 && y < n && y == floor(y)), err, QN_ERR_DATA,
+               "the label is %.10g: lambdarank takes whole numbers from 0 to %d", y, n - 1);
+    return QN_OK;
+}
+
 static void importance_gbdt(const qn_learner *learner, double *importance) {
     const qn__gbdt *m = (const qn__gbdt *)learner;
     double sum = 0;
@@ -807,11 +900,14 @@ const qn_family qn__family_gbdt = {
     .name = "gbdt",
     .title = "Gradient-boosted trees",
     .help = "Trees grown leaf by leaf on histograms, each correcting the ones before it.",
+    .takes_init = true,
+    .takes_gradients = true,
     .takes = QN_TAKES_MISSING | QN_TAKES_CATEGORIES | QN_TAKES_SPARSE,
     .params = params_table,
     .n_params = sizeof params_table / sizeof params_table[0],
     .params_bytes = sizeof(qn_gbdt_params),
     .fit = fit_gbdt,
+    .check_target = check_target,
     .predict = qn__gbdt_predict,
     .predict_rows = qn__gbdt_predict_rows,
     .explain = qn__gbdt_explain,

@@ -42,6 +42,7 @@ typedef struct qn__plain {
     int32_t n_trees;      /* rounds x n_outputs; tree i belongs to output i % n_outputs */
     int32_t objective;    /* index into qn__objective_names */
     int32_t best_iteration;
+    int32_t init_column;  /* 1 + the feature that is added to raw scores; 0: none */
     double *base;         /* owned; n_outputs */
     int64_t *start;       /* owned; n_trees + 1 */
     qn__plain_node *nodes; /* owned */
@@ -92,6 +93,7 @@ typedef struct qn__gbdt_key {
 typedef struct qn__gbdt {
     qn_learner learner;     /* first */
     int32_t n_trees, objective, best_iteration, n_slots;
+    int32_t init_column;    /* 1 + the feature that is added to raw scores; 0: none */
     int32_t n_keys, n_number_keys; /* keys of numbers first */
     int32_t side_bits;      /* of nodes of 32 bits */
     bool wide;              /* nodes of 64 bits */

@@ -41,7 +41,7 @@ static qn_status check(refit *r, const qn_learner *learner, qn_error *err) {
         QN_TRY(qn_params_from_json(qn__family_gbdt.params, qn__family_gbdt.n_params,
                                    r->options->params, &r->params, err));
     const char *name = qn__objective_names[((const qn__gbdt *)learner)->objective];
-    QN_TRY(qn__objective_find(name, r->options->task, &r->objective, err));
+    QN_TRY(qn__objective_find(name, r->options->task, false, &r->objective, err));
     QN_TRY(qn__rate_check(&r->params, err));
     QN_FAIL_IF(r->objective->renew_quantile, err, QN_ERR_USAGE,
                "the leaves of objective %s hold quantiles, which are not refitted", name);
@@ -98,11 +98,17 @@ static qn_status start_scores(refit *r, qn_error *err) {
         return qn_error_memory(err);
     r->objective->init(&r->data, base);
     for (int32_t k = 0; k < p->n_outputs; k++) {
-        if (r->params.boost_from_average)
+        if (r->params.boost_from_average && !p->init_column)
             p->base[k] = r->options->decay * p->base[k]
                          + (1 - r->options->decay) * (base[k] - r->rows->offset);
         for (int64_t i = 0; i < n; i++)
             r->score[k * n + i] = p->base[k] + r->rows->offset;
+    }
+    for (int64_t part = 0, at = 0; p->init_column && part < r->rows->n_parts; part++) {
+        const qn_matrix *x = r->rows->x[part];
+        const double *init = x->columns[p->init_column - 1].num;
+        for (int64_t i = 0; i < x->n_rows; i++, at++)
+            r->score[at] += isnan(init[i]) ? 0 : init[i]; /* one output */
     }
     return QN_OK;
 }

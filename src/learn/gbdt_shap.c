@@ -179,8 +179,12 @@ qn_status qn__gbdt_explain(const qn_learner *learner, const qn_matrix *x, int64_
     memset(contrib, 0, (size_t)(n * n_k * width) * sizeof *contrib);
     for (int64_t i = 0; i < n; i++) {
         double *out = contrib + i * n_k * width;
-        for (int32_t k = 0; k < n_k; k++)
+        double init = m->init_column ? x->columns[m->init_column - 1].num[first + i] : 0;
+        for (int32_t k = 0; k < n_k; k++) {
             out[k * width + width - 1] = m->base[k];
+            if (m->init_column)
+                out[k * width + m->init_column - 1] = isnan(init) ? 0 : init;
+        }
         for (int32_t f = 0; f < m->n_slots; f++)
             s.row[f] = qn__matrix_value(x, (int32_t)m->slot_column[f], first + i);
         for (int32_t t = 0; t < m->n_trees; t++)

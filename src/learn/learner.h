@@ -7,6 +7,7 @@
  *   task         n_outputs   link      after the link
  *   binary       1           LOGIT     probability of the positive class
  *   multiclass   n_classes   SOFTMAX   probabilities
+ *   multiclass   n_classes   OVA       probabilities: the sigmoid of each score, divided by their sum
  *   regression   1           IDENTITY  value (or LOG: exp of the score)
  */
 #ifndef QN_LEARN_LEARNER_H
@@ -17,7 +18,10 @@
 #include "data/target.h"
 #include "feature/matrix.h"
 
-typedef enum qn_link { QN_LINK_IDENTITY, QN_LINK_LOGIT, QN_LINK_SOFTMAX, QN_LINK_LOG } qn_link;
+/* Written to files: append only. */
+typedef enum qn_link {
+    QN_LINK_IDENTITY, QN_LINK_LOGIT, QN_LINK_SOFTMAX, QN_LINK_LOG, QN_LINK_OVA,
+} qn_link;
 
 /* In place on n rows of n_outputs scores. The same bits for a row alone and in a batch. */
 void qn_link_apply(qn_link link, double *scores, int64_t n, int32_t n_outputs);
@@ -27,6 +31,8 @@ typedef struct qn_fit_data {
     const qn_matrix *x;
     const double *y;      /* x->n_rows: class index or value */
     const double *weight; /* x->n_rows, > 0; NULL: all 1 */
+    const int32_t *query; /* x->n_rows: whose rows are to be ordered, 0 .. n_queries - 1, rows of
+                             one query anywhere; NULL: rows stand alone */
 } qn_fit_data;
 
 /* One of several metrics that early stopping watches. */
@@ -42,7 +48,13 @@ typedef struct qn_fit_input {
     qn_fit_data valid;    /* for early stopping; valid.x NULL for none */
     qn_task task;
     int32_t n_classes;    /* 2 for binary, 0 for regression */
+    int32_t n_queries;    /* a ranking is a regression whose rows have queries */
     uint64_t seed;
+    /* A column of x, dense numbers, that training and predictions add to the raw score of every row
+     * (missing: 0) and that is not learnt from. The column stays an input of the model. Families
+     * that know none refuse it. */
+    bool has_init;
+    int32_t init_feature;
     /* Splits by time: which stretch of time each validation row belongs to, 0 .. n_stretches - 1,
      * for families that ask how uncertain a loss is (at most 64). NULL: unknown. */
     const int32_t *valid_stretch; /* valid.x->n_rows */
@@ -50,16 +62,24 @@ typedef struct qn_fit_input {
     /* A model of the same family whose trees the fit goes on from; it must have been fitted on these
      * features. NULL: from scratch. Families that cannot refuse it (QN_ERR_USAGE). */
     const struct qn_learner *from; /* borrowed */
-    /* Early stopping by any metric: given raw scores of the validation rows, smaller is better.
+    /* Early stopping by any metric: given raw scores of the validation rows and the link that makes
+     * predictions of them, smaller is better.
      * without[n_stretches], unless NULL, gets the same for all rows but those of each stretch; NaN
      * or an infinity where that is not defined. NULL: the training loss. */
-    double (*loss)(void *user, const double *raw, double *without);
+    double (*loss)(void *user, qn_link link, const double *raw, double *without);
     void *user;           /* borrowed, for loss and measure */
     /* Early stopping by several metrics at once: `measure` is given scores after the link and
      * fills values[n_metrics], and the first that does not get better ends the training. 0: by loss. */
     const qn_fit_metric *metrics; /* borrowed; n_metrics */
     int32_t n_metrics;
     void (*measure)(void *user, const double *scores, double *values);
+    /* A loss of the caller's own in place of the objective: given raw scores[n][n_outputs] of the
+     * training rows with their labels and weights (NULL: all 1; with those of classes), its first and
+     * second derivatives, weights included, of the same shape. Called from the thread that fits, once
+     * a round. What it returns ends training unless QN_OK. Families that cannot refuse it. */
+    qn_status (*gradients)(void *user, const double *raw, const double *y, const double *weight,
+                           int64_t n, int32_t n_outputs, double *g, double *h);
+    void *gradients_user; /* borrowed */
 } qn_fit_input;
 
 typedef struct qn_family qn_family;
@@ -78,6 +98,8 @@ struct qn_family {
     const char *help;      /* one sentence */
     unsigned takes;        /* QN_TAKES_... | QN_WANTS_SCALED of feature/pipeline.h */
     bool is_baseline;
+    bool takes_init;       /* knows initial scores (qn_fit_input.has_init) */
+    bool takes_gradients;  /* and losses of the caller's own (qn_fit_input.gradients) */
     const qn_param *params;
     size_t n_params;
     size_t params_bytes;   /* size of its params struct */
@@ -85,6 +107,10 @@ struct qn_family {
     /* `params` points to the family's params struct, filled from the table. */
     qn_status (*fit)(const void *params, const qn_fit_input *input, const qn_job *job,
                      qn_learner **ret_learner, qn_error *err);
+    /* Whether a target can be learnt with these parameters, before rows are split: QN_ERR_DATA says
+     * which can, QN_ERR_CONFIG that the parameters do not fit the task. NULL: every number can. */
+    qn_status (*check_target)(const void *params, qn_task task, bool has_queries, double y,
+                              qn_error *err);
     /* Raw scores of rows first .. first + n - 1 into raw[n][n_outputs]. Cannot fail. */
     void (*predict)(const qn_learner *learner, const qn_matrix *x, int64_t first, int64_t n,
                     double *raw);
@@ -119,6 +145,11 @@ void qn_learner_free(qn_learner **learner);
 /* Whether the family's table of parameters takes these (NULL: defaults). */
 qn_status qn_learner_check(const qn_family *family, const json_t *params,
                            qn_error *err) QN_MUST_USE;
+/* Whether the family can learn all of y[n] (NaN: not labelled, passed over); the error names the row
+ * and `column`. */
+qn_status qn_learner_check_targets(const qn_family *family, const json_t *params, qn_task task,
+                                   bool has_queries, const double *y, int64_t n,
+                                   const char *column, qn_error *err) QN_MUST_USE;
 /* Fits with parameters given as a JSON object (NULL: defaults). */
 qn_status qn_learner_fit(const qn_family *family, const json_t *params, const qn_fit_input *input,
                          const qn_job *job, qn_learner **ret_learner, qn_error *err) QN_MUST_USE;

@@ -12,7 +12,7 @@ enum {
 
 static const char *const link_names[] = {
     [QN_LINK_IDENTITY] = "identity", [QN_LINK_LOGIT] = "logit", [QN_LINK_SOFTMAX] = "softmax",
-    [QN_LINK_LOG] = "log"};
+    [QN_LINK_LOG] = "log", [QN_LINK_OVA] = "ova"};
 
 static bool goes_left(const qn__export *e, const qn_tree_node *node, int32_t code) {
     uint32_t c = (uint32_t)code;
@@ -122,7 +122,12 @@ qn_status qn__export_json(const qn__export *e, qn_buf *out, qn_error *err) {
         qn_buf_put_text(out, k ? ", " : "");
         qn_buf_put_double(out, t->base[k]);
     }
-    qn_buf_put_text(out, "],\n\"features\": [");
+    qn_buf_put_text(out, "],\n\"init_score\": ");
+    if (t->init_column)
+        put_json_text(e->features[t->init_column - 1].name, out);
+    else
+        qn_buf_put_text(out, "null");
+    qn_buf_put_text(out, ", \"features\": [");
     for (int32_t f = 0; f < e->n_features; f++) {
         qn_buf_put_text(out, f ? ", " : "");
         put_json_text(e->features[f].name, out);

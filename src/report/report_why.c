@@ -161,7 +161,8 @@ static void put_dependence(qn__page *page, const json_t *item) {
                              !(kind && !strcmp(kind, "time"));
     const bool is_time = kind && !strcmp(kind, "time") &&
                          json_is_string(json_array_get(qn__doc_array(item, "x"), 0));
-    const bool is_share = page->kind && strcmp(page->kind, "regression") != 0;
+    const bool is_share =
+        page->kind && (!strcmp(page->kind, "binary") || !strcmp(page->kind, "multiclass"));
     char alt[240];
     snprintf(alt, sizeof alt, "How the prediction moves with %.150s.", name);
     const qn__chart chart = {is_category ? "dependence_category"

@@ -340,7 +340,8 @@ static void only_its_like_goes_on(void **state) {
 static uint64_t leaf_at(const qn__gbdt *m, int32_t tree, const qn_matrix *x, int64_t row) {
     qn__gbdt_node node = qn__gbdt_node_at(m, m->start[tree], 0);
     while (!node.is_leaf) {
-        double value = qn__matrix_value(x, (int32_t)m->slot_column[qn__gbdt_node_slot(m, &node)], row);
+        uint32_t slot = qn__gbdt_node_slot(m, &node);
+        double value = qn__matrix_value(x, (int32_t)m->slot_column[slot], row);
         node = qn__gbdt_node_at(m, m->start[tree],
                                 node.to + qn__gbdt_node_goes_right(m, &node, value));
     }
