@@ -245,8 +245,8 @@ static const qn_cli_command commands[] = {
      .summary = "let the leaves of a model learn from new rows, its splits staying as they are",
      .details =
          "Round by round every leaf keeps the share --decay of its value; the rest is what the "
-         "rows that come to it say, given the refitted rounds before. A leaf without rows stays as it "
-         "is, and so do features, calibration and threshold. For models of trees (gbdt); to grow "
+         "rows that come to it say, given the refitted rounds before. A leaf without rows stays "
+         "as it is, and so do features, calibration and threshold. For models of trees (gbdt); to grow "
          "more trees on new rows, set train.init_model instead.",
      .example = "quern refit fraud --input october.csv --output refitted.qn\n"
                 "quern refit fraud.qn -i october.csv -o refitted.qn --decay 0.5\n"

@@ -91,7 +91,9 @@ static const qn__key keys[] = {
     {"split.group", QN__KEY_TEXT, AT(split.group), NAME, .absent = "none",
      .help = "column whose equal values stay together, as all rows of one customer"},
     {"split.folds", QN__KEY_INT, AT(split.folds), .low = 0, .high = 100,
-     .absent = "0 (no cross-validation)", .help = "number of folds, from 2"},
+     .absent = "0 (no cross-validation)",
+     .help = "number of folds, from 2; features are fitted anew in each, but for numbers as they "
+             "stand in the table, which gbdt bins once for all folds"},
     {"split.seed", QN__KEY_INT, AT(split.seed), SEED, .absent = "`seed`",
      .help = "seed of the split"},
 

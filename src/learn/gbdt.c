@@ -236,7 +236,8 @@ static void fit_done(fit *f) {
     qn__custom_done(&f->custom);
     qn__queries_free(&f->queries);
     qn__queries_free(&f->valid_queries);
-    qn__bin_map_done(&f->map);
+    if (!f->input->bins)
+        qn__bin_map_done(&f->map);
     qn__bins_done(&f->bins);
     qn__bins_done(&f->valid_bins);
     qn_freep(&f->range);
@@ -426,7 +427,24 @@ static qn_status start_valid(fit *f, qn_error *err) {
     if (f->input->from)
         QN_TRY(qn__warm_scores(f->input->from, valid->x, f->data.n_threads, f->valid_score, err));
     QN_TRY(qn__stopping_init(&f->stopping, f->params, f->input, &f->valid, err));
+    if (f->input->bins)
+        return qn__bins_gather(f->input->bins, f->input->valid_rows, f->valid.n, false, f->job,
+                               &f->valid_bins, err);
     return qn__bins_fill(&f->map, valid->x, false, f->job, &f->valid_bins, err);
+}
+
+/* Bins of the training rows, found here or shared with other fits. */
+static qn_status start_bins(fit *f, qn_error *err) {
+    const qn_fit_input *in = f->input;
+    const qn_matrix *x = in->train.x;
+    if (in->bins) {
+        f->map = in->bins->map; /* borrowed */
+        return qn__bins_gather(in->bins, in->train_rows, x->n_rows, true, f->job, &f->bins, err);
+    }
+    QN_TRY(qn__bin_map_fit(f->params, x, in->has_init ? in->init_feature : -1, in->seed, f->job,
+                           &f->map, err));
+    QN_TRY(qn_job_check(f->job, err));
+    return qn__bins_fill(&f->map, x, true, f->job, &f->bins, err);
 }
 
 static qn_status start(fit *f, qn_error *err) {
@@ -441,10 +459,7 @@ static qn_status start(fit *f, qn_error *err) {
         QN_TRY(qn__custom_init(&f->custom, n, n_k, err));
     QN_TRY(make_queries(f, &f->input->train, &f->queries, err));
     f->data.queries = f->queries;
-    QN_TRY(qn__bin_map_fit(f->params, x, f->input->has_init ? f->input->init_feature : -1,
-                           f->input->seed, f->job, &f->map, err));
-    QN_TRY(qn_job_check(f->job, err));
-    QN_TRY(qn__bins_fill(&f->map, x, true, f->job, &f->bins, err));
+    QN_TRY(start_bins(f, err));
     size_t cells;
     if (!qn_size_mul((size_t)n, (size_t)n_k, &cells))
         return qn_error_memory(err);

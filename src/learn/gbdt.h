@@ -69,4 +69,12 @@ typedef struct qn_gbdt_params {
     int64_t eval_at;          /* places of the NDCG that early stopping goes by */
 } qn_gbdt_params;
 
+/* Rows binned once for several fits on some of them, as the folds of a cross-validation do: from the
+ * rows, seed and initial scores of `input`, and the parameters about bins. Dense features only
+ * (QN_ERR_USAGE). Shared by any number of fits through qn_fit_input.bins. */
+typedef struct qn_gbdt_bins qn_gbdt_bins;
+qn_status qn_gbdt_bins_new(const json_t *params, const qn_fit_input *input, const qn_job *job,
+                           qn_gbdt_bins **ret_bins, qn_error *err) QN_MUST_USE;
+void qn_gbdt_bins_free(qn_gbdt_bins **bins);
+
 #endif

@@ -8,6 +8,7 @@
  *   gbdt_forced splits every tree begins with     gbdt_cost       what features cost
  *   gbdt_dart   trees dropped for a round         gbdt_stop       when to stop
  *   gbdt_watch  metrics round by round            gbdt_warm       going on from a model
+ *   gbdt_share  bins shared by fits
  *   gbdt_rate   how far each round steps          gbdt            the rounds, the family table
  *
  * gbdt_model_int.h has the fitted model. */
@@ -108,6 +109,17 @@ void qn__bins_of(const qn__bin_feature *feature, const double *x, int64_t n, int
 qn_status qn__bins_fill(const qn__bin_map *map, const qn_matrix *x, bool with_columns,
                         const qn_job *job, qn__bins *ret_bins, qn_error *err) QN_MUST_USE;
 void qn__bins_done(qn__bins *bins);
+/* Room for the dense bins of n rows. */
+qn_status qn__bins_allocate(const qn__bin_map *map, int64_t n, bool with_columns,
+                            qn__bins *ret_bins, qn_error *err) QN_MUST_USE;
+struct qn_gbdt_bins {
+    qn__bin_map map;      /* owned, as the bins */
+    qn__bins bins;
+};
+/* Those of the given rows. */
+qn_status qn__bins_gather(const qn_gbdt_bins *from, const int64_t *rows, int64_t n,
+                          bool with_columns, const qn_job *job, qn__bins *ret_bins,
+                          qn_error *err) QN_MUST_USE;
 /* Asks for large pages for an array about to be filled and then read out of order. */
 void qn__huge_pages(void *array, size_t bytes);
 /* The digit of a feature in the number of its lane. */

@@ -59,6 +59,10 @@ typedef struct qn_fit_input {
      * for families that ask how uncertain a loss is (at most 64). NULL: unknown. */
     const int32_t *valid_stretch; /* valid.x->n_rows */
     int32_t n_stretches;
+    /* gbdt: bins of more rows than these (learn/gbdt.h), and which of them row i of train.x and of valid.x
+     * is. NULL: rows are binned as they are. */
+    const struct qn_gbdt_bins *bins; /* borrowed, as the next two */
+    const int64_t *train_rows, *valid_rows;
     /* A model of the same family whose trees the fit goes on from; it must have been fitted on these
      * features. NULL: from scratch. Families that cannot refuse it (QN_ERR_USAGE). */
     const struct qn_learner *from; /* borrowed */

@@ -488,6 +488,59 @@ static void what_cannot_be_refitted_is_refused(void **state) {
     toy_done(&d);
 }
 
+/* ---- shared bins -------------------------------------------------------------------------------- */
+
+/* Few values, so that a part of the rows has the bins of all: bound between the same neighbours. */
+static void shared_bins_are_as_good_as_own(void **state) {
+    enum { N = 4000 };
+    toy d;
+    toy_init(&d, N, 41);
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < 2; j++)
+            d.columns[j].num[i] = fmin(fmax(round(2 * d.columns[j].num[i]), -3), 3);
+    d.x.n_features = 5;
+    int64_t rows[2][N], n[2] = {0};
+    double y[2][N];
+    for (int64_t i = 0; i < N; i++) {
+        int part = i % 7 % 3 == 0;
+        rows[part][n[part]] = i;
+        y[part][n[part]++] = d.value[i];
+    }
+    qn_matrix *x[2] = {NULL};
+    for (int k = 0; k < 2; k++)
+        assert_int_equal(qn_matrix_take(&d.x, rows[k], n[k], &x[k], NULL), QN_OK);
+    const char *const options[] = {"{\"num_iterations\": 15, \"early_stopping_round\": 5}",
+                                   "{\"num_iterations\": 15, \"max_bin\": 300}"};
+    for (int o = 0; o < 2; o++) {
+        qn_cleanup(qn_json_free) json_t *params = json(options[o]);
+        qn_fit_input all = {.train = {.x = &d.x}, .seed = 1};
+        qn_gbdt_bins *bins = NULL;
+        assert_int_equal(qn_gbdt_bins_new(params, &all, NULL, &bins, NULL), QN_OK);
+        qn_fit_input in = {.train = {.x = x[0], .y = y[0]}, .valid = {.x = x[1], .y = y[1]},
+                           .task = QN_TASK_REGRESSION, .seed = 1};
+        qn_learner *own = fit_json(options[o], &in, NULL);
+        in.bins = bins;
+        in.train_rows = rows[0];
+        in.valid_rows = rows[1];
+        qn_job job = {.n_threads = 3};
+        qn_learner *shared = fit_json(options[o], &in, &job);
+        double a[N], b[N];
+        own->family->predict(own, &d.x, 0, N, a);
+        shared->family->predict(shared, &d.x, 0, N, b);
+        assert_memory_equal(a, b, sizeof a);
+        qn__gbdt_free(own);
+        qn__gbdt_free(shared);
+        qn_gbdt_bins_free(&bins);
+    }
+    d.x.n_features = 6; /* the sixth is sparse */
+    qn_fit_input all = {.train = {.x = &d.x}, .seed = 1};
+    qn_gbdt_bins *bins = NULL;
+    assert_int_equal(qn_gbdt_bins_new(NULL, &all, NULL, &bins, NULL), QN_ERR_USAGE);
+    for (int k = 0; k < 2; k++)
+        qn_matrix_free(&x[k]);
+    toy_done(&d);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rates_follow_their_schedule),
@@ -501,6 +554,7 @@ int main(void) {
         cmocka_unit_test(refitted_leaves_are_the_plain_ones),
         cmocka_unit_test(refitting_on_the_same_rows_gives_the_same_model),
         cmocka_unit_test(what_cannot_be_refitted_is_refused),
+        cmocka_unit_test(shared_bins_are_as_good_as_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
