@@ -246,8 +246,8 @@ static const qn_cli_command commands[] = {
      .details =
          "Round by round every leaf keeps the share --decay of its value; the rest is what the "
          "rows that come to it say, given the refitted rounds before. A leaf without rows stays "
-         "as it is, and so do features, calibration and threshold. For models of trees (gbdt); to grow "
-         "more trees on new rows, set train.init_model instead.",
+         "as it is, and so do features, calibration and threshold. For models of trees (gbdt); to "
+         "grow more trees on new rows, set train.init_model instead.",
      .example = "quern refit fraud --input october.csv --output refitted.qn\n"
                 "quern refit fraud.qn -i october.csv -o refitted.qn --decay 0.5\n"
                 "quern refit fraud -i october.csv -o new.qn --register fraud --alias challenger",

@@ -20,7 +20,7 @@ static const char *const sample_strategies[] = {"bagging", "goss", NULL};
 static const char *const grow_policies[] = {"leafwise",  "depthwise", "symmetric", "lossguide",
                                             "Lossguide", "Depthwise", "SymmetricTree",
                                             "oblivious", NULL};
-static const char *const monotone_methods[] = {"basic", "intermediate", NULL};
+static const char *const monotone_methods[] = {"basic", "intermediate", "advanced", NULL};
 static const char *const class_weights[] = {"none", "balanced", NULL};
 
 static const qn_param params_table[] = {
@@ -143,7 +143,8 @@ static const qn_param params_table[] = {
     {"monotone_constraints_method", "monotone_constraining_method mc_method", QN_PARAM_CHOICE,
      P(monotone_constraints_method), .choices = monotone_methods,
      .help = "basic: siblings are kept apart by the middle of their values; intermediate: by the "
-             "values of the leaves around, which fits better and takes longer"},
+             "values of the leaves around, which fits better and takes longer; advanced: by those "
+             "that a child touches, threshold by threshold, which goes further both ways"},
     {"monotone_penalty", "monotone_splits_penalty mc_penalty", QN_PARAM_REAL, P(monotone_penalty),
      .low = 0, .high = 1e6, .preset = 0,
      .help = "keeps splits by constrained columns away from the root: none in so many levels, "

@@ -28,6 +28,7 @@ typedef struct qn__leaf {
     qn__leaf_rule rule;
     int32_t forced;     /* of qn__growth.forced; -1: free */
     bool is_forced;     /* its split is that one */
+    bool stale;         /* advanced: a leaf that binds it has changed since it was searched */
     bool wide;          /* its histogram */
     bool claimed;       /* some thread expands it, or has */
     bool expanded;
@@ -83,7 +84,9 @@ struct qn__grower {
     bool *group_used;             /* owned */
     int32_t *leaf_of;             /* owned; per node, when growth is in order; else NULL */
     int32_t *stack;               /* owned; nodes to look at; as leaf_of */
+    int32_t *again;               /* owned; leaves to search again; as leaf_of */
     qn__level level;              /* growth symmetric */
+    qn__limit_table limits;       /* growth advanced; of the leaf searched */
     qn__hist_scratch hist;
     int64_t n_rows;               /* of this run */
     /* Shared by the team, under the lock. */
@@ -120,6 +123,11 @@ void qn__tree_open_or_close(qn__grower *gr, int32_t i_leaf);
 /* ---- other ways of growing; both set gr->status ----------------------------------------------- */
 
 void qn__tree_grow_in_order(qn__grower *gr);
+qn_status qn__limits_init(qn__limit_table *limits, const qn__bin_map *map,
+                          qn_error *err) QN_MUST_USE;
+void qn__limits_done(qn__limit_table *limits);
+/* What binds the children of a leaf that is about to be searched. */
+void qn__tree_find_limits(qn__grower *gr, const qn__leaf *lf);
 qn_status qn__level_init(qn__grower *gr, qn_error *err) QN_MUST_USE;
 void qn__level_done(qn__level *level);
 void qn__tree_grow_symmetric(qn__grower *gr);

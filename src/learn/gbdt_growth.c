@@ -199,6 +199,7 @@ qn_status qn__growth_init(qn__growth *gr, const qn_gbdt_params *params, const qn
     QN_TRY(qn__costs_init(&gr->costs, params, map, features, n_columns, n_rows, err));
     QN_TRY(read_policy(gr, err));
     gr->bounds_move = gr->monotone && strcmp(params->monotone_constraints_method, "basic") != 0;
+    gr->advanced = gr->monotone && strcmp(params->monotone_constraints_method, "advanced") == 0;
     gr->in_order = gr->bounds_move || gr->costs.remembers;
     gr->by_node = gr->groups || params->feature_fraction_bynode < 1;
     gr->ruled = gr->monotone || params->extra_trees || params->max_delta_step > 0
@@ -242,7 +243,8 @@ static double limited(double v, double low, double high) {
     return v < high ? v : high;
 }
 
-double qn__rule_value(const qn__leaf_rule *rule, double g, double h, double l2, double n_rows) {
+double qn__rule_value(const qn__leaf_rule *rule, qn__limits limits, double g, double h, double l2,
+                      double n_rows) {
     const qn_gbdt_params *p = rule->growth->params;
     double v = h + l2 > 0 ? -soft(g, p->lambda_l1) / (h + l2) : 0;
     if (p->max_delta_step > 0)
@@ -251,7 +253,7 @@ double qn__rule_value(const qn__leaf_rule *rule, double g, double h, double l2, 
         double k = n_rows / p->path_smooth;
         v = v * (k / (k + 1)) + rule->value / (k + 1);
     }
-    return limited(v, rule->low, rule->high);
+    return limited(v, limits.low, limits.high);
 }
 
 double qn__rule_worth(const qn__leaf_rule *rule, double g, double h, double l2, double value) {
@@ -298,6 +300,8 @@ qn__leaf_rule qn__rule_child(const qn__leaf_rule *rule, const qn__bin_map *map,
     if (!gr->ruled)
         return child;
     child.value = is_left ? split->left_value : split->right_value;
+    if (gr->advanced)
+        return child; /* what binds it is looked up when it is searched */
     int order = qn__growth_order(gr, map, split);
     double other = is_left ? split->right_value : split->left_value;
     double bound = gr->bounds_move ? other : child.value / 2 + other / 2;

@@ -301,13 +301,27 @@ typedef struct qn__growth {
     int32_t max_depth;    /* 0: no limit */
     bool by_level;        /* all splits of a level before those of the next */
     bool symmetric;       /* one split for all leaves of a level */
-    bool bounds_move;     /* they follow the values of other leaves */
+    bool bounds_move;     /* they follow the values of other leaves, */
+    bool advanced;        /* each threshold having bounds of its own */
     bool in_order;        /* no leaf ahead of its turn: what others do changes its split */
     qn__forced *forced;   /* owned; what the root is forced to comes first */
     int32_t n_forced;
     qn__costs costs;
     uint64_t key;         /* of the tree to be grown: seeds what is drawn */
 } qn__growth;
+
+/* Between which a value must lie. */
+typedef struct qn__limits {
+    double low, high;
+} qn__limits;
+
+/* Those of a leaf's children by threshold, as the leaves around it are (method advanced). By histogram
+ * cell: of bin t when the split is behind it; the last cell of a feature holds what binds the child with
+ * the missing values, in the arrays of the left one. */
+typedef struct qn__limit_table {
+    double *low_left, *high_left, *low_right, *high_right; /* owned */
+    qn__limits all;       /* of both children by any split */
+} qn__limit_table;
 
 /* What they ask of one leaf and its children. */
 typedef struct qn__leaf_rule {
@@ -338,7 +352,8 @@ int qn__growth_order(const qn__growth *growth, const qn__bin_map *map, const qn_
 /* What the gain of a split by a feature is multiplied with (monotone_penalty). */
 double qn__rule_penalty(const qn__growth *growth, int32_t feature, int32_t depth);
 /* The value of a child of these sums and rows, and what a value is worth there. */
-double qn__rule_value(const qn__leaf_rule *rule, double g, double h, double l2, double n_rows);
+double qn__rule_value(const qn__leaf_rule *rule, qn__limits limits, double g, double h, double l2,
+                      double n_rows);
 double qn__rule_worth(const qn__leaf_rule *rule, double g, double h, double l2, double value);
 qn__leaf_rule qn__rule_root(const qn__growth *growth, double g, double h);
 qn__leaf_rule qn__rule_child(const qn__leaf_rule *rule, const qn__bin_map *map,
@@ -356,6 +371,7 @@ typedef struct qn__split_input {
     double g_unit, h_unit;
     const qn__leaf_rule *rule; /* NULL: Newton's values without bounds, all thresholds */
     int32_t depth;             /* with a rule */
+    const qn__limit_table *limits; /* with a rule, method advanced; else NULL: those of the rule */
 } qn__split_input;
 
 /* scratch: qn__split_scratch_len(map) doubles. */

@@ -146,17 +146,46 @@ typedef struct side {
     double value, worth; /* in units of loss x 2 */
 } side;
 
-static side side_of(const qn__split_input *in, const units *u, double l2, double g, double h) {
-    double value = qn__rule_value(in->rule, g * in->g_unit, h * in->h_unit, l2, h * u->rows_per_h);
+static side side_of(const qn__split_input *in, const units *u, qn__limits limits, double l2,
+                    double g, double h) {
+    double value = qn__rule_value(in->rule, limits, g * in->g_unit, h * in->h_unit, l2,
+                                  h * u->rows_per_h);
     return (side){value,
                   qn__rule_worth(in->rule, g * in->g_unit, h * in->h_unit, l2, value)};
 }
 
+/* What binds the children of a split. */
+typedef struct both_limits {
+    qn__limits left, right;
+} both_limits;
+
+static void tighten(qn__limits *limits, double low, double high) {
+    limits->low = low > limits->low ? low : limits->low;
+    limits->high = high < limits->high ? high : limits->high;
+}
+
+static both_limits limits_of(const qn__split_input *in, const qn__bin_feature *f, int32_t bin,
+                             bool missing_left) {
+    const qn__limit_table *table = in->limits;
+    qn__limits all = {in->rule->low, in->rule->high};
+    if (!table)
+        return (both_limits){all, all};
+    if (f->kind == QN_FEATURE_CATEGORY)
+        return (both_limits){table->all, table->all};
+    int64_t at = f->cell + bin, missing = f->cell + f->n_values;
+    both_limits both = {{table->low_left[at], table->high_left[at]},
+                        {table->low_right[at], table->high_right[at]}};
+    tighten(missing_left ? &both.left : &both.right, table->low_left[missing],
+            table->high_left[missing]);
+    return both;
+}
+
 /* -INFINITY where the order of the children is not allowed. */
-static double worth_under_rule(const qn__split_input *in, const units *u, double l2, double g,
-                               double h, int order) {
-    side left = side_of(in, u, l2, g, h);
-    side right = side_of(in, u, l2, (double)in->total.g - g, (double)in->total.h - h);
+static double worth_under_rule(const qn__split_input *in, const units *u, const both_limits *limits,
+                               double l2, double g, double h, int order) {
+    side left = side_of(in, u, limits->left, l2, g, h);
+    side right = side_of(in, u, limits->right, l2, (double)in->total.g - g,
+                         (double)in->total.h - h);
     bool allowed = order == 0 || (order > 0 ? left.value <= right.value
                                             : left.value >= right.value);
     return allowed ? left.worth + right.worth : -INFINITY;
@@ -203,7 +232,10 @@ static double find_number_under_rule(const qn__split_input *in, const qn__bin_fe
             double hl = h[t] + (double)more.h, gl = g[t] + (double)more.g;
             if (hl < u.h_min || (double)in->total.h - hl < u.h_min)
                 continue;
-            double both = worth_under_rule(in, &u, l2, gl, hl, t == n - 1 ? 0 : order);
+            /* Where nothing is missing, the missing will go with the majority. */
+            bool with_left = missing.h > 0 ? on_left == 1 : 2 * hl >= (double)in->total.h;
+            both_limits limits = limits_of(in, f, t, with_left);
+            double both = worth_under_rule(in, &u, &limits, l2, gl, hl, t == n - 1 ? 0 : order);
             if (both > best) {
                 best = both;
                 split->bin = t;
@@ -218,10 +250,13 @@ static double find_number_under_rule(const qn__split_input *in, const qn__bin_fe
 }
 
 /* What both sides of a split by categories are worth. */
-static double worth_of_both(const qn__split_input *in, const units *u, double l2, qn__sum left) {
+static double worth_of_both(const qn__split_input *in, const qn__bin_feature *f, const units *u,
+                            double l2, qn__sum left) {
     double g = (double)left.g, h = (double)left.h;
-    if (in->rule)
-        return worth_under_rule(in, u, l2, g, h, 0);
+    if (in->rule) {
+        both_limits limits = limits_of(in, f, 0, false);
+        return worth_under_rule(in, u, &limits, l2, g, h, 0);
+    }
     return worth(g, h, u) + worth((double)in->total.g - g, (double)in->total.h - h, u);
 }
 
@@ -245,7 +280,7 @@ static double find_one_hot(const qn__split_input *in, const qn__bin_feature *f, 
         double hl = (double)s.h, hr = (double)(in->total.h - s.h);
         if (hl < u.h_min || hr < u.h_min || (only >= 0 && b != only))
             continue;
-        double gain = worth_of_both(in, &u, in->params->lambda_l2, s);
+        double gain = worth_of_both(in, f, &u, in->params->lambda_l2, s);
         if (gain > best) {
             best = gain;
             memset(split->set, 0, sizeof split->set);
@@ -314,7 +349,7 @@ static double find_sorted(const qn__split_input *in, const qn__bin_feature *f, d
             in_group = 0;
             if (only >= 0 && i != only)
                 continue;
-            double gain = worth_of_both(in, &u, l2, left);
+            double gain = worth_of_both(in, f, &u, l2, left);
             if (gain > best) {
                 best = gain;
                 best_n = i + 1;
@@ -358,8 +393,10 @@ static void close_under_rule(const qn__split_input *in, double best, qn__split *
     }
     double l2 = p->lambda_l2 + (split->is_sorted ? p->cat_l2 : 0);
     qn__sum left = split->left;
-    split->left_value = side_of(in, &u, l2, (double)left.g, (double)left.h).value;
-    split->right_value = side_of(in, &u, l2, (double)(in->total.g - left.g),
+    both_limits limits = limits_of(in, &in->map->features[split->feature], split->bin,
+                                   split->missing_left);
+    split->left_value = side_of(in, &u, limits.left, l2, (double)left.g, (double)left.h).value;
+    split->right_value = side_of(in, &u, limits.right, l2, (double)(in->total.g - left.g),
                                  (double)(in->total.h - left.h)).value;
     split->gain = gain * qn__rule_penalty(r->growth, split->feature, in->depth);
 }
@@ -536,7 +573,9 @@ bool qn__split_fits(const qn__split_input *in, qn__split *split) {
         return false;
     if (in->rule) {
         int order = qn__growth_order(in->rule->growth, in->map, split);
-        double both = worth_under_rule(in, &u, in->params->lambda_l2 + more_l2,
+        both_limits limits = limits_of(in, &in->map->features[split->feature], split->bin,
+                                       split->missing_left);
+        double both = worth_under_rule(in, &u, &limits, in->params->lambda_l2 + more_l2,
                                        (double)split->left.g, h_left, order);
         close_under_rule(in, both, split);
         return split->feature >= 0;

@@ -40,7 +40,9 @@ void qn__grower_free(qn__grower **grower) {
     qn_freep(&gr->group_used);
     qn_freep(&gr->leaf_of);
     qn_freep(&gr->stack);
+    qn_freep(&gr->again);
     qn__level_done(&gr->level);
+    qn__limits_done(&gr->limits);
     qn__hist_scratch_done(&gr->hist);
     if (gr->has_lock) {
         pthread_mutex_destroy(&gr->lock);
@@ -119,7 +121,8 @@ static qn_status allocate(qn__grower *gr, qn_error *err) {
         return QN_OK;
     gr->leaf_of = qn_new_array(int32_t, 2 * leaves);
     gr->stack = qn_new_array(int32_t, 2 * leaves);
-    return gr->leaf_of && gr->stack ? QN_OK : qn_error_memory(err);
+    gr->again = qn_new_array(int32_t, 2 * leaves);
+    return gr->leaf_of && gr->stack && gr->again ? QN_OK : qn_error_memory(err);
 }
 
 qn_status qn__grower_new(qn__growth *growth, const qn__bin_map *map, const qn__bins *bins,
@@ -142,6 +145,8 @@ qn_status qn__grower_new(qn__growth *growth, const qn__bin_map *map, const qn__b
     QN_TRY(allocate_pool(gr, job, err));
     QN_TRY(allocate_workers(gr, err));
     QN_TRY(qn__level_init(gr, err));
+    if (growth->advanced)
+        QN_TRY(qn__limits_init(&gr->limits, map, err));
     gr->has_lock = pthread_mutex_init(&gr->lock, NULL) == 0
                    && pthread_cond_init(&gr->changed, NULL) == 0;
     QN_FAIL_IF(!gr->has_lock, err, QN_ERR_INTERNAL, "cannot make a lock");
@@ -280,7 +285,8 @@ qn__split_input qn__tree_split_input(const qn__grower *gr, const qn__leaf *lf,
     return (qn__split_input){.params = gr->params, .map = gr->map, .hist = hist,
                              .total = lf->total, .n_rows = lf->n, .g_unit = gr->q->g_unit,
                              .h_unit = gr->q->h_unit, .depth = lf->depth,
-                             .rule = gr->growth->ruled ? &lf->rule : NULL};
+                             .rule = gr->growth->ruled ? &lf->rule : NULL,
+                             .limits = gr->growth->advanced ? &gr->limits : NULL};
 }
 
 /* The features by which a leaf may be split; NULL: all. Thread t makes the list. */
@@ -332,9 +338,11 @@ static void search_together(qn__grower *gr, qn__leaf *lf) {
 
 void qn__tree_search_if(qn__grower *gr, qn__leaf *lf, int t) {
     lf->split.feature = -1;
-    lf->is_forced = false;
+    lf->is_forced = lf->stale = false;
     if (lf->slot == QN__NO_SLOT || !qn__tree_may_split(gr, lf))
         return;
+    if (gr->growth->advanced)
+        qn__tree_find_limits(gr, lf);
     if (lf->forced >= 0) {
         qn__hist hist = qn__tree_hist_of(gr, lf);
         qn__split_input in = qn__tree_split_input(gr, lf, &hist);
