@@ -3,12 +3,13 @@
  *       kind=numeric|classes  which rows to make        rows=N       how many (200,000 more to test on)
  *       write=FILE            put them there and stop   read=FILE    rows from there instead
  *       threads, rounds, leaves, seed                   of the training
- *       any parameter of the family                     grow_policy=depthwise, ...
+ *       NAME=VALUE                                      any parameter of the family by its name
  * numeric: 28 standard normal numbers, the class from a noisy mix of a line, a product and a
  * threshold. classes: 10 normal numbers and 44 binary ones (each set in 5 to 50 % of the rows), 7
  * classes, the largest of 7 noisy lines. A file holds int64 rows, test rows, features, classes (0:
  * none, a number); int64 categories of each feature (0: a number); each feature as doubles, training
  * rows first; the targets. gbdt_vs_sklearn.py trains another program on the same files. */
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +32,8 @@ typedef struct set {
 typedef struct options {
     const char *kind, *write, *read;
     int64_t rows, threads, rounds, leaves, seed;
-    qn_gbdt_params params;
+    char **params;         /* those of the family, as name=value */
+    int n_params;
 } options;
 
 static double draw(uint64_t i, uint64_t j) {
@@ -161,7 +163,8 @@ static void print_quality(const qn_learner *model, const double *raw, const doub
             top = fmax(top, r[k]);
         for (int32_t k = 0; k < n_k; k++)
             sum += exp(r[k] - top);
-        loss += n_k > 1 ? log(sum) + top - r[(int)y[i]] : log1p(exp(y[i] > 0 ? -r[0] : r[0]));
+        double one = n_k > 1 ? log(sum) + top - r[(int)y[i]] : log1p(exp(y[i] > 0 ? -r[0] : r[0]));
+        loss += fmin(one, -log(DBL_EPSILON)); /* as scikit-learn's */
     }
     if (n_k == 1)
         printf("auc: %.6f\n", auc_of(raw, y, n));
@@ -181,6 +184,21 @@ static double peak_bytes(void) {
     return kilobytes * 1024;
 }
 
+static bool set_params(const options *o, qn_gbdt_params *params) {
+    const qn_family *family = &qn__family_gbdt;
+    qn_error err = {0};
+    for (int i = 0; i < o->n_params; i++) {
+        char *value = strchr(o->params[i], '='), name[64];
+        snprintf(name, sizeof name, "%.*s", (int)(value - o->params[i]), o->params[i]);
+        if (qn_params_set(family->params, family->n_params, name, value + 1, params, &err)
+            != QN_OK) {
+            fprintf(stderr, "%s\n", err.message);
+            return false;
+        }
+    }
+    return true;
+}
+
 static int train(const set *s, const options *o) {
     int32_t n_f = (int32_t)s->head[2];
     int64_t n = s->head[0], n_test = s->head[1];
@@ -191,9 +209,12 @@ static int train(const set *s, const options *o) {
     }
     qn_matrix x = matrix_of(s, 0, n, features), test = matrix_of(s, n, n_test, features);
     const qn_family *family = &qn__family_gbdt;
-    qn_gbdt_params params = o->params;
+    qn_gbdt_params params;
+    qn_params_default(family->params, family->n_params, &params);
     params.num_iterations = o->rounds;
     params.num_leaves = o->leaves;
+    if (!set_params(o, &params))
+        return 2;
     bool multi = s->head[3] > 2;
     qn_fit_input input = {.train = {.x = &x, .y = s->y}, .n_classes = (int32_t)s->head[3],
                           .task = multi ? QN_TASK_MULTICLASS : QN_TASK_BINARY,
@@ -239,8 +260,8 @@ static bool parse(int argc, char **argv, options *o) {
         char *value = strchr(argv[i], '=');
         bool found = false;
         for (size_t k = 0; value && k < sizeof known / sizeof known[0]; k++) {
-            size_t n = (size_t)(value - argv[i]);
-            if (strncmp(argv[i], known[k].name, n) != 0 || known[k].name[n])
+            size_t length = (size_t)(value - argv[i]);
+            if (strncmp(argv[i], known[k].name, length) != 0 || known[k].name[length])
                 continue;
             found = true;
             if (known[k].text)
@@ -248,16 +269,10 @@ static bool parse(int argc, char **argv, options *o) {
             else
                 *known[k].number = atoll(value + 1);
         }
-        if (found || !value)
-            continue;
-        char name[64] = "";
-        qn_error err = {0};
-        strncat(name, argv[i], (size_t)(value - argv[i]) < 63 ? (size_t)(value - argv[i]) : 63);
-        if (qn_params_set(qn__family_gbdt.params, qn__family_gbdt.n_params, name, value + 1,
-                          &o->params, &err) != QN_OK) {
-            fprintf(stderr, "%s\n", err.message);
+        if (!value)
             return false;
-        }
+        if (!found)
+            o->params[o->n_params++] = argv[i];
     }
     return true;
 }
@@ -266,7 +281,7 @@ int main(int argc, char **argv) {
     options o = {.kind = "numeric", .rows = 1000000, .threads = 2, .rounds = 100, .leaves = 255,
                  .seed = 1};
     set s = {0};
-    qn_params_default(qn__family_gbdt.params, qn__family_gbdt.n_params, &o.params);
+    o.params = qn_new_array(char *, argc);
     if (!parse(argc, argv, &o)) {
         fprintf(stderr, "usage: gbdt [name=value]...; the names are in the source\n");
         return 2;

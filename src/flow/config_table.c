@@ -135,11 +135,13 @@ static const qn__key keys[] = {
              "run to run"},
     {"train.calibrate", QN__KEY_CHOICE, AT(train.calibrate), .choices = calibrations,
      .help = "map from scores to probabilities, fitted on validation rows and kept when it helps "
-             "(auto) or always"},
+             "(auto; isotonic only with 1,000 of them in every class) or always"},
     {"train.class_weight", QN__KEY_CHOICE, AT(train.class_weight), .choices = class_weights,
      .help = "balanced gives rare classes as much weight as common ones"},
     {"train.refit", QN__KEY_BOOL, AT(train.refit), .preset = 1,
-     .help = "fit the chosen family once more on train and validation rows together"},
+     .help = "fit the chosen family once more on train and validation rows together; with fewer "
+             "than 1,000 validation rows, not by time, five folds of them all say how long to "
+             "boost"},
     {"train.limits.memory", QN__KEY_BYTES, AT(train.limits.memory_bytes), COUNT,
      .absent = "0 (none)", .help = "memory that a run may use, as 4GB"},
     {"train.limits.model_bytes", QN__KEY_BYTES, AT(train.limits.model_bytes), COUNT,

@@ -151,6 +151,10 @@ qn_status qn__run_warm_pipeline(const qn_run_state *run, const int64_t *rows, in
 qn_status qn__run_init_score(const qn_run_state *run, const qn_family *family,
                              const qn_pipeline *pipeline, qn_fit_input *input,
                              qn_error *err) QN_MUST_USE;
+/* Whether these hold a length of boosting that the user has not stated. */
+bool qn__run_chooses_length(const qn_run_candidate *candidate);
+/* Whether early stopping looks at the run's metric rather than at the training loss. */
+bool qn__run_stops_by_metric(const qn_run_state *run);
 /* The metric of scores on a part, or the money per row at the best threshold. */
 qn_status qn__run_measure(const qn_run_state *run, const qn_run_part *part, const double *scores,
                           double *ret_metric, qn_error *err) QN_MUST_USE;
@@ -166,6 +170,10 @@ qn_status qn__run_stretches(const qn_run_state *run, const int64_t *rows, int64_
 qn_status qn__run_training_make(const qn_run_state *run, const int64_t *rows, int64_t n,
                                 qn_run_training *ret_training, qn_error *err) QN_MUST_USE;
 void qn__run_training_done(qn_run_training *training);
+/* With few validation rows, in a split not by time, and no time budget: the number of rounds that is
+ * best over five folds of `all`, the rows of the refit; else *rounds stays as it is. */
+qn_status qn__run_length(qn_run_state *run, const qn_run_candidate *candidate,
+                         const qn_run_training *all, int64_t *rounds, qn_error *err) QN_MUST_USE;
 /* The chosen family fitted once more on train and validation rows together, with what early
  * stopping found (train.refit); or what was fitted already. Both outputs are the caller's. */
 qn_status qn__run_refit(qn_run_state *run, qn_pipeline **ret_pipeline, qn_learner **ret_learner,

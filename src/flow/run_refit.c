@@ -80,6 +80,16 @@ static json_t *found_params(const qn_run_candidate *candidate, const qn_learner 
     return params;
 }
 
+static qn_status set_length(qn_run_state *run, const qn_run_candidate *candidate,
+                            const qn_run_training *training, json_t *params, qn_error *err) {
+    int64_t rounds = json_integer_value(json_object_get(params, "num_iterations"));
+    if (!qn__run_chooses_length(candidate))
+        return QN_OK;
+    QN_TRY(qn__run_length(run, candidate, training, &rounds, err));
+    json_object_set_new(params, "num_iterations", json_integer(rounds));
+    return QN_OK;
+}
+
 /* The progress of a fit within this stage is the stage's own. */
 static void pass_on(void *user, const qn_progress *progress) {
     const qn_job *outer = user;
@@ -97,6 +107,7 @@ static qn_status fit_again(qn_run_state *run, const qn_run_candidate *candidate,
     qn_job job = run->job;
     if (!params)
         return qn_error_memory(err);
+    QN_TRY(set_length(run, candidate, training, params, err));
     job.on_progress = pass_on;
     job.user = &run->job;
     if (qn__run_warm_takes(run, candidate->features->takes)) {

@@ -47,11 +47,11 @@ static void measure(void *user, const double *scores, double *values) {
         values[i] = stop->metrics[i]->compute(&stop->rows);
 }
 
-static bool orders_rows(const qn_metric *metric) {
+bool qn__run_stops_by_metric(const qn_run_state *run) {
     static const char *const ordering[] = {"roc_auc", "pr_auc",  "roc_auc_ovr",
                                            "ndcg@5",  "ndcg@10", "map"};
     for (size_t i = 0; i < sizeof ordering / sizeof ordering[0]; i++)
-        if (strcmp(metric->name, ordering[i]) == 0)
+        if (!run->metric_is_value && strcmp(run->metric->name, ordering[i]) == 0)
             return true;
     return false;
 }
@@ -77,7 +77,7 @@ qn_status qn__run_stopping_init(qn_run_stopping *stop, const qn_run_state *run,
     stop->run = run;
     QN_TRY(find_metrics(stop, err));
     bool chosen = stop->n > 0;
-    if (!chosen && by_run_metric && !run->metric_is_value && orders_rows(run->metric))
+    if (!chosen && by_run_metric && qn__run_stops_by_metric(run))
         stop->metrics[stop->n++] = run->metric;
     if (stop->n == 0 || !input->valid.x)
         return QN_OK;

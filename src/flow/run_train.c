@@ -124,22 +124,26 @@ static bool is_stated(const json_t *params, const char *const *names) {
     return false;
 }
 
+bool qn__run_chooses_length(const qn_run_candidate *candidate) {
+    static const char *const lengths[] = {
+        "num_iterations",       "n_estimators",          "num_iteration",    "num_trees",
+        "num_round",            "num_rounds",            "num_boost_round",  "max_iter",
+        "early_stopping_round", "early_stopping_rounds", "n_iter_no_change", NULL};
+    return strcmp(candidate->family->name, "gbdt") == 0 && !is_stated(candidate->params, lengths);
+}
+
 /* What a run chooses where the user says nothing. With validation rows at hand, boosting goes on
  * until it stops helping; in a split by time, where few of them are independent, it takes a
  * standard error to say so. A little shrinkage of the leaves (XGBoost's preset) is the difference
  * between a model and an overshoot where positives are rare: a leaf of 20 rows has next to no
  * curvature there. */
 json_t *qn__run_params(const qn_run_candidate *candidate) {
-    static const char *const lengths[] = {
-        "num_iterations",       "n_estimators",          "num_iteration",    "num_trees",
-        "num_round",            "num_rounds",            "num_boost_round",  "max_iter",
-        "early_stopping_round", "early_stopping_rounds", "n_iter_no_change", NULL};
     static const char *const shrinkages[] = {"lambda_l2", "reg_lambda", "lambda",
                                              "l2_regularization", NULL};
     json_t *all = candidate->params ? json_deep_copy(candidate->params) : json_object();
     if (!all || strcmp(candidate->family->name, "gbdt") != 0)
         return all;
-    if (!is_stated(all, lengths)) {
+    if (qn__run_chooses_length(candidate)) {
         json_object_set_new(all, "num_iterations", json_integer(1000));
         json_object_set_new(all, "early_stopping_round", json_integer(50));
         if (!json_object_get(all, "early_stopping_se"))

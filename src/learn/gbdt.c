@@ -210,7 +210,7 @@ typedef struct fit {
     qn__bins bins, valid_bins;
     qn__quantised q;
     float *g, *h;                 /* owned; [n_outputs][n] */
-    qn__range *range;             /* owned; of g and h, by output */
+    qn__range *range;             /* owned; of g and h, by output: of all rows, then of each block */
     int32_t *bag_gh;              /* owned; n, with a bag: what q.gh points to */
     double *score, *valid_score;  /* owned; [n_outputs][n] */
     double *valid_raw;            /* owned; [n][n_outputs], for input->loss */
@@ -464,7 +464,7 @@ static qn_status start(fit *f, qn_error *err) {
     size_t cells;
     if (!qn_size_mul((size_t)n, (size_t)n_k, &cells))
         return qn_error_memory(err);
-    f->range = qn_new_array(qn__range, n_k);
+    f->range = qn_new_array(qn__range, ((size_t)n / QN__GRADIENT_BLOCK + 2) * (size_t)n_k);
     f->g = qn_malloc_aligned(cells, sizeof *f->g);
     f->h = qn_malloc_aligned(cells, sizeof *f->h);
     f->score = qn_malloc_aligned(cells, sizeof *f->score);
@@ -693,7 +693,6 @@ static void score_dropped(const fit *f, bool back) {
 static qn_status find_gradients(fit *f, int64_t round, qn_error *err) {
     int64_t n = f->data.n, size = QN__GRADIENT_BLOCK, n_blocks = (n + size - 1) / size;
     int32_t n_k = f->data.n_outputs;
-    memset(f->range, 0, (size_t)n_k * sizeof *f->range);
     if (f->input->gradients)
         QN_TRY(qn__custom_gradients(&f->custom, f->input, &f->data, f->score, round, f->g, f->h,
                                     err));
@@ -706,15 +705,14 @@ static qn_status find_gradients(fit *f, int64_t round, qn_error *err) {
         if (f->objective->gradients)
             f->objective->gradients(&f->data, f->score, first, here, f->g, f->h);
         for (int32_t k = 0; k < n_k; k++) {
-            qn__range range = {0};
-            qn__range_add(&range, f->g + k * n + first, f->h + k * n + first, here);
-#pragma omp critical(qn__gbdt_range)
-            {
-                f->range[k].g = fmaxf(f->range[k].g, range.g);
-                f->range[k].h = fmaxf(f->range[k].h, range.h);
-            }
+            qn__range *range = &f->range[n_k + b * n_k + k];
+            *range = (qn__range){0};
+            qn__range_add(range, f->g + k * n + first, f->h + k * n + first, here);
         }
     }
+    memset(f->range, 0, (size_t)n_k * sizeof *f->range);
+    for (int64_t i = 0; i < n_blocks * n_k; i++) /* in order: sums of doubles depend on it */
+        qn__range_join(&f->range[i % n_k], &f->range[n_k + i]);
     return QN_OK;
 }
 
@@ -902,6 +900,17 @@ static void importance_gbdt(const qn_learner *learner, double *importance) {
         importance[m->slot_column[s]] = sum > 0 ? m->slot_gain[s] / sum : 0;
 }
 
+static void splits_gbdt(const qn_learner *learner, int64_t *splits) {
+    const qn__gbdt *m = (const qn__gbdt *)learner;
+    memset(splits, 0, (size_t)learner->n_features * sizeof *splits);
+    for (int32_t t = 0; t < m->n_trees; t++)
+        for (uint32_t i = 0; i < m->start[t + 1] - m->start[t]; i++) {
+            qn__gbdt_node node = qn__gbdt_node_at(m, m->start[t], i);
+            if (!node.is_leaf)
+                splits[m->slot_column[qn__gbdt_node_slot(m, &node)]]++;
+        }
+}
+
 static json_t *describe_gbdt(const qn_learner *learner) {
     const qn__gbdt *m = (const qn__gbdt *)learner;
     int64_t leaves = (m->n_nodes + m->n_trees) / 2; /* a tree of n leaves has 2 n - 1 nodes */
@@ -927,7 +936,10 @@ const qn_family qn__family_gbdt = {
     .predict = qn__gbdt_predict,
     .predict_rows = qn__gbdt_predict_rows,
     .explain = qn__gbdt_explain,
+    .interactions = qn__gbdt_interactions,
+    .dependence = qn__gbdt_dependence,
     .importance = importance_gbdt,
+    .splits = splits_gbdt,
     .save = qn__gbdt_save,
     .load = qn__gbdt_load,
     .describe = describe_gbdt,

@@ -23,7 +23,7 @@ typedef struct qn_gbdt_params {
     const char *grow_policy;  /* "leafwise", "depthwise", "symmetric" or another word for one */
     int64_t num_leaves;
     int64_t max_depth;        /* <= 0: no limit */
-    int64_t min_data_in_leaf; /* rows, estimated from the hessian as LightGBM does */
+    int64_t min_data_in_leaf; /* rows, counted exactly */
     double min_sum_hessian_in_leaf;
     double lambda_l1, lambda_l2;
     double min_gain_to_split;

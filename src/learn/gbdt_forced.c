@@ -159,6 +159,6 @@ bool qn__forced_find(const qn__split_input *in, const qn__growth *growth, int32_
             *ret_split = split;
     }
     if (ret_split->feature >= 0 && !split.is_category && !f->has_missing)
-        ret_split->missing_left = 2 * ret_split->left.h >= in->total.h;
+        ret_split->missing_left = 2 * ret_split->left.n >= in->total.n;
     return ret_split->feature >= 0;
 }

@@ -5,6 +5,7 @@
 
 enum {
     CHUNK = 1 << 12,     /* rows that all groups count before the next ones: they stay in cache */
+    SURE = 1 << 9,       /* so many rows always fit a packed cell */
     AHEAD = 10,
     TASK_ROWS = 1 << 14, /* what a thread takes at a time */
 };
@@ -14,13 +15,14 @@ qn_status qn__hist_scratch_init(qn__hist_scratch *scratch, const qn__bin_map *ma
     scratch->n_threads = n_threads;
     scratch->n_cells = map->lane_cells + map->n_cells - map->dense_cells;
     scratch->block = qn_new_array(int64_t *, n_threads);
-    scratch->part = qn_new_array(qn__sum *, n_threads);
-    if (!scratch->block || !scratch->part)
+    scratch->part = qn_new_array(qn__wide_sum *, n_threads);
+    scratch->waiting = qn_new_array(qn__load, n_threads);
+    if (!scratch->block || !scratch->part || !scratch->waiting)
         return qn_error_memory(err);
     for (int t = 0; t < n_threads; t++) {
         scratch->block[t] = qn_calloc_aligned((size_t)scratch->n_cells, sizeof(int64_t));
         if (wide)
-            scratch->part[t] = qn_calloc_aligned((size_t)scratch->n_cells, sizeof(qn__sum));
+            scratch->part[t] = qn_calloc_aligned((size_t)scratch->n_cells, sizeof(qn__wide_sum));
         if (!scratch->block[t] || (wide && !scratch->part[t]))
             return qn_error_memory(err);
     }
@@ -36,13 +38,14 @@ void qn__hist_scratch_done(qn__hist_scratch *scratch) {
     }
     qn_freep(&scratch->block);
     qn_freep(&scratch->part);
+    qn_freep(&scratch->waiting);
     *scratch = (qn__hist_scratch){0};
 }
 
 /* ---- counting ------------------------------------------------------------------------------ */
 
 static inline int64_t spread(int32_t gh) {
-    return (int64_t)(gh >> 16) * ((int64_t)1 << 32) + (int64_t)(uint16_t)gh;
+    return qn__pack(qn__row_sum(gh));
 }
 
 /* Rows are scattered over memory: each is asked for AHEAD rows before its turn. Those of up to 64
@@ -118,36 +121,61 @@ static void add_sparse(const qn__bins *bins, const uint32_t *rows, int64_t first
     }
 }
 
-/* Rows first .. last - 1 of the input, not more than block_rows, into a block. */
-static void add_rows(const qn__hist_input *in, int64_t first, int64_t last, int64_t *block) {
+/* n rows of the input from `from` on into a block. */
+static void add_chunk(const qn__hist_input *in, int64_t from, int64_t n, int64_t *block) {
     const qn__bin_map *map = in->map;
-    for (int64_t from = first; from < last; from += CHUNK) {
-        int64_t n = last - from < CHUNK ? last - from : CHUNK;
-        const uint32_t *rows = in->rows ? in->rows + from : NULL;
-        const int32_t *gh = in->gh + from;
-        for (int32_t g = 0; g < qn__n_groups(map); g++) {
-            if (in->group_used && !in->group_used[g])
-                continue;
-            int32_t lane = qn__group_lane(map, g);
-            int width = (int)(qn__group_lane(map, g + 1) - lane);
-            if (map->wide)
-                add_wide(map, in->bins, lane, width, rows, from, gh, n, block);
-            else
-                add_narrow((const uint8_t *)in->bins->rows + lane, (size_t)in->bins->stride, width,
-                           rows, from, gh, n, block + map->lanes[lane].cell);
-        }
-        if (in->bins->start)
-            add_sparse(in->bins, rows, from, gh, n, block + map->lane_cells - map->dense_cells);
+    const uint32_t *rows = in->rows ? in->rows + from : NULL;
+    const int32_t *gh = in->gh + from;
+    for (int32_t g = 0; g < qn__n_groups(map); g++) {
+        if (in->group_used && !in->group_used[g])
+            continue;
+        int32_t lane = qn__group_lane(map, g);
+        int width = (int)(qn__group_lane(map, g + 1) - lane);
+        if (map->wide)
+            add_wide(map, in->bins, lane, width, rows, from, gh, n, block);
+        else
+            add_narrow((const uint8_t *)in->bins->rows + lane, (size_t)in->bins->stride, width,
+                       rows, from, gh, n, block + map->lanes[lane].cell);
+    }
+    if (in->bins->start)
+        add_sparse(in->bins, rows, from, gh, n, block + map->lane_cells - map->dense_cells);
+}
+
+QN__WIDE static void empty_cells(int64_t *restrict block, qn__wide_sum *restrict part, int64_t n) {
+    for (int64_t c = 0; c < n; c++) {
+        int64_t word = block[c];
+        part[c].g += word >> QN__G_SHIFT;
+        part[c].hn += ((word >> QN__N_BITS & ((1 << QN__H_BITS) - 1)) << QN__WIDE_N_BITS)
+                      + (word & ((1 << QN__N_BITS) - 1));
+        block[c] = 0;
     }
 }
 
 static void empty_block(const qn__hist_scratch *scratch, int t) {
-    int64_t *block = scratch->block[t];
-    qn__sum *part = scratch->part[t];
-    for (int64_t c = 0; c < scratch->n_cells; c++) {
-        part[c].g += block[c] >> 32;
-        part[c].h += (int64_t)(uint32_t)block[c];
-        block[c] = 0;
+    if (scratch->waiting[t].n > 0)
+        empty_cells(scratch->block[t], scratch->part[t], scratch->n_cells);
+    scratch->waiting[t] = (qn__load){0};
+}
+
+/* Rows first .. last - 1 of the input as thread t. The block is emptied before it could overflow,
+ * whenever that is: the sums are the same. */
+static void add_rows(const qn__hist_input *in, int64_t first, int64_t last, bool wide,
+                     const qn__hist_scratch *scratch, int t) {
+    qn__load *waiting = &scratch->waiting[t];
+    for (int64_t n; first < last; first += n) {
+        n = last - first < CHUNK ? last - first : CHUNK;
+        if (wide) {
+            qn__load more = qn__load_of(in->gh + first, n);
+            while (n > SURE && !qn__load_fits(more))
+                more = qn__load_of(in->gh + first, n /= 2);
+            qn__load both = {.abs_g = waiting->abs_g + more.abs_g, .h = waiting->h + more.h,
+                             .n = waiting->n + more.n};
+            bool fits = qn__load_fits(both);
+            if (!fits)
+                empty_block(scratch, t);
+            *waiting = fits ? both : more;
+        }
+        add_chunk(in, first, n, scratch->block[t]);
     }
 }
 
@@ -163,10 +191,10 @@ typedef struct counted {
 static void take_cells(const counted *from, int64_t at, int64_t n, qn__hist *hist, int64_t cell) {
     for (int t = from->a; t < from->b; t++) {
         if (from->wide) {
-            qn__sum *part = from->scratch->part[t] + at, *out = hist->sums + cell;
+            qn__wide_sum *part = from->scratch->part[t] + at, *out = hist->sums + cell;
             for (int64_t c = 0; c < n; c++) {
                 out[c].g = (t > from->a ? out[c].g : 0) + part[c].g;
-                out[c].h = (t > from->a ? out[c].h : 0) + part[c].h;
+                out[c].hn = (t > from->a ? out[c].hn : 0) + part[c].hn;
             }
             memset(part, 0, (size_t)n * sizeof *part);
         } else {
@@ -190,21 +218,21 @@ static void take_digit(const counted *from, const qn__lane *lane, const qn__bin_
         memset(hist->packed + f->cell, 0, (size_t)f->n_cells * sizeof *hist->packed);
     for (int t = from->a; t < from->b; t++) {
         const int64_t *block = from->scratch->block[t] + lane->cell;
-        const qn__sum *part = from->wide ? from->scratch->part[t] + lane->cell : NULL;
+        const qn__wide_sum *part = from->wide ? from->scratch->part[t] + lane->cell : NULL;
         for (int32_t high = 0; high < lane->n_values; high += period)
             for (int32_t b = 0; b < f->n_cells; b++) {
                 int32_t v = high + b * f->unit, end = v + f->unit;
                 int64_t word = 0;
-                qn__sum sum = {0};
+                qn__wide_sum sum = {0};
                 for (; v < end && from->wide; v++) {
                     sum.g += part[v].g;
-                    sum.h += part[v].h;
+                    sum.hn += part[v].hn;
                 }
                 for (; v < end; v++)
                     word += block[v];
                 if (from->wide) {
                     hist->sums[f->cell + b].g += sum.g;
-                    hist->sums[f->cell + b].h += sum.h;
+                    hist->sums[f->cell + b].hn += sum.hn;
                 } else {
                     hist->packed[f->cell + b] += word;
                 }
@@ -225,7 +253,7 @@ static void take_lane(const qn__bin_map *map, const counted *from, const qn__lan
         memset(from->scratch->block[t] + lane->cell, 0, (size_t)lane->n_values * sizeof(int64_t));
         if (from->wide)
             memset(from->scratch->part[t] + lane->cell, 0,
-                   (size_t)lane->n_values * sizeof(qn__sum));
+                   (size_t)lane->n_values * sizeof(qn__wide_sum));
     }
 }
 
@@ -233,16 +261,13 @@ static void take_lane(const qn__bin_map *map, const counted *from, const qn__lan
  * stored explicitly are in the cell already. */
 static void fill_zero_bin(const qn__bin_feature *f, qn__sum total, qn__hist *hist) {
     qn__sum rest = total;
-    for (int32_t b = 0; b < f->n_cells; b++) {
-        qn__sum s = qn__hist_at(hist, f->cell + b);
-        rest.g -= s.g;
-        rest.h -= s.h;
-    }
+    for (int32_t b = 0; b < f->n_cells; b++)
+        rest = qn__sum_less(rest, qn__hist_at(hist, f->cell + b));
     if (hist->wide) {
         hist->sums[f->cell + f->zero_bin].g += rest.g;
-        hist->sums[f->cell + f->zero_bin].h += rest.h;
+        hist->sums[f->cell + f->zero_bin].hn += qn__widen(rest).hn;
     } else {
-        hist->packed[f->cell + f->zero_bin] += rest.g * ((int64_t)1 << 32) + rest.h;
+        hist->packed[f->cell + f->zero_bin] += qn__pack(rest);
     }
 }
 
@@ -255,13 +280,8 @@ static void take_sparse(const qn__hist_input *in, const counted *from, int32_t i
 
 static void build_alone(const qn__hist_input *in, qn__hist_scratch *scratch, int t,
                         qn__hist *hist) {
-    for (int64_t first = 0; first < in->n; first += in->block_rows) {
-        int64_t left = in->n - first;
-        add_rows(in, first, first + (left < in->block_rows ? left : in->block_rows),
-                 scratch->block[t]);
-        if (hist->wide)
-            empty_block(scratch, t);
-    }
+    add_rows(in, 0, in->n, hist->wide, scratch, t);
+    empty_block(scratch, t);
     counted from = {.scratch = scratch, .a = t, .b = t + 1, .wide = hist->wide};
     for (int32_t lane = 0; lane < in->map->n_lanes; lane++)
         take_lane(in->map, &from, &in->map->lanes[lane], hist);
@@ -271,26 +291,18 @@ static void build_alone(const qn__hist_input *in, qn__hist_scratch *scratch, int
 
 /* Each thread counts the blocks of rows it gets; then they add up lane by lane. */
 static void build_together(const qn__hist_input *in, qn__hist_scratch *scratch, qn__hist *hist) {
-    int64_t task_rows = in->block_rows < TASK_ROWS ? in->block_rows : TASK_ROWS;
-    int64_t n_tasks = (in->n + task_rows - 1) / task_rows;
+    int64_t n_tasks = (in->n + TASK_ROWS - 1) / TASK_ROWS;
     counted from = {.scratch = scratch, .a = 0, .b = scratch->n_threads, .wide = hist->wide};
 #pragma omp parallel num_threads(scratch->n_threads)
     {
         int t = omp_get_thread_num();
-        int64_t waiting = 0;
 #pragma omp for schedule(dynamic)
         for (int64_t task = 0; task < n_tasks; task++) {
-            int64_t first = task * task_rows, left = in->n - first;
-            int64_t n = left < task_rows ? left : task_rows;
-            if (hist->wide && waiting + n > in->block_rows) {
-                empty_block(scratch, t);
-                waiting = 0;
-            }
-            add_rows(in, first, first + n, scratch->block[t]);
-            waiting += n;
+            int64_t first = task * TASK_ROWS, left = in->n - first;
+            add_rows(in, first, first + (left < TASK_ROWS ? left : TASK_ROWS), hist->wide, scratch,
+                     t);
         }
-        if (hist->wide && waiting > 0)
-            empty_block(scratch, t);
+        empty_block(scratch, t);
 #pragma omp barrier
 #pragma omp for schedule(static) nowait
         for (int32_t lane = 0; lane < in->map->n_lanes; lane++)
@@ -319,13 +331,14 @@ void qn__hist_subtract(qn__hist *parent, const qn__hist *small, int64_t n_cells,
     }
     /* In place from the front: a packed cell never lies behind the wide one it comes from. */
     for (int64_t c = 0; c < n_cells; c++) {
-        qn__sum p = parent->sums[c], s = qn__hist_at(small, c);
+        qn__wide_sum p = parent->sums[c];
+        qn__wide_sum s = small->wide ? small->sums[c] : qn__widen(qn__unpack(small->packed[c]));
         p.g -= s.g;
-        p.h -= s.h;
+        p.hn -= s.hn;
         if (wide)
             parent->sums[c] = p;
         else
-            parent->packed[c] = p.g * ((int64_t)1 << 32) + p.h;
+            parent->packed[c] = qn__pack(qn__narrow(p));
     }
     parent->wide = wide;
 }

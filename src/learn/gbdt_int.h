@@ -145,49 +145,91 @@ static inline int32_t qn__bins_at(const qn__bin_map *map, const qn__bins *bins,
 /* ---- histograms ------------------------------------------------------------------------------ */
 
 /* Gradient and hessian of a row as integers of 16 bits in one word: (g << 16) + h. Sums of integers
- * do not depend on their order, which is what makes models independent of the number of threads. A
- * cell of a histogram of at most block_rows rows is one 64-bit word, (g << 32) + h ("packed");
- * larger ones hold two int64_t ("wide"). */
+ * do not depend on their order, which is what makes models independent of the number of threads.
+ * Cells of histograms count rows, too. Those of few rows are one word ("packed"), in which the sums
+ * of |g|, of h and the rows must each fit (qn__load_fits); the others ("wide") hold two:
+ *
+ *   packed   63 ... 39  g  | 38 ... 15  h | 14 ... 0  rows
+ *   wide     64 bits of g, and            63 ... 31  h | 30 ... 0  rows
+ */
 typedef struct qn__sum {
-    int64_t g, h;
+    int64_t g, h, n;
 } qn__sum;
 
-enum { QN__BLOCK_ROWS = 1 << 16 };
+typedef struct qn__wide_sum {
+    int64_t g, hn;
+} qn__wide_sum;
+
+enum { QN__N_BITS = 15, QN__H_BITS = 24, QN__G_SHIFT = QN__N_BITS + QN__H_BITS,
+       QN__WIDE_N_BITS = 31 };
+
+/* What rows may add to a cell at most. */
+typedef struct qn__load {
+    int64_t abs_g, h, n;
+} qn__load;
+
+static inline bool qn__load_fits(qn__load load) {
+    return load.n < 1 << QN__N_BITS && load.h < 1 << QN__H_BITS
+           && load.abs_g < (int64_t)1 << (63 - QN__G_SHIFT);
+}
+qn__load qn__load_of(const int32_t *gh, int64_t n);
 
 typedef struct qn__quantised {
     int32_t *gh;          /* n_rows */
     qn__sum total;        /* of all rows */
-    int64_t block_rows;   /* so many rows fit in packed cells: QN__BLOCK_ROWS */
     double g_unit, h_unit; /* what 1 stands for */
 } qn__quantised;
 
-/* The largest |g| and the largest h; NaN counts as nothing. */
+/* The largest |g| and the largest h, and the sums of both; what is not finite counts as nothing. */
 typedef struct qn__range {
     float g, h;
+    double sum_g, sum_h;
 } qn__range;
 
 void qn__range_add(qn__range *range, const float *g, const float *h, int64_t n);
+void qn__range_join(qn__range *range, const qn__range *more);
 /* Stochastic rounding by a hash of (seed, row): without bias even for gradients far below the
- * largest. Fills q->gh, which the caller provides. */
+ * largest. Units are as small as 16 bits of the largest allow, but not so small that cells of
+ * thousands of average rows would not be packed. Fills q->gh, which the caller provides. */
 void qn__quantise(const float *g, const float *h, int64_t n, qn__range range, uint64_t seed,
                   int n_threads, qn__quantised *q);
 
 typedef struct qn__hist {
     bool wide;
     union {
-        int64_t *packed;  /* n_cells */
-        qn__sum *sums;    /* n_cells */
+        int64_t *packed;      /* n_cells */
+        qn__wide_sum *sums;   /* n_cells */
     };
 } qn__hist;
 
+static inline int64_t qn__pack(qn__sum s) {
+    return s.g * ((int64_t)1 << QN__G_SHIFT) + s.h * (1 << QN__N_BITS) + s.n;
+}
 static inline qn__sum qn__unpack(int64_t word) {
-    return (qn__sum){.g = word >> 32, .h = (int64_t)(uint32_t)word};
+    return (qn__sum){.g = word >> QN__G_SHIFT,
+                     .h = word >> QN__N_BITS & ((1 << QN__H_BITS) - 1),
+                     .n = word & ((1 << QN__N_BITS) - 1)};
+}
+static inline qn__wide_sum qn__widen(qn__sum s) {
+    return (qn__wide_sum){.g = s.g, .hn = s.h * ((int64_t)1 << QN__WIDE_N_BITS) + s.n};
+}
+static inline qn__sum qn__narrow(qn__wide_sum w) {
+    return (qn__sum){.g = w.g, .h = w.hn >> QN__WIDE_N_BITS,
+                     .n = w.hn & (((int64_t)1 << QN__WIDE_N_BITS) - 1)};
 }
 static inline qn__sum qn__row_sum(int32_t gh) {
-    return (qn__sum){.g = gh >> 16, .h = (int64_t)(uint16_t)gh};
+    return (qn__sum){.g = gh >> 16, .h = (int64_t)(uint16_t)gh, .n = 1};
 }
 static inline qn__sum qn__hist_at(const qn__hist *hist, int64_t cell) {
-    return hist->wide ? hist->sums[cell] : qn__unpack(hist->packed[cell]);
+    return hist->wide ? qn__narrow(hist->sums[cell]) : qn__unpack(hist->packed[cell]);
+}
+static inline void qn__sum_add(qn__sum *sum, qn__sum more) {
+    sum->g += more.g;
+    sum->h += more.h;
+    sum->n += more.n;
+}
+static inline qn__sum qn__sum_less(qn__sum a, qn__sum b) {
+    return (qn__sum){.g = a.g - b.g, .h = a.h - b.h, .n = a.n - b.n};
 }
 
 /* Where rows are counted, by thread: lanes (then sparse features) in packed cells, and the wide
@@ -196,7 +238,8 @@ typedef struct qn__hist_scratch {
     int n_threads;
     int64_t n_cells;
     int64_t **block;      /* owned; per thread */
-    qn__sum **part;       /* owned; per thread; NULL: packed histograms only */
+    qn__wide_sum **part;  /* owned; per thread; NULL: packed histograms only */
+    qn__load *waiting;    /* owned; per thread: in the block */
 } qn__hist_scratch;
 
 qn_status qn__hist_scratch_init(qn__hist_scratch *scratch, const qn__bin_map *map, bool wide,
@@ -209,12 +252,12 @@ typedef struct qn__hist_input {
     const qn__bins *bins;
     const uint32_t *rows;
     const int32_t *gh;
-    int64_t n, block_rows;
+    int64_t n;
     qn__sum total;            /* of all rows */
     const bool *group_used;   /* groups of lanes to skip are false; NULL: count all */
 } qn__hist_input;
 
-/* Fills `hist` (its memory and width set by the caller; packed only up to block_rows rows). Either
+/* Fills `hist` (its memory and width set by the caller; packed only when the load fits). Either
  * alone, as thread `thread` of `scratch`, or (thread -1) with all its threads. */
 void qn__hist_build(const qn__hist_input *input, qn__hist_scratch *scratch, int thread,
                     qn__hist *hist);
@@ -367,7 +410,6 @@ typedef struct qn__split_input {
     const qn__bin_map *map;
     const qn__hist *hist;
     qn__sum total;
-    int64_t n_rows;
     double g_unit, h_unit;
     const qn__leaf_rule *rule; /* NULL: Newton's values without bounds, all thresholds */
     int32_t depth;             /* with a rule */

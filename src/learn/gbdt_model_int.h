@@ -197,6 +197,11 @@ void qn__gbdt_predict(const qn_learner *learner, const qn_matrix *x, int64_t fir
 void qn__gbdt_predict_rows(const qn_learner *learner, const double *rows, int64_t n, double *raw);
 qn_status qn__gbdt_explain(const qn_learner *learner, const qn_matrix *x, int64_t first, int64_t n,
                            double *contrib, qn_error *err);
+qn_status qn__gbdt_interactions(const qn_learner *learner, const qn_matrix *x, int64_t first,
+                                int64_t n, const int32_t *group, int32_t n_groups, double *pairs,
+                                qn_error *err);
+qn_status qn__gbdt_dependence(const qn_learner *learner, const qn_matrix *x, int64_t first,
+                              int64_t n, const bool *follows, double *raw, qn_error *err);
 qn_status qn__gbdt_save(const qn_learner *learner, qn_buf *out, qn_error *err);
 qn_status qn__gbdt_load(const void *bytes, size_t n, const qn_feature *features, int32_t n_features,
                         qn_learner **ret_learner, qn_error *err);

@@ -4,8 +4,7 @@
 
 enum { CHUNK = 1 << 13 };
 
-/* Sums of QN__BLOCK_ROWS rows of at most this stay below 2^31. */
-static const float top = 32766;
+static const float top = 32766; /* of g with its sign; as much for h */
 
 /* Murmur3's finaliser: 32 bits for row i of a tree. */
 static inline uint32_t mix(uint32_t seed, uint32_t i) {
@@ -55,44 +54,86 @@ QN__WIDE static void add_up(const int32_t *restrict gh, int32_t n, int64_t *rest
     *ret_h += h;
 }
 
-QN__WIDE static void largest(const float *restrict g, const float *restrict h, int32_t n,
-                             float *restrict ret_g, float *restrict ret_h) {
+/* The same of |g|. */
+QN__WIDE static void add_up_loads(const int32_t *restrict gh, int32_t n, int64_t *restrict ret_g,
+                                  int64_t *restrict ret_h) {
+    int32_t g = 0, h = 0;
+    for (int32_t i = 0; i < n; i++) {
+        int32_t one = gh[i] >> 16;
+        g += one < 0 ? -one : one;
+        h += gh[i] & 0xffff;
+    }
+    *ret_g += g;
+    *ret_h += h;
+}
+
+qn__load qn__load_of(const int32_t *gh, int64_t n) {
+    qn__load load = {.n = n};
+    for (int64_t first = 0; first < n; first += CHUNK)
+        add_up_loads(gh + first, (int32_t)(n - first < CHUNK ? n - first : CHUNK), &load.abs_g,
+                     &load.h);
+    return load;
+}
+
+/* Sums and the largest of what is finite and not negative. Always 16 sums side by side: the same
+ * bits in each width of vectors. */
+QN__WIDE static void range_of(const float *restrict x, int32_t n, float *restrict ret_top,
+                              double *restrict ret_sum) {
     enum { LANES = 16 };
-    float g_max[LANES] = {0}, h_max[LANES] = {0};
+    float most[LANES] = {0}, sum[LANES] = {0};
     int32_t whole = n - n % LANES;
     for (int32_t i = 0; i < whole; i += LANES) {
         for (int j = 0; j < LANES; j++) {
-            float a = fabsf(g[i + j]);
-            g_max[j] = a > g_max[j] ? a : g_max[j];
-            h_max[j] = h[i + j] > h_max[j] ? h[i + j] : h_max[j];
+            float a = fabsf(x[i + j]);
+            most[j] = a > most[j] ? a : most[j];
+            sum[j] += a < INFINITY ? a : 0;
         }
     }
     for (int32_t i = whole; i < n; i++) {
-        g_max[0] = fabsf(g[i]) > g_max[0] ? fabsf(g[i]) : g_max[0];
-        h_max[0] = h[i] > h_max[0] ? h[i] : h_max[0];
+        float a = fabsf(x[i]);
+        most[0] = a > most[0] ? a : most[0];
+        sum[0] += a < INFINITY ? a : 0;
     }
     for (int j = 0; j < LANES; j++) {
-        *ret_g = g_max[j] > *ret_g ? g_max[j] : *ret_g;
-        *ret_h = h_max[j] > *ret_h ? h_max[j] : *ret_h;
+        *ret_top = most[j] > *ret_top ? most[j] : *ret_top;
+        *ret_sum += (double)sum[j];
     }
 }
 
-/* What one unit is; a largest of 0 or inf leaves nothing to tell apart. */
-static double unit_of(float largest_value) {
-    return largest_value > 0 && largest_value < INFINITY ? (double)largest_value / (double)top : 1;
-}
-
+/* Few enough rows at a time that float sums lose nothing that counts. */
 void qn__range_add(qn__range *range, const float *g, const float *h, int64_t n) {
-    for (int64_t first = 0; first < n; first += CHUNK)
-        largest(g + first, h + first, (int32_t)(n - first < CHUNK ? n - first : CHUNK), &range->g,
-                &range->h);
+    for (int64_t first = 0; first < n; first += CHUNK) {
+        int32_t here = (int32_t)(n - first < CHUNK ? n - first : CHUNK);
+        range_of(g + first, here, &range->g, &range->sum_g);
+        range_of(h + first, here, &range->h, &range->sum_h);
+    }
 }
 
-void qn__quantise(const float *g, const float *h, int64_t n, qn__range range, uint64_t seed,
-                  int n_threads, qn__quantised *q) {
-    q->block_rows = QN__BLOCK_ROWS;
-    q->g_unit = unit_of(range.g);
-    q->h_unit = unit_of(range.h);
+void qn__range_join(qn__range *range, const qn__range *more) {
+    range->g = fmaxf(range->g, more->g);
+    range->h = fmaxf(range->h, more->h);
+    range->sum_g += more->sum_g;
+    range->sum_h += more->sum_h;
+}
+
+/* What one unit is. The sum of `few` average values must fit `bits`, and that of all 32 bits; where
+ * this takes larger units, the largest value is 2^k of them, so that constants stay exact. A largest
+ * of 0 or inf leaves nothing to tell apart. */
+static double unit_of(float largest_value, double sum, int64_t n, int bits) {
+    enum { PACKED_ROWS = 1 << 14 };
+    if (!(largest_value > 0 && largest_value < INFINITY))
+        return 1;
+    double few = n < PACKED_ROWS ? (double)n : PACKED_ROWS;
+    double unit = (double)largest_value / (double)top;
+    double least = fmax(sum / (double)n * few / (double)((int64_t)1 << bits),
+                        sum / (double)((int64_t)1 << 32));
+    for (int k = 14; unit < least && k >= 0; k--)
+        unit = ldexp((double)largest_value, -k);
+    return unit;
+}
+
+static void quantise_all(const float *g, const float *h, int64_t n, uint64_t seed, int n_threads,
+                         qn__quantised *q) {
     float g_scale = (float)(1 / q->g_unit), h_scale = (float)(1 / q->h_unit);
     uint32_t mixed = (uint32_t)(seed ^ seed >> 32);
     int32_t *gh = q->gh;
@@ -105,5 +146,17 @@ void qn__quantise(const float *g, const float *h, int64_t n, qn__range range, ui
                       gh + first);
         add_up(gh + first, here, &sum_g, &sum_h);
     }
-    q->total = (qn__sum){.g = sum_g, .h = sum_h};
+    q->total = (qn__sum){.g = sum_g, .h = sum_h, .n = n};
+}
+
+void qn__quantise(const float *g, const float *h, int64_t n, qn__range range, uint64_t seed,
+                  int n_threads, qn__quantised *q) {
+    q->g_unit = unit_of(range.g, range.sum_g, n, 63 - QN__G_SHIFT);
+    q->h_unit = unit_of(range.h, range.sum_h, n, QN__H_BITS);
+    quantise_all(g, h, n, seed, n_threads, q);
+    /* Wide cells hold the sum of all; only what is not finite is not in the range. */
+    while (q->total.h >= (int64_t)1 << (63 - QN__WIDE_N_BITS - 1)) {
+        q->h_unit *= 256;
+        quantise_all(g, h, n, seed, n_threads, q);
+    }
 }

@@ -9,22 +9,24 @@
  * twice the loss a Newton step there saves. */
 typedef struct units {
     double l1, l2;
-    double h_min;  /* least hessian of a side: from min_sum_hessian_in_leaf and min_data_in_leaf */
-    double rows_per_h;
+    double h_min;  /* least hessian of a side */
+    int64_t n_min; /* fewest rows of one */
     double gain;   /* what 1 is in loss */
 } units;
 
 static units units_of(const qn__split_input *in, double more_l2) {
-    double rows_per_h = in->total.h > 0 ? (double)in->n_rows / (double)in->total.h : 0;
-    double by_rows = ((double)in->params->min_data_in_leaf - 0.5) /
-                     (rows_per_h > 0 ? rows_per_h : 1);
-    double by_hessian = in->params->min_sum_hessian_in_leaf / in->h_unit;
-    double h_min = by_rows > by_hessian ? by_rows : by_hessian;
+    double h_min = in->params->min_sum_hessian_in_leaf / in->h_unit;
+    int64_t n_min = in->params->min_data_in_leaf;
     return (units){.l1 = in->params->lambda_l1 / in->g_unit,
                    .l2 = (in->params->lambda_l2 + more_l2) / in->h_unit,
                    .h_min = h_min > 1 ? h_min : 1,
-                   .rows_per_h = rows_per_h,
+                   .n_min = n_min > 1 ? n_min : 1,
                    .gain = in->g_unit * in->g_unit / in->h_unit};
+}
+
+static bool is_too_small(qn__sum left, qn__sum total, const units *u) {
+    return left.n < u->n_min || total.n - left.n < u->n_min || (double)left.h < u->h_min
+           || (double)(total.h - left.h) < u->h_min;
 }
 
 static inline double soft_square(double g, double l1) {
@@ -65,12 +67,12 @@ QN__WIDE static double gains_of(const double *restrict g, const double *restrict
     return top[0];
 }
 
-/* The halves of packed sums of at most block_rows rows; both fit 32 bits with a sign. */
-QN__WIDE static void halves_of(const int64_t *restrict sum, int32_t n, double *restrict g,
-                               double *restrict h) {
+/* The parts of packed sums; both fit 32 bits with a sign. */
+QN__WIDE static void parts_of(const int64_t *restrict sum, int32_t n, double *restrict g,
+                              double *restrict h) {
     for (int32_t t = 0; t < n; t++) {
-        g[t] = (double)(int32_t)(sum[t] >> 32);
-        h[t] = (double)(int32_t)sum[t];
+        g[t] = (double)(int32_t)(sum[t] >> QN__G_SHIFT);
+        h[t] = (double)(int32_t)(sum[t] >> QN__N_BITS & ((1 << QN__H_BITS) - 1));
     }
 }
 
@@ -78,64 +80,107 @@ size_t qn__split_scratch_len(const qn__bin_map *map) {
     size_t most = QN__CAT_BINS;
     for (int32_t i = 0; i < map->n_features; i++)
         most = (size_t)map->features[i].n_cells > most ? (size_t)map->features[i].n_cells : most;
-    return 4 * (most + 8); /* g, h, gain, packed sums */
+    return 4 * (most + 8); /* g, h, gain, words */
 }
 
-/* Takes the first of n gains that is `top`, when that is better than the best so far. */
-static void take_best(const double *gain, int32_t n, double top, const double *g, const double *h,
-                      qn__sum more, bool missing_left, double *best, qn__split *split) {
-    if (!(top > *best))
-        return;
-    int32_t t = 0;
-    while (t < n - 1 && gain[t] != top)
-        t++;
-    *best = top;
-    split->bin = t;
-    split->missing_left = missing_left;
-    split->left = (qn__sum){.g = (int64_t)g[t] + more.g, .h = (int64_t)h[t] + more.h};
+/* Sums of the first 1, 2, ... cells of a feature. */
+typedef struct sums {
+    double *g, *h, *gain;
+    int64_t *words;  /* packed sums, or the half of wide ones that has the rows */
+    int64_t rows;    /* the bits of a word that count them */
+    bool wide;
+} sums;
+
+static sums sums_in(double *scratch, int32_t n, bool wide) {
+    double *g = scratch, *h = g + n + 8, *gain = h + n + 8;
+    return (sums){.g = g, .h = h, .gain = gain, .words = (int64_t *)(void *)(gain + n + 8),
+                  .rows = ((int64_t)1 << (wide ? QN__WIDE_N_BITS : QN__N_BITS)) - 1,
+                  .wide = wide};
 }
 
-/* Sums of the first 1, 2, ... n cells; returns that of all. */
-static qn__sum sum_up(const qn__hist *hist, int64_t cell, int32_t n, double *g, double *h,
-                      double *scratch) {
+static inline int64_t rows_at(const sums *s, int32_t t) {
+    return s->words[t] & s->rows;
+}
+
+static qn__sum sum_at(const sums *s, int32_t t) {
+    return (qn__sum){.g = (int64_t)s->g[t], .h = (int64_t)s->h[t], .n = rows_at(s, t)};
+}
+
+/* Sums the words of n cells, and what of wide ones is no word; returns the sum of all. */
+static qn__sum sum_words(const qn__hist *hist, int64_t cell, int32_t n, sums *s) {
     if (!hist->wide) {
-        int64_t *sums = (int64_t *)(void *)scratch, sum = 0;
+        int64_t sum = 0;
         for (int32_t t = 0; t < n; t++)
-            sums[t] = sum += hist->packed[cell + t];
-        halves_of(sums, n, g, h);
+            s->words[t] = sum += hist->packed[cell + t];
         return qn__unpack(sum);
     }
-    qn__sum sum = {0};
+    qn__wide_sum sum = {0};
     for (int32_t t = 0; t < n; t++) {
         sum.g += hist->sums[cell + t].g;
-        sum.h += hist->sums[cell + t].h;
-        g[t] = (double)sum.g;
-        h[t] = (double)sum.h;
+        s->words[t] = sum.hn += hist->sums[cell + t].hn;
+        s->g[t] = (double)sum.g;
+        s->h[t] = (double)(sum.hn >> QN__WIDE_N_BITS);
     }
-    return sum;
+    return qn__narrow(sum);
+}
+
+/* Of the bounds first .. last those that leave n_min rows on both sides, `more` further ones being
+ * on the left: an interval, as rows only add up. */
+static void keep_large(const sums *s, int64_t n_min, int64_t more, int64_t all, int32_t *first,
+                       int32_t *last) {
+    while (*first <= *last && rows_at(s, *first) + more < n_min)
+        ++*first;
+    while (*first <= *last && all - rows_at(s, *last) - more < n_min)
+        --*last;
+}
+
+/* Takes the first of the bounds first .. last whose gain is `top`, when that is better than the best
+ * so far. */
+static void take_best(const sums *s, int32_t first, int32_t last, double top, qn__sum more,
+                      bool missing_left, double *best, qn__split *split) {
+    if (!(top > *best))
+        return;
+    while (first < last && s->gain[first] != top)
+        first++;
+    *best = top;
+    split->bin = first;
+    split->missing_left = missing_left;
+    split->left = sum_at(s, first);
+    qn__sum_add(&split->left, more);
+}
+
+/* Tries the bounds first .. last with `more`, the missing, on the left. */
+static void try_bounds(const qn__split_input *in, const units *u, const sums *s, int32_t first,
+                       int32_t last, qn__sum more, bool missing_left, double *best,
+                       qn__split *split) {
+    keep_large(s, u->n_min, more.n, in->total.n, &first, &last);
+    if (first > last)
+        return;
+    double top = gains_of(s->g + first, s->h + first, last - first + 1, (double)more.g,
+                          (double)more.h, (double)in->total.g, (double)in->total.h, u->l1, u->l2,
+                          u->h_min, s->gain + first);
+    take_best(s, first, last, top, more, missing_left, best, split);
 }
 
 static double find_number(const qn__split_input *in, const qn__bin_feature *f, double *scratch,
                           qn__split *split) {
     units u = units_of(in, 0);
     int32_t n = f->n_values;
-    double *g = scratch, *h = g + n + 8, *gain = h + n + 8;
-    qn__sum all = sum_up(in->hist, f->cell, n, g, h, gain + n + 8);
-    double g_all = (double)in->total.g, h_all = (double)in->total.h;
-    qn__sum missing = {.g = in->total.g - all.g, .h = in->total.h - all.h};
+    sums s = sums_in(scratch, n, in->hist->wide);
+    qn__sum all = sum_words(in->hist, f->cell, n, &s), missing = qn__sum_less(in->total, all);
+    /* The last bound splits the missing from the rest. */
+    int32_t first = 0, last = f->has_missing ? n - 1 : n - 2;
+    keep_large(&s, u.n_min - missing.n, 0, all.n, &first, &last);
+    if (first > last)
+        return 0;
+    if (!s.wide)
+        parts_of(s.words + first, last - first + 1, s.g + first, s.h + first);
     double best = 0;
-    /* Missing on the right; the last bound splits the missing from the rest. */
-    int32_t n_bounds = f->has_missing ? n : n - 1;
-    double top = gains_of(g, h, n_bounds, 0, 0, g_all, h_all, u.l1, u.l2, u.h_min, gain);
-    take_best(gain, n_bounds, top, g, h, (qn__sum){0}, false, &best, split);
-    if (missing.h > 0) {
-        top = gains_of(g, h, n - 1, (double)missing.g, (double)missing.h, g_all, h_all, u.l1, u.l2,
-                       u.h_min, gain);
-        take_best(gain, n - 1, top, g, h, missing, true, &best, split);
-    } else if (best > 0) {
-        /* Nothing was learned about missing values here: they go with the majority. */
-        split->missing_left = 2 * split->left.h >= in->total.h;
-    }
+    try_bounds(in, &u, &s, first, last, (qn__sum){0}, false, &best, split);
+    if (missing.n > 0)
+        try_bounds(in, &u, &s, first, last < n - 2 ? last : n - 2, missing, true, &best, split);
+    else if (best > 0) /* Nothing was learned about missing values: they go with the majority. */
+        split->missing_left = 2 * split->left.n >= in->total.n;
     return best;
 }
 
@@ -146,12 +191,10 @@ typedef struct side {
     double value, worth; /* in units of loss x 2 */
 } side;
 
-static side side_of(const qn__split_input *in, const units *u, qn__limits limits, double l2,
-                    double g, double h) {
-    double value = qn__rule_value(in->rule, limits, g * in->g_unit, h * in->h_unit, l2,
-                                  h * u->rows_per_h);
-    return (side){value,
-                  qn__rule_worth(in->rule, g * in->g_unit, h * in->h_unit, l2, value)};
+static side side_of(const qn__split_input *in, qn__limits limits, double l2, qn__sum s) {
+    double g = (double)s.g * in->g_unit, h = (double)s.h * in->h_unit;
+    double value = qn__rule_value(in->rule, limits, g, h, l2, (double)s.n);
+    return (side){value, qn__rule_worth(in->rule, g, h, l2, value)};
 }
 
 /* What binds the children of a split. */
@@ -181,11 +224,10 @@ static both_limits limits_of(const qn__split_input *in, const qn__bin_feature *f
 }
 
 /* -INFINITY where the order of the children is not allowed. */
-static double worth_under_rule(const qn__split_input *in, const units *u, const both_limits *limits,
-                               double l2, double g, double h, int order) {
-    side left = side_of(in, u, limits->left, l2, g, h);
-    side right = side_of(in, u, limits->right, l2, (double)in->total.g - g,
-                         (double)in->total.h - h);
+static double worth_under_rule(const qn__split_input *in, const both_limits *limits, double l2,
+                               qn__sum sum, int order) {
+    side left = side_of(in, limits->left, l2, sum);
+    side right = side_of(in, limits->right, l2, qn__sum_less(in->total, sum));
     bool allowed = order == 0 || (order > 0 ? left.value <= right.value
                                             : left.value >= right.value);
     return allowed ? left.worth + right.worth : -INFINITY;
@@ -199,16 +241,16 @@ static int32_t drawn(const qn__split_input *in, int32_t i_feature, int32_t n) {
 
 /* The bounds to look at, first .. last: all, or one between the least and the largest value here
  * (Geurts, Ernst and Wehenkel 2006), the one that parts the missing among them. */
-static void bounds_to_try(const qn__split_input *in, int32_t i_feature, const double *h, int32_t n,
+static void bounds_to_try(const qn__split_input *in, int32_t i_feature, const sums *s, int32_t n,
                           bool missing, int32_t *first, int32_t *last) {
     *first = 0;
     *last = n - 1;
     if (!in->rule->growth->params->extra_trees)
         return;
     int32_t end = n - 1;
-    while (*first < n - 1 && h[*first] <= 0)
+    while (*first < n - 1 && rows_at(s, *first) == 0)
         ++*first;
-    while (end > *first && h[end - 1] >= h[n - 1])
+    while (end > *first && rows_at(s, end - 1) == rows_at(s, n - 1))
         end--;
     int32_t t = *first + drawn(in, i_feature, end - *first + missing);
     *first = *last = t < end ? t : n - 1;
@@ -219,44 +261,46 @@ static double find_number_under_rule(const qn__split_input *in, const qn__bin_fe
     units u = units_of(in, 0);
     const qn__growth *growth = in->rule->growth;
     int32_t n = f->n_values, first, last;
-    double *g = scratch, *h = g + n + 8, *sums = h + n + 8, best = -INFINITY;
-    double l2 = growth->params->lambda_l2;
-    qn__sum all = sum_up(in->hist, f->cell, n, g, h, sums);
-    qn__sum missing = {.g = in->total.g - all.g, .h = in->total.h - all.h};
-    bounds_to_try(in, split->feature, h, n, missing.h > 0, &first, &last);
+    double best = -INFINITY, l2 = growth->params->lambda_l2;
+    sums s = sums_in(scratch, n, in->hist->wide);
+    qn__sum missing = qn__sum_less(in->total, sum_words(in->hist, f->cell, n, &s));
+    if (!s.wide)
+        parts_of(s.words, n, s.g, s.h);
+    bounds_to_try(in, split->feature, &s, n, missing.n > 0, &first, &last);
     int order = growth->monotone ? growth->monotone[split->feature] : 0;
-    for (int on_left = 0; on_left < (missing.h > 0 ? 2 : 1); on_left++) {
+    for (int on_left = 0; on_left < (missing.n > 0 ? 2 : 1); on_left++) {
         qn__sum more = on_left ? missing : (qn__sum){0};
         int32_t end = f->has_missing && !on_left ? n - 1 : n - 2;
         for (int32_t t = first; t <= (last < end ? last : end); t++) {
-            double hl = h[t] + (double)more.h, gl = g[t] + (double)more.g;
-            if (hl < u.h_min || (double)in->total.h - hl < u.h_min)
+            qn__sum left = sum_at(&s, t);
+            qn__sum_add(&left, more);
+            if (is_too_small(left, in->total, &u))
                 continue;
             /* Where nothing is missing, the missing will go with the majority. */
-            bool with_left = missing.h > 0 ? on_left == 1 : 2 * hl >= (double)in->total.h;
+            bool with_left = missing.n > 0 ? on_left == 1 : 2 * left.n >= in->total.n;
             both_limits limits = limits_of(in, f, t, with_left);
-            double both = worth_under_rule(in, &u, &limits, l2, gl, hl, t == n - 1 ? 0 : order);
+            double both = worth_under_rule(in, &limits, l2, left, t == n - 1 ? 0 : order);
             if (both > best) {
                 best = both;
                 split->bin = t;
                 split->missing_left = on_left == 1;
-                split->left = (qn__sum){.g = (int64_t)g[t] + more.g, .h = (int64_t)h[t] + more.h};
+                split->left = left;
             }
         }
     }
-    if (missing.h <= 0 && best > -INFINITY)
-        split->missing_left = 2 * split->left.h >= in->total.h; /* as in find_number */
+    if (missing.n == 0 && best > -INFINITY)
+        split->missing_left = 2 * split->left.n >= in->total.n; /* as in find_number */
     return best;
 }
 
 /* What both sides of a split by categories are worth. */
 static double worth_of_both(const qn__split_input *in, const qn__bin_feature *f, const units *u,
                             double l2, qn__sum left) {
-    double g = (double)left.g, h = (double)left.h;
     if (in->rule) {
         both_limits limits = limits_of(in, f, 0, false);
-        return worth_under_rule(in, u, &limits, l2, g, h, 0);
+        return worth_under_rule(in, &limits, l2, left, 0);
     }
+    double g = (double)left.g, h = (double)left.h;
     return worth(g, h, u) + worth((double)in->total.g - g, (double)in->total.h - h, u);
 }
 
@@ -277,8 +321,7 @@ static double find_one_hot(const qn__split_input *in, const qn__bin_feature *f, 
     int32_t only = only_one(in, split->feature, f->n_values);
     for (int32_t b = 0; b < f->n_values; b++) {
         qn__sum s = qn__hist_at(in->hist, f->cell + b);
-        double hl = (double)s.h, hr = (double)(in->total.h - s.h);
-        if (hl < u.h_min || hr < u.h_min || (only >= 0 && b != only))
+        if (is_too_small(s, in->total, &u) || (only >= 0 && b != only))
             continue;
         double gain = worth_of_both(in, f, &u, in->params->lambda_l2, s);
         if (gain > best) {
@@ -292,13 +335,13 @@ static double find_one_hot(const qn__split_input *in, const qn__bin_feature *f, 
 }
 
 /* Bins whose mean gradient can be trusted, ascending by g / (h + cat_smooth). */
-static int32_t sort_categories(const qn__split_input *in, const qn__bin_feature *f, const units *u,
-                               double *ratio, int32_t *order) {
+static int32_t sort_categories(const qn__split_input *in, const qn__bin_feature *f, double *ratio,
+                               int32_t *order) {
     double smooth = in->params->cat_smooth / in->h_unit;
     int32_t n = 0;
     for (int32_t b = 0; b < f->n_values; b++) {
         qn__sum s = qn__hist_at(in->hist, f->cell + b);
-        if ((double)s.h * u->rows_per_h + 0.5 < in->params->cat_smooth || s.h == 0)
+        if ((double)s.n < in->params->cat_smooth || s.h == 0)
             continue;
         ratio[b] = (double)s.g / ((double)s.h + smooth);
         int32_t at = n++;
@@ -326,25 +369,23 @@ static double find_sorted(const qn__split_input *in, const qn__bin_feature *f, d
                           qn__split *split) {
     units u = units_of(in, in->params->cat_l2);
     int32_t order[QN__CAT_BINS];
-    int32_t n = sort_categories(in, f, &u, ratio, order);
+    int32_t n = sort_categories(in, f, ratio, order);
     int32_t limit = (n + 1) / 2;
     if (in->params->max_cat_threshold < limit)
         limit = (int32_t)in->params->max_cat_threshold;
-    double group_h = (double)in->params->min_data_per_group / (u.rows_per_h > 0 ? u.rows_per_h : 1);
     double best = worth_of_nothing(in), l2 = in->params->lambda_l2 + in->params->cat_l2;
     int32_t best_n = 0, best_dir = 1, only = only_one(in, split->feature, limit);
     for (int32_t dir = 1; dir >= -1; dir -= 2) {
         qn__sum left = {0};
-        double in_group = 0;
+        int64_t in_group = 0, group = in->params->min_data_per_group;
         for (int32_t i = 0; i < limit; i++) {
             qn__sum s = qn__hist_at(in->hist, f->cell + order[dir > 0 ? i : n - 1 - i]);
-            left.g += s.g;
-            left.h += s.h;
-            in_group += (double)s.h;
-            double hl = (double)left.h, hr = (double)(in->total.h - left.h);
-            if (hr < u.h_min || hr < group_h)
+            qn__sum_add(&left, s);
+            in_group += s.n;
+            qn__sum right = qn__sum_less(in->total, left);
+            if ((double)right.h < u.h_min || right.n < u.n_min || right.n < group)
                 break;
-            if (hl < u.h_min || in_group < group_h)
+            if ((double)left.h < u.h_min || left.n < u.n_min || in_group < group)
                 continue;
             in_group = 0;
             if (only >= 0 && i != only)
@@ -382,7 +423,6 @@ static void close_split(const qn__split_input *in, double best, qn__split *split
 static void close_under_rule(const qn__split_input *in, double best, qn__split *split) {
     const qn__leaf_rule *r = in->rule;
     const qn_gbdt_params *p = in->params;
-    units u = units_of(in, 0);
     double g = (double)in->total.g * in->g_unit, h = (double)in->total.h * in->h_unit;
     double gain = best - qn__rule_worth(r, g, h, p->lambda_l2, r->value);
     if (!(gain > p->min_gain_to_split && gain > 1e-15 && split->left.h > 0
@@ -392,12 +432,11 @@ static void close_under_rule(const qn__split_input *in, double best, qn__split *
         return;
     }
     double l2 = p->lambda_l2 + (split->is_sorted ? p->cat_l2 : 0);
-    qn__sum left = split->left;
     both_limits limits = limits_of(in, &in->map->features[split->feature], split->bin,
                                    split->missing_left);
-    split->left_value = side_of(in, &u, limits.left, l2, (double)left.g, (double)left.h).value;
-    split->right_value = side_of(in, &u, limits.right, l2, (double)(in->total.g - left.g),
-                                 (double)(in->total.h - left.h)).value;
+    split->left_value = side_of(in, limits.left, l2, split->left).value;
+    split->right_value = side_of(in, limits.right, l2,
+                                 qn__sum_less(in->total, split->left)).value;
     split->gain = gain * qn__rule_penalty(r->growth, split->feature, in->depth);
 }
 
@@ -436,25 +475,23 @@ void qn__split_sort(const qn__split_input *root, int32_t i_feature, double *scra
     const qn__bin_feature *f = &root->map->features[i_feature];
     if (f->kind != QN_FEATURE_CATEGORY || f->n_values <= root->params->max_cat_to_onehot)
         return;
-    units u = units_of(root, root->params->cat_l2);
     int32_t *order = o->bin + f->cell;
-    int32_t n = o->n[f->cell] = sort_categories(root, f, &u, scratch, order);
+    int32_t n = o->n[f->cell] = sort_categories(root, f, scratch, order);
     int32_t limit = (n + 1) / 2;
     if (root->params->max_cat_threshold < limit)
         limit = (int32_t)root->params->max_cat_threshold;
-    double group_h = (double)root->params->min_data_per_group
-                     / (u.rows_per_h > 0 ? u.rows_per_h : 1);
+    int64_t group = root->params->min_data_per_group;
     for (int end = 0; end < 2; end++) {
         bool *tried = o->tried[end] + f->cell;
-        double in_group = 0, left = 0;
+        int64_t in_group = 0, left = 0;
         memset(tried, 0, (size_t)f->n_cells * sizeof *tried);
         for (int32_t i = 0; i < limit; i++) {
-            double h = (double)qn__hist_at(root->hist, f->cell + order[end ? n - 1 - i : i]).h;
-            left += h;
-            in_group += h;
-            if ((double)root->total.h - left < group_h)
+            int64_t rows = qn__hist_at(root->hist, f->cell + order[end ? n - 1 - i : i]).n;
+            left += rows;
+            in_group += rows;
+            if (root->total.n - left < group)
                 break;
-            tried[i] = in_group >= group_h;
+            tried[i] = in_group >= group;
             in_group = tried[i] ? 0 : in_group;
         }
     }
@@ -464,25 +501,30 @@ static void add_number(const qn__split_input *in, const qn__bin_feature *f, doub
                        double *gain) {
     units u = units_of(in, 0);
     int32_t n = f->n_values;
-    double *g = scratch, *h = g + n + 8, *here = h + n + 8;
-    qn__sum all = sum_up(in->hist, f->cell, n, g, h, here + n + 8);
+    sums s = sums_in(scratch, n, in->hist->wide);
+    qn__sum missing = qn__sum_less(in->total, sum_words(in->hist, f->cell, n, &s));
     double g_all = (double)in->total.g, h_all = (double)in->total.h, own = worth(g_all, h_all, &u);
-    qn__sum missing = {.g = in->total.g - all.g, .h = in->total.h - all.h};
+    if (!s.wide)
+        parts_of(s.words, n, s.g, s.h);
     for (int on_left = 0; on_left < 1 + f->has_missing; on_left++) {
-        int32_t n_bounds = f->has_missing && !on_left ? n : n - 1;
         qn__sum more = on_left ? missing : (qn__sum){0};
-        gains_of(g, h, n_bounds, (double)more.g, (double)more.h, g_all, h_all, u.l1, u.l2, u.h_min,
-                 here);
-        for (int32_t t = 0; t < n_bounds; t++)
-            gain[on_left * f->n_cells + t] += here[t] >= 0 ? here[t] - own : 0;
+        int32_t first = 0, last = f->has_missing && !on_left ? n - 1 : n - 2;
+        keep_large(&s, u.n_min, more.n, in->total.n, &first, &last);
+        if (first > last)
+            continue;
+        gains_of(s.g + first, s.h + first, last - first + 1, (double)more.g, (double)more.h, g_all,
+                 h_all, u.l1, u.l2, u.h_min, s.gain + first);
+        for (int32_t t = first; t <= last; t++)
+            gain[on_left * f->n_cells + t] += s.gain[t] >= 0 ? s.gain[t] - own : 0;
     }
 }
 
 static double gain_of_left(const qn__split_input *in, const units *u, qn__sum left, double own) {
-    double hl = (double)left.h, hr = (double)(in->total.h - left.h);
-    if (hl < u->h_min || hr < u->h_min)
+    if (is_too_small(left, in->total, u))
         return 0;
-    return worth((double)left.g, hl, u) + worth((double)(in->total.g - left.g), hr, u) - own;
+    qn__sum right = qn__sum_less(in->total, left);
+    return worth((double)left.g, (double)left.h, u) + worth((double)right.g, (double)right.h, u)
+           - own;
 }
 
 static void add_categories(const qn__split_input *in, const qn__bin_feature *f,
@@ -499,9 +541,7 @@ static void add_categories(const qn__split_input *in, const qn__bin_feature *f,
     for (int end = 0; end < 2; end++) {
         qn__sum left = {0};
         for (int32_t i = 0; i < n; i++) {
-            qn__sum s = qn__hist_at(in->hist, f->cell + order[end ? n - 1 - i : i]);
-            left.g += s.g;
-            left.h += s.h;
+            qn__sum_add(&left, qn__hist_at(in->hist, f->cell + order[end ? n - 1 - i : i]));
             if (o->tried[end][f->cell + i])
                 gain[end * f->n_cells + i] += gain_of_left(in, &u, left, own);
         }
@@ -546,37 +586,33 @@ void qn__split_best(const qn__bin_map *map, const qn_gbdt_params *params, int32_
     ret_split->missing_left = ret_split->set[0] & 1;
 }
 
+/* ---- a split found elsewhere ------------------------------------------------------------------- */
+
 qn__sum qn__split_left(const qn__split_input *in, const qn__split *split) {
     const qn__bin_feature *f = &in->map->features[split->feature];
     qn__sum left = {0}, all = {0};
     for (int32_t b = 0; b < f->n_values; b++) {
         qn__sum s = qn__hist_at(in->hist, f->cell + b);
-        all.g += s.g;
-        all.h += s.h;
-        if (qn__split_goes_left(split, f, b)) {
-            left.g += s.g;
-            left.h += s.h;
-        }
+        qn__sum_add(&all, s);
+        if (qn__split_goes_left(split, f, b))
+            qn__sum_add(&left, s);
     }
-    if (!split->is_category && split->missing_left) {
-        left.g += in->total.g - all.g;
-        left.h += in->total.h - all.h;
-    }
+    if (!split->is_category && split->missing_left)
+        qn__sum_add(&left, qn__sum_less(in->total, all));
     return left;
 }
 
 bool qn__split_fits(const qn__split_input *in, qn__split *split) {
     units u = units_of(in, 0);
     double more_l2 = split->is_sorted ? in->params->cat_l2 : 0;
-    double h_left = (double)split->left.h, h_right = (double)(in->total.h - split->left.h);
-    if (h_left < u.h_min || h_right < u.h_min)
+    if (is_too_small(split->left, in->total, &u))
         return false;
     if (in->rule) {
         int order = qn__growth_order(in->rule->growth, in->map, split);
         both_limits limits = limits_of(in, &in->map->features[split->feature], split->bin,
                                        split->missing_left);
-        double both = worth_under_rule(in, &u, &limits, in->params->lambda_l2 + more_l2,
-                                       (double)split->left.g, h_left, order);
+        double both = worth_under_rule(in, &limits, in->params->lambda_l2 + more_l2, split->left,
+                                       order);
         close_under_rule(in, both, split);
         return split->feature >= 0;
     }

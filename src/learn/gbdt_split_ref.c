@@ -18,17 +18,13 @@ void qn__split_find_ref(const qn__split_input *in, int32_t i_feature, qn__split 
             qn__sum left = {0};
             for (int32_t b = 0; b <= f->n_values; b++) {
                 qn__sum s = qn__hist_at(in->hist, f->cell + b);
-                if (b == f->n_values ? missing_left : b <= t) {
-                    left.g += s.g;
-                    left.h += s.h;
-                }
+                if (b == f->n_values ? missing_left : b <= t)
+                    qn__sum_add(&left, s);
             }
             double g = (double)left.g * in->g_unit, h = (double)left.h * in->h_unit;
-            double rows = h / h_all * (double)in->n_rows;
             if (left.h < 1 || left.h >= in->total.h || h < p->min_sum_hessian_in_leaf ||
                 h_all - h < p->min_sum_hessian_in_leaf ||
-                rows + 0.5 < (double)p->min_data_in_leaf ||
-                (double)in->n_rows - rows + 0.5 < (double)p->min_data_in_leaf)
+                left.n < p->min_data_in_leaf || in->total.n - left.n < p->min_data_in_leaf)
                 continue;
             double gain = side(p, g, h) + side(p, g_all - g, h_all - h) - side(p, g_all, h_all);
             if (gain > ret_split->gain && gain > p->min_gain_to_split) {

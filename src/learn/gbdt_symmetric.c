@@ -137,9 +137,7 @@ static qn__sum left_rows(const qn__grower *gr, const qn__leaf *lf, const qn__spl
         int64_t row = all ? i : gr->list.rows[i];
         if (!qn__split_goes_left(split, f, qn__bins_at(gr->map, gr->bins, f, row)))
             continue;
-        qn__sum s = qn__row_sum(gr->list.gh[i]);
-        left.g += s.g;
-        left.h += s.h;
+        qn__sum_add(&left, qn__row_sum(gr->list.gh[i]));
     }
     return left;
 }
@@ -159,14 +157,14 @@ static bool suits(const qn__grower *gr, qn__leaf *lf, const qn__split *split) {
 
 /* Where training saw no missing values they go with the majority, as in other trees. */
 static void place_missing(const qn__grower *gr, qn__split *split) {
-    qn__sum left = {0}, all = {0};
+    int64_t left = 0, all = 0;
     if (split->is_category || gr->map->features[split->feature].has_missing)
         return;
     for (int32_t i = 0; i < gr->level.n; i++) {
-        left.h += gr->level.fits[i] ? leaf_at(gr, i)->split.left.h : 0;
-        all.h += gr->level.fits[i] ? leaf_at(gr, i)->total.h : 0;
+        left += gr->level.fits[i] ? leaf_at(gr, i)->split.left.n : 0;
+        all += gr->level.fits[i] ? leaf_at(gr, i)->total.n : 0;
     }
-    split->missing_left = 2 * left.h >= all.h;
+    split->missing_left = 2 * left >= all;
 }
 
 static void expand_one(qn__grower *gr, int32_t i, bool last, int t) {

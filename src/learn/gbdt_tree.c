@@ -4,7 +4,7 @@
 
 #include "learn/gbdt_grower_int.h"
 
-enum { AHEAD = 8 };
+enum { AHEAD = 8, SURE_PACKED = 1 << 9 };
 
 static void free_lists(qn__grower *gr) {
     qn__row_list *lists[] = {&gr->list, &gr->partition.blocks};
@@ -56,7 +56,7 @@ void qn__grower_free(qn__grower **grower) {
  * same. */
 static int32_t pool_size(const qn__grower *gr, const qn_job *job) {
     size_t cap = job && job->memory_bytes ? job->memory_bytes / 4 : (size_t)1 << 30;
-    size_t each = (size_t)gr->map->n_cells * sizeof(qn__sum) + 64;
+    size_t each = (size_t)gr->map->n_cells * sizeof(qn__wide_sum) + 64;
     size_t n = cap / each, most = (size_t)gr->max_leaves + 2 * AHEAD * (size_t)gr->n_threads;
     n = n < 3 ? 3 : n;
     return (int32_t)(n > most ? most : n);
@@ -98,8 +98,8 @@ static qn_status allocate_workers(qn__grower *gr, qn_error *err) {
             return qn_error_memory(err);
     }
     gr->partition.goes_left = gr->workers[0].goes_left;
-    return qn__hist_scratch_init(&gr->hist, gr->map, gr->bins->n_rows > QN__BLOCK_ROWS,
-                                 gr->n_threads, err);
+    bool wide = gr->bins->n_rows > SURE_PACKED;
+    return qn__hist_scratch_init(&gr->hist, gr->map, wide, gr->n_threads, err);
 }
 
 static qn_status allocate(qn__grower *gr, qn_error *err) {
@@ -247,7 +247,7 @@ qn_status qn__tree_slot_take(qn__grower *gr, qn__leaf *lf) {
     if (!gr->slots[slot] || (lf->wide && !wide)) {
         qn_freep(&gr->slots[slot]);
         gr->slots[slot] = qn_malloc_aligned((size_t)gr->map->n_cells,
-                                            lf->wide ? sizeof(qn__sum) : sizeof(int64_t));
+                                            lf->wide ? sizeof(qn__wide_sum) : sizeof(int64_t));
         if (!gr->slots[slot])
             return QN_ERR_MEMORY;
         gr->slot_wide[slot] = lf->wide;
@@ -273,7 +273,6 @@ void qn__tree_build(qn__grower *gr, qn__leaf *lf, int t) {
     qn__hist hist = qn__tree_hist_of(gr, lf);
     qn__hist_input in = {.map = gr->map, .bins = gr->bins, .rows = gr->list.rows + lf->begin,
                          .gh = gr->list.gh + lf->begin, .n = lf->n, .total = lf->total,
-                         .block_rows = gr->q->block_rows,
                          .group_used = gr->feature_used ? gr->group_used : NULL};
     if (lf->n == gr->bins->n_rows)
         in.rows = NULL;
@@ -283,8 +282,8 @@ void qn__tree_build(qn__grower *gr, qn__leaf *lf, int t) {
 qn__split_input qn__tree_split_input(const qn__grower *gr, const qn__leaf *lf,
                                      const qn__hist *hist) {
     return (qn__split_input){.params = gr->params, .map = gr->map, .hist = hist,
-                             .total = lf->total, .n_rows = lf->n, .g_unit = gr->q->g_unit,
-                             .h_unit = gr->q->h_unit, .depth = lf->depth,
+                             .total = lf->total, .g_unit = gr->q->g_unit, .h_unit = gr->q->h_unit,
+                             .depth = lf->depth,
                              .rule = gr->growth->ruled ? &lf->rule : NULL,
                              .limits = gr->growth->advanced ? &gr->limits : NULL};
 }
@@ -389,12 +388,18 @@ static qn_status take_slots(qn__grower *gr, qn__leaf *lf, qn__leaf *small, qn__l
     return status;
 }
 
+/* Are its cells too large for packed ones? */
+static bool needs_wide(const qn__grower *gr, const qn__leaf *lf) {
+    qn__load load = {.n = lf->n, .h = lf->total.h};
+    return !qn__load_fits(load) || !qn__load_fits(qn__load_of(gr->list.gh + lf->begin, lf->n));
+}
+
 /* Divides the rows, counts and finds the children's splits; `last` children will not be split. */
 qn_status qn__tree_expand(qn__grower *gr, int32_t i_leaf, bool last, int t) {
     qn__leaf *lf = &gr->leaves[i_leaf];
     qn__leaf *left = &gr->leaves[lf->children], *right = left + 1;
     int64_t n_left = divide(gr, lf, t);
-    qn__sum rest = {.g = lf->total.g - lf->split.left.g, .h = lf->total.h - lf->split.left.h};
+    qn__sum rest = qn__sum_less(lf->total, lf->split.left);
     double l2 = gr->params->lambda_l2 + (lf->split.is_sorted ? gr->params->cat_l2 : 0);
     *left = (qn__leaf){.split.feature = -1, .total = lf->split.left, .begin = lf->begin, .n = n_left};
     *right = (qn__leaf){.split.feature = -1, .total = rest, .begin = lf->begin + n_left,
@@ -403,7 +408,7 @@ qn_status qn__tree_expand(qn__grower *gr, int32_t i_leaf, bool last, int t) {
         c->depth = lf->depth + 1;
         c->l2 = l2;
         c->node = c->slot = c->children = -1;
-        c->wide = c->n > gr->q->block_rows;
+        c->wide = lf->wide && needs_wide(gr, c);
         c->rule = qn__rule_child(&lf->rule, gr->map, &lf->split, c == left);
         c->forced = -1;
         if (lf->is_forced)
@@ -588,19 +593,16 @@ static void start(qn__grower *gr, const qn__quantised *q, const uint32_t *rows, 
 
 static qn__sum sum_rows(const qn__grower *gr, const uint32_t *rows) {
     qn__sum sum = {0};
-    for (int64_t i = 0; rows && i < gr->n_rows; i++) {
-        qn__sum s = qn__row_sum(gr->list.gh[i]);
-        sum.g += s.g;
-        sum.h += s.h;
-    }
+    for (int64_t i = 0; rows && i < gr->n_rows; i++)
+        qn__sum_add(&sum, qn__row_sum(gr->list.gh[i]));
     return rows ? sum : gr->q->total;
 }
 
 static qn_status plant(qn__grower *gr, const uint32_t *rows) {
     qn__leaf *root = &gr->leaves[0];
     *root = (qn__leaf){.split.feature = -1, .n = gr->n_rows, .total = sum_rows(gr, rows),
-                   .l2 = gr->params->lambda_l2, .slot = QN__NO_SLOT,
-                   .wide = gr->n_rows > gr->q->block_rows};
+                       .l2 = gr->params->lambda_l2, .slot = QN__NO_SLOT};
+    root->wide = needs_wide(gr, root);
     root->forced = gr->growth->n_forced > 0 ? 0 : -1;
     root->rule = qn__rule_root(gr->growth, (double)root->total.g * gr->q->g_unit,
                                (double)root->total.h * gr->q->h_unit);

@@ -126,9 +126,23 @@ struct qn_family {
      * the base value; the sum is the raw score. QN_ERR_MEMORY only. */
     qn_status (*explain)(const qn_learner *learner, const qn_matrix *x, int64_t first, int64_t n,
                          double *contrib, qn_error *err);
+    /* SHAP interaction values (Lundberg et al. 2018) of groups of features, group[n_features] in
+     * 0 .. n_groups - 1: pairs[n][n_outputs][n_groups + 1][n_groups + 1], symmetric; a row adds up
+     * to what its group contributes, the last cell is the base value, the other cells of the last
+     * row and column are 0. QN_ERR_MEMORY only. NULL: features do not interact. */
+    qn_status (*interactions)(const qn_learner *learner, const qn_matrix *x, int64_t first,
+                              int64_t n, const int32_t *group, int32_t n_groups, double *pairs,
+                              qn_error *err);
+    /* Partial dependence by weighted traversal (Friedman 2001, section 8.2): the raw score of each
+     * row over the training rows when only the features that follows[n_features] names are known;
+     * raw[n][n_outputs]. QN_ERR_MEMORY only. NULL: the family has no such measure. */
+    qn_status (*dependence)(const qn_learner *learner, const qn_matrix *x, int64_t first, int64_t n,
+                            const bool *follows, double *raw, qn_error *err);
     /* importance[n_features] >= 0, adding up to 1 (or all 0): the family's own cheap measure (gain,
      * absolute standardised weight). */
     void (*importance)(const qn_learner *learner, double *importance);
+    /* splits[n_features]: in how many nodes each feature is asked. NULL: the family has none. */
+    void (*splits)(const qn_learner *learner, int64_t *splits);
     qn_status (*save)(const qn_learner *learner, qn_buf *out, qn_error *err);
     /* From untrusted bytes, which may be used in place (at a multiple of 64) and must outlive the
      * learner. `n_features` and their kinds come from the pipeline. */

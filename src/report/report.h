@@ -19,7 +19,8 @@
  * "row_us", "bytes", "facts": {"trees": 87}}], "metrics": {"validate": {"roc_auc": {"value", "low",
  * "high"}}, "test": {..}}, "curves": (evaluate/curve.h), "confusion": {"labels": [..], "counts":
  * [[..]]}, "calibration": {"kind": "isotonic", "ece_before": x, "ece_after": x}, "value":
- * (evaluate/value.h), "slices": (evaluate/slice.h), "importance": (evaluate/importance.h),
+ * (evaluate/value.h), "slices": (evaluate/slice.h), "importance": (evaluate/importance.h, and
+ * "interactions": [{"features": [a, b], "mean_abs": x}, ..]: the strongest pairs first),
  * "dependence": (same), "comparison": [{"against": "prior", "title": "..", "metric": "log_loss",
  * "greater_is_better": false, "difference": {"value", "low", "high"}, "better": true}],
  *   "registration": {"name", "version", "alias", "promoted": true, "why": ".."},

@@ -130,10 +130,9 @@ static void quantised_sums_are_unbiased(void **state) {
 static void histograms_equal_the_reference(void **state) {
     for (int variant = 0; variant < 4; variant++) {
         parts s;
-        int64_t n = variant < 2 ? 3000 : 9000;
+        int64_t n = variant < 2 ? 3000 : 60000; /* wide: in blocks */
         parts_init(&s, n, variant % 2 ? 1000 : 255);
         assert_int_equal(s.map.wide, variant % 2);
-        s.q.block_rows = variant < 2 ? s.q.block_rows : 1000; /* wide: in blocks */
         uint32_t *rows = qn_new_array(uint32_t, n);
         int64_t n_rows = 0;
         for (int64_t i = 0; i < n; i++)
@@ -141,25 +140,25 @@ static void histograms_equal_the_reference(void **state) {
                 rows[n_rows++] = (uint32_t)i;
         int32_t *gh = qn_new_array(int32_t, n_rows);
         qn__sum *want = qn_new_array(qn__sum, s.map.n_cells);
-        qn__hist_input in = {.map = &s.map, .bins = &s.bins, .rows = rows, .gh = gh, .n = n_rows,
-                             .block_rows = s.q.block_rows};
+        qn__hist_input in = {.map = &s.map, .bins = &s.bins, .rows = rows, .gh = gh, .n = n_rows};
         for (int64_t i = 0; i < n_rows; i++) {
             gh[i] = s.q.gh[rows[i]];
-            in.total.g += qn__row_sum(gh[i]).g;
-            in.total.h += qn__row_sum(gh[i]).h;
+            qn__sum_add(&in.total, qn__row_sum(gh[i]));
         }
+        assert_int_equal(qn__load_fits(qn__load_of(gh, n_rows)), variant < 2);
         qn__hist_build_ref(&in, want);
         for (int threads = 1; threads <= 8; threads += threads == 1 ? 1 : 3) {
             qn__hist_scratch scratch = {0};
             assert_int_equal(qn__hist_scratch_init(&scratch, &s.map, true, threads, NULL), QN_OK);
-            qn__hist hist = {.wide = n_rows > s.q.block_rows,
-                             .sums = qn_malloc_aligned((size_t)s.map.n_cells, sizeof(qn__sum))};
+            qn__hist hist = {.wide = variant >= 2, .sums = qn_malloc_aligned(
+                                 (size_t)s.map.n_cells, sizeof(qn__wide_sum))};
             /* Twice: the scratch must be left clean. */
             for (int thread = -1; thread < 2 && thread < threads; thread++) {
                 qn__hist_build(&in, &scratch, thread, &hist);
                 for (int64_t c = 0; c < s.map.n_cells; c++) {
                     assert_int_equal(qn__hist_at(&hist, c).g, want[c].g);
                     assert_int_equal(qn__hist_at(&hist, c).h, want[c].h);
+                    assert_int_equal(qn__hist_at(&hist, c).n, want[c].n);
                 }
             }
             qn_freep(&hist.sums);
@@ -302,19 +301,25 @@ static void gradients_have_the_same_bits_everywhere(void **state) {
 static void splits_equal_the_reference(void **state) {
     parts s;
     parts_init(&s, 3000, 255);
-    for (int variant = 0; variant < 3; variant++) {
+    for (int variant = 0; variant < 3; variant++) { /* of wide cells, and of packed ones */
         s.p.lambda_l1 = variant == 1 ? 3 : 0;
         s.p.lambda_l2 = variant == 2 ? 5 : 0;
         s.p.min_data_in_leaf = variant == 2 ? 700 : 20;
-        qn__hist hist = {.wide = true, .sums = qn_new_array(qn__sum, s.map.n_cells)};
+        bool wide = variant == 1;
+        qn__hist hist = {.wide = wide, .sums = qn_new_array(qn__wide_sum, s.map.n_cells)};
+        qn__sum *counts = qn_new_array(qn__sum, s.map.n_cells);
         qn__hist_input counted = {.map = &s.map, .bins = &s.bins, .gh = s.q.gh, .n = 3000};
-        qn__hist_build_ref(&counted, hist.sums);
-        qn__split_input in = {.params = &s.p, .map = &s.map, .hist = &hist, .n_rows = 3000,
-                              .g_unit = s.q.g_unit, .h_unit = s.q.h_unit};
-        for (int64_t i = 0; i < 3000; i++) {
-            in.total.g += qn__row_sum(s.q.gh[i]).g;
-            in.total.h += qn__row_sum(s.q.gh[i]).h;
-        }
+        qn__hist_build_ref(&counted, counts);
+        for (int64_t c = 0; c < s.map.n_cells; c++)
+            if (wide)
+                hist.sums[c] = qn__widen(counts[c]);
+            else
+                hist.packed[c] = qn__pack(counts[c]);
+        qn_freep(&counts);
+        qn__split_input in = {.params = &s.p, .map = &s.map, .hist = &hist, .g_unit = s.q.g_unit,
+                              .h_unit = s.q.h_unit};
+        for (int64_t i = 0; i < 3000; i++)
+            qn__sum_add(&in.total, qn__row_sum(s.q.gh[i]));
         double *scratch = qn_new_array(double, qn__split_scratch_len(&s.map));
         int n_found = 0;
         for (int32_t f = 0; f < s.map.n_features; f++) {
@@ -329,12 +334,51 @@ static void splits_equal_the_reference(void **state) {
             n_found++;
             assert_int_equal(fast.bin, plain.bin);
             assert_int_equal(fast.left.g, plain.left.g);
+            assert_int_equal(fast.left.n, plain.left.n);
             assert_near(fast.gain, plain.gain, 1e-9 * plain.gain);
         }
         assert_true(n_found >= 2);
         qn_freep(&scratch);
         qn_freep(&hist.sums);
     }
+    parts_done(&s);
+}
+
+/* Hessians that differ a thousandfold say nothing about rows: every leaf has enough all the same. */
+static void leaves_have_enough_rows(void **state) {
+    enum { N = 40000 };
+    parts s;
+    parts_init(&s, N, 255);
+    float *g = qn_new_array(float, N), *h = qn_new_array(float, N);
+    for (int i = 0; i < N; i++) {
+        bool rare = qn_rng_hash(11, (uint64_t)i) % 500 == 0;
+        g[i] = rare ? -1 : 0.001f;
+        h[i] = rare ? 0.25f : 0.0002f;
+    }
+    qn__range range = {0};
+    qn__range_add(&range, g, h, N);
+    qn__quantise(g, h, N, range, 9, 1, &s.q);
+    s.p.min_data_in_leaf = 150;
+    s.p.min_sum_hessian_in_leaf = 0;
+    qn__growth growth = {.params = &s.p};
+    qn__row_list spare = {qn_new_array(uint32_t, N), qn_new_array(int32_t, N)};
+    qn__grower *grower = NULL;
+    assert_int_equal(qn__grower_new(&growth, &s.map, &s.bins, NULL, &grower, NULL), QN_OK);
+    assert_int_equal(qn__grower_run(grower, &s.q, NULL, N, NULL, spare, NULL), QN_OK);
+    int32_t n_nodes, near = 0;
+    const qn__grown_node *nodes = qn__grower_nodes(grower, &n_nodes);
+    assert_int_equal(n_nodes, 61);
+    for (int32_t i = 0; i < n_nodes; i++) {
+        assert_true(nodes[i].n >= 150);
+        assert_int_equal(nodes[i].n, nodes[i].total.n);
+        near += nodes[i].n < 200;
+    }
+    assert_true(near > 0); /* and none is kept from having as few as that */
+    qn__grower_free(&grower);
+    qn_freep(&spare.rows);
+    qn_freep(&spare.gh);
+    qn_freep(&g);
+    qn_freep(&h);
     parts_done(&s);
 }
 
@@ -389,6 +433,7 @@ int main(void) {
         cmocka_unit_test(exponentials_are_near_the_library),
         cmocka_unit_test(gradients_have_the_same_bits_everywhere),
         cmocka_unit_test(splits_equal_the_reference),
+        cmocka_unit_test(leaves_have_enough_rows),
         cmocka_unit_test(small_pool_gives_the_same_tree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
