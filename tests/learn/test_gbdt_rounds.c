@@ -541,6 +541,55 @@ static void shared_bins_are_as_good_as_own(void **state) {
     toy_done(&d);
 }
 
+/* ---- memory ------------------------------------------------------------------------------------- */
+
+/* A fit with costs, forced splits and the advanced method, one that goes on from it with shared bins, and
+ * the leaves of both refitted. */
+static qn_status all_at_once(const toy *d, const json_t *params, const int64_t *rows) {
+    qn_cleanup(qn_learner_free) qn_learner *first = NULL, *second = NULL, *refitted = NULL;
+    qn_cleanup(qn_gbdt_bins_free) qn_gbdt_bins *bins = NULL;
+    qn_fit_input in = {.train = {.x = &d->x, .y = d->value}, .valid = {.x = &d->x, .y = d->value},
+                       .task = QN_TASK_REGRESSION, .seed = 3};
+    QN_TRY(qn_learner_fit(&qn__family_gbdt, params, &in, NULL, &first, NULL));
+    QN_TRY(qn_gbdt_bins_new(params, &in, NULL, &bins, NULL));
+    in.bins = bins;
+    in.train_rows = in.valid_rows = rows;
+    in.from = first;
+    QN_TRY(qn_learner_fit(&qn__family_gbdt, params, &in, NULL, &second, NULL));
+    const qn_matrix *x = &d->x;
+    const double *y = d->value;
+    qn_prune_rows labelled = {.x = &x, .y = &y, .n_parts = 1};
+    qn_refit_options options = {.task = in.task, .decay = 0.5, .params = params};
+    int64_t n;
+    return qn_gbdt_refit(second, d->features, &labelled, &options, NULL, &refitted, &n, NULL);
+}
+
+static void memory_may_run_out(void **state) {
+    static const char *const names[] = {"a", "b", "few", "kind", "many"};
+    toy d;
+    toy_init(&d, 300, 51);
+    d.x.n_features = 5;
+    int64_t rows[300];
+    for (int i = 0; i < 300; i++)
+        rows[i] = i;
+    for (int j = 0; j < 5; j++)
+        d.features[j].name = (char *)(uintptr_t)names[j];
+    qn_cleanup(qn_json_free) json_t *params = json(
+        "{\"num_iterations\": 2, \"num_leaves\": 5, \"cegb_penalty_feature_lazy\": {\"a\": 0.01},"
+        " \"cegb_penalty_feature_coupled\": {\"b\": 1}, \"feature_contri\": {\"few\": 0.5},"
+        " \"forced_splits\": {\"feature\": \"a\", \"threshold\": 0},"
+        " \"monotone_constraints\": {\"a\": 1}, \"monotone_constraints_method\": \"advanced\"}");
+    for (int64_t n = 0;; n++) {
+        qn_mem_fail_after(n);
+        qn_status status = all_at_once(&d, params, rows);
+        qn_mem_fail_after(-1);
+        if (status == QN_OK)
+            break;
+        assert_int_equal(status, QN_ERR_MEMORY);
+    }
+    toy_done(&d);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rates_follow_their_schedule),
@@ -555,6 +604,7 @@ int main(void) {
         cmocka_unit_test(refitting_on_the_same_rows_gives_the_same_model),
         cmocka_unit_test(what_cannot_be_refitted_is_refused),
         cmocka_unit_test(shared_bins_are_as_good_as_own),
+        cmocka_unit_test(memory_may_run_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
