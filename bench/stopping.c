@@ -91,7 +91,7 @@ static double best_shift(curves *c, const double *raw) {
     return (low + high) / 2;
 }
 
-static double watch(void *user, const double *raw, double *without) {
+static double watch(void *user, qn_link link, const double *raw, double *without) {
     (void)without;
     curves *c = user;
     bool binary = c->run->target.task == QN_TASK_BINARY;

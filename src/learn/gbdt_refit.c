@@ -62,12 +62,8 @@ static qn_status gather(refit *r, qn_error *err) {
         return qn_error_memory(err);
     for (int64_t i = 0, at = 0; i < rows->n_parts; at += rows->x[i++]->n_rows)
         memcpy(r->y + at, rows->y[i], (size_t)rows->x[i]->n_rows * sizeof *r->y);
-    for (int64_t i = 0; i < n; i++) {
-        bool bad = !isfinite(r->y[i]) || r->y[i] < r->objective->y_low
-                   || (r->objective->y_open && r->y[i] <= r->objective->y_low);
-        QN_FAIL_IF(bad, err, QN_ERR_DATA, "target %g does not fit objective %s", r->y[i],
-                   r->objective->name);
-    }
+    for (int64_t i = 0; i < n; i++)
+        QN_TRY(qn__objective_check_target(r->objective, r->y[i], err));
     r->data = (qn__objective_data){.params = &r->params, .y = r->y, .n = n,
                                    .n_outputs = r->plain.n_outputs};
     return QN_OK;
