@@ -75,8 +75,7 @@ static void check_rows(const qn_learner *learner, const qn_matrix *x, const doub
         qn__gbdt_predict_rows_by(*kernel, trees, rows, 1, again);
         fuzz_require(fuzz_same_numbers(raw, again, outputs), "kernels agree on one row");
     }
-    for (size_t i = 0; i < n; i++)
-        again[i] = trees->base[i % outputs];
+    qn__gbdt_start(trees, x, 0, x->n_rows, again);
     qn__gbdt_add_trees_ref(trees, x, 0, x->n_rows, again);
     fuzz_require(fuzz_same_numbers(raw, again, n), "kernels agree with the reference");
 }
@@ -107,6 +106,33 @@ static void check_pruning(const qn_learner *learner, const qn_feature *features,
     }
 }
 
+/* Whatever the trees hold, they can be looked into. */
+static void check_explanations(const qn_learner *learner, const qn_matrix *x) {
+    enum { GROUPS = 3, CELLS = (GROUPS + 1) * (GROUPS + 1) };
+    const qn_family *family = learner->family;
+    size_t outputs = (size_t)learner->n_outputs, n = (size_t)x->n_rows * outputs;
+    size_t n_features = (size_t)x->n_features;
+    qn_cleanup(qn_freep) double *pairs = qn_calloc(n, CELLS * sizeof *pairs);
+    qn_cleanup(qn_freep) double *raw = qn_new_array(double, n);
+    qn_cleanup(qn_freep) int32_t *group = qn_new_array(int32_t, n_features + 1);
+    qn_cleanup(qn_freep) bool *follows = qn_new_array(bool, n_features + 1);
+    qn_cleanup(qn_freep) int64_t *splits = qn_new_array(int64_t, n_features + 1);
+    fuzz_require(pairs && raw && group && follows && splits, "memory for explanations");
+    for (size_t f = 0; f < n_features; f++) {
+        group[f] = (int32_t)(f % GROUPS);
+        follows[f] = f % 2;
+    }
+    if (family->interactions)
+        fuzz_require(family->interactions(learner, x, 0, x->n_rows, group, GROUPS, pairs, NULL) ==
+                         QN_OK,
+                     "a loaded learner tells its pairs");
+    if (family->dependence)
+        fuzz_require(family->dependence(learner, x, 0, x->n_rows, follows, raw, NULL) == QN_OK,
+                     "a loaded learner tells what it depends on");
+    if (family->splits)
+        family->splits(learner, splits);
+}
+
 static void check_answers(const qn_learner *learner, const qn_feature *features,
                           const qn_matrix *x) {
     const qn_family *family = learner->family;
@@ -132,6 +158,7 @@ static void check_answers(const qn_learner *learner, const qn_feature *features,
         fuzz_require(importance[f] >= 0 && importance[f] <= 1 + 1e-9, "an importance is a share");
     qn_cleanup(qn_json_free) json_t *facts = family->describe(learner);
     fuzz_require(json_is_object(facts), "a learner describes itself");
+    check_explanations(learner, x);
     check_saving(learner, features, x, raw, n);
     check_pruning(learner, features, x, raw, n);
 }

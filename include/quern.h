@@ -1,4 +1,4 @@
-/* quern.h - answers from a model file (.qn) that `quern run` made.
+/* quern.h - answers from a model file (.qn) that `quern run` made, and models of trees made here.
  *
  *     #include <quern.h>
  *     #include <stdio.h>
@@ -14,7 +14,7 @@
  *
  *     cc hello.c $(pkg-config --cflags --libs quern)
  *
- * A ladder: one call; a model and many answers; rows, the fast path of one thread; Arrow. Each step
+ * A ladder: one call; a model and many answers; rows, the fast path of one thread; Arrow; training. Each step
  * is faster or finer than the one above and asks more of you. Answers are the same on all of them,
  * to the bit, and the same that `quern predict` writes.
  *
@@ -288,6 +288,72 @@ QN_API qn_status qn_predict_arrow(const qn_model *model, const struct ArrowSchem
 QN_API qn_status qn_rows_add_arrow(qn_rows *rows, const struct ArrowSchema *schema,
                                    const struct ArrowArray *array, const qn_options *options,
                                    qn_error *err) QN_MUST_USE;
+
+/* --- training (the newest part, and the likeliest to change) ---------------------------------- */
+
+/* Boosted trees from numbers in memory, by the objectives of `quern help parameters` or by a loss of
+ * your own:
+ *
+ *     qn_train_options options = QN_TRAIN_OPTIONS_INIT;
+ *     options.n_inputs = 3;
+ *     options.params = "{\"num_iterations\": 200, \"num_leaves\": 63}";
+ *     options.gradients = my_gradients;                           // or NULL
+ *     qn_train_data rows = {values, labels, NULL, n_rows};
+ *     if (qn_train(&rows, &options, &model, &err) == QN_OK && qn_model_save(model, "my.qn", &err) == QN_OK)
+ *
+ * The same data, options and gradients give the same bytes, over any number of threads. */
+typedef struct qn_train_data {
+    const double *values;  /* [n_rows][n_inputs], row-major; NaN is missing */
+    const double *labels;  /* n_rows; binary: 0 or 1, multiclass: the class from 0, else the number */
+    const double *weights; /* n_rows, above 0; NULL: all 1 */
+    int64_t n_rows;
+} qn_train_data;
+
+/* First and second derivatives by the raw score of what a row loses, of all training rows at once.
+ * `scores`, `gradients` and `hessians` are [n_rows][n_outputs], row-major; n_outputs is 1, or the number
+ * of classes. `weights` (NULL: all 1; times those of classes, if params ask for them) are yours to work
+ * in. Scores start at 0, as boost_from_average cannot know where your loss is least. Called once a round,
+ * from the thread that called qn_train; all pointers are borrowed for the call. A status other than QN_OK
+ * ends training, and qn_train returns it. Numbers that are not finite, or second derivatives below 0, are
+ * QN_ERR_DATA; trees need some above 0 (min_sum_hessian_in_leaf). */
+typedef qn_status (*qn_gradients)(void *user, const double *scores, const double *labels,
+                                  const double *weights, int64_t n_rows, int32_t n_outputs,
+                                  double *gradients, double *hessians);
+/* What the validation rows lose, smaller is better: by it early stopping keeps the best round. NaN is worse
+ * than any. Called as the one above is. */
+typedef double (*qn_loss)(void *user, const double *scores, const double *labels,
+                          const double *weights, int64_t n_rows, int32_t n_outputs);
+
+typedef struct qn_train_options {
+    size_t struct_bytes;           /* sizeof(qn_train_options): how later versions know what you know */
+    qn_task task;                  /* what answers are: a value; the logistic function or the softmax of the
+                                      raw scores */
+    int32_t n_inputs;
+    int32_t n_classes;             /* multiclass; 0 otherwise */
+    const char *const *inputs;     /* names, n_inputs; NULL: "f0", "f1", ... */
+    const char *target;            /* NULL: "target" */
+    const char *const *classes;    /* names; binary: negative, positive; NULL: "0", "1", ... */
+    const char *params;            /* gbdt's, as a JSON object; NULL: their defaults */
+    uint64_t seed;
+    int32_t n_threads;             /* 0: as many as there are processors */
+    const qn_train_data *valid;    /* for early_stopping_round; NULL: none */
+    qn_gradients gradients;        /* NULL: the objective of params */
+    qn_loss loss;                  /* of the validation rows; NULL: that of the objective, of the task
+                                      beside `gradients` */
+    void *user;                    /* for both; borrowed */
+} qn_train_options;
+#define QN_TRAIN_OPTIONS_INIT                                                                      \
+    {sizeof(qn_train_options), QN_TASK_REGRESSION, 0, 0, NULL, NULL, NULL, NULL, 0, 1, NULL, NULL, \
+     NULL, NULL}
+
+/* Data and options are read, not kept. Any number of threads may train at the same time, each what it
+ * likes. The model is to be freed with qn_model_free. Errors: QN_ERR_DATA (a label, weight or gradient
+ * that cannot be, with err->row), QN_ERR_CONFIG (params), QN_ERR_USAGE, QN_ERR_MEMORY, or the status
+ * that `gradients` returned. */
+QN_API qn_status qn_train(const qn_train_data *data, const qn_train_options *options,
+                          qn_model **ret_model, qn_error *err) QN_MUST_USE;
+/* A file of the model, which appears whole or not at all: for qn_model_open and every command of quern. */
+QN_API qn_status qn_model_save(const qn_model *model, const char *path, qn_error *err) QN_MUST_USE;
 
 #ifdef __cplusplus
 }

@@ -10,7 +10,7 @@
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-static const double powers_of_ten[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+const double qn_powers_of_ten[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
                                        1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
                                        1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
@@ -84,8 +84,8 @@ static bool take_exponent(const char **at, const char *end, int *ret_exponent) {
 bool qn_number_make(uint64_t digits, int exponent, double *ret_real) {
     if (digits >= ((uint64_t)1 << 53) || exponent < -22 || exponent > 22)
         return from_extended(digits, exponent, ret_real);
-    *ret_real = exponent < 0 ? (double)digits / powers_of_ten[-exponent]
-                             : (double)digits * powers_of_ten[exponent];
+    *ret_real = exponent < 0 ? (double)digits / qn_powers_of_ten[-exponent]
+                             : (double)digits * qn_powers_of_ten[exponent];
     return true;
 }
 

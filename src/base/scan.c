@@ -58,12 +58,15 @@ bool qn_scan_fail(qn_scan *scan, const char *problem) {
     return false;
 }
 
-static inline char next(qn_scan *scan) {
-    const char *p = scan->at;
+static inline const char *behind_space(const char *p) {
     while (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t')
         p++;
-    scan->at = p;
-    return *p;
+    return p;
+}
+
+static inline char next(qn_scan *scan) {
+    scan->at = behind_space(scan->at);
+    return *scan->at;
 }
 
 char qn_scan_peek(qn_scan *scan) {
@@ -107,6 +110,26 @@ bool qn_scan_member(qn_scan *scan, bool *first, qn_scan_string *ret_key) {
     if (next(scan) != ':')
         return qn_scan_fail(scan, "a colon is missing");
     scan->at++;
+    return true;
+}
+
+bool qn_scan_member_is(qn_scan *scan, bool *first, const char *name, size_t n) {
+    const char *p = behind_space(scan->at);
+    if (scan->problem || (!*first && *p != ','))
+        return false;
+    p = *first ? p : behind_space(p + 1);
+    if (*p++ != '"')
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (p[i] != name[i])
+            return false;
+    if (p[n] != '"')
+        return false;
+    p = behind_space(p + n + 1);
+    if (*p != ':')
+        return false;
+    scan->at = p + 1;
+    *first = false;
     return true;
 }
 
@@ -280,7 +303,7 @@ static qn_number_kind take_short(qn_scan *scan, int64_t *ret_whole, double *ret_
         return QN_NUMBER_WHOLE;
     }
     double x;
-    if (!qn_number_make(digits, -(int)(p - point), &x))
+    if (!qn_number_make_point(digits, (int)(p - point), &x))
         return QN_NUMBER_NONE;
     *ret_real = minus ? -x : x;
     scan->at = p;

@@ -52,6 +52,9 @@ bool qn_scan_open(qn_scan *scan, char bracket);
  * last, whose bracket is read. `*first` is true before the first call. */
 bool qn_scan_member(qn_scan *scan, bool *first, qn_scan_string *ret_key);
 bool qn_scan_item(qn_scan *scan, bool *first);
+/* Moves to the next member if its key is `name` as it stands, and reads nothing otherwise. For names
+ * without quotes, backslashes and control characters. */
+bool qn_scan_member_is(qn_scan *scan, bool *first, const char *name, size_t n);
 
 bool qn_scan_text(qn_scan *scan, qn_scan_string *ret_text);
 /* WHOLE sets both; REAL sets *ret_real. NONE is a problem. */

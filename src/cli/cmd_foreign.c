@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "cli/command.h"
+#include "flow/explain_file.h"
 #include "flow/reference.h"
 #include "model/export.h"
 #include "model/foreign.h"
@@ -71,6 +72,19 @@ static qn_status read_tree(const qn_cli_args *args, int32_t *ret_tree, qn_error 
     return QN_OK;
 }
 
+/* The row whose way is marked; NULL for none. */
+static qn_status read_row(const qn_cli_args *args, const qn_model *model, bool shows,
+                          qn_frame **ret_frame, qn_error *err) {
+    const char *input = qn__cli_value(args, "input"), *text = qn__cli_value(args, "row");
+    int64_t row = 1;
+    QN_FAIL_IF(text && !input, err, QN_ERR_USAGE, "--row needs --input FILE");
+    QN_FAIL_IF(text && (!qn_text_to_i64(text, &row) || row < 1 || row > INT32_MAX), err,
+               QN_ERR_USAGE, "--row must be a whole number from 1 on, not '%s'", text);
+    QN_FAIL_IF(input && !shows, err, QN_ERR_USAGE,
+               "--input marks the way of a row in json, dot and text only");
+    return input ? qn_explain_read(model, input, row - 1, 1, &args->job, ret_frame, err) : QN_OK;
+}
+
 qn_status qn__cmd_export(const qn_cli_args *args, qn_error *err) {
     qn_cleanup(qn_model_free) qn_model *model = NULL;
     qn_cleanup(qn_buf_done) qn_buf out = {.max = QN_LIMIT_FOREIGN_BYTES};
@@ -85,6 +99,10 @@ qn_status qn__cmd_export(const qn_cli_args *args, qn_error *err) {
     QN_FAIL_IF(to_screen && options.format == QN_EXPORT_ONNX, err, QN_ERR_USAGE,
                "--format onnx is binary: it needs --output FILE");
     QN_TRY(qn_reference_open(args->folder, args->arguments[0], &model, NULL, err));
+    bool shows = options.format != QN_EXPORT_ONNX && options.format != QN_EXPORT_LIGHTGBM;
+    qn_cleanup(qn_frame_free) qn_frame *frame = NULL;
+    QN_TRY(read_row(args, model, shows, &frame, err));
+    options.frame = frame;
     QN_TRY(qn_model_export(model, &options, &out, err));
     if (to_screen)
         return qn__cli_print(args, &out, err);

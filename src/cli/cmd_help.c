@@ -23,9 +23,9 @@ static void put_metrics(qn_buf *out) {
     const qn_metric *metrics = qn_metrics(&n);
     for (size_t i = 0; i < n; i++) {
         qn_buf_printf(out, "%-20s", metrics[i].name);
-        for (int task = QN_TASK_BINARY; task <= QN_TASK_REGRESSION; task++)
-            if (metrics[i].tasks >> task & 1)
-                qn_buf_printf(out, " %s", qn_task_name((qn_task)task));
+        for (unsigned kind = 0; kind < QN_METRIC_KINDS; kind++)
+            if (metrics[i].tasks >> kind & 1)
+                qn_buf_printf(out, " %s", qn_metric_kind_name(kind));
         qn_buf_printf(out, "; %s is better\n    %s\n",
                       metrics[i].greater_is_better ? "more" : "less", metrics[i].help);
     }

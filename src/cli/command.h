@@ -91,6 +91,7 @@ qn_status qn__cmd_bench(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_data_profile(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_data_split(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_evaluate(const qn_cli_args *args, qn_error *err);
+qn_status qn__cmd_explain(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_predict(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_serve(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_token(const qn_cli_args *args, qn_error *err);

@@ -51,6 +51,22 @@ static const qn_cli_option evaluate_options[] = {
     {"rounds", 0, "N", NULL, "bootstrap rounds for the intervals (default: 1000)"},
 };
 
+static const qn_cli_option explain_options[] = {
+    {"input", 'i', "FILE", NULL, "rows to explain: any kind of file that a source can be"},
+    {"row", 0, "N", NULL, "explain this row, counted from 1 (default: the first ones)"},
+    {"rows", 0, "N", NULL, "so many of them (default: 3; with --row: 1; with --dependence: 1000)"},
+    {"class", 0, "CLASS", NULL,
+     "of several classes: explain this one (default: the predicted one)"},
+    {"interactions", 0, NULL, NULL,
+     "also what pairs of inputs do together (SHAP interaction values)"},
+    {"conditions", 0, NULL, NULL,
+     "also what must hold of the row for its answer to stay the same: the ways through all trees, "
+     "merged by feature"},
+    {"dependence", 0, "COLUMN", NULL, "instead: how the answer follows this input"},
+    {"curves", 0, "N", NULL,
+     "with --dependence and --json: the curves of so many single rows (default: 0)"},
+};
+
 static const qn_cli_option compress_options[] = {
     {"input", 'i', "FILE", NULL,
      "labelled rows that training did not see (default: none; only what is twice is merged)"},
@@ -83,6 +99,8 @@ static const qn_cli_option export_options[] = {
     {"output", 'o', "FILE", NULL, "where it goes (default: -, standard output; onnx needs a file)"},
     {"uncalibrated", 0, NULL, NULL, "onnx, lightgbm: leave the model's calibration out"},
     {"tree", 0, "N", NULL, "json, dot, text: this tree only, counted from 0 (default: all)"},
+    {"input", 'i', "FILE", NULL, "json, dot, text: mark the way of a row of FILE"},
+    {"row", 0, "N", NULL, "with --input: which row, counted from 1 (default: 1)"},
 };
 
 static const qn_cli_option serve_options[] = {
@@ -208,6 +226,26 @@ static const qn_cli_command commands[] = {
      .options = predict_options,
      .n_options = COUNT(predict_options),
      .run = qn__cmd_predict},
+    {.name = "explain",
+     .arguments = "MODEL",
+     .min_arguments = 1,
+     .max_arguments = 1,
+     .summary = "say what a model uses, and why rows are answered as they are",
+     .details =
+         "Without --input: how much of the gain of all splits each input has, and how many splits. "
+         "With rows: what each input adds to the raw score (exact TreeSHAP for trees); base and "
+         "contributions add up to it. --interactions takes them apart into pairs, --conditions "
+         "tells within which bounds the row comes to the same leaves of every tree. --dependence "
+         "shows one input over "
+         "its range: the mean answer of the rows when all have that value, the 10 % and 90 % of "
+         "their own answers, and the raw score of the trees when nothing else is known.",
+     .example = "quern explain fraud\n"
+                "quern explain fraud --input today.csv --row 12 --interactions\n"
+                "quern explain fraud -i today.csv --conditions --json\n"
+                "quern explain fraud -i today.csv --dependence Amount",
+     .options = explain_options,
+     .n_options = COUNT(explain_options),
+     .run = qn__cmd_explain},
     {.name = "compress",
      .arguments = "MODEL",
      .min_arguments = 1,
@@ -268,9 +306,11 @@ static const qn_cli_command commands[] = {
      .details =
          "onnx and lightgbm: for models whose features are inputs as they are, numbers only for "
          "onnx; Platt's calibration and sampled negatives are worked into the leaves. json, dot "
-         "(Graphviz) and text show the trees as they are, on the raw score, of any pipeline.",
+         "(Graphviz) and text show the trees as they are, on the raw score, of any pipeline; with "
+         "--input the way of one row through them.",
      .example = "quern export fraud --format onnx --output fraud.onnx\n"
-                "quern export fraud --format dot --tree 0 | dot -Tsvg > tree.svg",
+                "quern export fraud --format dot --tree 0 | dot -Tsvg > tree.svg\n"
+                "quern export fraud --format text --tree 7 --input today.csv --row 12",
      .options = export_options,
      .n_options = COUNT(export_options),
      .run = qn__cmd_export},

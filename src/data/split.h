@@ -87,6 +87,12 @@ static inline bool qn_fold_trains(qn_split_method method, int32_t row_fold, int3
 qn_status qn_split_stretches(const qn_column *time, const int64_t *rows, int64_t n, int32_t want,
                              int32_t *ret_stretch, int32_t *ret_n, qn_error *err) QN_MUST_USE;
 
+/* Equal for equal values of a column of any type; missing is a value of its own. */
+uint64_t qn_split_group_hash(const qn_column *group, int64_t row, uint64_t seed);
+/* Numbers n of them from 0, equal ones alike: ret_group[n]. QN_ERR_MEMORY only. */
+qn_status qn_split_number_groups(const uint64_t *hash, int64_t n, int32_t *ret_group,
+                                 int32_t *ret_n, qn_error *err) QN_MUST_USE;
+
 /* {"method","seed","rows":{"train","validate","test","unlabelled"}}; with time also "validate_from"
  * and "test_from" (ISO 8601 for TIME columns, else numbers), with groups "n_groups". New reference;
  * NULL when memory is short. */

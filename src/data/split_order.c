@@ -157,9 +157,8 @@ static int compare_members(const void *a, const void *b) {
     return (x->i > y->i) - (x->i < y->i);
 }
 
-/* Equal for equal values. Two groups of one 64-bit hash would be kept together, which does no
- * harm. */
-static uint64_t group_hash(const qn_column *group, int64_t row, uint64_t seed) {
+/* Two groups of one 64-bit hash would be kept together, which does no harm. */
+uint64_t qn_split_group_hash(const qn_column *group, int64_t row, uint64_t seed) {
     if (!qn_column_is_valid(group, row))
         return qn_rng_hash(seed, UINT64_C(0x6d697373696e67));
     if (group->type == QN_TYPE_CATEGORY || group->type == QN_TYPE_TEXT) {
@@ -175,6 +174,23 @@ static uint64_t group_hash(const qn_column *group, int64_t row, uint64_t seed) {
     return qn_hash64(&value, sizeof value, seed);
 }
 
+qn_status qn_split_number_groups(const uint64_t *hash, int64_t n, int32_t *ret_group,
+                                 int32_t *ret_n, qn_error *err) {
+    qn_cleanup(qn_freep) member *members = qn_new_array(member, n);
+    int32_t n_groups = 0;
+    if (!members)
+        return qn_error_memory(err);
+    for (int64_t i = 0; i < n; i++)
+        members[i] = (member){hash[i], i};
+    qsort(members, (size_t)n, sizeof members[0], compare_members);
+    for (int64_t i = 0; i < n; i++) {
+        n_groups += i == 0 || members[i].hash != members[i - 1].hash;
+        ret_group[members[i].i] = n_groups - 1;
+    }
+    *ret_n = n_groups;
+    return QN_OK;
+}
+
 /* Members sorted by group, and the groups, in the order of their hashes. */
 static qn_status groups_make(qn__draft *draft, const qn_column *group, member **ret_members,
                              group_run **ret_groups, qn_error *err) {
@@ -182,7 +198,7 @@ static qn_status groups_make(qn__draft *draft, const qn_column *group, member **
     if (!members)
         return qn_error_memory(err);
     for (int64_t i = 0; i < draft->n; i++)
-        members[i] = (member){group_hash(group, draft->rows[i], draft->options->seed), i};
+        members[i] = (member){qn_split_group_hash(group, draft->rows[i], draft->options->seed), i};
     qsort(members, (size_t)draft->n, sizeof members[0], compare_members);
     int64_t n_groups = 0;
     for (int64_t i = 0; i < draft->n; i++)

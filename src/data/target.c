@@ -215,8 +215,12 @@ static qn_status find_task(const qn_target_options *options, const qn_column *co
     const int32_t n = qn_dict_size(labels->dict);
     QN_FAIL_IF(!n, err, QN_ERR_DATA, "target %s: all its values are missing", column->name);
     *ret_task = guess_task(column, labels);
-    QN_FAIL_IF(options->kind && !qn_task_from_name(options->kind, ret_task), err, QN_ERR_CONFIG,
-               "task.kind '%s' is none of binary, multiclass, regression", options->kind);
+    if (options->kind && strcmp(options->kind, "ranking") == 0)
+        *ret_task = QN_TASK_REGRESSION; /* of grades */
+    else
+        QN_FAIL_IF(options->kind && !qn_task_from_name(options->kind, ret_task), err,
+                   QN_ERR_CONFIG, "task.kind '%s' is none of binary, multiclass, regression, "
+                   "ranking", options->kind);
     QN_FAIL_IF(n == 1, err, QN_ERR_DATA,
                "target %s has only one value, '%s': there is nothing to predict", column->name,
                qn_dict_text(labels->dict, 0, NULL));

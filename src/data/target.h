@@ -20,8 +20,9 @@ void qn_target_info_done(qn_target_info *info);
 
 typedef struct qn_target_options {
     const char *column;
-    const char *kind;     /* task name; NULL: inferred (2 distinct values: binary; text, bool, or few
-                             distinct whole numbers: multiclass; else regression) */
+    const char *kind;     /* task name, or ranking: a regression of grades; NULL: inferred (2
+                             distinct values: binary; text, bool, or few distinct whole numbers:
+                             multiclass; else regression) */
     const char *positive; /* binary: the label that counts as positive; NULL: chosen (1, true, yes, or the
                              rarer one) */
 } qn_target_options;

@@ -183,13 +183,13 @@ static void take_off_bias(double value, double *rounds, int n) {
             rounds[r] = fmax(rounds[r] - (sum / n_finite - value), 0);
 }
 
-static qn_status to_json(qn_task task, const double *values, double *rounds, int n_rounds,
+static qn_status to_json(unsigned kind, const double *values, double *rounds, int n_rounds,
                          int n_ovr, json_t **ret_metrics, qn_error *err) {
     size_t n;
     const qn_metric *table = qn_metrics(&n);
     qn_cleanup(qn_json_free) json_t *json = json_object();
     for (size_t id = 0; id < n; id++) {
-        if (!(table[id].tasks >> task & 1))
+        if (!(table[id].tasks >> kind & 1))
             continue;
         int n_of = id == QN__ROC_AUC_OVR ? n_ovr : n_rounds;
         if (id == QN__ECE)
@@ -222,7 +222,7 @@ qn_status qn_evaluate_metrics(const qn_eval_input *input, int n_rounds, uint64_t
         QN_TRY(qn__auc_ovr(input, n_ovr, seed, job, &values[QN__ROC_AUC_OVR],
                            rounds + (int64_t)QN__ROC_AUC_OVR * n_rounds, err));
     QN_TRY(qn_job_check(job, err));
-    return to_json(input->task, values, rounds, n_rounds, n_ovr, ret_metrics, err);
+    return to_json(qn_metric_kind(input), values, rounds, n_rounds, n_ovr, ret_metrics, err);
 }
 
 static qn_status difference_ovr(const qn_eval_input *a, const qn_eval_input *b, int n_rounds,
@@ -249,10 +249,11 @@ qn_status qn_evaluate_difference(const qn_metric *metric, const qn_eval_input *a
     ptrdiff_t id = metric - qn_metrics(&n);
     QN_TRY(check_input(a, n_rounds, err));
     QN_TRY(check_input(b, n_rounds, err));
-    QN_FAIL_IF(a->n != b->n || a->task != b->task || a->n_classes != b->n_classes, err,
-               QN_ERR_USAGE, "models can only be compared on the same rows");
-    QN_FAIL_IF(id < 0 || (size_t)id >= n || !(metric->tasks >> a->task & 1), err, QN_ERR_USAGE,
-               "metric %s is not for this task", metric->name);
+    QN_FAIL_IF(a->n != b->n || a->task != b->task || a->n_classes != b->n_classes ||
+                   !a->query != !b->query,
+               err, QN_ERR_USAGE, "models can only be compared on the same rows");
+    QN_FAIL_IF(id < 0 || (size_t)id >= n || !(metric->tasks >> qn_metric_kind(a) & 1), err,
+               QN_ERR_USAGE, "metric %s is not for this task", metric->name);
     if (id == QN__ROC_AUC_OVR)
         return difference_ovr(a, b, n_rounds, seed, job, ret_difference, err);
     qn_cleanup(qn__metric_view_free) qn__metric_view *view_a = NULL, *view_b = NULL;

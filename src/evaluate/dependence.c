@@ -140,9 +140,14 @@ static qn_status probe_init(probe *p, qn_error *err) {
     return p->columns && p->rows && p->scores && p->answers ? QN_OK : qn_error_memory(err);
 }
 
-/* Mean, 10 % and 90 % of the answers when the whole column has the value of `row`. */
+static int64_t curves_of(const probe *p) {
+    return p->input->n_curves < p->frame->n_rows ? p->input->n_curves : p->frame->n_rows;
+}
+
+/* Mean, 10 % and 90 % of the answers when the whole column has the value of `row`; and the first
+ * answers as they are. */
 static qn_status ask(probe *p, int32_t i_column, int64_t row, double *ret_y, double *ret_low,
-                     double *ret_high, qn_error *err) {
+                     double *ret_high, double *curve, qn_error *err) {
     int64_t n = p->frame->n_rows;
     int32_t n_outputs = qn__importance_outputs(p->input);
     qn_cleanup(qn_frame_free) qn_frame *constant = NULL;
@@ -159,11 +164,44 @@ static qn_status ask(probe *p, int32_t i_column, int64_t row, double *ret_y, dou
         p->answers[i] = p->scores[i * n_outputs + p->i_output];
         sum += p->answers[i];
     }
+    if (curves_of(p) > 0)
+        memcpy(curve, p->answers, (size_t)curves_of(p) * sizeof *curve);
     qsort(p->answers, (size_t)n, sizeof *p->answers, compare_doubles);
     *ret_y = sum / (double)n;
     *ret_low = p->answers[(n - 1) / 10];
     *ret_high = p->answers[n - 1 - (n - 1) / 10];
     return QN_OK;
+}
+
+/* What the trees say of the places alone. */
+static qn_status put_raw(const probe *p, int32_t i_column, const grid *g, json_t *object,
+                         qn_error *err) {
+    int32_t n_outputs = qn__importance_outputs(p->input);
+    qn_cleanup(qn_frame_free) qn_frame *frame = NULL;
+    qn_cleanup(qn_freep) double *scores = qn_new_array(double, g->n *n_outputs);
+    double raw[QN_DEPENDENCE_POINTS];
+    if (!p->input->weigh)
+        return QN_OK;
+    if (!scores)
+        return qn_error_memory(err);
+    QN_TRY(qn_frame_take(p->frame, g->row, g->n, &frame, err));
+    QN_TRY(p->input->weigh(p->input->user, frame, p->frame->columns[i_column].name, scores, err));
+    for (int i = 0; i < g->n; i++)
+        raw[i] = scores[i * n_outputs + p->i_output];
+    return json_object_set_new(object, "raw", qn_json_numbers(raw, (size_t)g->n)) == 0
+               ? QN_OK : qn_error_memory(err);
+}
+
+/* curves[x][row], told by rows. */
+static void put_curves(const probe *p, const double *curves, int n_x, json_t *object, bool *ok) {
+    json_t *list = json_array();
+    for (int64_t row = 0; row < curves_of(p); row++) {
+        double y[QN_DEPENDENCE_POINTS];
+        for (int i = 0; i < n_x; i++)
+            y[i] = curves[i * curves_of(p) + row];
+        qn__append(ok, list, qn_json_numbers(y, (size_t)n_x));
+    }
+    qn__put(ok, object, "curves", list);
 }
 
 static qn_status feature_make(probe *p, const char *name, json_t *array, qn_error *err) {
@@ -178,8 +216,12 @@ static qn_status feature_make(probe *p, const char *name, json_t *array, qn_erro
                                             : number_grid(column, &g, err));
     if (g.n == 0) /* all missing */
         return QN_OK;
+    qn_cleanup(qn_freep) double *curves = qn_new_array(double, g.n *curves_of(p) + 1);
+    if (!curves)
+        return qn_error_memory(err);
     for (int i = 0; i < g.n; i++)
-        QN_TRY(ask(p, i_column, g.row[i], &y[i], &low[i], &high[i], err));
+        QN_TRY(ask(p, i_column, g.row[i], &y[i], &low[i], &high[i], curves + i * curves_of(p),
+                   err));
     bool ok = true;
     json_t *object = json_object(), *x = json_array(), *counts = json_array();
     for (int i = 0; i < g.n; i++) {
@@ -193,7 +235,11 @@ static qn_status feature_make(probe *p, const char *name, json_t *array, qn_erro
     qn__put(&ok, object, "low", qn_json_numbers(low, (size_t)g.n));
     qn__put(&ok, object, "high", qn_json_numbers(high, (size_t)g.n));
     qn__put(&ok, object, "n", counts);
+    if (p->input->n_curves > 0)
+        put_curves(p, curves, g.n, object, &ok);
+    qn_status status = put_raw(p, i_column, &g, object, err);
     qn__append(&ok, array, object);
+    QN_TRY(status);
     return ok ? QN_OK : qn_error_memory(err);
 }
 

@@ -63,6 +63,7 @@ static int compare_effects(const void *a, const void *b) {
 typedef struct sample {
     qn_frame *frame;  /* owned */
     double *y, *weight, *scores; /* owned; weight NULL for none */
+    int32_t *query;   /* owned; NULL for none */
     int64_t n;
 } sample;
 
@@ -70,23 +71,56 @@ static void sample_done(sample *s) {
     qn_frame_free(&s->frame);
     qn_freep(&s->y);
     qn_freep(&s->weight);
+    qn_freep(&s->query);
     qn_freep(&s->scores);
+}
+
+/* Whole queries, in an order that the seed draws, until there are enough rows; rows ascending. */
+static qn_status choose_queries(const qn_importance_input *input, int64_t max, int64_t **ret_rows,
+                                int64_t *ret_n, qn_error *err) {
+    int64_t n = input->frame->n_rows, left = n;
+    qn_cleanup(qn_freep) int64_t *rows = qn_new_array(int64_t, n);
+    if (!rows)
+        return qn_error_memory(err);
+    /* A query is in by its hash; the share of queries falls until their rows are few enough. */
+    double share = n > max ? (double)max / (double)n : 1;
+    for (int tries = 0; tries < 30; tries++, share *= 0.9) {
+        left = 0;
+        for (int64_t i = 0; i < n; i++)
+            if (qn_rng_hash_uniform(input->seed, (uint64_t)input->eval.query[i]) < share)
+                rows[left++] = i;
+        if (left <= max)
+            break;
+    }
+    for (int64_t i = 0; i < n && left == 0; i++) /* a single query is more than asked for */
+        if (input->eval.query[i] == input->eval.query[0])
+            rows[left++] = i;
+    *ret_rows = qn_steal(&rows);
+    *ret_n = left;
+    return QN_OK;
 }
 
 static qn_status sample_make(const qn_importance_input *input, sample *s, qn_error *err) {
     int64_t max = input->max_rows > 0 ? input->max_rows : DEFAULT_ROWS;
     qn_cleanup(qn_freep) int64_t *rows = NULL;
-    QN_TRY(qn__choose_rows(input->frame->n_rows, max, input->seed, &rows, &s->n, err));
+    if (input->eval.query)
+        QN_TRY(choose_queries(input, max, &rows, &s->n, err));
+    else
+        QN_TRY(qn__choose_rows(input->frame->n_rows, max, input->seed, &rows, &s->n, err));
     QN_TRY(qn_frame_take(input->frame, rows, s->n, &s->frame, err));
     s->y = qn_new_array(double, s->n);
     s->weight = input->eval.weight ? qn_new_array(double, s->n) : NULL;
     s->scores = qn_calloc((size_t)s->n, (size_t)qn__importance_outputs(input) * sizeof(double));
-    if (!s->y || !s->scores || (input->eval.weight && !s->weight))
+    s->query = input->eval.query ? qn_new_array(int32_t, s->n) : NULL;
+    if (!s->y || !s->scores || (input->eval.weight && !s->weight)
+        || (input->eval.query && !s->query))
         return qn_error_memory(err);
     for (int64_t i = 0; i < s->n; i++) {
         s->y[i] = input->eval.y[rows[i]];
         if (s->weight)
             s->weight[i] = input->eval.weight[rows[i]];
+        if (s->query)
+            s->query[i] = input->eval.query[rows[i]];
     }
     return QN_OK;
 }
@@ -99,6 +133,7 @@ static qn_status goodness(const qn_importance_input *input, sample *s, const qn_
     eval.n = s->n;
     eval.y = s->y;
     eval.weight = s->weight;
+    eval.query = s->query;
     eval.scores = s->scores;
     double value = input->metric->compute(&eval);
     *ret_goodness = input->metric->greater_is_better ? value : -value;

@@ -16,7 +16,10 @@
  *   [{"feature": "age", "kind": "numeric" | "category" | "time",
  *     "x": [..], "y": [..], "low": [..], "high": [..], "n": [..]}, ..]
  *   y: mean answer when every row has this x; low and high: 10 % and 90 % of the rows' own answers;
- *   n: rows nearest to this x. At most 20 x: quantiles, or the commonest categories.
+ *   n: rows nearest to this x. At most 20 x: quantiles, or the commonest categories. With `weigh`
+ *   also "raw": the raw score when only the column is known, by weighted traversal of the trees.
+ *   With n_curves also "curves": the answers of so many rows, one list of y each (individual
+ *   conditional expectation).
  *
  * Everything goes through the INPUT columns of a frame, never through features, so it holds for any
  * pipeline. */
@@ -35,6 +38,10 @@ typedef qn_status (*qn_score_function)(void *user, const qn_frame *frame, double
 typedef qn_status (*qn_explain_function)(void *user, const qn_frame *frame, double *contrib,
                                          qn_error *err);
 
+/* scores[n_rows][n_outputs] when of each row only the named column is known. */
+typedef qn_status (*qn_weigh_function)(void *user, const qn_frame *frame, const char *column,
+                                       double *scores, qn_error *err);
+
 typedef struct qn_importance_input {
     const qn_frame *frame;        /* the rows to judge on (test rows), in the order of eval.y */
     const char *const *inputs;    /* the model's input columns */
@@ -43,7 +50,9 @@ typedef struct qn_importance_input {
     const qn_metric *metric;
     qn_score_function score;
     qn_explain_function explain;  /* NULL: no SHAP */
-    void *user;                   /* borrowed, for both */
+    qn_weigh_function weigh;      /* dependence only; NULL: no "raw" */
+    int64_t n_curves;             /* dependence only; 0: no "curves" */
+    void *user;                   /* borrowed, for all three */
     int n_repeats;                /* shuffles per column: 5 */
     int64_t max_rows;             /* for the shuffles, seeded choice; 0: 10000. SHAP uses at most 1000 */
     uint64_t seed;

@@ -11,6 +11,7 @@ enum {
     BINARY = 1 << QN_TASK_BINARY,
     MULTICLASS = 1 << QN_TASK_MULTICLASS,
     REGRESSION = 1 << QN_TASK_REGRESSION,
+    RANKING = 1 << QN_METRIC_RANKING,
 };
 
 static double compute(const qn_eval_input *input, qn__metric_id id) {
@@ -91,6 +92,18 @@ static double mape(const qn_eval_input *input) {
 static double poisson_deviance(const qn_eval_input *input) {
     return compute(input, QN__POISSON_DEVIANCE);
 }
+static double cross_entropy(const qn_eval_input *input) {
+    return compute(input, QN__CROSS_ENTROPY);
+}
+static double ndcg_5(const qn_eval_input *input) {
+    return compute(input, QN__NDCG_5);
+}
+static double ndcg_10(const qn_eval_input *input) {
+    return compute(input, QN__NDCG_10);
+}
+static double mean_average_precision(const qn_eval_input *input) {
+    return compute(input, QN__MAP);
+}
 
 /* Indexed by qn__metric_id. */
 static const qn_metric metrics[QN__N_METRICS] = {
@@ -152,6 +165,21 @@ static const qn_metric metrics[QN__N_METRICS] = {
         {"poisson_deviance", "Mean Poisson deviance",
          "For counts; 0 is perfect; undefined for negative truths or answers <= 0.", REGRESSION,
          false, poisson_deviance},
+    [QN__CROSS_ENTROPY] =
+        {"cross_entropy", "Cross-entropy",
+         "Log loss where the truth is a probability; undefined for truths outside of 0 to 1.",
+         REGRESSION, false, cross_entropy},
+    [QN__NDCG_5] =
+        {"ndcg@5", "NDCG at 5",
+         "Gain 2^grade - 1 of the first 5 rows of a query, later ones counting less, over the best "
+         "possible; 1 is perfect.",
+         RANKING, true, ndcg_5},
+    [QN__NDCG_10] = {"ndcg@10", "NDCG at 10", "The same of the first 10 rows; 1 is perfect.",
+                     RANKING, true, ndcg_10},
+    [QN__MAP] = {"map", "Mean average precision",
+                 "Mean over queries of the average precision, grades above 0 being relevant; 1 is "
+                 "perfect.",
+                 RANKING, true, mean_average_precision},
 };
 
 const qn_metric *qn_metrics(size_t *ret_n) {
@@ -159,23 +187,31 @@ const qn_metric *qn_metrics(size_t *ret_n) {
     return metrics;
 }
 
-static qn_status wrong_task(const qn_metric *m, qn_task task, qn_error *err) {
-    return qn_error_set(err, QN_ERR_CONFIG, "metric %s is for %s%s%s tasks, not for %s", m->name,
-                        m->tasks & BINARY ? "binary" : "",
-                        m->tasks & MULTICLASS ? m->tasks & BINARY ? " and multiclass" : "multiclass"
-                                              : "",
-                        m->tasks & REGRESSION ? "regression" : "", qn_task_name(task));
+const char *qn_metric_kind_name(unsigned kind) {
+    return kind == QN_METRIC_RANKING ? "ranking" : qn_task_name((qn_task)kind);
 }
 
-qn_status qn_metric_find(const char *name, qn_task task, const qn_metric **ret_metric,
+static qn_status wrong_task(const qn_metric *m, unsigned kind, qn_error *err) {
+    char list[64] = "";
+    for (unsigned k = 0; k < QN_METRIC_KINDS; k++)
+        if (m->tasks >> k & 1) {
+            strncat(list, *list ? " and " : "", sizeof list - strlen(list) - 1);
+            strncat(list, qn_metric_kind_name(k), sizeof list - strlen(list) - 1);
+        }
+    return qn_error_set(err, QN_ERR_CONFIG, "metric %s is for %s tasks, not for %s", m->name, list,
+                        qn_metric_kind_name(kind));
+}
+
+qn_status qn_metric_find(const char *name, unsigned kind, const qn_metric **ret_metric,
                          qn_error *err) {
     const char *names[QN__N_METRICS];
     size_t n = 0;
+    name = strcmp(name, "ndcg") == 0 ? "ndcg@10" : name;
     for (size_t i = 0; i < QN__N_METRICS; i++) {
-        bool fits = metrics[i].tasks >> task & 1;
+        bool fits = metrics[i].tasks >> kind & 1;
         if (strcmp(metrics[i].name, name) == 0) {
             if (!fits)
-                return wrong_task(&metrics[i], task, err);
+                return wrong_task(&metrics[i], kind, err);
             *ret_metric = &metrics[i];
             return QN_OK;
         }
@@ -235,6 +271,8 @@ qn_status qn_metric_without(const qn_metric *metric, const qn_eval_input *input,
     return QN_OK;
 }
 
-const qn_metric *qn_metric_default(qn_task task) {
-    return &metrics[task == QN_TASK_REGRESSION ? QN__RMSE : QN__LOG_LOSS];
+const qn_metric *qn_metric_default(unsigned kind) {
+    return &metrics[kind == QN_METRIC_RANKING    ? QN__NDCG_10
+                    : kind == QN_TASK_REGRESSION ? QN__RMSE
+                                                 : QN__LOG_LOSS];
 }

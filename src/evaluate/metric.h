@@ -18,13 +18,24 @@ typedef struct qn_eval_input {
     const double *scores;  /* borrowed, n x n_outputs */
     const double *weight;  /* borrowed, n, or NULL */
     double threshold;      /* binary: predicted positive when score >= threshold; 0.5 unless chosen */
+    const int32_t *query;  /* borrowed, n: the query of each row, from 0, rows of one anywhere; its
+                              rows are ranked, labels being grades from 0. NULL: no ranking */
 } qn_eval_input;
+
+/* What metrics are for: a qn_task, or the ranking of rows within queries. */
+enum { QN_METRIC_RANKING = QN_TASK_REGRESSION + 1, QN_METRIC_KINDS };
+
+static inline unsigned qn_metric_kind(const qn_eval_input *input) {
+    return input->query ? QN_METRIC_RANKING : (unsigned)input->task;
+}
+/* "binary", "multiclass", "regression", "ranking". */
+const char *qn_metric_kind_name(unsigned kind);
 
 typedef struct qn_metric {
     const char *name;        /* "roc_auc" */
     const char *title;       /* "ROC AUC" */
     const char *help;        /* one sentence: what it says, its range */
-    unsigned tasks;          /* bit 1 << qn_task */
+    unsigned tasks;          /* bit 1 << kind */
     bool greater_is_better;
     /* NaN when it is not defined on this input (one class only, say). */
     double (*compute)(const qn_eval_input *input);
@@ -32,12 +43,12 @@ typedef struct qn_metric {
 
 /* All metrics, in the order in which reports show them. */
 const qn_metric *qn_metrics(size_t *ret_n);
-/* By name, for a task; QN_ERR_CONFIG with the nearest one, or saying which tasks it is for. */
-qn_status qn_metric_find(const char *name, qn_task task, const qn_metric **ret_metric,
+/* By name, for a kind; QN_ERR_CONFIG with the nearest one, or saying which tasks it is for. */
+qn_status qn_metric_find(const char *name, unsigned kind, const qn_metric **ret_metric,
                          qn_error *err) QN_MUST_USE;
 /* The metric a task is judged by when the config does not say: binary log_loss, multiclass
- * log_loss, regression rmse. */
-const qn_metric *qn_metric_default(qn_task task);
+ * log_loss, regression rmse, ranking ndcg@10. */
+const qn_metric *qn_metric_default(unsigned kind);
 
 /* The metric of all rows, and into ret_without[n_groups] that of all rows but those of each group;
  * group[n] is 0 .. n_groups - 1. What the jackknife over groups of dependent rows starts from. The

@@ -26,6 +26,10 @@ typedef enum qn__metric_id {
     QN__R2,
     QN__MAPE,
     QN__POISSON_DEVIANCE,
+    QN__CROSS_ENTROPY,
+    QN__NDCG_5,
+    QN__NDCG_10,
+    QN__MAP,
     QN__N_METRICS,
 } qn__metric_id;
 
@@ -48,6 +52,19 @@ void qn__ranking_done(qn__ranking *ranking);
 /* ROC AUC with row i taken counts[i] * weight[i] times (NULL: once); NaN with one class only. */
 double qn__ranking_auc(const qn__ranking *ranking, const unsigned char *counts,
                        const double *weight);
+
+/* Queries with what their rankings are worth; those without a relevant row are left out: no order of
+ * theirs is better than another. */
+typedef struct qn__rankings {
+    int64_t n;
+    int64_t *first;          /* owned; its first row, whose count in a resample is the query's */
+    double *weight;          /* owned; mean weight of its rows */
+    double *value[3];        /* owned; QN__NDCG_5, QN__NDCG_10, QN__MAP */
+} qn__rankings;
+
+qn_status qn__rankings_init(qn__rankings *rankings, const qn_eval_input *input,
+                            qn_error *err) QN_MUST_USE;
+void qn__rankings_done(qn__rankings *rankings);
 
 typedef struct qn__metric_view qn__metric_view;
 

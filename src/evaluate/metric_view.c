@@ -31,9 +31,12 @@ struct qn__metric_view {
     double *absolute;         /* owned; [row] */
     double *relative;         /* owned; [row] */
     double *deviance;         /* owned; [row]; NULL when undefined */
+    double *entropy;          /* owned; [row]; NULL when undefined */
     int64_t *by_error;        /* owned; rows by ascending absolute error */
     double centre;            /* mean of y */
     bool constant;            /* all y are equal */
+    /* ranking */
+    qn__rankings rankings;
 };
 
 void qn__metric_view_free(qn__metric_view **view) {
@@ -41,6 +44,7 @@ void qn__metric_view_free(qn__metric_view **view) {
     if (!v)
         return;
     qn__ranking_done(&v->ranking);
+    qn__rankings_done(&v->rankings);
     qn_freep(&v->score);
     qn_freep(&v->loss);
     qn_freep(&v->square);
@@ -49,6 +53,7 @@ void qn__metric_view_free(qn__metric_view **view) {
     qn_freep(&v->absolute);
     qn_freep(&v->relative);
     qn_freep(&v->deviance);
+    qn_freep(&v->entropy);
     qn_freep(&v->by_error);
     qn_freep(view);
 }
@@ -133,6 +138,21 @@ static qn_status init_deviance(qn__metric_view *v, qn_error *err) {
     return QN_OK;
 }
 
+static qn_status init_entropy(qn__metric_view *v, qn_error *err) {
+    const qn_eval_input *in = &v->input;
+    for (int64_t i = 0; i < in->n; i++)
+        if (!(in->y[i] >= 0 && in->y[i] <= 1) || isnan(in->scores[i]))
+            return QN_OK;
+    v->entropy = qn_new_array(double, in->n);
+    if (!v->entropy)
+        return qn_error_memory(err);
+    for (int64_t i = 0; i < in->n; i++) {
+        double p = clipped(in->scores[i]), y = in->y[i];
+        v->entropy[i] = -y * log(p) - (1 - y) * log(1 - p);
+    }
+    return QN_OK;
+}
+
 static qn_status init_regression(qn__metric_view *v, qn_error *err) {
     const qn_eval_input *in = &v->input;
     v->square = qn_new_array(double, in->n);
@@ -155,6 +175,8 @@ static qn_status init_regression(qn__metric_view *v, qn_error *err) {
     v->centre = v->constant && in->n ? in->y[0] : sum / sum_w;
     if (wants(v, QN__MEDIAN_AE))
         QN_TRY(qn_order_f64(v->absolute, 1, in->n, v->by_error, err));
+    if (wants(v, QN__CROSS_ENTROPY))
+        QN_TRY(init_entropy(v, err));
     return wants(v, QN__POISSON_DEVIANCE) ? init_deviance(v, err) : QN_OK;
 }
 
@@ -169,7 +191,9 @@ qn_status qn__metric_view_new(const qn_eval_input *input, uint32_t wanted,
         return qn_error_memory(err);
     v->input = *input;
     v->wanted = wanted;
-    if (input->task == QN_TASK_BINARY)
+    if (input->query)
+        QN_TRY(qn__rankings_init(&v->rankings, input, err));
+    else if (input->task == QN_TASK_BINARY)
         QN_TRY(init_binary(v, err));
     else if (input->task == QN_TASK_MULTICLASS)
         QN_TRY(init_multiclass(v, err));
@@ -344,7 +368,8 @@ static double median_error(const qn__metric_view *v, const unsigned char *counts
 
 static void regression_values(const qn__metric_view *v, const unsigned char *counts,
                               double *values) {
-    double n = 0, square = 0, absolute = 0, relative = 0, deviance = 0, y1 = 0, y2 = 0;
+    double n = 0, square = 0, absolute = 0, relative = 0, deviance = 0, entropy = 0;
+    double y1 = 0, y2 = 0;
     int64_t n_rows = 0;
     for (int64_t i = 0; i < v->input.n; i++) {
         double w = row_weight(v, counts, i), d = v->input.y[i] - v->centre;
@@ -354,6 +379,7 @@ static void regression_values(const qn__metric_view *v, const unsigned char *cou
         absolute += w * v->absolute[i];
         relative += w * v->relative[i];
         deviance += v->deviance ? w * v->deviance[i] : 0;
+        entropy += v->entropy ? w * v->entropy[i] : 0;
         y1 += w * d;
         y2 += w * d * d;
     }
@@ -364,6 +390,7 @@ static void regression_values(const qn__metric_view *v, const unsigned char *cou
     values[QN__MAE] = absolute / n;
     values[QN__MAPE] = relative / n;
     values[QN__POISSON_DEVIANCE] = v->deviance ? deviance / n : (double)NAN;
+    values[QN__CROSS_ENTROPY] = v->entropy ? entropy / n : (double)NAN;
     values[QN__R2] = n_rows < 2   ? (double)NAN
                      : spread > 0 ? 1 - square / spread
                      : square > 0 ? 0
@@ -372,10 +399,28 @@ static void regression_values(const qn__metric_view *v, const unsigned char *cou
         values[QN__MEDIAN_AE] = median_error(v, counts, n);
 }
 
+/* Queries are what is resampled: the rows of one say the same thing. */
+static void ranking_values(const qn__metric_view *v, const unsigned char *counts, double *values) {
+    const qn__rankings *r = &v->rankings;
+    double sum[3] = {0}, weights = 0;
+    for (int64_t k = 0; k < r->n; k++) {
+        double w = r->weight[k] * (counts ? counts[r->first[k]] : 1);
+        weights += w;
+        for (int m = 0; m < 3; m++)
+            sum[m] += w * r->value[m][k];
+    }
+    for (int m = 0; m < 3 && weights > 0; m++)
+        values[QN__NDCG_5 + m] = sum[m] / weights;
+}
+
 void qn__metric_view_values(const qn__metric_view *view, const unsigned char *counts,
                             double *scratch, double *values) {
     for (int i = 0; i < QN__N_METRICS; i++)
         values[i] = (double)NAN;
+    if (view->input.query) {
+        ranking_values(view, counts, values);
+        return;
+    }
     if (view->input.task == QN_TASK_BINARY)
         binary_values(view, counts, values);
     else if (view->input.task == QN_TASK_MULTICLASS)

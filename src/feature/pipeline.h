@@ -70,6 +70,7 @@ typedef struct qn_plain_input {
     double low, high;  /* finite: what infinite numbers become before anything else */
     bool zero_missing; /* 0 means missing (transform zero_missing) */
     int32_t n_codes;   /* > 0: the numbers 0 .. n_codes - 1 are categories, any other is unseen */
+    int64_t n_rows, n_missing; /* of training, when it is known */
 } qn_plain_input;
 
 /* All inputs are F64, feature i is input i. QN_ERR_FORMAT for names that are empty, too long, not

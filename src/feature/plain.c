@@ -74,6 +74,8 @@ static qn_status add_input(qn_pipeline *p, const qn_plain_input *input, qn_dict 
     p->inputs.n_columns++;
     p->seen[i].low = input->low;
     p->seen[i].high = input->high;
+    p->seen[i].n_rows = input->n_rows;
+    p->seen[i].n_missing = input->n_missing;
     p->n_chains++;
     return make_chain(input, i, &p->chains[i], err);
 }

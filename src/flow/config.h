@@ -44,8 +44,9 @@ typedef struct qn_config {
 
     struct {
         char *target;      /* never NULL */
-        const char *kind;  /* NULL: inferred; else "binary", "multiclass", "regression" */
+        const char *kind;  /* NULL: inferred; else "binary", "multiclass", "regression", "ranking" */
         char *positive;    /* NULL: chosen */
+        char *query;       /* ranking: column of the query; else NULL */
     } task;
 
     struct {
@@ -53,6 +54,7 @@ typedef struct qn_config {
         char *test;               /* a separate test file; NULL: split.test of the source */
         char *query;              /* NULL: all of the source */
         char *time;               /* event time column; NULL: none */
+        char *init_score;         /* column added to raw scores; NULL: none */
         qn_config_texts drop;     /* columns left out */
         qn_config_texts missing;  /* further texts that mean missing */
         char *delimiter;          /* NULL: found by looking; one character ("\t" for a tab) */
@@ -72,7 +74,7 @@ typedef struct qn_config {
         const char *method; /* NULL: see qn_config_split_method; "random", "stratified", "time", "group" */
         double test;        /* share of rows, 0.2; 0 when data.test is given */
         double validate;    /* share of rows, 0.1 */
-        char *group;        /* column; NULL: none */
+        char *group;        /* column; NULL: none; of a ranking task.query unless given */
         int64_t folds;      /* 0: no cross-validation, else >= 2 */
         int64_t seed;       /* default: `seed` */
     } split;
@@ -130,6 +132,9 @@ void qn_config_free(qn_config **config);
  * done again. On failure the config must not be used any more. QN_ERR_USAGE for an unknown key. */
 qn_status qn_config_set(qn_config *config, const char *key, const char *text,
                         qn_error *err) QN_MUST_USE;
+
+/* Whether rows are to be ordered within queries; the task is then a regression, of grades. */
+bool qn_config_is_ranking(const qn_config *config);
 
 /* How rows are split: split.method when it is given; else group when split.group is, time when
  * data.time is, stratified for classes, random for regression. */

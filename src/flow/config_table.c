@@ -5,7 +5,8 @@
 #include "base/limits.h"
 #include "flow/config_int.h"
 
-static const char *const kinds[] = {"auto", "binary", "multiclass", "regression", NULL};
+static const char *const kinds[] = {"auto",       "binary",  "multiclass",
+                                    "regression", "ranking", NULL};
 static const char *const methods[] = {"auto", "random", "stratified", "time", "group", NULL};
 static const char *const calibrations[] = {"auto", "none", "platt", "isotonic", NULL};
 static const char *const class_weights[] = {"none", "balanced", NULL};
@@ -30,10 +31,14 @@ static const qn__key keys[] = {
      .absent = "must be given", .help = "the column to be predicted"},
     {"task.kind", QN__KEY_CHOICE, AT(task.kind), .choices = kinds, .first_is_null = true,
      .absent = "auto (from the target's values)",
-     .help = "binary for two classes, multiclass for more, regression for a number"},
+     .help = "binary for two classes, multiclass for more, regression for a number, ranking for "
+             "the order of rows within each query, by a grade"},
     {"task.positive", QN__KEY_TEXT, AT(task.positive), NAME,
      .absent = "1, true, yes, or the rarer one",
      .help = "binary: the value of the target that is to be found, as fraud among payments"},
+    {"task.query", QN__KEY_TEXT, AT(task.query), NAME, .absent = "none",
+     .help = "ranking: column whose equal values are one query, its rows anywhere in the file. It "
+             "is no input, and the split keeps queries whole"},
 
     {"data.source", QN__KEY_TEXT, AT(data.source), PATH, .required = true,
      .absent = "must be given",
@@ -46,6 +51,10 @@ static const qn__key keys[] = {
     {"data.time", QN__KEY_TEXT, AT(data.time), NAME, .absent = "none",
      .help = "column that tells when a row happened; the split is then by time unless split.method "
              "says otherwise"},
+    {"data.init_score", QN__KEY_TEXT, AT(data.init_score), NAME, .absent = "none",
+     .help = "column of numbers that are added to the raw score of each row, before the link: the "
+             "log of an exposure, or the score of another model. Trees learn what it leaves; it "
+             "stays an input, given to every prediction as in training"},
     {"data.drop", QN__KEY_TEXTS, AT(data.drop), NAME, .absent = "[]",
      .help =
          "columns left out: identifiers, and what is not yet known when the prediction is needed"},
@@ -108,7 +117,7 @@ static const qn__key keys[] = {
              "with num_iterations 1000, early_stopping_round 50, early_stopping_se 1 and lambda_l2 "
              "1"},
     {"train.metric", QN__KEY_TEXT, AT(train.metric), NAME,
-     .absent = "log_loss for classes, rmse for regression",
+     .absent = "log_loss for classes, rmse for regression, ndcg@10 for ranking",
      .help = "what decides between models: a metric's name, or value (needs `value`)"},
     {"train.budget", QN__KEY_SECONDS, AT(train.budget_s), .low = 0, .high = 1e9,
      .absent = "0 (none)",
@@ -116,11 +125,13 @@ static const qn__key keys[] = {
              "run to run"},
     {"train.calibrate", QN__KEY_CHOICE, AT(train.calibrate), .choices = calibrations,
      .help = "map from scores to probabilities, fitted on validation rows and kept when it helps "
-             "(auto) or always"},
+             "(auto; isotonic only with 1,000 of them in every class) or always"},
     {"train.class_weight", QN__KEY_CHOICE, AT(train.class_weight), .choices = class_weights,
      .help = "balanced gives rare classes as much weight as common ones"},
     {"train.refit", QN__KEY_BOOL, AT(train.refit), .preset = 1,
-     .help = "fit the chosen family once more on train and validation rows together"},
+     .help = "fit the chosen family once more on train and validation rows together; with fewer "
+             "than 1,000 validation rows, not by time, five folds of them all say how long to "
+             "boost"},
     {"train.limits.memory", QN__KEY_BYTES, AT(train.limits.memory_bytes), COUNT,
      .absent = "0 (none)", .help = "memory that a run may use, as 4GB"},
     {"train.limits.model_bytes", QN__KEY_BYTES, AT(train.limits.model_bytes), COUNT,

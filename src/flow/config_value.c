@@ -273,7 +273,8 @@ static qn_status fill_texts(qn_config *config, qn_error *err) {
 
 static qn_status fill_families(qn_config *config, qn_error *err) {
     static const char *const names[] = {"gbdt", "linear"};
-    for (size_t i = 0; i < 2 && !given(config, "train.families"); i++) {
+    size_t n = config->data.init_score ? 1 : 2; /* linear knows none */
+    for (size_t i = 0; i < n && !given(config, "train.families"); i++) {
         if (config->train.n_families > i)
             continue;
         json_t *params = json_object();
@@ -331,6 +332,32 @@ static qn_status check_required(const qn_config *config, qn_error *err) {
     return QN_OK;
 }
 
+bool qn_config_is_ranking(const qn_config *config) {
+    return config->task.kind && strcmp(config->task.kind, "ranking") == 0;
+}
+
+/* A ranking keeps its queries whole, and says so before rows are split. */
+static qn_status fill_ranking(qn_config *config, qn_error *err) {
+    bool ranking = qn_config_is_ranking(config);
+    if (!ranking && config->task.query)
+        return qn_config_error(config, "task.query", err, "only a ranking has queries: add "
+                                                          "kind: ranking, or leave this out");
+    if (!ranking)
+        return QN_OK;
+    if (!config->task.query)
+        return qn_config_error(config, "task.kind", err,
+                               "a ranking needs task.query, the column that tells queries apart");
+    if (config->split.method && strcmp(config->split.method, "group") != 0)
+        return qn_config_error(config, "split.method", err,
+                               "a ranking keeps the rows of a query together: leave this out");
+    if (config->sample.rows > 0)
+        return qn_config_error(config, "sample.rows", err,
+                               "rows drawn at random are no whole queries: leave this out");
+    return config->split.group ? QN_OK
+                               : qn__config_put_text(&config->split.group, config->task.query,
+                                                     err);
+}
+
 static qn_status check_split(const qn_config *config, qn_error *err) {
     const char *method = config->split.method;
     if (method && !strcmp(method, "time") && !config->data.time)
@@ -364,7 +391,9 @@ static qn_status check_columns(const qn_config *config, qn_error *err) {
     const struct {
         const char *path, *column;
     } others[] = {{"data.time", config->data.time}, {"sample.weight", config->sample.weight},
-                  {"split.group", config->split.group}};
+                  {"split.group", config->split.group},
+                  {"data.init_score", config->data.init_score},
+                  {"task.query", config->task.query}};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         if (others[i].column && !strcmp(others[i].column, config->task.target))
             return qn_config_error(config, others[i].path, err,
@@ -431,11 +460,14 @@ qn_status qn__config_finish(qn_config *config, qn_error *err) {
     QN_TRY(fill_families(config, err));
     QN_TRY(fill_value(config, err));
     fill_numbers(config);
+    QN_TRY(fill_ranking(config, err));
     QN_TRY(check_split(config, err));
     QN_TRY(check_columns(config, err));
     QN_TRY(check_names(config, err));
     qn_task task;
-    if (config->task.kind && qn_task_from_name(config->task.kind, &task))
+    if (qn_config_is_ranking(config))
+        QN_TRY(qn_config_check_task(config, QN_TASK_REGRESSION, err));
+    else if (config->task.kind && qn_task_from_name(config->task.kind, &task))
         QN_TRY(qn_config_check_task(config, task, err));
     return QN_OK;
 }

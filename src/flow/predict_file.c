@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "data/split.h"
 #include "base/text.h"
 #include "data/source.h"
 #include "evaluate/confusion.h"
@@ -216,6 +217,8 @@ qn_status qn_predict_file(const qn_model *model, const qn_predict_options *optio
 typedef struct judged_rows {
     double *y, *scores; /* owned */
     double *payoffs;    /* owned: n x QN_N_OUTCOMES, when there is a value */
+    const char *query;  /* borrowed: column of the query, when the model ranks; else NULL */
+    uint64_t *hash;     /* owned: of each row's query */
     int64_t n, cap, n_unlabelled;
     int32_t n_outputs;
 } judged_rows;
@@ -224,6 +227,7 @@ static void judged_done(judged_rows *rows) {
     qn_freep(&rows->y);
     qn_freep(&rows->scores);
     qn_freep(&rows->payoffs);
+    qn_freep(&rows->hash);
 }
 
 static qn_status grow(judged_rows *rows, int64_t more, bool with_value, qn_error *err) {
@@ -241,7 +245,10 @@ static qn_status grow(judged_rows *rows, int64_t more, bool with_value, qn_error
         with_value ? qn_realloc(rows->payoffs, (size_t)cap * QN_N_OUTCOMES, sizeof *payoffs) : NULL;
     if (payoffs)
         rows->payoffs = payoffs;
-    if (!y || !scores || (with_value && !payoffs))
+    uint64_t *hash = rows->query ? qn_realloc(rows->hash, (size_t)cap, sizeof *hash) : NULL;
+    if (hash)
+        rows->hash = hash;
+    if (!y || !scores || (with_value && !payoffs) || (rows->query && !hash))
         return qn_error_memory(err);
     rows->cap = cap;
     return QN_OK;
@@ -262,11 +269,22 @@ static qn_status add_chunk(const qn_model *model, const char *input, const qn_va
     if (value)
         QN_TRY(qn_value_payoffs(value, frame, NULL, frame->n_rows, &payoffs, err));
     QN_TRY(grow(rows, frame->n_rows, value != NULL, err));
+    const qn_column *query = NULL;
+    if (rows->query)
+        QN_TRY(qn_frame_get(frame, rows->query, &query, err));
     for (int64_t i = 0; i < frame->n_rows; i++) {
         if (isnan(y[i])) {
             rows->n_unlabelled++;
             continue;
         }
+        if (query && !qn_column_is_valid(query, i)) {
+            status = qn_error_set_at(err, QN_ERR_DATA, NULL, i + 1, rows->query,
+                                     "the query is missing");
+            qn__run_name_file(input, err);
+            return status;
+        }
+        if (query)
+            rows->hash[rows->n] = qn_split_group_hash(query, i, 0);
         rows->y[rows->n] = y[i];
         memcpy(rows->scores + rows->n * (int64_t)k, scores + i * (int64_t)k, k * sizeof *scores);
         if (payoffs)
@@ -309,6 +327,14 @@ static qn_status judge_rows(const qn_model *model, const qn_judge_options *optio
                            .threshold = threshold};
     qn_cleanup(qn_json_free) json_t *metrics = NULL;
     qn_cleanup(qn_json_free) json_t *confusion = NULL;
+    qn_cleanup(qn_freep) int32_t *query = rows->query ? qn_new_array(int32_t, rows->n) : NULL;
+    if (rows->query) {
+        int32_t n_queries;
+        if (!query)
+            return qn_error_memory(err);
+        QN_TRY(qn_split_number_groups(rows->hash, rows->n, query, &n_queries, err));
+        input.query = query;
+    }
     QN_TRY(qn_evaluate_metrics(&input, options->n_rounds, options->seed, job, &metrics, err));
     if (target->task != QN_TASK_REGRESSION)
         QN_TRY(qn_confusion_make(&input, target, &confusion, err));
@@ -344,6 +370,16 @@ qn_status qn_labelled_schema(const qn_model *model, qn_schema *ret_schema, qn_er
     return QN_OK;
 }
 
+/* A schema with one column more, as text: only whether values are equal is asked. */
+static qn_status add_query_column(const char *name, qn_schema *schema, qn_error *err) {
+    qn_schema_column *more = qn_realloc(schema->columns, (size_t)schema->n_columns + 1,
+                                        sizeof *more);
+    if (!more)
+        return qn_error_memory(err);
+    schema->columns = more;
+    return qn_schema_add(schema, name, QN_TYPE_TEXT, err);
+}
+
 qn_status qn_judge_file(const qn_model *model, const qn_judge_options *options, const qn_job *job,
                         json_t **ret_result, qn_error *err) {
     qn_cleanup(qn_source_free) qn_source *source = NULL;
@@ -353,6 +389,10 @@ qn_status qn_judge_file(const qn_model *model, const qn_judge_options *options, 
     qn_source_options source_options = {.path = options->input, .header = -1};
     source_options.missing = qn_model_missing(model, &source_options.n_missing);
     QN_TRY(qn_labelled_schema(model, &schema, err));
+    rows.query = json_string_value(json_object_get(
+        json_object_get(qn_model_manifest(model), "about"), "query"));
+    if (rows.query)
+        QN_TRY(add_query_column(rows.query, &schema, err));
     QN_TRY(qn_source_open_as(&source_options, &schema, job, &source, err));
     QN_TRY(model_value(model, qn_source_schema(source), &value, err));
     for (;;) {

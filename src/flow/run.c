@@ -78,6 +78,7 @@ static void run_done(qn_run_state *run) {
     qn_freep(&run->stretch);
     qn_freep(&run->y);
     qn_freep(&run->weight);
+    qn_freep(&run->query);
     qn_freep(&run->inputs);
     qn_value_spec_free(&run->value);
     qn_target_info_done(&run->target);

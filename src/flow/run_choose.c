@@ -88,8 +88,23 @@ static qn_status cross_fitted_loss(const qn_run_state *run, qn_calibration_kind 
     return QN_OK;
 }
 
+/* Validation rows of the rarest class. */
+static int64_t rarest_class(const qn_run_state *run) {
+    int64_t least = run->validate.n;
+    for (int32_t k = 0; k < run->target.n_classes; k++) {
+        int64_t n = 0;
+        for (int64_t i = 0; i < run->validate.n; i++)
+            n += run->validate.y[i] == k;
+        least = n < least ? n : least;
+    }
+    return least;
+}
+
 /* auto: the kind with the least cross-fitted log loss, if it gains at least 0.2 % over none: with
- * few rows or a good model a map only adds noise. */
+ * few rows or a good model a map only adds noise. Isotonic maps have as many steps as the rows of
+ * the rarer class pay for, and say 0 and 1 at the ends: below a thousand such rows
+ * (Niculescu-Mizil and Caruana 2005) one test row on the wrong step costs more than they gain, and
+ * rows that share a step lose their order. */
 static qn_status choose_calibration(const qn_run_state *run, qn_calibration_kind *ret_kind,
                                     qn_error *err) {
     const char *wanted = run->config->train.calibrate;
@@ -100,13 +115,15 @@ static qn_status choose_calibration(const qn_run_state *run, qn_calibration_kind
         *ret_kind = strcmp(wanted, "platt") == 0 ? QN_CALIBRATION_PLATT : QN_CALIBRATION_ISOTONIC;
         return QN_OK;
     }
-    enum { FEW = 400 };
+    enum { FEW = 400, FEW_OF_CLASS = 1000 };
     if (run->validate.n < FEW)
         return QN_OK;
+    qn_calibration_kind last = rarest_class(run) < FEW_OF_CLASS ? QN_CALIBRATION_PLATT
+                                                                : QN_CALIBRATION_ISOTONIC;
     double best;
     QN_TRY(cross_fitted_loss(run, QN_CALIBRATION_NONE, &best, err));
     best *= 0.998;
-    for (int kind = QN_CALIBRATION_PLATT; kind <= QN_CALIBRATION_ISOTONIC; kind++) {
+    for (int kind = QN_CALIBRATION_PLATT; kind <= (int)last; kind++) {
         double loss;
         QN_TRY(cross_fitted_loss(run, (qn_calibration_kind)kind, &loss, err));
         if (loss < best) {
@@ -168,9 +185,10 @@ static qn_status choose_threshold(qn_run_state *run, qn_error *err) {
  * same bytes. */
 static json_t *about(const qn_run_state *run) {
     const qn_run_candidate *chosen = &run->candidates[run->chosen];
-    return json_pack("{s:s, s:s, s:O, s:{s:s, s:s}}", "quern", QN_VERSION, "project",
-                     run->config->project, "split", json_object_get(run->document, "split"),
-                     "trained_on", "dataset", run->dataset_hash, "family", chosen->family->name);
+    return json_pack("{s:s, s:s, s:s*, s:O, s:{s:s, s:s}}", "quern", QN_VERSION, "project",
+                     run->config->project, "query", run->config->task.query, "split",
+                     json_object_get(run->document, "split"), "trained_on", "dataset",
+                     run->dataset_hash, "family", chosen->family->name);
 }
 
 /* Histograms of every input and of the scores: against these a service tells drift, with no data

@@ -1,14 +1,21 @@
-/* Explain: which inputs matter, and how the answer moves with them. */
+/* Explain: which inputs matter, which do something together, and how the answer moves with them. */
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "evaluate/importance.h"
 #include "flow/run_int.h"
+#include "model/explain.h"
 
 enum {
     MAX_INPUTS = 60,      /* shuffled and explained; of a wider table those that the learner uses most */
     MAX_SCORED = 200000,  /* rows scored by all shuffles together */
     N_REPEATS = 3,
+    MAX_PAIR_ROWS = 100,
+    MAX_PAIR_LEAVES = 3000000, /* looked at by all rows together; a leaf takes about a microsecond */
+    MAX_PAIR_CELLS = 1 << 22,  /* of one row: some 2,000 inputs */
+    SHOWN_PAIRS = 10,
 };
 
 /* The run, and which of the model's inputs are looked at. */
@@ -42,28 +49,14 @@ static qn_status explain(void *user, const qn_frame *frame, double *contrib, qn_
     return QN_OK;
 }
 
-/* How much the learner itself says it uses each input: its features' importances, added up. */
-static qn_status use_of_inputs(const qn_run_state *run, double *use, qn_error *err) {
-    int32_t n_features;
-    const qn_feature *features =
-        qn_pipeline_features(qn_model_pipeline(run->model), &n_features);
-    const qn_learner *learner = qn_model_learner(run->model);
-    qn_cleanup(qn_freep) double *importance = qn_new_array(double, n_features);
-    if (!importance)
-        return qn_error_memory(err);
-    learner->family->importance(learner, importance);
-    for (int32_t f = 0; f < n_features; f++)
-        use[features[f].i_input] += importance[f];
-    return QN_OK;
-}
-
 static qn_status choose_inputs(const qn_run_state *run, explained *e, qn_error *err) {
     const qn_schema *schema = qn_model_inputs(run->model);
     size_t n_all = (size_t)schema->n_columns;
     qn_cleanup(qn_freep) double *use = qn_new_array(double, n_all);
     if (!use)
         return qn_error_memory(err);
-    QN_TRY(use_of_inputs(run, use, err));
+    bool has_splits;
+    QN_TRY(qn_model_importance(run->model, use, NULL, &has_splits, err));
     for (size_t i = 0; i < n_all; i++) {
         size_t n_better = 0; /* ties go to the earlier column */
         for (size_t k = 0; k < n_all && n_better < MAX_INPUTS; k++)
@@ -75,6 +68,95 @@ static qn_status choose_inputs(const qn_run_state *run, explained *e, qn_error *
     }
     return QN_OK;
 }
+
+/* --- pairs ------------------------------------------------------------------------------------ */
+
+typedef struct pair {
+    int32_t a, b;
+    double mean_abs;
+} pair;
+
+static int strongest_first(const void *x, const void *y) {
+    const pair *p = x, *q = y;
+    if (p->mean_abs != q->mean_abs)
+        return p->mean_abs > q->mean_abs ? -1 : 1;
+    return p->a != q->a ? (p->a > q->a) - (p->a < q->a) : (p->b > q->b) - (p->b < q->b);
+}
+
+static int64_t rows_for_pairs(const qn_run_state *run) {
+    const qn_learner *learner = qn_model_learner(run->model);
+    qn_cleanup(qn_json_free) json_t *facts = learner->family->describe(learner);
+    int64_t leaves = json_integer_value(json_object_get(facts, "leaves"));
+    int64_t rows = leaves > 0 ? MAX_PAIR_LEAVES / leaves : 0;
+    rows = rows < MAX_PAIR_ROWS ? rows : MAX_PAIR_ROWS;
+    return rows < run->test.n ? rows : run->test.n;
+}
+
+/* sum[n_inputs + 1][n_inputs + 1] of |pairs| over evenly spaced test rows and all outputs. */
+static qn_status add_up_pairs(const qn_run_state *run, int64_t n_rows, double *sum,
+                              qn_error *err) {
+    int64_t width = qn_model_n_inputs(run->model) + 1, cells = width * width;
+    int64_t at_once = MAX_PAIR_CELLS / (cells * run->n_outputs);
+    at_once = at_once < 1 ? 1 : at_once;
+    qn_cleanup(qn_freep) double *pairs = qn_new_array(double, at_once *run->n_outputs *cells);
+    qn_cleanup(qn_freep) int64_t *rows = qn_new_array(int64_t, at_once);
+    if (!pairs || !rows)
+        return qn_error_memory(err);
+    for (int64_t first = 0; first < n_rows; first += at_once) {
+        qn_cleanup(qn_frame_free) qn_frame *frame = NULL;
+        int64_t n = n_rows - first < at_once ? n_rows - first : at_once;
+        for (int64_t i = 0; i < n; i++)
+            rows[i] = (first + i) * run->test.n / n_rows;
+        QN_TRY(qn_job_check(&run->job, err));
+        QN_TRY(qn_frame_take(run->test.frame, rows, n, &frame, err));
+        QN_TRY(qn_model_interactions(run->model, frame, &run->job, pairs, err));
+        for (int64_t i = 0; i < n * run->n_outputs; i++)
+            for (int64_t c = 0; c < cells; c++)
+                sum[c] += fabs(pairs[i * cells + c]);
+    }
+    return QN_OK;
+}
+
+static qn_status pairs_to_json(const qn_run_state *run, const double *sum, int64_t n_rows,
+                               json_t **ret, qn_error *err) {
+    const qn_schema *inputs = qn_model_inputs(run->model);
+    int64_t width = inputs->n_columns + 1, n = 0;
+    qn_cleanup(qn_freep) pair *pairs = qn_new_array(pair, width * width);
+    qn_cleanup(qn_json_free) json_t *list = json_array();
+    if (!pairs || !list)
+        return qn_error_memory(err);
+    for (int32_t a = 0; a < inputs->n_columns; a++)
+        for (int32_t b = a + 1; b < inputs->n_columns; b++)
+            if (sum[a * width + b] > 0) /* the halves together */
+                pairs[n++] = (pair){a, b, 2 * sum[a * width + b] / (double)n_rows};
+    qsort(pairs, (size_t)n, sizeof *pairs, strongest_first);
+    for (int64_t i = 0; i < n && i < SHOWN_PAIRS; i++) {
+        json_t *item = json_pack("{s:[s, s], s:o}", "features", inputs->columns[pairs[i].a].name,
+                                 inputs->columns[pairs[i].b].name, "mean_abs",
+                                 qn_json_number(pairs[i].mean_abs));
+        if (json_array_append_new(list, item))
+            return qn_error_memory(err);
+    }
+    *ret = qn_steal(&list);
+    return QN_OK;
+}
+
+/* The pairs of inputs that do most together; of families whose features do not interact, none. */
+static qn_status find_pairs(const qn_run_state *run, json_t *importance, qn_error *err) {
+    int64_t width = qn_model_n_inputs(run->model) + 1, n_rows = rows_for_pairs(run);
+    json_t *list = NULL;
+    if (!qn_model_learner(run->model)->family->interactions || n_rows < 1
+        || width * width * run->n_outputs > MAX_PAIR_CELLS)
+        return QN_OK;
+    qn_cleanup(qn_freep) double *sum = qn_new_array(double, width *width);
+    if (!sum)
+        return qn_error_memory(err);
+    QN_TRY(add_up_pairs(run, n_rows, sum, err));
+    QN_TRY(pairs_to_json(run, sum, n_rows, &list, err));
+    return json_object_set_new(importance, "interactions", list) ? qn_error_memory(err) : QN_OK;
+}
+
+/* --- all of it -------------------------------------------------------------------------------- */
 
 static int64_t rows_to_score(const explained *e) {
     int64_t rows = MAX_SCORED / ((int64_t)(e->n ? e->n : 1) * N_REPEATS);
@@ -132,6 +214,7 @@ qn_status qn__run_explain(qn_run_state *run, qn_error *err) {
     };
     QN_TRY(qn_importance_make(&input, &run->job, &importance, err));
     QN_TRY(qn__run_note(run, "importance", importance, err));
+    QN_TRY(find_pairs(run, importance, err)); /* the document owns it now */
     if (config->evaluate.dependence) {
         const char *top[8];
         size_t n = top_features(run, top, 8);

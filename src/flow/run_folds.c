@@ -15,6 +15,7 @@
 typedef struct fitting_rows {
     int64_t *rows;      /* owned, n */
     double *y, *weight; /* owned, n; weight NULL: all 1 */
+    int32_t *query;     /* owned, n; of a ranking; NULL otherwise */
     int64_t n;
 } fitting_rows;
 
@@ -31,12 +32,14 @@ typedef struct fold_rows {
 /* What one kind of features makes of a fold. */
 typedef struct fold_matrices {
     qn_matrix *train, *stop, *held; /* owned; stop NULL when no row is held back */
+    const qn_pipeline *pipeline; /* borrowed; what made them */
 } fold_matrices;
 
 static void fitting_rows_done(fitting_rows *set) {
     qn_freep(&set->rows);
     qn_freep(&set->y);
     qn_freep(&set->weight);
+    qn_freep(&set->query);
 }
 
 static void fold_rows_done(fold_rows *rows) {
@@ -95,7 +98,8 @@ static qn_status hold_back(const qn_run_state *run, const int32_t *fold_of, int3
     const qn_run_training *all = &run->training;
     if (run->split.method != QN_SPLIT_TIME) {
         for (int64_t i = 0; i < all->n; i++)
-            is_back[i] = qn_rng_hash((uint64_t)run->config->split.seed, (uint64_t)all->rows[i])
+            is_back[i] = qn_rng_hash((uint64_t)run->config->split.seed,
+                                     (uint64_t)(all->query ? all->query[i] : all->rows[i]))
                              % HELD_BACK == 0;
         return QN_OK;
     }
@@ -132,6 +136,8 @@ static qn_status take_fold(const qn_run_state *run, const int32_t *fold_of, int3
     for (int64_t i = 0; i < all->n; i++)
         if (qn_fold_trains(run->split.method, fold_of[all->rows[i]], fold))
             add_row(is_back[i] ? &rows->stop : &rows->train, all, i);
+    QN_TRY(qn__run_queries(run, rows->train.rows, rows->train.n, &rows->train.query, err));
+    QN_TRY(qn__run_queries(run, rows->stop.rows, rows->stop.n, &rows->stop.query, err));
     QN_TRY(qn__run_stretches(run, rows->stop.rows, rows->stop.n, &rows->stretch,
                              &rows->n_stretches, err));
     QN_FAIL_IF(
@@ -152,8 +158,11 @@ static qn_status fit_fold(const qn_run_state *run, const qn_run_candidate *candi
     qn_cleanup(qn_freep) double *scores =
         qn_new_array(double, rows->n_held *run->n_outputs);
     qn_fit_input input = {
-        .train = {.x = x->train, .y = rows->train.y, .weight = rows->train.weight},
-        .valid = {.x = x->stop, .y = rows->stop.y, .weight = rows->stop.weight},
+        .train = {.x = x->train, .y = rows->train.y, .weight = rows->train.weight,
+                  .query = rows->train.query},
+        .valid = {.x = x->stop, .y = rows->stop.y, .weight = rows->stop.weight,
+                  .query = rows->stop.query},
+        .n_queries = run->n_queries,
         .valid_stretch = rows->stretch,
         .n_stretches = rows->n_stretches,
         .task = run->target.task,
@@ -164,6 +173,7 @@ static qn_status fit_fold(const qn_run_state *run, const qn_run_candidate *candi
         return qn_error_memory(err);
     qn_job quiet = run->job; /* the folds are what is counted */
     quiet.on_progress = NULL;
+    QN_TRY(qn__run_init_score(run, candidate->family, x->pipeline, &input, err));
     QN_TRY(qn_learner_fit(candidate->family, params, &input, &quiet, &learner, err));
     qn_learner_predict(learner, x->held, true, &run->job, scores);
     if (run->target.task == QN_TASK_BINARY && run->negatives_rate < 1)
@@ -185,6 +195,7 @@ static qn_status run_fold(const qn_run_state *run, const qn_run_features *featur
         QN_TRY(qn_pipeline_apply(pipeline, run->frame, rows->stop.rows, rows->stop.n, &run->job,
                                  &x.stop, err));
     QN_TRY(qn_pipeline_apply(pipeline, rows->part.frame, NULL, 0, &run->job, &x.held, err));
+    x.pipeline = pipeline;
     for (int i = 0; i < run->n_candidates; i++)
         if (run->candidates[i].features == features)
             QN_TRY(fit_fold(run, &run->candidates[i], rows, &x,

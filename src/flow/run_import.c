@@ -160,6 +160,58 @@ static qn_status read_weight(const qn_run_state *run, const qn_frame *frame, dou
     return QN_OK;
 }
 
+/* Initial scores must be there, and numbers, in all rows that are learnt from or judged by. */
+static qn_status check_init(const qn_run_state *run, const qn_frame *frame, const double *y,
+                            qn_error *err) {
+    const char *name = run->config->data.init_score;
+    const qn_column *column;
+    if (!name)
+        return QN_OK;
+    QN_TRY(qn_frame_get(frame, name, &column, err));
+    if (column->type != QN_TYPE_F64 && column->type != QN_TYPE_I64 && column->type != QN_TYPE_BOOL)
+        return qn_config_error(run->config, "data.init_score", err, "column %s holds no numbers",
+                               name);
+    for (int64_t i = 0; i < frame->n_rows; i++)
+        if (!isnan(y[i]) && !isfinite(qn_column_number(column, i)))
+            return qn_error_set_at(err, QN_ERR_DATA, NULL, i + 1, name,
+                                   "an init_score must be a finite number");
+    return QN_OK;
+}
+
+unsigned qn__run_kind(const qn_run_state *run) {
+    return qn_config_is_ranking(run->config) ? QN_METRIC_RANKING : (unsigned)run->target.task;
+}
+
+/* The queries of a ranking, and grades that have gains. */
+static qn_status read_queries(const qn_run_state *run, const qn_frame *frame, const double *y,
+                              int32_t **ret_query, int32_t *ret_n, qn_error *err) {
+    enum { MAX_GRADE = 1000 }; /* gains are 2^grade - 1 */
+    const char *name = run->config->task.query;
+    const qn_column *column;
+    if (!name)
+        return QN_OK;
+    QN_TRY(qn_frame_get(frame, name, &column, err));
+    for (int64_t i = 0; i < frame->n_rows; i++) {
+        if (isnan(y[i]))
+            continue;
+        if (!qn_column_is_valid(column, i))
+            return qn_error_set_at(err, QN_ERR_DATA, NULL, i + 1, name, "the query is missing");
+        if (!(y[i] >= 0 && y[i] <= MAX_GRADE))
+            return qn_error_set_at(err, QN_ERR_DATA, NULL, i + 1, run->target.name,
+                                   "the grade is %g: those of a ranking go from 0 to %d", y[i],
+                                   MAX_GRADE);
+    }
+    qn_cleanup(qn_freep) int32_t *query = qn_new_array(int32_t, frame->n_rows);
+    qn_cleanup(qn_freep) uint64_t *hash = qn_new_array(uint64_t, frame->n_rows);
+    if (!query || !hash)
+        return qn_error_memory(err);
+    for (int64_t i = 0; i < frame->n_rows; i++)
+        hash[i] = qn_split_group_hash(column, i, 0);
+    QN_TRY(qn_split_number_groups(hash, frame->n_rows, query, ret_n, err));
+    *ret_query = qn_steal(&query);
+    return QN_OK;
+}
+
 static bool is_listed(const qn_config_texts *texts, const char *name) {
     for (size_t i = 0; i < texts->n; i++)
         if (strcmp(texts->items[i], name) == 0)
@@ -179,15 +231,17 @@ static bool is_input(const qn_run_state *run, const qn_column *column) {
     bool orders = is_same(config->data.time, name) && column->type != QN_TYPE_TIME &&
                   is_same(qn_config_split_method(config, run->target.task), "time");
     return strcmp(name, run->target.name) != 0 && !is_listed(&config->data.drop, name) &&
-           !is_same(config->sample.weight, name) && !is_same(config->split.group, name) && !orders;
+           !is_same(config->sample.weight, name) && !is_same(config->split.group, name) &&
+           !is_same(config->task.query, name) && !orders;
 }
 
 static qn_status check_columns(const qn_run_state *run, qn_error *err) {
     const qn_config *config = run->config;
     const struct {
         const char *key, *name;
-    } named[] = {{"data.time", config->data.time}, {"split.group", config->split.group},
-                 {"sample.weight", config->sample.weight}};
+    } named[] = {{"data.time", config->data.time}, {"task.query", config->task.query},
+                 {"split.group", config->split.group}, {"sample.weight", config->sample.weight},
+                 {"data.init_score", config->data.init_score}};
     const qn_column *column;
     for (size_t i = 0; i < sizeof named / sizeof named[0]; i++)
         if (named[i].name && qn_frame_get(run->frame, named[i].name, &column, err) != QN_OK)
@@ -229,12 +283,32 @@ static qn_status find_target(qn_run_state *run, qn_error *err) {
     run->n_outputs = run->target.task == QN_TASK_MULTICLASS ? run->target.n_classes : 1;
     const char *metric = config->train.metric;
     run->metric_is_value = is_same(metric, "value");
-    run->metric = qn_metric_default(run->target.task);
+    run->metric = qn_metric_default(qn__run_kind(run));
     if (metric && !run->metric_is_value)
-        status = qn_metric_find(metric, run->target.task, &run->metric, err);
+        status = qn_metric_find(metric, qn__run_kind(run), &run->metric, err);
     if (status != QN_OK)
         qn__run_place(run, "train.metric", err);
     return status;
+}
+
+/* Whether the families of the config can learn these targets: told with the row of the file, which
+ * is not known any more once rows are split. */
+static qn_status check_targets(const qn_run_state *run, const char *file, const double *y,
+                               int64_t n, qn_error *err) {
+    for (size_t i = 0; i < run->config->train.n_families; i++) {
+        const qn_config_family *wanted = &run->config->train.families[i];
+        const qn_family *family;
+        qn_status status = qn_family_find(wanted->name, &family, err);
+        if (status == QN_OK)
+            status = qn_learner_check_targets(family, wanted->params, run->target.task,
+                                              run->config->task.query != NULL, y, n,
+                                              run->target.name, err);
+        if (status == QN_ERR_CONFIG)
+            qn__run_place(run, "train.families", err);
+        qn__run_name_file(file, err);
+        QN_TRY(status);
+    }
+    return QN_OK;
 }
 
 static json_t *value_json(const qn_config *config) {
@@ -279,9 +353,11 @@ static qn_status note_task(qn_run_state *run, int64_t n_source, qn_error *err) {
         json_array_append_new(classes, json_string(run->target.classes[i]));
     bool binary = run->target.task == QN_TASK_BINARY;
     QN_TRY(qn__run_note(run, "task",
-                        json_pack("{s:s, s:s, s:o, s:o}", "kind", qn_task_name(run->target.task),
-                                  "target", run->target.name, "classes", classes, "positive",
-                                  binary ? json_string(run->target.classes[1]) : json_null()),
+                        json_pack("{s:s, s:s, s:o, s:o, s:s*}", "kind",
+                                  qn_metric_kind_name(qn__run_kind(run)), "target",
+                                  run->target.name, "classes", classes, "positive",
+                                  binary ? json_string(run->target.classes[1]) : json_null(),
+                                  "query", run->config->task.query),
                         err));
     bool sampled = n_source != run->frame->n_rows;
     return qn__run_note(run, "dataset",
@@ -330,7 +406,8 @@ static qn_status test_schema(const qn_run_state *run, qn_schema *ret_schema, qn_
     for (int32_t i = 0; i < run->frame->n_columns; i++) {
         const qn_column *column = &run->frame->columns[i];
         if (!is_input(run, column) && strcmp(column->name, run->target.name) != 0 &&
-            !is_same(run->config->sample.weight, column->name))
+            !is_same(run->config->sample.weight, column->name) &&
+            !is_same(run->config->task.query, column->name))
             continue;
         QN_TRY(qn_schema_add(&schema, column->name, column->type, err));
     }
@@ -344,6 +421,7 @@ static qn_status read_test_file(qn_run_state *run, qn_error *err) {
         return QN_OK;
     qn_cleanup(qn_schema_done) qn_schema schema = {0};
     int64_t n;
+    int32_t n_queries;
     QN_TRY(test_schema(run, &schema, err));
     QN_TRY(
         read_frame(run, "data.test", run->config->data.test, &schema, &run->test.frame, &n, err));
@@ -351,8 +429,14 @@ static qn_status read_test_file(qn_run_state *run, qn_error *err) {
     qn_status status = qn_target_values(run->test.frame, &run->target, &run->test.y, err);
     if (status == QN_OK)
         status = read_weight(run, run->test.frame, &run->test.weight, err);
+    if (status == QN_OK)
+        status = check_init(run, run->test.frame, run->test.y, err);
+    if (status == QN_OK)
+        status = read_queries(run, run->test.frame, run->test.y, &run->test.query, &n_queries,
+                              err);
     qn__run_name_file(run->config->data.test, err);
-    return status;
+    QN_TRY(status);
+    return check_targets(run, run->config->data.test, run->test.y, run->test.n, err);
 }
 
 qn_status qn__run_import(qn_run_state *run, qn_error *err) {
@@ -364,9 +448,14 @@ qn_status qn__run_import(qn_run_state *run, qn_error *err) {
     QN_TRY(draw_weighted(run, err));
     QN_TRY(qn_frame_digest(run->frame, run->dataset_hash, err));
     QN_TRY(find_target(run, err));
+    QN_TRY(check_targets(run, run->config->data.source, run->y, run->frame->n_rows, err));
     QN_TRY(list_inputs(run, err));
     QN_TRY(read_value(run, err));
     qn_status status = read_weight(run, run->frame, &run->weight, err);
+    if (status == QN_OK)
+        status = check_init(run, run->frame, run->y, err);
+    if (status == QN_OK)
+        status = read_queries(run, run->frame, run->y, &run->query, &run->n_queries, err);
     qn__run_name_file(run->config->data.source, err);
     QN_TRY(status);
     QN_TRY(read_test_file(run, err));

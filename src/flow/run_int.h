@@ -15,6 +15,7 @@ typedef struct qn_run_part {
     qn_frame *frame;  /* owned */
     double *y;        /* owned, frame->n_rows */
     double *weight;   /* owned, or NULL */
+    int32_t *query;   /* owned; of a ranking; NULL otherwise */
     double *scores;   /* owned: the chosen model's, frame->n_rows x n_outputs */
     int64_t n;
 } qn_run_part;
@@ -24,6 +25,7 @@ typedef struct qn_run_training {
     int64_t *rows;  /* owned, n */
     double *y;      /* owned, n */
     double *weight; /* owned, n; NULL: all 1 */
+    int32_t *query; /* owned, n; of a ranking; NULL otherwise */
     int64_t n;
 } qn_run_training;
 
@@ -74,6 +76,8 @@ typedef struct qn_run_state {
 
     qn_frame *frame;         /* owned: all rows that are not in a separate test file */
     double *y, *weight;      /* owned; weight NULL when all are 1 */
+    int32_t *query;          /* owned; of a ranking: the query of each row; NULL otherwise */
+    int32_t n_queries;
     qn_split split;
     qn_run_training training; /* of the train part */
     int32_t *stretch;        /* owned: of each validation row, in a split by time; NULL otherwise */
@@ -108,6 +112,15 @@ qn_status qn__run_register(qn_run_state *run, qn_error *err) QN_MUST_USE;
 qn_status qn__run_spec(const qn_run_state *run, unsigned takes, qn_pipeline_spec **ret_spec,
                        qn_error *err) QN_MUST_USE;
 json_t *qn__run_params(const qn_run_candidate *candidate);
+/* Tells the fit which feature of the pipeline's matrices holds data.init_score, if there is one and
+ * the family is no baseline. */
+qn_status qn__run_init_score(const qn_run_state *run, const qn_family *family,
+                             const qn_pipeline *pipeline, qn_fit_input *input,
+                             qn_error *err) QN_MUST_USE;
+/* Whether these hold a length of boosting that the user has not stated. */
+bool qn__run_chooses_length(const qn_run_candidate *candidate);
+/* Whether early stopping looks at the run's metric rather than at the training loss. */
+bool qn__run_stops_by_metric(const qn_run_state *run);
 /* The metric of scores on a part, or the money per row at the best threshold. */
 qn_status qn__run_measure(const qn_run_state *run, const qn_run_part *part, const double *scores,
                           double *ret_metric, qn_error *err) QN_MUST_USE;
@@ -123,10 +136,19 @@ qn_status qn__run_stretches(const qn_run_state *run, const int64_t *rows, int64_
 qn_status qn__run_training_make(const qn_run_state *run, const int64_t *rows, int64_t n,
                                 qn_run_training *ret_training, qn_error *err) QN_MUST_USE;
 void qn__run_training_done(qn_run_training *training);
+/* With few validation rows, in a split not by time, and no time budget: the number of rounds that is
+ * best over five folds of `all`, the rows of the refit; else *rounds stays as it is. */
+qn_status qn__run_length(qn_run_state *run, const qn_run_candidate *candidate,
+                         const qn_run_training *all, int64_t *rounds, qn_error *err) QN_MUST_USE;
 /* The chosen family fitted once more on train and validation rows together, with what early
  * stopping found (train.refit); or what was fitted already. Both outputs are the caller's. */
 qn_status qn__run_refit(qn_run_state *run, qn_pipeline **ret_pipeline, qn_learner **ret_learner,
                         qn_error *err) QN_MUST_USE;
+/* The kind of task that metrics go by. */
+unsigned qn__run_kind(const qn_run_state *run);
+/* The queries of rows of run->frame; NULL when it is no ranking. */
+qn_status qn__run_queries(const qn_run_state *run, const int64_t *rows, int64_t n,
+                          int32_t **ret_query, qn_error *err) QN_MUST_USE;
 /* Rows of run->frame as a part of their own. */
 qn_status qn__run_take_part(const qn_run_state *run, const int64_t *rows, int64_t n,
                             qn_run_part *part, qn_error *err) QN_MUST_USE;

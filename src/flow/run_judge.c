@@ -20,6 +20,7 @@ qn_eval_input qn__run_eval_input(const qn_run_state *run, const qn_run_part *par
         .scores = scores,
         .weight = part->weight,
         .threshold = run->model ? run->threshold : 0.5,
+        .query = part->query,
     };
 }
 
@@ -54,6 +55,8 @@ static qn_status judge_metrics(qn_run_state *run, qn_error *err) {
 }
 
 static qn_status judge_curves(qn_run_state *run, qn_error *err) {
+    if (run->query)
+        return QN_OK; /* a score that orders is not held against the grade */
     json_t *curves = NULL, *confusion = NULL;
     qn_eval_input input = qn__run_eval_input(run, &run->test, run->test.scores);
     QN_TRY(qn_curves_make(&input, &run->target, seed(run), &curves, err));
@@ -335,7 +338,7 @@ static const qn_metric *slice_metric(const qn_run_state *run) {
 }
 
 static qn_status judge_slices(qn_run_state *run, qn_error *err) {
-    if (!run->config->evaluate.slices)
+    if (!run->config->evaluate.slices || run->query) /* a slice tears queries apart */
         return QN_OK;
     qn_cleanup(qn_freep) double *money = NULL;
     json_t *slices = NULL;

@@ -56,6 +56,16 @@ static json_t *found_params(const qn_run_candidate *candidate) {
     return params;
 }
 
+static qn_status set_length(qn_run_state *run, const qn_run_candidate *candidate,
+                            const qn_run_training *training, json_t *params, qn_error *err) {
+    int64_t rounds = json_integer_value(json_object_get(params, "num_iterations"));
+    if (!qn__run_chooses_length(candidate))
+        return QN_OK;
+    QN_TRY(qn__run_length(run, candidate, training, &rounds, err));
+    json_object_set_new(params, "num_iterations", json_integer(rounds));
+    return QN_OK;
+}
+
 /* The progress of a fit within this stage is the stage's own. */
 static void pass_on(void *user, const qn_progress *progress) {
     const qn_job *outer = user;
@@ -72,17 +82,20 @@ static qn_status fit_again(qn_run_state *run, const qn_run_candidate *candidate,
     qn_job job = run->job;
     if (!params)
         return qn_error_memory(err);
+    QN_TRY(set_length(run, candidate, training, params, err));
     job.on_progress = pass_on;
     job.user = &run->job;
     QN_TRY(qn__run_spec(run, candidate->features->takes, &spec, err));
     QN_TRY(qn_pipeline_fit(spec, run->frame, training->rows, training->n, training->y, &run->target,
                            (uint64_t)run->config->seed, &job, &pipeline, &x, err));
     qn_fit_input input = {
-        .train = {.x = x, .y = training->y, .weight = training->weight},
+        .train = {.x = x, .y = training->y, .weight = training->weight, .query = training->query},
+        .n_queries = run->n_queries,
         .task = run->target.task,
         .n_classes = run->target.n_classes,
         .seed = (uint64_t)run->config->seed,
     };
+    QN_TRY(qn__run_init_score(run, candidate->family, pipeline, &input, err));
     QN_TRY(qn_learner_fit(candidate->family, params, &input, &job, ret_learner, err));
     *ret_pipeline = qn_steal(&pipeline);
     return QN_OK;

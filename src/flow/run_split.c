@@ -11,6 +11,7 @@ void qn__run_part_done(qn_run_part *part) {
     qn_frame_free(&part->frame);
     qn_freep(&part->y);
     qn_freep(&part->weight);
+    qn_freep(&part->query);
     qn_freep(&part->scores);
     part->n = 0;
 }
@@ -28,11 +29,25 @@ static qn_status gather(const double *from, const int64_t *rows, int64_t n, doub
     return QN_OK;
 }
 
+qn_status qn__run_queries(const qn_run_state *run, const int64_t *rows, int64_t n,
+                          int32_t **ret_query, qn_error *err) {
+    if (!run->query)
+        return QN_OK;
+    int32_t *query = qn_new_array(int32_t, n);
+    if (!query)
+        return qn_error_memory(err);
+    for (int64_t i = 0; i < n; i++)
+        query[i] = run->query[rows[i]];
+    *ret_query = query;
+    return QN_OK;
+}
+
 qn_status qn__run_take_part(const qn_run_state *run, const int64_t *rows, int64_t n,
                             qn_run_part *part, qn_error *err) {
     QN_TRY(qn_frame_take(run->frame, rows, n, &part->frame, err));
     QN_TRY(gather(run->y, rows, n, &part->y, err));
     QN_TRY(gather(run->weight, rows, n, &part->weight, err));
+    QN_TRY(qn__run_queries(run, rows, n, &part->query, err));
     part->n = n;
     return QN_OK;
 }
@@ -57,6 +72,8 @@ static qn_status keep_labelled(qn_run_part *part, qn_error *err) {
         part->y[i] = part->y[rows[i]];
         if (part->weight)
             part->weight[i] = part->weight[rows[i]];
+        if (part->query)
+            part->query[i] = part->query[rows[i]];
     }
     part->n = n;
     return QN_OK;
@@ -110,6 +127,7 @@ void qn__run_training_done(qn_run_training *training) {
     qn_freep(&training->rows);
     qn_freep(&training->y);
     qn_freep(&training->weight);
+    qn_freep(&training->query);
 }
 
 static qn_status fill_training(const qn_run_state *run, const int64_t *rows, int64_t n,
@@ -126,6 +144,7 @@ static qn_status fill_training(const qn_run_state *run, const int64_t *rows, int
     }
     QN_TRY(gather(run->y, set->rows, set->n, &set->y, err));
     QN_TRY(gather(run->weight, set->rows, set->n, &set->weight, err));
+    QN_TRY(qn__run_queries(run, set->rows, set->n, &set->query, err));
     return balance_classes(run, set, err);
 }
 
@@ -166,6 +185,30 @@ qn_status qn__run_stretches(const qn_run_state *run, const int64_t *rows, int64_
     return QN_OK;
 }
 
+/* A split by another group than the query may tear queries apart. */
+static qn_status check_queries(const qn_run_state *run, qn_error *err) {
+    const qn_split *s = &run->split;
+    const struct {
+        const int64_t *rows;
+        int64_t n;
+    } parts[] = {{s->train, s->n_train}, {s->validate, s->n_validate}, {s->test, s->n_test}};
+    if (!run->query)
+        return QN_OK;
+    qn_cleanup(qn_freep) int8_t *part_of = qn_new_array(int8_t, run->n_queries);
+    if (!part_of)
+        return qn_error_memory(err);
+    for (int8_t p = 0; p < 3; p++)
+        for (int64_t i = 0; i < parts[p].n; i++) {
+            int8_t *part = &part_of[run->query[parts[p].rows[i]]];
+            if (*part && *part != p + 1)
+                return qn_config_error(run->config, "split.group", err,
+                                       "rows of one query have different values of %s: leave this "
+                                       "out, and queries are kept whole", run->config->split.group);
+            *part = (int8_t)(p + 1);
+        }
+    return QN_OK;
+}
+
 static qn_status note_split(qn_run_state *run, qn_error *err) {
     json_t *json = qn_split_to_json(&run->split);
     if (!json)
@@ -182,6 +225,7 @@ static qn_status note_split(qn_run_state *run, qn_error *err) {
 qn_status qn__run_split(qn_run_state *run, qn_error *err) {
     qn_job_progress(&run->job, "split", 0, 0, NULL);
     QN_TRY(make_split(run, err));
+    QN_TRY(check_queries(run, err));
     QN_FAIL_IF(run->split.n_validate == 0, err, QN_ERR_CONFIG,
                "split.validate leaves no row to choose the model by: give it a share above 0");
     QN_TRY(qn__run_take_part(run, run->split.validate, run->split.n_validate, &run->validate, err));

@@ -22,6 +22,34 @@ qn_status qn__run_spec(const qn_run_state *run, unsigned takes, qn_pipeline_spec
     return status;
 }
 
+qn_status qn__run_init_score(const qn_run_state *run, const qn_family *family,
+                             const qn_pipeline *pipeline, qn_fit_input *input, qn_error *err) {
+    const char *name = run->config->data.init_score;
+    const qn_schema *inputs = qn_pipeline_inputs(pipeline);
+    int32_t n;
+    const qn_feature *features = qn_pipeline_features(pipeline, &n);
+    if (!name || family->is_baseline)
+        return QN_OK; /* to a baseline it is a column as any other */
+    if (!family->takes_init)
+        return qn_config_error(run->config, "train.families", err,
+                               "%s knows no initial scores: leave it out, or data.init_score",
+                               family->name);
+    qn_cleanup(qn_freep) qn_direct *direct = qn_new_array(qn_direct, n);
+    if (!direct)
+        return qn_error_memory(err);
+    (void)qn_pipeline_direct(pipeline, direct);
+    for (int32_t f = 0; f < n; f++)
+        if (direct[f].i_input >= 0 && features[f].kind == QN_FEATURE_NUMERIC
+            && strcmp(inputs->columns[direct[f].i_input].name, name) == 0) {
+            input->has_init = true;
+            input->init_feature = f;
+            return QN_OK;
+        }
+    return qn_config_error(run->config, "data.init_score", err,
+                           "column %s does not reach the learner as it is: it must not stand under "
+                           "`features`, and must hold more than one value", name);
+}
+
 static qn_status fit_features(qn_run_state *run, unsigned takes, qn_run_features **ret,
                               qn_error *err) {
     for (int i = 0; i < run->n_features; i++) {
@@ -87,22 +115,26 @@ static bool is_stated(const json_t *params, const char *const *names) {
     return false;
 }
 
+bool qn__run_chooses_length(const qn_run_candidate *candidate) {
+    static const char *const lengths[] = {
+        "num_iterations",       "n_estimators",          "num_iteration",    "num_trees",
+        "num_round",            "num_rounds",            "num_boost_round",  "max_iter",
+        "early_stopping_round", "early_stopping_rounds", "n_iter_no_change", NULL};
+    return strcmp(candidate->family->name, "gbdt") == 0 && !is_stated(candidate->params, lengths);
+}
+
 /* What a run chooses where the user says nothing. With validation rows at hand, boosting goes on
  * until it stops helping; in a split by time, where few of them are independent, it takes a
  * standard error to say so. A little shrinkage of the leaves (XGBoost's preset) is the difference
  * between a model and an overshoot where positives are rare: a leaf of 20 rows has next to no
  * curvature there. */
 json_t *qn__run_params(const qn_run_candidate *candidate) {
-    static const char *const lengths[] = {
-        "num_iterations",       "n_estimators",          "num_iteration",    "num_trees",
-        "num_round",            "num_rounds",            "num_boost_round",  "max_iter",
-        "early_stopping_round", "early_stopping_rounds", "n_iter_no_change", NULL};
     static const char *const shrinkages[] = {"lambda_l2", "reg_lambda", "lambda",
                                              "l2_regularization", NULL};
     json_t *all = candidate->params ? json_deep_copy(candidate->params) : json_object();
     if (!all || strcmp(candidate->family->name, "gbdt") != 0)
         return all;
-    if (!is_stated(all, lengths)) {
+    if (qn__run_chooses_length(candidate)) {
         json_object_set_new(all, "num_iterations", json_integer(1000));
         json_object_set_new(all, "early_stopping_round", json_integer(50));
         if (!json_object_get(all, "early_stopping_se"))
@@ -173,17 +205,16 @@ double qn__run_merit(const qn_run_candidate *candidate) {
 typedef struct stop_by_metric {
     const qn_run_state *run;
     double *scores; /* owned: validation rows x outputs */
-    qn_link link;
     qn_status status; /* the first failure, and its message */
     qn_error error;
 } stop_by_metric;
 
-static double loss_by_metric(void *user, const double *raw, double *without) {
+static double loss_by_metric(void *user, qn_link link, const double *raw, double *without) {
     stop_by_metric *stop = user;
     const qn_run_state *run = stop->run;
     double value = (double)NAN;
     memcpy(stop->scores, raw, (size_t)(run->validate.n * run->n_outputs) * sizeof *raw);
-    qn_link_apply(stop->link, stop->scores, run->validate.n, run->n_outputs);
+    qn_link_apply(link, stop->scores, run->validate.n, run->n_outputs);
     qn_eval_input input = qn__run_eval_input(run, &run->validate, stop->scores);
     if (!without)
         return qn__run_loss(run, run->metric->compute(&input));
@@ -196,8 +227,9 @@ static double loss_by_metric(void *user, const double *raw, double *without) {
     return qn__run_loss(run, value);
 }
 
-static bool stops_by_metric(const qn_run_state *run) {
-    static const char *const ordering[] = {"roc_auc", "pr_auc", "roc_auc_ovr"};
+bool qn__run_stops_by_metric(const qn_run_state *run) {
+    static const char *const ordering[] = {"roc_auc", "pr_auc",  "roc_auc_ovr",
+                                           "ndcg@5",  "ndcg@10", "map"};
     for (size_t i = 0; i < sizeof ordering / sizeof ordering[0]; i++)
         if (!run->metric_is_value && strcmp(run->metric->name, ordering[i]) == 0)
             return true;
@@ -208,8 +240,11 @@ static qn_status train_candidate(qn_run_state *run, qn_run_candidate *candidate,
                                  qn_error *err) {
     const qn_run_features *features = candidate->features;
     qn_fit_input input = {
-        .train = {.x = features->train, .y = run->training.y, .weight = run->training.weight},
-        .valid = {.x = features->validate, .y = run->validate.y, .weight = run->validate.weight},
+        .train = {.x = features->train, .y = run->training.y, .weight = run->training.weight,
+                  .query = run->training.query},
+        .valid = {.x = features->validate, .y = run->validate.y, .weight = run->validate.weight,
+                  .query = run->validate.query},
+        .n_queries = run->n_queries,
         .task = run->target.task,
         .n_classes = run->target.n_classes,
         .valid_stretch = run->stretch,
@@ -220,10 +255,9 @@ static qn_status train_candidate(qn_run_state *run, qn_run_candidate *candidate,
     qn_cleanup(qn_freep) double *scores = qn_new_array(double, run->validate.n *run->n_outputs);
     if (!params || !scores)
         return qn_error_memory(err);
-    bool multiclass = run->target.task == QN_TASK_MULTICLASS;
-    stop_by_metric stop = {
-        .run = run, .scores = scores, .link = multiclass ? QN_LINK_SOFTMAX : QN_LINK_LOGIT};
-    if (stops_by_metric(run)) {
+    QN_TRY(qn__run_init_score(run, candidate->family, features->view, &input, err));
+    stop_by_metric stop = {.run = run, .scores = scores};
+    if (qn__run_stops_by_metric(run)) {
         input.loss = loss_by_metric;
         input.user = &stop;
     }

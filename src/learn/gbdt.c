@@ -20,8 +20,8 @@ static const char *const monotone_methods[] = {"basic", "intermediate", NULL};
 static const char *const class_weights[] = {"none", "balanced", NULL};
 
 static const qn_param params_table[] = {
-    {"objective", "loss application", QN_PARAM_CHOICE, P(objective), .choices = qn__objective_names,
-     .help = "what is minimised; auto: by task"},
+    {"objective", "loss application", QN_PARAM_CHOICE, P(objective),
+     .choices = qn__objective_choices, .help = "what is minimised; auto: by task"},
     {"num_iterations", "n_estimators num_trees num_round num_boost_round n_iter max_iter",
      QN_PARAM_INT, P(num_iterations), .low = 1, .high = 1000000, .preset = 100,
      .help = "boosting rounds"},
@@ -132,13 +132,26 @@ static const qn_param params_table[] = {
     {"class_weight", NULL, QN_PARAM_CHOICE, P(class_weight), .choices = class_weights,
      .help = "balanced: every class counts the same in sum"},
     {"scale_pos_weight", NULL, QN_PARAM_REAL, P(scale_pos_weight), .low = 1e-9, .high = 1e9,
-     .preset = 1, .help = "weight of the positive class (binary)"},
+     .preset = 1,
+     .help = "weight of the positive class (binary), or of each class against the others "
+             "(multiclassova)"},
     {"alpha", NULL, QN_PARAM_REAL, P(alpha), .low = 1e-9, .high = 1e9, .preset = 0.9,
      .help = "where huber turns linear; the quantile of quantile"},
     {"poisson_max_delta_step", NULL, QN_PARAM_REAL, P(poisson_max_delta_step), .low = 1e-9,
      .high = 10, .preset = 0.7, .help = "safeguard of poisson"},
     {"tweedie_variance_power", NULL, QN_PARAM_REAL, P(tweedie_variance_power), .low = 1.000001,
      .high = 1.999999, .preset = 1.5, .help = "between 1 (poisson) and 2 (gamma)"},
+    {"lambdarank_truncation_level", NULL, QN_PARAM_INT, P(lambdarank_truncation_level), .low = 1,
+     .high = 1e9, .preset = 30,
+     .help = "lambdarank: pairs of rows count when one is among so many first of its query"},
+    {"lambdarank_norm", NULL, QN_PARAM_BOOL, P(lambdarank_norm), .preset = 1,
+     .help = "lambdarank: queries count alike, and near scores more than distant ones"},
+    {"label_gain", NULL, QN_PARAM_JSON, P(label_gain),
+     .help = "lambdarank: what finding a label is worth, [0, 1, 3, 7, ..]; unless given "
+             "2^label - 1"},
+    {"eval_at", "ndcg_eval_at ndcg_at", QN_PARAM_INT, P(eval_at), .low = 1, .high = 1e9,
+     .preset = 10, .help = "lambdarank: places of the NDCG that early stopping goes by, where no "
+                           "other metric is given"},
 };
 
 #undef P
@@ -151,6 +164,7 @@ typedef struct fit {
     const qn__objective *objective;
     qn__objective_data data, valid;
     double *weight, *valid_y;     /* owned; weight NULL: all 1 */
+    qn__queries *queries, *valid_queries; /* owned; of a ranking */
     qn__bin_map map;
     qn__bins bins, valid_bins;
     qn__quantised q;
@@ -159,7 +173,8 @@ typedef struct fit {
     int32_t *bag_gh;              /* owned; n, with a bag: what q.gh points to */
     double *score, *valid_score;  /* owned; [n_outputs][n] */
     double *valid_raw;            /* owned; [n][n_outputs], for input->loss */
-    bool goss;
+    bool goss, from_average;
+    qn__custom custom;            /* for input->gradients */
     uint32_t *bag;                /* owned; rows of the bag, then the others */
     int64_t n_bag;                /* data.n: all */
     bool *feature_used;           /* owned */
@@ -178,6 +193,9 @@ typedef struct fit {
 
 static void fit_done(fit *f) {
     qn_freep(&f->weight);
+    qn__custom_done(&f->custom);
+    qn__queries_free(&f->queries);
+    qn__queries_free(&f->valid_queries);
     qn__bin_map_done(&f->map);
     qn__bins_done(&f->bins);
     qn__bins_done(&f->valid_bins);
@@ -200,23 +218,40 @@ static void fit_done(fit *f) {
     qn__model_builder_done(&f->builder);
 }
 
-static qn_status check_target(const fit *f, const qn_fit_data *data, qn_error *err) {
+static qn_status check_rows(const fit *f, const qn_fit_data *data, qn_error *err) {
     const qn__objective *o = f->objective;
     for (int64_t i = 0; i < data->x->n_rows; i++) {
         double y = data->y[i];
-        bool bad = !isfinite(y);
-        if (o->task != QN_TASK_REGRESSION)
-            bad = bad || y < 0 || y >= f->input->n_classes || y != floor(y);
-        else
-            bad = bad || y < o->y_low || (o->y_open && y <= o->y_low);
-        if (bad)
+        if (o->task == QN_TASK_REGRESSION) {
+            qn_error why = {0};
+            if (qn__objective_check_target(o, y, &why) != QN_OK)
+                return qn_error_set_at(err, QN_ERR_DATA, NULL, i + 1, NULL, "%s", why.message);
+        } else if (!(y >= 0 && y < f->input->n_classes && y == floor(y))) {
             return qn_error_set_at(err, QN_ERR_DATA, NULL, i + 1, NULL,
-                                   "target %g does not fit objective %s", y, o->name);
+                                   "target %g is none of %d classes", y, (int)f->input->n_classes);
+        }
         if (data->weight && !(data->weight[i] >= 0 && data->weight[i] < INFINITY))
             return qn_error_set_at(err, QN_ERR_DATA, NULL, i + 1, NULL,
                                    "weight %g is not a finite number of at least 0",
                                    data->weight[i]);
     }
+    return QN_OK;
+}
+
+static qn_status check_init(const qn_fit_input *in, qn_error *err) {
+    if (!in->has_init)
+        return QN_OK;
+    QN_FAIL_IF(in->task == QN_TASK_MULTICLASS, err, QN_ERR_CONFIG,
+               "init_score is one number a row: a multiclass task has a score for each class");
+    QN_FAIL_IF(in->init_feature < 0 || in->init_feature >= in->train.x->n_features
+                   || in->train.x->features[in->init_feature].kind != QN_FEATURE_NUMERIC,
+               err, QN_ERR_USAGE, "init_score must be a feature of dense numbers");
+    const double *init = in->train.x->columns[in->init_feature].num;
+    for (int64_t i = 0; i < in->train.x->n_rows; i++)
+        if (!isfinite(init[i]))
+            return qn_error_set_at(err, QN_ERR_DATA, NULL, i + 1, NULL,
+                                   "the init_score is %s, not a finite number",
+                                   isnan(init[i]) ? "missing" : "infinite");
     return QN_OK;
 }
 
@@ -236,10 +271,15 @@ static qn_status check_input(fit *f, qn_error *err) {
                err, QN_ERR_USAGE, "validation rows must have the features of the training rows");
     QN_FAIL_IF(strcmp(f->params->objective, "quantile") == 0 && f->params->alpha >= 1, err,
                QN_ERR_CONFIG, "alpha of quantile must be below 1, not %g", f->params->alpha);
-    QN_TRY(qn__objective_find(f->params->objective, in->task, &f->objective, err));
-    QN_TRY(check_target(f, &in->train, err));
+    QN_TRY(check_init(in, err));
+    if (in->gradients)
+        f->objective = qn__objective_custom(in->task);
+    else
+        QN_TRY(qn__objective_find(f->params->objective, in->task, in->train.query != NULL,
+                                  &f->objective, err));
+    QN_TRY(check_rows(f, &in->train, err));
     if (in->valid.x)
-        QN_TRY(check_target(f, &in->valid, err));
+        QN_TRY(check_rows(f, &in->valid, err));
     return qn__sample_check(f->params, in->task, err);
 }
 
@@ -287,9 +327,32 @@ static qn_status start_model(fit *f, qn_error *err) {
     for (int32_t i = 1; qn__objective_names[i]; i++)
         if (strcmp(qn__objective_names[i], f->objective->name) == 0)
             m->objective = i;
-    if (f->params->boost_from_average)
+    m->init_column = f->input->has_init ? f->input->init_feature + 1 : 0;
+    /* As in LightGBM, whoever says where to start means it: trees learn the mean, too. What a loss of
+     * the caller's own is least at is not known. */
+    f->from_average = f->params->boost_from_average && !f->input->has_init && !f->input->gradients;
+    if (f->from_average)
         f->objective->init(&f->data, m->base);
     return QN_OK;
+}
+
+/* Where the rows' scores start, score[n_outputs][n_rows]. */
+static void start_scores(const fit *f, const qn_matrix *x, double *score) {
+    const double *init = f->input->has_init ? x->columns[f->input->init_feature].num : NULL;
+    for (int32_t k = 0; k < f->data.n_outputs; k++)
+        for (int64_t i = 0; i < x->n_rows; i++)
+            score[k * x->n_rows + i] =
+                f->builder.plain.base[k] + (init && !isnan(init[i]) ? init[i] : 0);
+}
+
+/* Rows by queries, for objectives that need them. */
+static qn_status make_queries(const fit *f, const qn_fit_data *data, qn__queries **ret_queries,
+                              qn_error *err) {
+    if (!f->objective->all_gradients)
+        return QN_OK;
+    QN_FAIL_IF(!data->query, err, QN_ERR_USAGE, "rows of a ranking must have queries");
+    return qn__queries_new(f->params, data->y, data->query, data->x->n_rows, f->input->n_queries,
+                           qn_job_threads(f->job), ret_queries, err);
 }
 
 static qn_status start_valid(fit *f, qn_error *err) {
@@ -301,6 +364,8 @@ static qn_status start_valid(fit *f, qn_error *err) {
     f->valid.y = valid->y;
     f->valid.w = valid->weight;
     f->valid.n = valid->x->n_rows;
+    QN_TRY(make_queries(f, valid, &f->valid_queries, err));
+    f->valid.queries = f->valid_queries;
     size_t cells;
     if (!qn_size_mul((size_t)f->valid.n, (size_t)n_k, &cells))
         return qn_error_memory(err);
@@ -308,8 +373,7 @@ static qn_status start_valid(fit *f, qn_error *err) {
     f->valid_raw = qn_malloc_aligned(cells, sizeof(double));
     if (!f->valid_score || !f->valid_raw)
         return qn_error_memory(err);
-    for (size_t i = 0; i < cells; i++)
-        f->valid_score[i] = f->builder.plain.base[i / (size_t)f->valid.n];
+    start_scores(f, valid->x, f->valid_score);
     QN_TRY(qn__stopping_init(&f->stopping, f->params, f->input, &f->valid, err));
     return qn__bins_fill(&f->map, valid->x, false, f->job, &f->valid_bins, err);
 }
@@ -322,7 +386,12 @@ static qn_status start(fit *f, qn_error *err) {
     QN_TRY(make_weights(f, err));
     f->data = (qn__objective_data){.params = f->params, .y = f->input->train.y, .w = f->weight,
                                    .n = n, .n_outputs = n_k, .n_threads = qn_job_threads(f->job)};
-    QN_TRY(qn__bin_map_fit(f->params, x, f->input->seed, f->job, &f->map, err));
+    if (f->input->gradients)
+        QN_TRY(qn__custom_init(&f->custom, n, n_k, err));
+    QN_TRY(make_queries(f, &f->input->train, &f->queries, err));
+    f->data.queries = f->queries;
+    QN_TRY(qn__bin_map_fit(f->params, x, f->input->has_init ? f->input->init_feature : -1,
+                           f->input->seed, f->job, &f->map, err));
     QN_TRY(qn_job_check(f->job, err));
     QN_TRY(qn__bins_fill(&f->map, x, true, f->job, &f->bins, err));
     QN_TRY(start_model(f, err));
@@ -348,8 +417,7 @@ static qn_status start(fit *f, qn_error *err) {
         if (!f->bag || !f->bag_gh)
             return qn_error_memory(err);
     }
-    for (size_t i = 0; i < cells; i++)
-        f->score[i] = f->builder.plain.base[i / (size_t)n];
+    start_scores(f, x, f->score);
     for (int32_t i = 0; i < f->map.n_features; i++)
         f->column_bins[f->map.features[i].column] = (uint64_t)f->map.features[i].n_values;
     QN_TRY(qn__growth_init(&f->growth, f->params, &f->map, x->features, x->n_features, err));
@@ -554,14 +622,20 @@ static void score_dropped(const fit *f, bool back) {
 /* ---- rounds -------------------------------------------------------------------------------- */
 
 /* Gradients of all rows, and how large they get while they are in cache. */
-static void find_gradients(fit *f) {
+static qn_status find_gradients(fit *f, int64_t round, qn_error *err) {
     int64_t n = f->data.n, size = QN__GRADIENT_BLOCK, n_blocks = (n + size - 1) / size;
     int32_t n_k = f->data.n_outputs;
+    if (f->input->gradients)
+        QN_TRY(qn__custom_gradients(&f->custom, f->input, &f->data, f->score, round, f->g, f->h,
+                                    err));
+    else if (f->objective->all_gradients)
+        f->objective->all_gradients(&f->data, f->score, f->g, f->h);
     /* Static, so that a block of scores stays with the thread, and its cache, from round to round. */
 #pragma omp parallel for schedule(static) num_threads(f->data.n_threads) if (4 * n * n_k > QN__WORTH_THREADS)
     for (int64_t b = 0; b < n_blocks; b++) {
         int64_t first = b * size, here = n - first < size ? n - first : size;
-        f->objective->gradients(&f->data, f->score, first, here, f->g, f->h);
+        if (f->objective->gradients)
+            f->objective->gradients(&f->data, f->score, first, here, f->g, f->h);
         for (int32_t k = 0; k < n_k; k++) {
             qn__range *range = &f->range[n_k + b * n_k + k];
             *range = (qn__range){0};
@@ -571,6 +645,7 @@ static void find_gradients(fit *f) {
     memset(f->range, 0, (size_t)n_k * sizeof *f->range);
     for (int64_t i = 0; i < n_blocks * n_k; i++) /* in order: sums of doubles depend on it */
         qn__range_join(&f->range[i % n_k], &f->range[n_k + i]);
+    return QN_OK;
 }
 
 static qn_status grow_tree(fit *f, int64_t round, int32_t k, bool *ret_grew, qn_error *err) {
@@ -589,7 +664,7 @@ static qn_status grow_tree(fit *f, int64_t round, int32_t k, bool *ret_grew, qn_
     *ret_grew |= n_nodes > 1;
     /* Without a split there is nothing to learn from but the mean, which the base score holds; the
      * median of the residuals is new. */
-    if (n_nodes > 1 || f->objective->renew_quantile || !f->params->boost_from_average)
+    if (n_nodes > 1 || f->objective->renew_quantile || !f->from_average)
         QN_TRY(set_values(f, k, nodes, n_nodes, err));
     else
         nodes[0].value = 0;
@@ -620,7 +695,8 @@ static double valid_loss(fit *f, double *without) {
     for (int64_t i = 0; i < f->valid.n; i++)
         for (int32_t k = 0; k < n_k; k++)
             f->valid_raw[i * n_k + k] = f->valid_score[k * f->valid.n + i];
-    return f->input->loss(f->input->user, f->valid_raw, stretches ? without : NULL);
+    return f->input->loss(f->input->user, f->objective->link, f->valid_raw,
+                          stretches ? without : NULL);
 }
 
 /* Measures the round and tells of it; *ret_stop when it is time to stop. */
@@ -656,7 +732,7 @@ static qn_status boost(fit *f, qn_error *err) {
         if (f->has_dart)
             QN_TRY(qn__dart_begin(&f->dart, err));
         score_dropped(f, false);
-        find_gradients(f);
+        QN_TRY(find_gradients(f, round, err));
         QN_TRY(draw_rows(f, round, err));
         bool grew = false;
         for (int32_t k = 0; k < f->data.n_outputs; k++)
@@ -706,6 +782,23 @@ static qn_status fit_gbdt(const void *params, const qn_fit_input *input, const q
                             input->train.x->features, ret_learner, err);
 }
 
+static qn_status check_target(const void *params, qn_task task, bool has_queries, double y,
+                              qn_error *err) {
+    const qn__objective *objective;
+    double gain[QN__RANK_LABELS];
+    int32_t n;
+    QN_TRY(qn__objective_find(((const qn_gbdt_params *)params)->objective, task, has_queries,
+                              &objective, err));
+    if (task != QN_TASK_REGRESSION)
+        return QN_OK;
+    if (!objective->all_gradients)
+        return qn__objective_check_target(objective, y, err);
+    QN_TRY(qn__rank_gains(params, gain, &n, err));
+    QN_FAIL_IF(!(y >= 0 && y < n && y == floor(y)), err, QN_ERR_DATA,
+               "the label is %.10g: lambdarank takes whole numbers from 0 to %d", y, n - 1);
+    return QN_OK;
+}
+
 static void importance_gbdt(const qn_learner *learner, double *importance) {
     const qn__gbdt *m = (const qn__gbdt *)learner;
     double sum = 0;
@@ -715,6 +808,17 @@ static void importance_gbdt(const qn_learner *learner, double *importance) {
         sum += m->slot_gain[s];
     for (int32_t s = 0; s < m->n_slots; s++)
         importance[m->slot_column[s]] = sum > 0 ? m->slot_gain[s] / sum : 0;
+}
+
+static void splits_gbdt(const qn_learner *learner, int64_t *splits) {
+    const qn__gbdt *m = (const qn__gbdt *)learner;
+    memset(splits, 0, (size_t)learner->n_features * sizeof *splits);
+    for (int32_t t = 0; t < m->n_trees; t++)
+        for (uint32_t i = 0; i < m->start[t + 1] - m->start[t]; i++) {
+            qn__gbdt_node node = qn__gbdt_node_at(m, m->start[t], i);
+            if (!node.is_leaf)
+                splits[m->slot_column[qn__gbdt_node_slot(m, &node)]]++;
+        }
 }
 
 static json_t *describe_gbdt(const qn_learner *learner) {
@@ -731,15 +835,21 @@ const qn_family qn__family_gbdt = {
     .name = "gbdt",
     .title = "Gradient-boosted trees",
     .help = "Trees grown leaf by leaf on histograms, each correcting the ones before it.",
+    .takes_init = true,
+    .takes_gradients = true,
     .takes = QN_TAKES_MISSING | QN_TAKES_CATEGORIES | QN_TAKES_SPARSE,
     .params = params_table,
     .n_params = sizeof params_table / sizeof params_table[0],
     .params_bytes = sizeof(qn_gbdt_params),
     .fit = fit_gbdt,
+    .check_target = check_target,
     .predict = qn__gbdt_predict,
     .predict_rows = qn__gbdt_predict_rows,
     .explain = qn__gbdt_explain,
+    .interactions = qn__gbdt_interactions,
+    .dependence = qn__gbdt_dependence,
     .importance = importance_gbdt,
+    .splits = splits_gbdt,
     .save = qn__gbdt_save,
     .load = qn__gbdt_load,
     .describe = describe_gbdt,

@@ -53,6 +53,10 @@ typedef struct qn_gbdt_params {
     double alpha;             /* huber and quantile */
     double poisson_max_delta_step;
     double tweedie_variance_power;
+    int64_t lambdarank_truncation_level; /* places at the top that pairs must touch */
+    bool lambdarank_norm;
+    const json_t *label_gain; /* borrowed; [gain of label 0, ..]; NULL: 2^label - 1 */
+    int64_t eval_at;          /* places of the NDCG that early stopping goes by */
 } qn_gbdt_params;
 
 #endif

@@ -10,7 +10,8 @@ enum { QN__GBDT_VERSION = 2, QN__IMAGE_ALIGN = 64 };
 /* The first bytes of the image, as they are in the file. */
 typedef struct qn__image_header {
     uint32_t version, link, n_outputs, n_features, objective, best_iteration, n_trees, n_slots;
-    uint32_t n_keys, n_number_keys, side_bits, zero; /* side_bits 0: nodes of 64 bits */
+    uint32_t n_keys, n_number_keys, side_bits; /* side_bits 0: nodes of 64 bits */
+    uint32_t init_column; /* 1 + the feature that is added to raw scores; 0: none */
     uint64_t n_cuts, n_answers, n_nodes, zeros[7];
 } qn__image_header;
 

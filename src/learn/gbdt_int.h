@@ -91,8 +91,10 @@ typedef struct qn__bins {
     uint32_t *entry;  /* owned */
 } qn__bins;
 
-qn_status qn__bin_map_fit(const qn_gbdt_params *params, const qn_matrix *x, uint64_t seed,
-                          const qn_job *job, qn__bin_map *ret_map, qn_error *err) QN_MUST_USE;
+/* All columns but `left_out` (-1: all). */
+qn_status qn__bin_map_fit(const qn_gbdt_params *params, const qn_matrix *x, int32_t left_out,
+                          uint64_t seed, const qn_job *job, qn__bin_map *ret_map,
+                          qn_error *err) QN_MUST_USE;
 void qn__bin_map_done(qn__bin_map *map);
 /* Drops features without bins and gives the others their lanes and cells; the end of a fit. */
 qn_status qn__bin_map_place(qn__bin_map *map, bool pack, qn_error *err) QN_MUST_USE;
@@ -465,31 +467,80 @@ typedef struct qn__objective_data {
     int64_t n;
     int32_t n_outputs;
     int n_threads;
+    const struct qn__queries *queries; /* of a ranking; NULL: rows stand alone */
 } qn__objective_data;
 
 /* Rows that an objective is asked for at a time. */
 enum { QN__GRADIENT_BLOCK = 1 << 10 };
+
+/* Rows by the queries they belong to, and what ranking them needs (gbdt_rank.c). */
+enum { QN__RANK_LABELS = 1024 };
+
+typedef struct qn__queries {
+    int64_t n, longest;
+    int64_t *begin;       /* owned; n + 1: into rows */
+    uint32_t *rows;       /* owned; of a query ascending */
+    double *gain;         /* owned; per row */
+    double *best;         /* owned; [n][2]: the greatest DCG, of training's places and of eval_at */
+    double *ndcg;         /* owned; n: scratch of the loss */
+    double *discount;     /* owned; longest: by place */
+    struct qn__rank_item *items; /* owned; scratch of each thread for the longest query */
+} qn__queries;
+
+/* query[n] in 0 .. n_queries - 1, in any order. QN_ERR_DATA for a label without a gain. */
+qn_status qn__queries_new(const qn_gbdt_params *params, const double *y, const int32_t *query,
+                          int64_t n, int32_t n_queries, int n_threads, qn__queries **ret_queries,
+                          qn_error *err) QN_MUST_USE;
+void qn__queries_free(qn__queries **queries);
+/* gain[QN__RANK_LABELS] of the labels 0 .. *ret_n - 1. */
+qn_status qn__rank_gains(const qn_gbdt_params *params, double *gain, int32_t *ret_n,
+                         qn_error *err) QN_MUST_USE;
+void qn__rank_gradients(const qn__objective_data *data, const double *score, float *g, float *h);
+/* 1 - mean NDCG of eval_at places, of the queries with anything to find. */
+double qn__rank_loss(const qn__objective_data *data, const double *score);
 
 /* One line of the table of objectives. Scores, gradients and hessians are [n_outputs][n]. */
 typedef struct qn__objective {
     const char *name;
     qn_task task;
     qn_link link;
-    double y_low;         /* smallest target allowed */
+    double y_low, y_high; /* range of the targets */
     bool y_open;          /* y_low itself is not */
     void (*init)(const qn__objective_data *data, double *base);
-    /* Of rows first .. first + n - 1, n at most QN__GRADIENT_BLOCK. */
+    /* Of rows first .. first + n - 1, n at most QN__GRADIENT_BLOCK. NULL: all_gradients. */
     void (*gradients)(const qn__objective_data *data, const double *score, int64_t first, int64_t n,
                       float *g, float *h);
     double (*loss)(const qn__objective_data *data, const double *score); /* mean, weighted */
     /* Value of a leaf from residuals instead of gradients; NULL: Newton's. The quantile asked
      * for. */
     double (*renew_quantile)(const qn_gbdt_params *params);
+    /* Of all rows, for objectives of rows that do not stand alone. */
+    void (*all_gradients)(const qn__objective_data *data, const double *score, float *g, float *h);
 } qn__objective;
 
 extern const char *const qn__objective_names[]; /* "auto" first; NULL-terminated */
-qn_status qn__objective_find(const char *name, qn_task task, const qn__objective **ret,
-                             qn_error *err) QN_MUST_USE;
+extern const char *const qn__objective_choices[]; /* those that can be asked for, aliases at the end */
+/* "auto": by task, and lambdarank for rows of queries. */
+qn_status qn__objective_find(const char *name, qn_task task, bool has_queries,
+                             const qn__objective **ret, qn_error *err) QN_MUST_USE;
+
+/* For gradients that the caller works out (qn_fit_input.gradients), by task; its loss is that of the
+ * task. */
+const qn__objective *qn__objective_custom(qn_task task);
+typedef struct qn__custom {
+    double *raw, *g, *h;  /* owned; [n][n_outputs]; raw NULL for one output */
+} qn__custom;
+qn_status qn__custom_init(qn__custom *custom, int64_t n, int32_t n_outputs,
+                          qn_error *err) QN_MUST_USE;
+void qn__custom_done(qn__custom *custom);
+/* QN_ERR_DATA for numbers that trees cannot grow on; what the caller's function returns. */
+qn_status qn__custom_gradients(const qn__custom *custom, const qn_fit_input *input,
+                               const qn__objective_data *data, const double *score, int64_t round,
+                               float *g, float *h, qn_error *err) QN_MUST_USE;
+
+/* Whether a value is one that the objective can learn; QN_ERR_DATA says which are. */
+qn_status qn__objective_check_target(const qn__objective *objective, double y,
+                                     qn_error *err) QN_MUST_USE;
 
 /* ---- early stopping -------------------------------------------------------------------------- */
 

@@ -40,6 +40,7 @@ size_t qn__image_layout(const unsigned char *image, const qn__image_header *h, q
     m->objective = (int32_t)h->objective;
     m->best_iteration = (int32_t)h->best_iteration;
     m->n_slots = (int32_t)h->n_slots;
+    m->init_column = (int32_t)h->init_column;
     m->n_keys = (int32_t)h->n_keys;
     m->n_number_keys = (int32_t)h->n_number_keys;
     m->side_bits = (int32_t)h->side_bits;
@@ -91,18 +92,20 @@ static qn_status damaged(qn_error *err, const char *what) {
 
 static bool header_is_fine(const qn__image_header *h, int32_t n_features) {
     uint32_t n_objectives = 0;
-    uint64_t zeros = h->zero;
+    uint64_t zeros = 0;
     while (qn__objective_names[n_objectives])
         n_objectives++;
     for (size_t i = 0; i < sizeof h->zeros / sizeof *h->zeros; i++)
         zeros |= h->zeros[i];
     uint32_t side_bits = qn__side_bits(h->n_keys);
+    bool classes = h->link == QN_LINK_SOFTMAX || h->link == QN_LINK_OVA;
     bool narrow = h->side_bits == side_bits && side_bits < QN__NODE_BITS;
-    return h->link <= QN_LINK_LOG && h->n_outputs >= 1 && h->n_outputs <= QN_LIMIT_CLASSES
-           && h->n_features == (uint32_t)n_features && h->objective >= 1
+    return h->link <= QN_LINK_OVA && h->n_outputs >= 1 && h->n_outputs <= QN_LIMIT_CLASSES
+           && h->n_features == (uint32_t)n_features && h->init_column <= h->n_features
+           && h->objective >= 1
            && h->objective < n_objectives && h->n_trees <= QN_LIMIT_TREES
            && h->n_trees % h->n_outputs == 0 && h->best_iteration <= h->n_trees / h->n_outputs
-           && h->n_slots <= h->n_features && (h->n_outputs > 1) == (h->link == QN_LINK_SOFTMAX)
+           && h->n_slots <= h->n_features && (h->n_outputs > 1) == classes
            && h->n_keys <= INT32_MAX / 2 && h->n_number_keys <= h->n_keys && zeros == 0
            && (h->side_bits == 0 || narrow) && h->n_cuts <= INT32_MAX
            && h->n_answers <= INT32_MAX - QN__IMAGE_ALIGN;
@@ -249,6 +252,8 @@ qn_status qn__gbdt_attach(const void *bytes, size_t n, const qn_feature *feature
         return damaged(err, "its counts");
     if (!all_finite(m->base, h.n_outputs))
         return damaged(err, "a base score");
+    if (m->init_column && features[m->init_column - 1].kind != QN_FEATURE_NUMERIC)
+        return damaged(err, "the column of initial scores");
     if (!slots_are_fine(m))
         return damaged(err, "a feature");
     if (!keys_are_fine(m, &h, features))

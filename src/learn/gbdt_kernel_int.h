@@ -44,6 +44,8 @@ extern const qn__gbdt_kernel *const qn__gbdt_kernels[];
 const qn__gbdt_kernel *qn__gbdt_kernel_best(void);
 
 /* qn__gbdt_predict and qn__gbdt_predict_rows by a given kernel. */
+/* What rows have before any tree: the base scores and what they bring along. */
+void qn__gbdt_start(const qn__gbdt *m, const qn_matrix *x, int64_t first, int64_t n, double *raw);
 void qn__gbdt_predict_by(const qn__gbdt_kernel *kernel, const qn__gbdt *m, const qn_matrix *x,
                          int64_t first, int64_t n, double *raw);
 void qn__gbdt_predict_rows_by(const qn__gbdt_kernel *kernel, const qn__gbdt *m, const double *rows,

@@ -42,6 +42,7 @@ typedef struct qn__plain {
     int32_t n_trees;      /* rounds x n_outputs; tree i belongs to output i % n_outputs */
     int32_t objective;    /* index into qn__objective_names */
     int32_t best_iteration;
+    int32_t init_column;  /* 1 + the feature that is added to raw scores; 0: none */
     double *base;         /* owned; n_outputs */
     int64_t *start;       /* owned; n_trees + 1 */
     qn__plain_node *nodes; /* owned */
@@ -92,6 +93,7 @@ typedef struct qn__gbdt_key {
 typedef struct qn__gbdt {
     qn_learner learner;     /* first */
     int32_t n_trees, objective, best_iteration, n_slots;
+    int32_t init_column;    /* 1 + the feature that is added to raw scores; 0: none */
     int32_t n_keys, n_number_keys; /* keys of numbers first */
     int32_t side_bits;      /* of nodes of 32 bits */
     bool wide;              /* nodes of 64 bits */
@@ -195,6 +197,11 @@ void qn__gbdt_predict(const qn_learner *learner, const qn_matrix *x, int64_t fir
 void qn__gbdt_predict_rows(const qn_learner *learner, const double *rows, int64_t n, double *raw);
 qn_status qn__gbdt_explain(const qn_learner *learner, const qn_matrix *x, int64_t first, int64_t n,
                            double *contrib, qn_error *err);
+qn_status qn__gbdt_interactions(const qn_learner *learner, const qn_matrix *x, int64_t first,
+                                int64_t n, const int32_t *group, int32_t n_groups, double *pairs,
+                                qn_error *err);
+qn_status qn__gbdt_dependence(const qn_learner *learner, const qn_matrix *x, int64_t first,
+                              int64_t n, const bool *follows, double *raw, qn_error *err);
 qn_status qn__gbdt_save(const qn_learner *learner, qn_buf *out, qn_error *err);
 qn_status qn__gbdt_load(const void *bytes, size_t n, const qn_feature *features, int32_t n_features,
                         qn_learner **ret_learner, qn_error *err);

@@ -154,6 +154,61 @@ static double softmax_loss(const qn__objective_data *d, const double *score) {
     return mean_loss(d, score, softmax_row);
 }
 
+/* ---- multiclass: one against the rest ------------------------------------------------------ */
+
+/* Each class is a binary objective of its own, whose positive rows count scale_pos_weight times. */
+static double ova_weight(const qn__objective_data *d, int64_t i, int32_t k) {
+    return (int32_t)d->y[i] == k ? weight(d, i) * d->params->scale_pos_weight : weight(d, i);
+}
+
+static void ova_init(const qn__objective_data *d, double *base) {
+    for (int32_t k = 0; k < d->n_outputs; k++) {
+        double of_class = 0, sum = 0;
+        for (int64_t i = 0; i < d->n; i++) {
+            double w = ova_weight(d, i, k);
+            of_class += (int32_t)d->y[i] == k ? w : 0;
+            sum += w;
+        }
+        double p = limited(sum > 0 ? of_class / sum : 0, 1e-15, 1 - 1e-15);
+        base[k] = log(p / (1 - p));
+    }
+}
+
+static void ova_gradients(const qn__objective_data *d, const double *score, int64_t first,
+                          int64_t n, float *g, float *h) {
+    double is[QN__GRADIENT_BLOCK];
+    bool weighted = d->w || d->params->scale_pos_weight != 1;
+    for (int32_t k = 0; k < d->n_outputs; k++) {
+        int64_t at = k * d->n + first;
+        for (int64_t i = 0; i < n; i++)
+            is[i] = d->y[first + i] == k;
+        binary_block(score + at, is, n, g + at, h + at);
+        for (int64_t i = 0; weighted && i < n; i++) {
+            double w = ova_weight(d, first + i, k);
+            g[at + i] = (float)(w * (double)g[at + i]);
+            h[at + i] = (float)(w * (double)h[at + i]);
+        }
+    }
+}
+
+static double log_sigmoid(double z) {
+    return z > 0 ? -log1p(exp(-z)) : z - log1p(exp(z));
+}
+
+/* The log loss of what the link makes of the scores: sigmoids divided by their sum. */
+static double ova_row(const qn__objective_data *d, const double *score, int64_t i) {
+    double top = -INFINITY, sum = 0;
+    for (int32_t k = 0; k < d->n_outputs; k++)
+        top = fmax(top, log_sigmoid(score[k * d->n + i]));
+    for (int32_t k = 0; k < d->n_outputs; k++)
+        sum += exp(log_sigmoid(score[k * d->n + i]) - top);
+    return log(sum) + top - log_sigmoid(score[(int32_t)d->y[i] * d->n + i]);
+}
+
+static double ova_loss(const qn__objective_data *d, const double *score) {
+    return mean_loss(d, score, ova_row);
+}
+
 /* ---- regression ---------------------------------------------------------------------------- */
 
 static void mean_init(const qn__objective_data *d, double *base) {
@@ -297,35 +352,101 @@ static double tweedie_loss(const qn__objective_data *d, const double *score) {
     return mean_loss(d, score, tweedie_row);
 }
 
+/* ---- cross-entropy: targets are probabilities ---------------------------------------------- */
+
+static void entropy_gradients(const qn__objective_data *d, const double *score, int64_t first,
+                              int64_t n, float *g, float *h) {
+    for (int64_t i = first; i < first + n; i++) {
+        double p = 1 / (1 + qn__exp(-score[i])), w = weight(d, i);
+        g[i] = (float)(w * (p - d->y[i]));
+        h[i] = (float)(w * p * (1 - p));
+    }
+}
+
+static double entropy_row(const qn__objective_data *d, const double *score, int64_t i) {
+    return d->y[i] * -log_sigmoid(score[i]) + (1 - d->y[i]) * -log_sigmoid(-score[i]);
+}
+
+static double entropy_loss(const qn__objective_data *d, const double *score) {
+    return mean_loss(d, score, entropy_row);
+}
+
+/* ---- ranking ------------------------------------------------------------------------------- */
+
+/* Only differences of scores matter. */
+static void zero_init(const qn__objective_data *d, double *base) {
+    for (int32_t k = 0; k < d->n_outputs; k++)
+        base[k] = 0;
+}
+
 /* Medians and quantiles start from the leaf renewal of the first tree; their mean is a fair
  * start. */
 static const qn__objective table[] = {
-    {"binary", QN_TASK_BINARY, QN_LINK_LOGIT, -INFINITY, false, binary_init, binary_gradients,
-     binary_loss, NULL},
-    {"multiclass", QN_TASK_MULTICLASS, QN_LINK_SOFTMAX, -INFINITY, false, softmax_init,
+    {"binary", QN_TASK_BINARY, QN_LINK_LOGIT, -INFINITY, INFINITY, false, binary_init,
+     binary_gradients, binary_loss, NULL},
+    {"multiclass", QN_TASK_MULTICLASS, QN_LINK_SOFTMAX, -INFINITY, INFINITY, false, softmax_init,
      softmax_gradients, softmax_loss, NULL},
-    {"regression", QN_TASK_REGRESSION, QN_LINK_IDENTITY, -INFINITY, false, mean_init, l2_gradients,
-     l2_loss, NULL},
-    {"regression_l1", QN_TASK_REGRESSION, QN_LINK_IDENTITY, -INFINITY, false, mean_init,
+    {"multiclassova", QN_TASK_MULTICLASS, QN_LINK_OVA, -INFINITY, INFINITY, false, ova_init,
+     ova_gradients, ova_loss, NULL},
+    {"regression", QN_TASK_REGRESSION, QN_LINK_IDENTITY, -INFINITY, INFINITY, false, mean_init,
+     l2_gradients, l2_loss, NULL},
+    {"regression_l1", QN_TASK_REGRESSION, QN_LINK_IDENTITY, -INFINITY, INFINITY, false, mean_init,
      l1_gradients, l1_loss, l1_quantile},
-    {"huber", QN_TASK_REGRESSION, QN_LINK_IDENTITY, -INFINITY, false, mean_init, huber_gradients,
-     huber_loss, NULL},
-    {"quantile", QN_TASK_REGRESSION, QN_LINK_IDENTITY, -INFINITY, false, mean_init,
+    {"huber", QN_TASK_REGRESSION, QN_LINK_IDENTITY, -INFINITY, INFINITY, false, mean_init,
+     huber_gradients, huber_loss, NULL},
+    {"quantile", QN_TASK_REGRESSION, QN_LINK_IDENTITY, -INFINITY, INFINITY, false, mean_init,
      quantile_gradients, quantile_loss, quantile_alpha},
-    {"poisson", QN_TASK_REGRESSION, QN_LINK_LOG, 0, false, log_mean_init, poisson_gradients,
-     poisson_loss, NULL},
-    {"gamma", QN_TASK_REGRESSION, QN_LINK_LOG, 0, true, log_mean_init, gamma_gradients, gamma_loss,
-     NULL},
-    {"tweedie", QN_TASK_REGRESSION, QN_LINK_LOG, 0, false, log_mean_init, tweedie_gradients,
-     tweedie_loss, NULL},
+    {"poisson", QN_TASK_REGRESSION, QN_LINK_LOG, 0, INFINITY, false, log_mean_init,
+     poisson_gradients, poisson_loss, NULL},
+    {"gamma", QN_TASK_REGRESSION, QN_LINK_LOG, 0, INFINITY, true, log_mean_init, gamma_gradients,
+     gamma_loss, NULL},
+    {"tweedie", QN_TASK_REGRESSION, QN_LINK_LOG, 0, INFINITY, false, log_mean_init,
+     tweedie_gradients, tweedie_loss, NULL},
+    {"cross_entropy", QN_TASK_REGRESSION, QN_LINK_LOGIT, 0, 1, false, binary_init,
+     entropy_gradients, entropy_loss, NULL},
+    {"lambdarank", QN_TASK_REGRESSION, QN_LINK_IDENTITY, 0, INFINITY, false, zero_init, NULL,
+     qn__rank_loss, NULL, qn__rank_gradients},
 };
 
-const char *const qn__objective_names[] = {"auto", "binary", "multiclass", "regression",
-                                           "regression_l1", "huber", "quantile", "poisson", "gamma",
-                                           "tweedie", NULL};
+static const qn__objective custom[] = {
+    [QN_TASK_BINARY] = {"custom", QN_TASK_BINARY, QN_LINK_LOGIT, -INFINITY, INFINITY, false,
+                        zero_init, NULL, binary_loss},
+    [QN_TASK_MULTICLASS] = {"custom", QN_TASK_MULTICLASS, QN_LINK_SOFTMAX, -INFINITY, INFINITY,
+                            false, zero_init, NULL, softmax_loss},
+    [QN_TASK_REGRESSION] = {"custom", QN_TASK_REGRESSION, QN_LINK_IDENTITY, -INFINITY, INFINITY,
+                            false, zero_init, NULL, l2_loss},
+};
 
-qn_status qn__objective_find(const char *name, qn_task task, const qn__objective **ret,
-                             qn_error *err) {
+const qn__objective *qn__objective_custom(qn_task task) {
+    return &custom[task];
+}
+
+/* Models hold the place in this list: append only. */
+#define OBJECTIVES                                                                            \
+    "auto", "binary", "multiclass", "regression", "regression_l1", "huber", "quantile",       \
+        "poisson", "gamma", "tweedie", "multiclassova", "cross_entropy", \
+        "lambdarank"
+
+const char *const qn__objective_names[] = {OBJECTIVES, "custom", NULL};
+const char *const qn__objective_choices[] = {OBJECTIVES,     "multiclass_ova", "ova", "ovr",
+                                             "crossentropy", "xentropy",       NULL};
+
+/* The name of what LightGBM knows by several. */
+static const char *plain_name(const char *name) {
+    static const char *const aliases[][2] = {{"multiclass_ova", "multiclassova"},
+                                             {"ova", "multiclassova"},
+                                             {"ovr", "multiclassova"},
+                                             {"crossentropy", "cross_entropy"},
+                                             {"xentropy", "cross_entropy"}};
+    for (size_t i = 0; i < sizeof aliases / sizeof aliases[0]; i++)
+        if (strcmp(name, aliases[i][0]) == 0)
+            return aliases[i][1];
+    return name;
+}
+
+qn_status qn__objective_find(const char *name, qn_task task, bool has_queries,
+                             const qn__objective **ret, qn_error *err) {
+    name = strcmp(name, "auto") == 0 && has_queries ? "lambdarank" : plain_name(name);
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         bool found = strcmp(name, "auto") == 0 ? table[i].task == task
                                                : strcmp(name, table[i].name) == 0;
@@ -336,8 +457,22 @@ qn_status qn__objective_find(const char *name, qn_task task, const qn__objective
                    task == QN_TASK_BINARY       ? "binary"
                    : task == QN_TASK_MULTICLASS ? "multiclass"
                                                 : "regression");
+        QN_FAIL_IF(table[i].all_gradients && !has_queries, err, QN_ERR_CONFIG,
+                   "objective %s orders rows within queries: it needs task.kind ranking", name);
         *ret = &table[i];
         return QN_OK;
     }
     return qn_error_set(err, QN_ERR_CONFIG, "unknown objective '%s'", name);
+}
+
+qn_status qn__objective_check_target(const qn__objective *o, double y, qn_error *err) {
+    bool bad = !isfinite(y) || y < o->y_low || y > o->y_high || (o->y_open && y <= o->y_low);
+    if (!bad)
+        return QN_OK;
+    if (o->y_high < INFINITY)
+        return qn_error_set(err, QN_ERR_DATA,
+                            "the target is %.10g: objective %s takes numbers from %g to %g", y,
+                            o->name, o->y_low, o->y_high);
+    return qn_error_set(err, QN_ERR_DATA, "the target is %.10g: objective %s takes numbers %s %g",
+                        y, o->name, o->y_open ? "above" : "from", o->y_low);
 }

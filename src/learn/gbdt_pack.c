@@ -220,7 +220,8 @@ static qn_status plan(packer *p, qn_error *err) {
         .version = QN__GBDT_VERSION, .link = plain->link, .n_outputs = (uint32_t)plain->n_outputs,
         .n_features = (uint32_t)plain->n_features, .objective = (uint32_t)plain->objective,
         .best_iteration = (uint32_t)plain->best_iteration, .n_trees = (uint32_t)plain->n_trees,
-        .n_slots = (uint32_t)plain->n_slots, .n_nodes = (uint64_t)plain->start[plain->n_trees]};
+        .n_slots = (uint32_t)plain->n_slots, .init_column = (uint32_t)plain->init_column,
+        .n_nodes = (uint64_t)plain->start[plain->n_trees]};
     for (int categories = 0; categories < 2; categories++) {
         for (int32_t s = 0; s < plain->n_slots; s++) {
             if (is_category(p, s) != (categories == 1))

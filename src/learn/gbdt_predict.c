@@ -65,10 +65,19 @@ static bool is_wide(const qn__gbdt *m) {
     return m->n_keys / KEYS_PER_TREE > m->n_trees;
 }
 
-static void start_raw(const qn__gbdt *m, int64_t n, double *raw) {
+/* raw = base + what the rows bring along: init[i * stride] of row i; NULL: nothing. */
+static void start_raw(const qn__gbdt *m, const double *init, int64_t stride, int64_t n,
+                      double *raw) {
     int32_t n_k = m->learner.n_outputs;
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < n; i++) {
         memcpy(raw + i * n_k, m->base, (size_t)n_k * sizeof *raw);
+        for (int32_t k = 0; init && k < n_k; k++)
+            raw[i * n_k + k] += isnan(init[i * stride]) ? 0 : init[i * stride];
+    }
+}
+
+void qn__gbdt_start(const qn__gbdt *m, const qn_matrix *x, int64_t first, int64_t n, double *raw) {
+    start_raw(m, m->init_column ? x->columns[m->init_column - 1].num + first : NULL, 1, n, raw);
 }
 
 /* ---- rows of a matrix ------------------------------------------------------------------------ */
@@ -115,7 +124,7 @@ void qn__gbdt_predict_by(const qn__gbdt_kernel *kernel, const qn__gbdt *m, const
     int32_t sets[MAX_SETS + 16];
     qn__ranked rows = {.ranks = ranks, .sets = sets};
     int64_t block;
-    start_raw(m, n, raw);
+    qn__gbdt_start(m, x, first, n, raw);
     if (!plan_rows(m, BATCH_SCRATCH, &rows, &block) || (n < FEW_ROWS && is_wide(m))) {
         qn__gbdt_add_trees_ref(m, x, first, n, raw);
         return;
@@ -149,7 +158,7 @@ void qn__gbdt_predict_rows_by(const qn__gbdt_kernel *kernel, const qn__gbdt *m, 
     int32_t sets[MAX_SETS + 16];
     qn__ranked ranked = {.ranks = ranks, .sets = sets};
     int64_t block;
-    start_raw(m, n, raw);
+    start_raw(m, m->init_column ? rows + m->init_column - 1 : NULL, m->learner.n_features, n, raw);
     if (!plan_rows(m, ROWS_SCRATCH, &ranked, &block) || is_wide(m)) {
         qn__gbdt_add_trees_rows_ref(m, rows, n, raw);
         return;

@@ -35,6 +35,12 @@ static qn_status find_loss(const qn_learner *learner, qn__prune_loss *ret_loss, 
     QN_FAIL_IF(strcmp(objective, "quantile") == 0, err, QN_ERR_USAGE,
                "trees of objective quantile cannot be pruned by their loss: the model does not "
                "keep the quantile");
+    QN_FAIL_IF(strcmp(objective, "lambdarank") == 0, err, QN_ERR_USAGE,
+               "trees of objective lambdarank cannot be pruned by their loss: it is of pairs of "
+               "rows, not of rows");
+    QN_FAIL_IF(strcmp(objective, "custom") == 0, err, QN_ERR_USAGE,
+               "trees of an objective of the caller's own cannot be pruned by their loss: the "
+               "model does not know it");
     bool is_l1 = strcmp(objective, "regression_l1") == 0;
     *ret_loss = learner->link == QN_LINK_LOG        ? QN__PRUNE_POISSON
                 : learner->link != QN_LINK_IDENTITY ? QN__PRUNE_LOG
@@ -49,7 +55,8 @@ qn_status qn_pruner_metric(const qn_learner *learner, const char **ret_metric, q
         [QN__PRUNE_POISSON] = "poisson_deviance"};
     qn__prune_loss loss;
     QN_TRY(find_loss(learner, &loss, err));
-    *ret_metric = names[loss];
+    const char *objective = qn__objective_names[((const qn__gbdt *)learner)->objective];
+    *ret_metric = strcmp(objective, "cross_entropy") == 0 ? "cross_entropy" : names[loss];
     return QN_OK;
 }
 
@@ -60,6 +67,7 @@ void qn_pruner_free(qn_pruner **pruner) {
     qn_freep(&(*pruner)->start);
     qn_freep(&(*pruner)->nodes);
     qn_freep(&(*pruner)->y);
+    qn_freep(&(*pruner)->init);
     qn_freep(&(*pruner)->raw);
     qn_freep(&(*pruner)->slope);
     qn_freep(&(*pruner)->order);
@@ -172,6 +180,10 @@ typedef struct walk {
     int64_t block;         /* rows laid out at once */
 } walk;
 
+static double init_of(double x) {
+    return isnan(x) ? 0 : x;
+}
+
 static void walk_block(qn_pruner *p, const walk *w, int64_t from, double *rows) {
     const qn_matrix *x = w->rows->x[w->i_part];
     int64_t n = x->n_rows - from < w->block ? x->n_rows - from : w->block;
@@ -181,6 +193,8 @@ static void walk_block(qn_pruner *p, const walk *w, int64_t from, double *rows) 
         if (all % w->stride)
             continue;
         p->y[r] = w->rows->y[w->i_part][from + i];
+        if (p->plain.init_column)
+            p->init[r] = init_of(rows[i * x->n_features + p->plain.init_column - 1]);
         for (int32_t t = 0; t < p->plain.n_trees; t++)
             p->order[t * p->n_rows + r] = leaf_of(p, t, rows + i * x->n_features);
     }
@@ -237,11 +251,12 @@ static qn_status take_rows(qn_pruner *p, const qn_prune_rows *rows, const qn_job
     w.block = w.block < 1 ? 1 : w.block > BLOCK_ROWS ? BLOCK_ROWS : w.block;
     p->n_rows = (n - 1) / w.stride + 1;
     p->y = qn_new_array(double, p->n_rows);
+    p->init = qn_new_array(double, p->n_rows);
     p->raw = qn_calloc((size_t)(p->n_rows * n_k), sizeof *p->raw);
     p->slope = qn_calloc((size_t)(p->n_rows * n_k), sizeof *p->slope);
     p->order = qn_calloc((size_t)(p->n_rows * n_trees), sizeof *p->order);
     qn_cleanup(qn_freep) uint32_t *leaf = qn_new_array(uint32_t, p->n_rows);
-    if (!p->y || !p->raw || !p->slope || !p->order || !leaf)
+    if (!p->y || !p->init || !p->raw || !p->slope || !p->order || !leaf)
         return qn_error_memory(err);
     for (; w.i_part < rows->n_parts; w.i_part++) {
         QN_TRY(walk_part(p, &w, job, err));
@@ -328,7 +343,7 @@ void qn_pruner_start(qn_pruner *p, int32_t n_rounds) {
     p->n_kept = n_rounds < qn_pruner_rounds(p) ? n_rounds * n_k : p->plain.n_trees;
     p->is_cut = p->n_kept < p->plain.n_trees;
     for (int64_t i = 0; i < p->n_rows * n_k; i++)
-        p->raw[i] = p->plain.base[i % n_k] + p->offset;
+        p->raw[i] = p->plain.base[i % n_k] + p->init[i / n_k] + p->offset;
     for (int32_t t = 0; t < p->n_kept; t++)
         put_back(p, t);
     for (int32_t t = p->n_kept; t < p->plain.n_trees; t++)

@@ -3,7 +3,8 @@
  * The rows of a leaf all move by the same d, the mean of the node less the value of the leaf, so of
  * each row one number is enough. With p its probability of the class, y whether it is of it:
  *
- *   log loss   log(1 + p (e^d - 1)) - d y     logarithms of products of 16, as a row's own costs most
+ *   log loss   log(1 + p (e^d - 1)) - d y     logarithms of products of 16, as a row's own costs most;
+ *                                             one against the rest: the sum of the classes' own losses
  *   squared    d (2 (f - y) + d)
  *   absolute   |f - y + d| - |f - y|
  *   Poisson    e^f (e^d - 1) - d y
@@ -20,10 +21,6 @@ enum { LANES = 8 };
 
 /* ---- numbers of rows ------------------------------------------------------------------------- */
 
-static bool is_of(const qn_pruner *p, int64_t row, int32_t output) {
-    return p->plain.n_outputs == 1 ? p->y[row] > 0.5 : p->y[row] == output;
-}
-
 /* The log loss has the probabilities, squared and absolute errors f - y, Poisson e^f. */
 void qn__pruner_fill_slopes(qn_pruner *p, const qn_job *job) {
     const int32_t n_k = p->plain.n_outputs;
@@ -33,12 +30,13 @@ void qn__pruner_fill_slopes(qn_pruner *p, const qn_job *job) {
         double most = f[0], sum = 0;
         for (int32_t k = 1; k < n_k; k++)
             most = f[k] > most ? f[k] : most;
-        for (int32_t k = 0; n_k > 1 && k < n_k; k++)
+        bool alone = n_k == 1 || p->plain.link == QN_LINK_OVA;
+        for (int32_t k = 0; !alone && k < n_k; k++)
             sum += exp(f[k] - most);
         for (int32_t k = 0; k < n_k; k++)
             p->slope[k * p->n_rows + r] = p->loss == QN__PRUNE_POISSON ? exp(f[k])
                                           : p->loss != QN__PRUNE_LOG   ? f[k] - p->y[r]
-                                          : n_k == 1 ? 1 / (1 + exp(-f[0]))
+                                          : alone    ? 1 / (1 + exp(-f[k]))
                                                      : exp(f[k] - most) / sum;
     }
 }
@@ -96,7 +94,7 @@ static void add_leaf(const qn_pruner *p, int32_t tree, qn__prune_node *nodes, ui
         uint32_t row = order[first + i];
         scratch[i] = slope[row];
         sum += slope[row];
-        labels += p->loss == QN__PRUNE_LOG ? is_of(p, row, output) : p->y[row];
+        labels += p->plain.n_outputs > 1 ? p->y[row] == output : p->y[row];
     }
     for (uint32_t at = leaf; at != 0 && n > 0;) {
         at = nodes[at].parent;

@@ -7,7 +7,13 @@
  *
  * because the integral of t^s (1 - t)^(m-1-s) is s! (m-1-s)! / m!. The integrand has degree m - 1:
  * Gauss- Legendre with ceil(m / 2) points is exact. All terms are positive, so no path is too deep
- * for it, where the unwinding of the original loses digits. */
+ * for it, where the unwinding of the original loses digits.
+ *
+ * Interaction values (the same paper, section 4.2) have an integral, too, by the same argument:
+ *
+ *   phi_fg += v / 2 (o_f - z_f) (o_g - z_g) * integral of  prod over e != f, g of (...)
+ *
+ * on either side of the diagonal, which holds what is left of phi_f. */
 #include <math.h>
 #include <string.h>
 
@@ -154,7 +160,42 @@ static void add_leaf(const qn__gbdt *m, const shap_scratch *s, int32_t n, double
     }
 }
 
-static void explain_tree(const qn__gbdt *m, int32_t tree, shap_scratch *s, double *contrib) {
+/* Features are taken together by groups, whose pairs[n_groups + 1][n_groups + 1] are added to. */
+typedef struct pairing {
+    const int32_t *group;
+    int32_t n_groups;
+    double *pairs;
+} pairing;
+
+static void add_leaf_pairs(const qn__gbdt *m, const shap_scratch *s, int32_t n, double value,
+                           const pairing *to) {
+    int32_t n_points = (n + 1) / 2;
+    int64_t width = to->n_groups + 1;
+    const double *point = s->point + n_points * (n_points - 1) / 2;
+    const double *gauss = s->gauss + n_points * (n_points - 1) / 2;
+    for (int32_t q = 0; q < n_points; q++) {
+        double t = point[q], product = value * gauss[q] / 2;
+        for (int32_t f = 0; f < n; f++)
+            product *= (1 - t) * s->zero[f] + (s->one[f] ? t : 0);
+        for (int32_t f = 0; f < n; f++) {
+            double term = (1 - t) * s->zero[f] + (s->one[f] ? t : 0);
+            double without = product / term * ((s->one[f] ? 1.0 : 0.0) - s->zero[f]);
+            int32_t a = to->group[m->slot_column[s->slot[f]]];
+            for (int32_t g = 0; g < f; g++) {
+                int32_t b = to->group[m->slot_column[s->slot[g]]];
+                double other = (1 - t) * s->zero[g] + (s->one[g] ? t : 0);
+                double both = without / other * ((s->one[g] ? 1.0 : 0.0) - s->zero[g]);
+                if (a == b)
+                    continue;
+                to->pairs[a * width + b] += both;
+                to->pairs[b * width + a] += both;
+            }
+        }
+    }
+}
+
+static void explain_tree(const qn__gbdt *m, int32_t tree, shap_scratch *s, double *contrib,
+                         const pairing *pairs) {
     uint32_t n = (uint32_t)(m->start[tree + 1] - m->start[tree]);
     double expected = 0;
     read_tree(m, tree, s);
@@ -163,10 +204,25 @@ static void explain_tree(const qn__gbdt *m, int32_t tree, shap_scratch *s, doubl
             continue;
         double value = m->value[qn__gbdt_leaf_start(m, tree) + s->nodes[i].to];
         expected += value * ((double)s->count[i] / (double)s->count[0]);
-        if (i > 0)
-            add_leaf(m, s, collect_path(m, i, s), value, contrib);
+        if (i == 0)
+            continue;
+        int32_t n_path = collect_path(m, i, s);
+        add_leaf(m, s, n_path, value, contrib);
+        if (pairs)
+            add_leaf_pairs(m, s, n_path, value, pairs);
     }
     contrib[m->learner.n_features] += expected;
+}
+
+static void read_row(const qn__gbdt *m, const qn_matrix *x, int64_t row, shap_scratch *s) {
+    for (int32_t f = 0; f < m->n_slots; f++)
+        s->row[f] = qn__matrix_value(x, (int32_t)m->slot_column[f], row);
+}
+
+/* The initial score of a row. */
+static double initial(const qn__gbdt *m, const qn_matrix *x, int64_t row) {
+    double init = m->init_column ? x->columns[m->init_column - 1].num[row] : 0;
+    return isnan(init) ? 0 : init;
 }
 
 qn_status qn__gbdt_explain(const qn_learner *learner, const qn_matrix *x, int64_t first, int64_t n,
@@ -179,12 +235,113 @@ qn_status qn__gbdt_explain(const qn_learner *learner, const qn_matrix *x, int64_
     memset(contrib, 0, (size_t)(n * n_k * width) * sizeof *contrib);
     for (int64_t i = 0; i < n; i++) {
         double *out = contrib + i * n_k * width;
-        for (int32_t k = 0; k < n_k; k++)
+        double init = initial(m, x, first + i);
+        for (int32_t k = 0; k < n_k; k++) {
             out[k * width + width - 1] = m->base[k];
-        for (int32_t f = 0; f < m->n_slots; f++)
-            s.row[f] = qn__matrix_value(x, (int32_t)m->slot_column[f], first + i);
+            if (m->init_column)
+                out[k * width + m->init_column - 1] = init;
+        }
+        read_row(m, x, first + i, &s);
         for (int32_t t = 0; t < m->n_trees; t++)
-            explain_tree(m, t, &s, out + (t % n_k) * width);
+            explain_tree(m, t, &s, out + (t % n_k) * width, NULL);
+    }
+    return QN_OK;
+}
+
+/* The diagonal from the contributions: what a group adds beyond half of each of its pairs. */
+static void set_diagonal(const qn__gbdt *m, const double *contrib, double base,
+                         const pairing *to) {
+    int64_t width = to->n_groups + 1;
+    for (int32_t f = 0; f < m->learner.n_features; f++)
+        to->pairs[to->group[f] * (width + 1)] += contrib[f];
+    for (int32_t a = 0; a < to->n_groups; a++) {
+        double others = 0;
+        for (int32_t b = 0; b < to->n_groups; b++)
+            others += b == a ? 0 : to->pairs[a * width + b];
+        to->pairs[a * (width + 1)] -= others;
+    }
+    to->pairs[width * width - 1] = base + contrib[m->learner.n_features];
+}
+
+qn_status qn__gbdt_interactions(const qn_learner *learner, const qn_matrix *x, int64_t first,
+                                int64_t n, const int32_t *group, int32_t n_groups, double *pairs,
+                                qn_error *err) {
+    const qn__gbdt *m = (const qn__gbdt *)learner;
+    qn_cleanup(shap_scratch_done) shap_scratch s = {0};
+    int32_t n_k = learner->n_outputs;
+    int64_t cells = (int64_t)(n_groups + 1) * (n_groups + 1);
+    size_t width = (size_t)learner->n_features + 1;
+    qn_cleanup(qn_freep) double *contrib = qn_new_array(double, (size_t)n_k * width);
+    if (!contrib)
+        return qn_error_memory(err);
+    QN_TRY(scratch_init(&s, m, err));
+    memset(pairs, 0, (size_t)(n * n_k * cells) * sizeof *pairs);
+    for (int64_t i = 0; i < n; i++) {
+        pairing to = {.group = group, .n_groups = n_groups};
+        memset(contrib, 0, (size_t)n_k * width * sizeof *contrib);
+        read_row(m, x, first + i, &s);
+        for (int32_t t = 0; t < m->n_trees; t++) {
+            to.pairs = pairs + (i * n_k + t % n_k) * cells;
+            explain_tree(m, t, &s, contrib + (size_t)(t % n_k) * width, &to);
+        }
+        for (int32_t k = 0; k < n_k; k++) {
+            if (m->init_column)
+                contrib[(size_t)k * width + (size_t)m->init_column - 1] += initial(m, x, first + i);
+            to.pairs = pairs + (i * n_k + k) * cells;
+            set_diagonal(m, contrib + (size_t)k * width, m->base[k], &to);
+        }
+    }
+    return QN_OK;
+}
+
+/* ---- partial dependence ---------------------------------------------------------------------- */
+
+/* One row down all ways at once: where it is followed it goes its way, elsewhere the weight is
+ * divided as the training rows were. Parents stand before their children. */
+static double weigh_leaves(const qn__gbdt *m, int32_t tree, const bool *follows, shap_scratch *s,
+                           double *weight) {
+    uint32_t n = (uint32_t)(m->start[tree + 1] - m->start[tree]);
+    uint64_t leaf = qn__gbdt_leaf_start(m, tree);
+    double sum = 0;
+    memset(weight, 0, n * sizeof *weight);
+    weight[0] = 1;
+    for (uint32_t i = 0; i < n; i++) {
+        const qn__gbdt_node *node = &s->nodes[i];
+        if (weight[i] == 0)
+            continue;
+        if (node->is_leaf) {
+            sum += weight[i] * m->value[leaf + node->to];
+        } else if (follows[m->slot_column[qn__gbdt_node_slot(m, node)]]) {
+            weight[node->to + s->goes_right[i]] += weight[i];
+        } else {
+            double right = (double)s->count[node->to + 1] / (double)s->count[i];
+            weight[node->to] += weight[i] * (1 - right);
+            weight[node->to + 1] += weight[i] * right;
+        }
+    }
+    return sum;
+}
+
+qn_status qn__gbdt_dependence(const qn_learner *learner, const qn_matrix *x, int64_t first,
+                              int64_t n, const bool *follows, double *raw, qn_error *err) {
+    const qn__gbdt *m = (const qn__gbdt *)learner;
+    qn_cleanup(shap_scratch_done) shap_scratch s = {0};
+    QN_TRY(scratch_init(&s, m, err));
+    uint64_t most = 1;
+    for (int32_t t = 0; t < m->n_trees; t++)
+        most = m->start[t + 1] - m->start[t] > most ? m->start[t + 1] - m->start[t] : most;
+    qn_cleanup(qn_freep) double *weight = qn_new_array(double, most);
+    if (!weight)
+        return qn_error_memory(err);
+    int32_t n_k = learner->n_outputs;
+    for (int64_t i = 0; i < n; i++) {
+        for (int32_t k = 0; k < n_k; k++)
+            raw[i * n_k + k] = m->base[k] + initial(m, x, first + i);
+        read_row(m, x, first + i, &s);
+        for (int32_t t = 0; t < m->n_trees; t++) {
+            read_tree(m, t, &s);
+            raw[i * n_k + t % n_k] += weigh_leaves(m, t, follows, &s, weight);
+        }
     }
     return QN_OK;
 }

@@ -62,7 +62,8 @@ qn_status qn__stopping_init(qn__stopping *s, const qn_gbdt_params *params,
                             const qn_fit_input *input, const qn__objective_data *valid,
                             qn_error *err) {
     if (!input->valid.x || !input->valid_stretch || input->n_stretches < 2 ||
-        params->early_stopping_round <= 0 || params->early_stopping_se <= 0)
+        params->early_stopping_round <= 0 || params->early_stopping_se <= 0 ||
+        (valid->queries && !input->loss)) /* queries are not cut by stretches */
         return QN_OK;
     QN_FAIL_IF(input->n_stretches > QN__STRETCHES_MAX, err, QN_ERR_USAGE,
                "at most %d stretches of validation rows, not %d", QN__STRETCHES_MAX,

@@ -102,7 +102,8 @@ qn_status qn__gbdt_unpack(const qn__gbdt *m, qn__plain *ret_plain, qn_error *err
     qn_cleanup(qn__plain_done) qn__plain p = {
         .link = m->learner.link, .n_outputs = m->learner.n_outputs,
         .n_features = m->learner.n_features, .n_trees = m->n_trees, .objective = m->objective,
-        .best_iteration = m->best_iteration, .n_slots = m->n_slots};
+        .best_iteration = m->best_iteration, .n_slots = m->n_slots,
+        .init_column = m->init_column};
     QN_TRY(allocate(&u, &p, err));
     memcpy(p.base, m->base, (size_t)p.n_outputs * sizeof *p.base);
     for (int32_t s = 0; s < p.n_slots; s++) {

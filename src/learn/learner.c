@@ -24,6 +24,23 @@ static void softmax_row(double *s, int32_t k) {
         s[i] /= sum;
 }
 
+/* Where all sigmoids are next to nothing they are exponentials, and their shares a softmax. */
+static void ova_row(double *s, int32_t k) {
+    double top = s[0], sum = 0;
+    for (int32_t i = 1; i < k; i++)
+        top = s[i] > top ? s[i] : top;
+    if (top < -600) {
+        softmax_row(s, k);
+        return;
+    }
+    for (int32_t i = 0; i < k; i++) {
+        s[i] = logistic(s[i]);
+        sum += s[i];
+    }
+    for (int32_t i = 0; i < k; i++)
+        s[i] /= sum;
+}
+
 qn_link qn__link_of(qn_task task) {
     static const qn_link links[] = {[QN_TASK_REGRESSION] = QN_LINK_IDENTITY,
                                     [QN_TASK_BINARY] = QN_LINK_LOGIT,
@@ -42,6 +59,10 @@ void qn_link_apply(qn_link link, double *scores, int64_t n, int32_t n_outputs) {
     case QN_LINK_SOFTMAX:
         for (int64_t i = 0; i < n; i++)
             softmax_row(scores + i * n_outputs, n_outputs);
+        return;
+    case QN_LINK_OVA:
+        for (int64_t i = 0; i < n; i++)
+            ova_row(scores + i * n_outputs, n_outputs);
         return;
     case QN_LINK_LOG:
         for (int64_t i = 0; i < n * n_outputs; i++)
@@ -114,9 +135,32 @@ qn_status qn_learner_check(const qn_family *family, const json_t *params, qn_err
     return read_params(family, params, &values, err);
 }
 
+qn_status qn_learner_check_targets(const qn_family *family, const json_t *params, qn_task task,
+                                   bool has_queries, const double *y, int64_t n,
+                                   const char *column, qn_error *err) {
+    qn_cleanup(qn_freep) void *values = NULL;
+    if (!family->check_target)
+        return QN_OK;
+    QN_TRY(read_params(family, params, &values, err));
+    for (int64_t i = 0; i < n; i++) {
+        qn_error why = {0};
+        qn_status status = isnan(y[i]) ? QN_OK
+                                       : family->check_target(values, task, has_queries, y[i],
+                                                              &why);
+        if (status != QN_OK)
+            return qn_error_set_at(err, status, NULL, status == QN_ERR_DATA ? i + 1 : 0,
+                                   status == QN_ERR_DATA ? column : NULL, "%s", why.message);
+    }
+    return QN_OK;
+}
+
 qn_status qn_learner_fit(const qn_family *family, const json_t *params, const qn_fit_input *input,
                          const qn_job *job, qn_learner **ret_learner, qn_error *err) {
     QN_TRY(check_input(input, err));
+    QN_FAIL_IF(input->has_init && !family->takes_init, err, QN_ERR_CONFIG,
+               "family %s knows no init_score", family->name);
+    QN_FAIL_IF(input->gradients && !family->takes_gradients, err, QN_ERR_CONFIG,
+               "family %s takes no objective of the caller's own", family->name);
     qn_cleanup(qn_freep) void *values = NULL;
     QN_TRY(read_params(family, params, &values, err));
     QN_TRY(qn_job_check(job, err));

@@ -125,7 +125,7 @@ static double judge(const trial *t, const qn__linear_path *path, double *scores,
     for (int64_t i = 0; i < n; i++)
         for (int32_t o = 0; o < k; o++)
             raw[i * k + o] = scores[o * n + i] * path->unit + path->shift;
-    return path->loss(path->user, raw, NULL);
+    return path->loss(path->user, path->problem->link, raw, NULL);
 }
 
 static qn_status walk(trial *trials, int n_trials, const qn__linear_path *path, double *best_theta,

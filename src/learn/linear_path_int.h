@@ -15,7 +15,7 @@ typedef struct qn__linear_path {
     const qn__linear_design *valid;
     const double *valid_y, *valid_a;
     /* As in qn_fit_input; NULL: the training loss. */
-    double (*loss)(void *user, const double *raw, double *without);
+    double (*loss)(void *user, qn_link link, const double *raw, double *without);
     void *user;
     double unit, shift; /* raw score = score * unit + shift, for `loss` */
 } qn__linear_path;

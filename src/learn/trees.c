@@ -161,6 +161,7 @@ static qn_status plain_init(const qn_trees *t, int32_t rounds, int64_t n_words, 
     m->n_outputs = t->n_outputs;
     m->n_features = t->n_features;
     m->n_trees = (int32_t)n_trees;
+    m->init_column = t->init_column;
     m->best_iteration = rounds;
     for (int32_t i = 1; qn__objective_names[i]; i++)
         if (strcmp(qn__objective_names[i], t->objective) == 0)
@@ -291,6 +292,7 @@ qn_status qn_trees_unpack(const qn_learner *learner, qn_trees *ret_trees, qn_err
     QN_TRY(qn__gbdt_unpack((const qn__gbdt *)learner, &m, err));
     qn_cleanup(qn_trees_done) qn_trees t = {.link = m.link, .n_outputs = m.n_outputs,
                                             .n_features = m.n_features,
+                                            .init_column = m.init_column,
                                             .objective = qn__objective_names[m.objective]};
     int64_t most = 1, first_word;
     for (int32_t i = 0; i < m.n_trees; i++)

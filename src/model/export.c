@@ -29,9 +29,12 @@ bool qn_export_format_find(const char *name, qn_export_format *ret_format) {
 }
 
 static qn_status check_features(const qn__export *e, qn_error *err) {
+    const char *name = formats[e->options.format].name;
+    QN_FAIL_IF(e->trees.init_column, err, QN_ERR_USAGE,
+               "%s has no place for an init_score, and the model adds '%.100s' to its scores", name,
+               e->features[e->trees.init_column - 1].name);
     for (int32_t f = 0; f < e->n_features; f++) {
         const qn_schema *inputs = qn_model_inputs(e->model);
-        const char *name = formats[e->options.format].name;
         QN_FAIL_IF(e->direct[f].i_input < 0, err, QN_ERR_USAGE,
                    "%s has no place for transforms, and feature '%.100s' of input '%.100s' is "
                    "made by one", name, e->features[f].name,
@@ -80,7 +83,34 @@ static qn_status correct(qn__export *e, qn_error *err) {
     return QN_OK;
 }
 
+/* Marks the nodes that the row comes by. */
+static qn_status mark_way(qn__export *e, qn_error *err) {
+    const qn_trees *t = &e->trees;
+    int64_t n_nodes = t->n_trees ? t->start[t->n_trees] : 0;
+    qn_cleanup(qn_matrix_free) qn_matrix *x = NULL;
+    qn_cleanup(qn_freep) double *value = qn_new_array(double, e->n_features);
+    e->passed = qn_new_array(bool, n_nodes);
+    if (!value || !e->passed)
+        return qn_error_memory(err);
+    QN_TRY(qn_pipeline_apply(e->model->pipeline, e->options.frame, &e->options.i_row, 1, NULL, &x,
+                             err));
+    qn_matrix_rows(x, 0, 1, value);
+    for (int32_t i = 0; i < t->n_trees; i++) {
+        for (int64_t at = t->start[i];;) {
+            const qn_tree_node *node = &t->nodes[at];
+            e->passed[at] = true;
+            if (node->feature < 0)
+                break;
+            bool is_category = e->features[node->feature].kind == QN_FEATURE_CATEGORY;
+            bool left = qn__tree_goes_left(t, node, is_category, value[node->feature]);
+            at = t->start[i] + (left ? node->left : node->right);
+        }
+    }
+    return QN_OK;
+}
+
 static void export_done(qn__export *e) {
+    qn_freep(&e->passed);
     qn_trees_done(&e->trees);
     qn_freep(&e->direct);
 }
@@ -96,6 +126,8 @@ qn_status qn_model_export(const qn_model *model, const qn_export_options *option
     if (!(e.direct = qn_new_array(qn_direct, e.n_features)))
         return qn_error_memory(err);
     (void)qn_pipeline_direct(model->pipeline, e.direct);
+    if (options->frame)
+        QN_TRY(mark_way(&e, err));
     if (formats[options->format].scores) {
         QN_TRY(check_features(&e, err));
         QN_TRY(correct(&e, err));

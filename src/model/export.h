@@ -24,6 +24,9 @@ typedef struct qn_export_options {
     qn_export_format format;
     int32_t tree;      /* JSON, DOT, TEXT: this one only; -1: all */
     bool uncalibrated; /* ONNX, LIGHTGBM: leave the calibration out */
+    const qn_frame *frame; /* JSON, DOT, TEXT: mark the way of this frame's row i_row; borrowed;
+                              NULL: no row */
+    int64_t i_row;
 } qn_export_options;
 
 /* By the name of --format: "onnx", "lightgbm", "json", "dot", "text". */

@@ -12,6 +12,7 @@ typedef struct qn__export {
                                    binary score worked into base and leaves */
     const qn_feature *features; /* borrowed */
     int32_t n_features;
+    bool *passed;               /* owned; per node of `trees`: the row comes by; NULL: no row */
     qn_direct *direct;          /* owned; n_features; see qn_pipeline_direct */
 } qn__export;
 

@@ -182,10 +182,19 @@ static void put_objective(const qn__export *e, qn_buf *out) {
     qn_buf_printf(out, "tree\nversion=v4\nnum_class=%d\nnum_tree_per_iteration=%d\nlabel_index=0\n"
                        "max_feature_idx=%d\n", n, n, e->n_features - 1);
     switch (e->trees.link) {
-    case QN_LINK_LOGIT: qn_buf_put_text(out, "objective=binary sigmoid:1\n"); break;
+    case QN_LINK_LOGIT:
+        qn_buf_put_text(out, qn_model_target(e->model)->task == QN_TASK_BINARY
+                                 ? "objective=binary sigmoid:1\n" : "objective=cross_entropy\n");
+        break;
     case QN_LINK_SOFTMAX: qn_buf_printf(out, "objective=multiclass num_class:%d\n", n); break;
+    case QN_LINK_OVA:
+        qn_buf_printf(out, "objective=multiclassova num_class:%d sigmoid:1\n", n);
+        break;
     case QN_LINK_LOG: qn_buf_put_text(out, "objective=poisson\n"); break;
-    case QN_LINK_IDENTITY: qn_buf_put_text(out, "objective=regression\n"); break;
+    case QN_LINK_IDENTITY:
+        qn_buf_put_text(out, strcmp(e->trees.objective, "lambdarank") == 0
+                                 ? "objective=lambdarank\n" : "objective=regression\n");
+        break;
     }
 }
 
@@ -228,7 +237,8 @@ qn_status qn__export_lightgbm(const qn__export *e, qn_buf *out, qn_error *err) {
     qn__export whole = *e;
     qn_cleanup(qn_buf_done) qn_buf trees = {.max = out->max};
     qn_cleanup(qn_trees_done) qn_trees t = {.n_outputs = e->trees.n_outputs, .link = e->trees.link,
-                                            .n_features = e->trees.n_features};
+                                            .n_features = e->trees.n_features,
+                                            .objective = e->trees.objective};
     int64_t first_word;
     QN_TRY(qn_trees_add_words(&t, e->trees.words, e->trees.n_words, &first_word, err));
     QN_TRY(with_base(e, &t, err));

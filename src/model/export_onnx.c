@@ -250,10 +250,26 @@ static void add_binary(const qn__export *e, qn_buf *graph) {
     add_value(graph, GRAPH_OUTPUT, "probabilities", TENSOR_FLOAT, 2);
 }
 
-static void add_multiclass(const qn__export *e, qn_buf *graph) {
+static void add_softmax(qn_buf *graph) {
     qn_buf soft = begin_node(NULL, "Softmax", "raw", NULL, "probabilities");
     add_int(&soft, "axis", 1);
     put_message(graph, GRAPH_NODE, &soft);
+}
+
+/* The sigmoid of each class, divided by their sum. */
+static void add_ova(qn_buf *graph) {
+    const int64_t last = 1;
+    add_constant(graph, "last", TENSOR_INT64, &last, sizeof last);
+    add_node(graph, "Sigmoid", "raw", NULL, "alone");
+    add_node(graph, "ReduceSum", "alone", "last", "all");
+    add_node(graph, "Div", "alone", "all", "probabilities");
+}
+
+static void add_multiclass(const qn__export *e, qn_buf *graph) {
+    if (e->trees.link == QN_LINK_OVA)
+        add_ova(graph);
+    else
+        add_softmax(graph);
     qn_buf most = begin_node(NULL, "ArgMax", "probabilities", NULL, "index");
     add_int(&most, "axis", 1);
     add_int(&most, "keepdims", 0);
@@ -298,6 +314,8 @@ qn_status qn__export_onnx(const qn__export *e, qn_buf *out, qn_error *err) {
         add_multiclass(e, &graph);
     else if (e->trees.link == QN_LINK_LOG)
         add_node(&graph, "Exp", "raw", NULL, "value");
+    else if (e->trees.link == QN_LINK_LOGIT)
+        add_node(&graph, "Sigmoid", "raw", NULL, "value");
     if (is_value)
         add_value(&graph, GRAPH_OUTPUT, "value", TENSOR_FLOAT, 1);
     put_whole(out, 1, 8); /* IR version */

@@ -12,7 +12,7 @@ enum {
 
 static const char *const link_names[] = {
     [QN_LINK_IDENTITY] = "identity", [QN_LINK_LOGIT] = "logit", [QN_LINK_SOFTMAX] = "softmax",
-    [QN_LINK_LOG] = "log"};
+    [QN_LINK_LOG] = "log", [QN_LINK_OVA] = "ova"};
 
 static bool goes_left(const qn__export *e, const qn_tree_node *node, int32_t code) {
     uint32_t c = (uint32_t)code;
@@ -104,6 +104,15 @@ static void put_json_node(const qn__export *e, const qn_tree_node *node, qn_buf 
                   node->missing_left ? "left" : "right", node->left, node->right);
 }
 
+static void put_json_way(const qn__export *e, int32_t tree, qn_buf *out) {
+    qn_buf_put_text(out, ", \"path\": [");
+    int64_t first = e->trees.start[tree];
+    for (int64_t k = first; k < e->trees.start[tree + 1]; k++)
+        if (e->passed[k])
+            qn_buf_printf(out, "%s%lld", k > first ? ", " : "", (long long)(k - first));
+    qn_buf_put_char(out, ']');
+}
+
 qn_status qn__export_json(const qn__export *e, qn_buf *out, qn_error *err) {
     int32_t first, last;
     const qn_trees *t = &e->trees;
@@ -122,7 +131,12 @@ qn_status qn__export_json(const qn__export *e, qn_buf *out, qn_error *err) {
         qn_buf_put_text(out, k ? ", " : "");
         qn_buf_put_double(out, t->base[k]);
     }
-    qn_buf_put_text(out, "],\n\"features\": [");
+    qn_buf_put_text(out, "],\n\"init_score\": ");
+    if (t->init_column)
+        put_json_text(e->features[t->init_column - 1].name, out);
+    else
+        qn_buf_put_text(out, "null");
+    qn_buf_put_text(out, ", \"features\": [");
     for (int32_t f = 0; f < e->n_features; f++) {
         qn_buf_put_text(out, f ? ", " : "");
         put_json_text(e->features[f].name, out);
@@ -135,13 +149,19 @@ qn_status qn__export_json(const qn__export *e, qn_buf *out, qn_error *err) {
             qn_buf_put_text(out, k > t->start[i] ? ",\n  " : "\n  ");
             put_json_node(e, &t->nodes[k], out);
         }
-        qn_buf_put_text(out, "]}");
+        qn_buf_put_char(out, ']');
+        if (e->passed)
+            put_json_way(e, i, out);
+        qn_buf_put_char(out, '}');
     }
     qn_buf_put_text(out, "]}\n");
     return qn_buf_status(out, err);
 }
 
 /* ---- dot ------------------------------------------------------------------------------------- */
+
+/* Of the nodes that the row comes by. */
+static const char way_colours[] = ", fillcolor=\"#ffe3c2\", color=\"#c05a00\"";
 
 /* A quoted string of Graphviz. */
 static void put_quoted(const char *text, qn_buf *out) {
@@ -154,25 +174,33 @@ static void put_quoted(const char *text, qn_buf *out) {
     qn_buf_put_char(out, '"');
 }
 
+static bool is_passed(const qn__export *e, int32_t tree, int64_t i) {
+    return e->passed && e->passed[e->trees.start[tree] + i];
+}
+
 static qn_status put_dot_node(const qn__export *e, int32_t tree, int64_t i, qn_buf *out,
                               qn_error *err) {
     qn_cleanup(qn_buf_done) qn_buf label = {0};
     const qn_tree_node *node = &e->trees.nodes[e->trees.start[tree] + i];
+    bool passed = is_passed(e, tree, i);
     if (node->feature < 0) {
         qn_buf_printf(out, "  t%dn%lld [label=\"", tree, (long long)i);
         qn_buf_put_double(out, node->value);
-        qn_buf_printf(out, "\\ncount %u\", style=rounded];\n", node->count);
+        qn_buf_printf(out, "\\ncount %u\", style=\"rounded%s\"%s];\n", node->count,
+                      passed ? ",filled" : "", passed ? way_colours : "");
         return qn_buf_status(out, err);
     }
     put_test(e, node, &label);
     QN_TRY(qn_buf_status(&label, err));
     qn_buf_printf(out, "  t%dn%lld [label=", tree, (long long)i);
     put_quoted(qn_buf_text(&label), out);
-    qn_buf_put_text(out, "];\n");
-    for (int side = 0; side < 2; side++)
-        qn_buf_printf(out, "  t%dn%lld -> t%dn%u [label=\"%s%s\"];\n", tree, (long long)i, tree,
-                      side ? node->right : node->left, side ? "no" : "yes",
-                      node->missing_left != side ? ", missing" : "");
+    qn_buf_printf(out, "%s%s];\n", passed ? ", style=filled" : "", passed ? way_colours : "");
+    for (int side = 0; side < 2; side++) {
+        uint32_t to = side ? node->right : node->left;
+        qn_buf_printf(out, "  t%dn%lld -> t%dn%u [label=\"%s%s\"%s];\n", tree, (long long)i, tree,
+                      to, side ? "no" : "yes", node->missing_left != side ? ", missing" : "",
+                      is_passed(e, tree, to) ? ", color=\"#c05a00\", penwidth=3" : "");
+    }
     return QN_OK;
 }
 
@@ -203,6 +231,7 @@ typedef struct step {
     uint32_t node;
     uint32_t depth;
     char word[4]; /* "yes", "no" */
+    bool passed;  /* the row comes by */
 } step;
 
 static void put_text_node(const qn__export *e, const qn_tree_node *node, const step *at,
@@ -213,13 +242,14 @@ static void put_text_node(const qn__export *e, const qn_tree_node *node, const s
         qn_buf_printf(out, "(level %u) ", at->depth);
     if (*at->word)
         qn_buf_printf(out, "%s: ", at->word);
+    const char *mark = at->passed ? "  <== this row" : "";
     if (node->feature < 0) {
         qn_buf_put_double(out, node->value);
-        qn_buf_printf(out, "  (count %u)\n", node->count);
+        qn_buf_printf(out, "  (count %u)%s\n", node->count, mark);
         return;
     }
     put_test(e, node, out);
-    qn_buf_printf(out, "?  missing: %s\n", node->missing_left ? "yes" : "no");
+    qn_buf_printf(out, "?  missing: %s%s\n", node->missing_left ? "yes" : "no", mark);
 }
 
 static qn_status put_text_tree(const qn__export *e, int32_t tree, qn_buf *out, qn_error *err) {
@@ -231,12 +261,13 @@ static qn_status put_text_tree(const qn__export *e, int32_t tree, qn_buf *out, q
     int64_t n = 1;
     while (n > 0) {
         step at = stack[--n];
+        at.passed = is_passed(e, tree, at.node);
         const qn_tree_node *node = &nodes[at.node];
         put_text_node(e, node, &at, out);
         if (node->feature < 0)
             continue;
-        stack[n++] = (step){node->right, at.depth + 1, "no"};
-        stack[n++] = (step){node->left, at.depth + 1, "yes"};
+        stack[n++] = (step){node->right, at.depth + 1, "no", false};
+        stack[n++] = (step){node->left, at.depth + 1, "yes", false};
     }
     return QN_OK;
 }

@@ -16,8 +16,9 @@ enum { TYPE_SET = 1, TYPE_LEFT = 2, MISSING_NONE = 0, MISSING_ZERO = 1, MISSING_
 
 static const qn__foreign_objective objectives[] = {
     {"binary", QN_TASK_BINARY, QN_LINK_LOGIT, "binary"},
-    {"cross_entropy", QN_TASK_BINARY, QN_LINK_LOGIT, "binary"},
+    {"cross_entropy", QN_TASK_REGRESSION, QN_LINK_LOGIT, "cross_entropy"},
     {"multiclass", QN_TASK_MULTICLASS, QN_LINK_SOFTMAX, "multiclass"},
+    {"multiclassova", QN_TASK_MULTICLASS, QN_LINK_OVA, "multiclassova"},
     {"regression", QN_TASK_REGRESSION, QN_LINK_IDENTITY, "regression"},
     {"regression_l1", QN_TASK_REGRESSION, QN_LINK_IDENTITY, "regression_l1"},
     {"huber", QN_TASK_REGRESSION, QN_LINK_IDENTITY, "huber"},
@@ -27,8 +28,8 @@ static const qn__foreign_objective objectives[] = {
     {"poisson", QN_TASK_REGRESSION, QN_LINK_LOG, "poisson"},
     {"gamma", QN_TASK_REGRESSION, QN_LINK_LOG, "gamma"},
     {"tweedie", QN_TASK_REGRESSION, QN_LINK_LOG, "tweedie"},
-    {"lambdarank", QN_TASK_REGRESSION, QN_LINK_IDENTITY, "regression"},
-    {"rank_xendcg", QN_TASK_REGRESSION, QN_LINK_IDENTITY, "regression"},
+    {"lambdarank", QN_TASK_REGRESSION, QN_LINK_IDENTITY, "lambdarank"},
+    {"rank_xendcg", QN_TASK_REGRESSION, QN_LINK_IDENTITY, "lambdarank"},
     {"custom", QN_TASK_REGRESSION, QN_LINK_IDENTITY, "regression"}, /* none is named */
 };
 
@@ -181,9 +182,6 @@ static qn_status read_objective(reader *r, span text, qn_error *err) {
     if (!qn_text_is_utf8(name.at, n))
         return damaged(r, err, "the name of the objective");
     memcpy(f->objective, name.at, n);
-    QN_FAIL_IF(is(name, "multiclassova"), err, QN_ERR_USAGE,
-               "LightGBM's objective multiclassova cannot be imported: a model here has no link of "
-               "one sigmoid per class");
     QN_TRY(qn__foreign_set_objective(f, objectives, sizeof objectives / sizeof *objectives,
                                      f->objective, err));
     while (text.at && next_word(&text, ' ', &word)) {

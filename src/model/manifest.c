@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "model/model_int.h"
 
-static const char *const link_names[] = {"identity", "logit", "softmax", "log"};
+static const char *const link_names[] = {"identity", "logit", "softmax", "log", "ova"};
 
 qn_status qn__target_copy(const qn_target_info *from, qn_target_info *ret_info, qn_error *err) {
     qn_cleanup(qn_target_info_done) qn_target_info info = {.task = from->task};
@@ -44,10 +44,10 @@ qn_status qn__model_check(const qn_model *model, qn_error *err) {
     int32_t n_features, n_inputs = qn_pipeline_inputs(model->pipeline)->n_columns;
     const qn_feature *features = qn_pipeline_features(model->pipeline, &n_features);
     int32_t n_outputs = target->task == QN_TASK_MULTICLASS ? target->n_classes : 1;
+    bool classes = learner->link == QN_LINK_SOFTMAX || learner->link == QN_LINK_OVA;
     bool link_fits = target->task == QN_TASK_BINARY       ? learner->link == QN_LINK_LOGIT
-                     : target->task == QN_TASK_MULTICLASS ? learner->link == QN_LINK_SOFTMAX
-                                                          : learner->link == QN_LINK_IDENTITY ||
-                                                                learner->link == QN_LINK_LOG;
+                     : target->task == QN_TASK_MULTICLASS ? classes
+                                                          : !classes;
     QN_FAIL_IF(learner->n_outputs != n_outputs || !link_fits, err, QN_ERR_FORMAT,
                "the model's learner does not fit its %s task", qn_task_name(target->task));
     QN_FAIL_IF(learner->n_features != n_features, err, QN_ERR_FORMAT,

@@ -42,8 +42,7 @@ qn_status qn_model_with_learner(const qn_model *model, qn_learner *learner,
                                 qn_error *err) QN_MUST_USE;
 /* Appends the file's bytes: deterministic. */
 qn_status qn_model_write(const qn_model *model, qn_buf *out, qn_error *err) QN_MUST_USE;
-/* The same into a file, which appears whole or not at all. */
-qn_status qn_model_save(const qn_model *model, const char *path, qn_error *err) QN_MUST_USE;
+/* qn_model_save of quern.h writes a file. */
 
 const qn_target_info *qn_model_target(const qn_model *model);  /* borrowed */
 const qn_pipeline *qn_model_pipeline(const qn_model *model);   /* borrowed */

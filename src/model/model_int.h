@@ -58,6 +58,12 @@ qn_status qn__manifest_apply(qn_model *model, const qn_family **ret_family, qn_e
     QN_MUST_USE;
 /* That the parts fit each other: task, classes, outputs, link. */
 qn_status qn__model_check(const qn_model *model, qn_error *err) QN_MUST_USE;
+/* The way of a value through a node of qn_trees_unpack; codes as numbers, missing -1. */
+struct qn_trees;
+struct qn_tree_node;
+bool qn__tree_goes_left(const struct qn_trees *trees, const struct qn_tree_node *node,
+                        bool is_category, double value);
+
 /* --- rows without a frame --------------------------------------------------------------------- */
 
 /* As qn_model_predict and qn_model_explain, for rows[n][n_features] of a model whose features are

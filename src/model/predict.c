@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "model/explain.h"
 #include "model/model_int.h"
 
 enum {
@@ -133,6 +134,40 @@ static int64_t explain_rows(const qn_model *model) {
 qn_status qn_model_explain(const qn_model *model, const qn_frame *frame, const qn_job *job,
                            double *contrib, qn_error *err) {
     return run_blocks(explain_block, model, frame, explain_rows(model), job, contrib, err);
+}
+
+/* Pairs of inputs; of a family that adds its features up the diagonal alone. */
+static qn_status interact_block(const qn_model *model, const qn_frame *frame, const int64_t *rows,
+                                int64_t first, int64_t n, double *pairs, qn_error *err) {
+    const qn_learner *learner = model->learner;
+    int32_t n_features, n_inputs = qn_pipeline_inputs(model->pipeline)->n_columns;
+    int64_t width = n_inputs + 1, n_items = n * learner->n_outputs;
+    const qn_feature *features = qn_pipeline_features(model->pipeline, &n_features);
+    qn_cleanup(qn_matrix_free) qn_matrix *x = NULL;
+    qn_cleanup(qn_freep) int32_t *group = qn_new_array(int32_t, n_features);
+    qn_cleanup(qn_freep) double *contrib = NULL;
+    double *to = pairs + first * learner->n_outputs * width * width;
+    if (!group)
+        return qn_error_memory(err);
+    QN_TRY(qn_pipeline_apply(model->pipeline, frame, rows, n, NULL, &x, err));
+    for (int32_t f = 0; f < n_features; f++)
+        group[f] = features[f].i_input;
+    if (learner->family->interactions)
+        return learner->family->interactions(learner, x, 0, n, group, n_inputs, to, err);
+    if (!(contrib = qn_new_array(double, n_items *width)))
+        return qn_error_memory(err);
+    QN_TRY(explain_matrix(model, x, contrib, err));
+    memset(to, 0, (size_t)(n_items * width * width) * sizeof *to);
+    for (int64_t i = 0; i < n_items; i++)
+        for (int64_t a = 0; a < width; a++)
+            to[(i * width + a) * width + a] = contrib[i * width + a];
+    return QN_OK;
+}
+
+qn_status qn_model_interactions(const qn_model *model, const qn_frame *frame, const qn_job *job,
+                                double *pairs, qn_error *err) {
+    enum { BLOCK = 8 }; /* a row takes long */
+    return run_blocks(interact_block, model, frame, BLOCK, job, pairs, err);
 }
 
 /* --- rows of features ------------------------------------------------------------------------- */

@@ -11,6 +11,7 @@ struct qn_rows_reader {
     const qn_schema *inputs; /* borrowed from the model */
     qn_rows_policy policy;
     size_t *name_bytes;      /* owned; per input */
+    bool plain_names;        /* all of them stand in JSON as they are */
     int32_t *table;          /* owned; open addressing: input + 1, or 0 */
     uint32_t mask;
     uint64_t *seen;          /* owned; per input: the row or table it was last seen in */
@@ -35,10 +36,18 @@ int32_t qn_rows_reader_find(const qn_rows_reader *reader, const char *bytes, siz
     }
 }
 
+static bool is_plain(const char *name) {
+    for (; *name; name++)
+        if ((unsigned char)*name < 0x20 || *name == '"' || *name == '\\')
+            return false;
+    return true;
+}
+
 static void index_names(qn_rows_reader *reader) {
     for (int32_t i = 0; i < reader->inputs->n_columns; i++) {
         const char *name = reader->inputs->columns[i].name;
         reader->name_bytes[i] = strlen(name);
+        reader->plain_names &= is_plain(name);
         uint32_t at = place_of(name, reader->name_bytes[i]);
         while (reader->table[at & reader->mask])
             at++;
@@ -54,7 +63,7 @@ qn_status qn_rows_reader_new(qn_rows *rows, const qn_schema *inputs, qn_rows_rea
     uint32_t n_places = 16;
     while (n_places < 2 * (uint32_t)inputs->n_columns)
         n_places *= 2;
-    *reader = (qn_rows_reader){.rows = rows, .inputs = inputs, .mask = n_places - 1};
+    *reader = (qn_rows_reader){.rows = rows, .inputs = inputs, .mask = n_places - 1, .plain_names = true};
     reader->name_bytes = qn_new_array(size_t, inputs->n_columns);
     reader->table = qn_new_array(int32_t, n_places);
     reader->seen = qn_new_array(uint64_t, inputs->n_columns);
@@ -181,27 +190,32 @@ static qn_status read_or_skip(qn_rows_reader *reader, qn_scan *scan, int64_t i_r
 
 /* --- rows by name ----------------------------------------------------------------------------- */
 
-/* Which input a key is: most rows name them in the same order, so the one after the last is tried
- * first. */
-static inline int32_t find_next(const qn_rows_reader *reader, int32_t expected,
-                                qn_scan_string key) {
-    if (expected < reader->inputs->n_columns && reader->name_bytes[expected] == key.n
-        && memcmp(reader->inputs->columns[expected].name, key.bytes, key.n) == 0)
-        return expected;
-    return qn_rows_reader_find(reader, key.bytes, key.n);
+/* Moves to the next member; *ret_input is -1 for one that the model does not have. Most rows name
+ * the inputs in the same order, so that the one after the last is tried first. */
+static inline bool next_member(const qn_rows_reader *reader, qn_scan *scan, bool *first,
+                               int32_t expected, int32_t *ret_input, qn_scan_string *ret_key) {
+    if (expected < reader->inputs->n_columns && reader->plain_names
+        && qn_scan_member_is(scan, first, reader->inputs->columns[expected].name,
+                             reader->name_bytes[expected])) {
+        *ret_input = expected;
+        return true;
+    }
+    if (!qn_scan_member(scan, first, ret_key))
+        return false;
+    *ret_input = qn_rows_reader_find(reader, ret_key->bytes, ret_key->n);
+    return true;
 }
 
 qn_status qn_rows_read_object(qn_rows_reader *reader, qn_scan *scan, qn_error *err) {
     int64_t i_row = qn_rows_count(reader->rows);
     QN_TRY(qn_rows_add(reader->rows, 1, err));
-    int32_t n_seen = 0, expected = 0;
+    int32_t n_seen = 0, expected = 0, i;
     bool first = true;
     qn_scan_string key;
     reader->stamp++;
     if (!qn_scan_open(scan, '{'))
         return broken_row(scan, i_row, err);
-    while (qn_scan_member(scan, &first, &key)) {
-        int32_t i = find_next(reader, expected, key);
+    while (next_member(reader, scan, &first, expected, &i, &key)) {
         if (i >= 0) {
             if (reader->seen[i] == reader->stamp)
                 return refuse_twice(reader, i_row + 1, i, err);

@@ -14,7 +14,7 @@ typedef struct qn__page {
     qn_error *err;     /* borrowed, may be NULL */
     qn_status status;  /* the first failure */
     /* Facts that several parts need; borrowed from doc, NULL or NaN when absent. */
-    const char *kind; /* "binary", "multiclass", "regression" */
+    const char *kind; /* "binary", "multiclass", "regression", "ranking" */
     const char *target;
     qn__label positive; /* "" when absent */
     const char *currency;

@@ -5,6 +5,8 @@
  * The run document (made by flow/, kept as an object of the workspace) is JSON. Every member may be
  * absent or null, and then its part of the page is left out:
  *
+ * "task"."kind" may be "ranking", and "query" is its column then; the model is a regression.
+ *
  *  {"run": "20261123-014455-7f3a", "project": "fraud", "started": "2026-11-23T01:44:55Z", "quern":
  * "0.1.0", "source": {"path": "data/x.csv.gz", "query": null}, "task": {"kind": "binary", "target":
  * "Class", "classes": ["0", "1"], "positive": "1"}, "dataset": {"rows": 284807, "columns": 31,
@@ -17,7 +19,8 @@
  * "row_us", "bytes", "facts": {"trees": 87}}], "metrics": {"validate": {"roc_auc": {"value", "low",
  * "high"}}, "test": {..}}, "curves": (evaluate/curve.h), "confusion": {"labels": [..], "counts":
  * [[..]]}, "calibration": {"kind": "isotonic", "ece_before": x, "ece_after": x}, "value":
- * (evaluate/value.h), "slices": (evaluate/slice.h), "importance": (evaluate/importance.h),
+ * (evaluate/value.h), "slices": (evaluate/slice.h), "importance": (evaluate/importance.h, and
+ * "interactions": [{"features": [a, b], "mean_abs": x}, ..]: the strongest pairs first),
  * "dependence": (same), "comparison": [{"against": "prior", "title": "..", "metric": "log_loss",
  * "greater_is_better": false, "difference": {"value", "low", "high"}, "better": true}],
  *   "registration": {"name", "version", "alias", "promoted": true, "why": ".."},

@@ -38,6 +38,10 @@ static void put_task(qn__page *page) {
         if (!page->kind || !strcmp(page->kind, "regression"))
             qn__html(page->out, "What is the number in <q>%s</q>?",
                      page->target ? page->target : "the target");
+        else if (!strcmp(page->kind, "ranking"))
+            qn__html(page->out, "In which order do the rows of one <q>%s</q> come, by <q>%s</q>?",
+                     qn__doc_text(task, "query") ? qn__doc_text(task, "query") : "query",
+                     page->target ? page->target : "the target");
         else if (!strcmp(page->kind, "binary"))
             qn__html(page->out, "Which of two values does <q>%s</q> have?",
                      page->target ? page->target : "the target");

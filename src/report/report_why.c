@@ -8,6 +8,7 @@
 
 enum {
     MAX_FEATURES = 15,
+    MAX_PAIRS = 10,
     MAX_SWARM = 10,
     MAX_SWARM_POINTS = 200,
     MAX_DEPENDENCE = 8,
@@ -145,6 +146,32 @@ static void put_shap_bars(qn__page *page, const json_t *shap) {
             json_pack("{s:O, s:s}", "table", rows, "x_title", "mean absolute SHAP value"));
 }
 
+static void put_pairs(qn__page *page, const json_t *pairs) {
+    qn_cleanup(qn_json_free)
+    json_t *rows = json_array();
+    bool ok = rows != NULL;
+    for (size_t i = 0; ok && i < json_array_size(pairs) && i < MAX_PAIRS; i++) {
+        const json_t *features = qn__doc_array(json_array_get(pairs, i), "features");
+        const double mean = qn__doc_number(json_array_get(pairs, i), "mean_abs");
+        const char *a = json_string_value(json_array_get(features, 0)),
+                   *b = json_string_value(json_array_get(features, 1));
+        qn_cleanup(qn_freep) char *name = a && b ? qn_format("%s \xc3\x97 %s", a, b) : NULL;
+        if (name && isfinite(mean))
+            ok = !json_array_append_new(rows, json_pack("{s:s, s:f, s:f, s:f}", "feature", name,
+                                                        "mean", mean, "low", mean, "high", mean));
+    }
+    const qn__chart chart = {"permutation", "What works together",
+                             "How far two columns together move the raw score of a row beyond "
+                             "what each does alone, on average (SHAP interactions).",
+                             "Mean absolute SHAP interaction values of pairs of columns.", false};
+    if (!ok)
+        page->status = page->status ? page->status : qn_error_memory(page->err);
+    else if (json_array_size(rows))
+        qn__page_chart(page, &chart,
+                       json_pack("{s:O, s:s}", "table", rows, "x_title",
+                                 "mean absolute interaction value"));
+}
+
 static bool has_points(const json_t *shap) {
     for (size_t i = 0; i < json_array_size(shap); i++)
         if (qn__doc_array(json_array_get(shap, i), "points"))
@@ -161,7 +188,8 @@ static void put_dependence(qn__page *page, const json_t *item) {
                              !(kind && !strcmp(kind, "time"));
     const bool is_time = kind && !strcmp(kind, "time") &&
                          json_is_string(json_array_get(qn__doc_array(item, "x"), 0));
-    const bool is_share = page->kind && strcmp(page->kind, "regression") != 0;
+    const bool is_share =
+        page->kind && (!strcmp(page->kind, "binary") || !strcmp(page->kind, "multiclass"));
     char alt[240];
     snprintf(alt, sizeof alt, "How the prediction moves with %.150s.", name);
     const qn__chart chart = {is_category ? "dependence_category"
@@ -190,6 +218,7 @@ void qn__page_why(qn__page *page) {
         put_swarm(page, shap);
     else
         put_shap_bars(page, shap);
+    put_pairs(page, qn__doc_array(importance, "interactions"));
     qn_buf_put_text(page->out, "</div>\n");
     if (dependence) {
         qn_buf_put_text(

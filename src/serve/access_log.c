@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "serve/serve_int.h"
+#include "serve/wire.h"
 
 struct qn__access_log {
     char *path;         /* owned; NULL: standard error */
@@ -90,19 +90,15 @@ static void put_text(qn_buf *out, const char *key, const char *text) {
 
 void qn__access_log_write(qn__access_log *log, const qn__exchange *x, int64_t us) {
     qn_cleanup(qn_buf_done) qn_buf line = {0};
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    const char *id = MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, "X-Request-Id");
+    const char *id = x->head.fields[QN__REQUEST_ID];
     char host[64] = "";
-    if (info && info->client_addr)
-        getnameinfo(info->client_addr,
-                    info->client_addr->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
-                                                             : sizeof(struct sockaddr_in),
-                    host, sizeof host, NULL, 0, NI_NUMERICHOST);
+    if (x->wire)
+        getnameinfo((const struct sockaddr *)&x->wire->address, x->wire->address_len, host,
+                    sizeof host, NULL, 0, NI_NUMERICHOST);
     put_time(&line);
     put_text(&line, "client", host);
-    put_text(&line, "method", x->method);
-    put_text(&line, "path", x->path ? x->path : "");
+    put_text(&line, "method", x->head.method);
+    put_text(&line, "path", x->head.path);
     qn_buf_printf(&line, ", \"status\": %d, \"us\": %lld, \"bytes_in\": %zu", x->status,
                   (long long)us, x->body_len);
     if (x->served)

@@ -69,7 +69,7 @@ qn_status qn__wishes_of(qn__exchange *x, bool probabilities, qn__wishes *ret_wis
                         qn_error *err) {
     qn__wishes wishes = {.probabilities = probabilities,
                          .policy.refuse_extra = x->server->options.refuse_extra};
-    if (!MHD_get_connection_values(x->connection, MHD_GET_ARGUMENT_KIND, NULL, NULL)) {
+    if (x->head.n_arguments == 0) {
         *ret_wishes = wishes;
         return QN_OK;
     }

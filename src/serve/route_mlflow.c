@@ -97,7 +97,7 @@ static qn_status read_json(qn__exchange *x, qn__wishes *wishes, qn_error *err) {
 
 static void answer_invocation(qn__exchange *x, const qn__wishes *wishes, bool header) {
     qn_buf *out = qn__out(x);
-    const char *accept = qn__header(x, "Accept");
+    const char *accept = x->head.fields[QN__ACCEPT];
     if (accept && strcasestr(accept, "text/csv") && !strcasestr(accept, "application/json")) {
         x->content_type = "text/csv; charset=utf-8";
         qn__put_csv(out, x->served, x->desk, header);
@@ -130,7 +130,7 @@ static qn_status read_body(qn__exchange *x, body_kind form, qn__csv_header *head
 }
 
 void qn__handle_invocations(qn__exchange *x) {
-    const char *type = qn__header(x, "Content-Type");
+    const char *type = x->head.fields[QN__CONTENT_TYPE];
     body_kind form = FORM_JSON;
     qn__csv_header header = QN__HEADER_FIND;
     if (type && !read_content_type(type, &form, &header)) {

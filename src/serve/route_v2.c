@@ -312,7 +312,7 @@ static qn_status read_members(infer *r, bool inputs, qn_error *err) {
 /* Where the JSON ends and binary data begins. The scanner wants a NUL behind the JSON: the binary
  * data makes room for it (the body has a byte to spare). */
 static qn_status find_binary(infer *r, size_t *ret_json, qn_error *err) {
-    const char *header = qn__header(r->x, "Inference-Header-Content-Length");
+    const char *header = r->x->head.fields[QN__SEAM];
     int64_t n = (int64_t)r->x->body_len;
     QN_FAIL_IF(header && (!qn_text_to_i64(header, &n) || n < 0 || (size_t)n > r->x->body_len), err,
                QN_ERR_DATA, "Inference-Header-Content-Length is not a length within the body");

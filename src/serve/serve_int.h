@@ -1,19 +1,21 @@
 /* serve_int.h - the parts of the server and what they hand each other:
  *
- *   server     life: socket, daemon, drain           served     models: open versions, swapping, scratch
- *   exchange   one request from headers to answer    watch      registry changes, slow connections
- *   router     the table of routes                   answer     predictions as JSON and CSV
- *   route_*    handlers by dialect                   openapi, metrics, token, access_log, page
+ *   server     life: socket, loops, drain            served     models: open versions, swapping, scratch
+ *   loop       a thread and its connections          watch      registry changes
+ *   wire, tls  one connection (wire.h)               http_*     HTTP as bytes (http.h)
+ *   exchange   one request from head to answer       answer     predictions as JSON and CSV
+ *   router     the table of routes                   openapi, metrics, token, access_log, page
+ *   route_*    handlers by dialect
  */
 #ifndef QN_SERVE_SERVE_INT_H
 #define QN_SERVE_SERVE_INT_H
 
-#include <microhttpd.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/mem.h"
 #include "model/rows_json.h"
+#include "serve/http.h"
 #include "serve/serve.h"
 
 /* ---- models ---------------------------------------------------------------------------------- */
@@ -121,29 +123,24 @@ void qn__route_find(const qn_server *server, const char *method, const char *pat
 
 /* ---- one request ----------------------------------------------------------------------------- */
 
-typedef struct qn__connection {
-    struct qn__connection *next, **back;
-    qn__exchange *spare;         /* owned: of the last request, for the next one */
-    int fd;
-    _Atomic int64_t deadline_us; /* monotonic; after it the watcher shuts the socket */
-    _Atomic bool reading;        /* a body is awaited; whoever clears it answers: finish, or sweeper */
-} qn__connection;
+enum { QN__REQUEST_ID_BYTES = 128 };
 
-enum { QN__SMALL_BODY = 2048, QN__REQUEST_ID = 128 };
+typedef struct qn__wire qn__wire;
 
+/* A wire has one, for one request after the other. */
 struct qn__exchange {
     qn_server *server;
-    struct MHD_Connection *connection;
-    qn__connection *wire;
+    qn__wire *wire;            /* NULL only where the fuzzers play it */
+    qn__head head;
     qn__match match;
-    char *path;                /* owned, only with an access log */
-    const char *method;
+    char matched[192];         /* the path that `match` was found for; "" for none */
     int64_t start_us;          /* monotonic */
-    char *body;                /* small, or owned */
-    size_t body_len, body_cap;
+    char *body;                /* borrowed from the wire; ends in NUL */
+    size_t body_len;
     int refused;               /* status decided before the body had come; 0: none */
     bool counted;              /* in flight */
     bool ends;                 /* the connection is closed after the answer */
+    bool skips;                /* the body is not even read: then it ends, too */
     /* the answer */
     int status;
     const char *content_type;  /* literal */
@@ -153,8 +150,18 @@ struct qn__exchange {
     const char *extra_name, *extra_value; /* one further header: literals or borrowed until answered */
     char extra_text[64];
     qn_error error;            /* why, when status >= 400 */
-    char small[QN__SMALL_BODY];
 };
+
+/* A request whose head has been read: what can be refused by that alone is. */
+void qn__exchange_begin(qn__exchange *x, int64_t now_us);
+/* Refuses, unless it is refused already; for what is not HTTP, comes too slowly or does not fit. */
+void qn__exchange_refuse(qn__exchange *x, int status, const char *format, ...) QN_PRINTF(3, 4);
+/* The body is there, or will not come: handles it. The answer is its head, in `head`, and what
+ * qn__out has, unless it has none (HEAD, 204). */
+void qn__exchange_finish(qn__exchange *x);
+void qn__exchange_head(qn__exchange *x, qn_buf *head);
+/* It was answered, or cannot be any more: counts, logs, gives back. */
+void qn__exchange_end(qn__exchange *x, int64_t now_us);
 
 /* Where the handler writes. */
 qn_buf *qn__out(qn__exchange *x);
@@ -166,7 +173,6 @@ void qn__fail(qn__exchange *x, const qn_error *err);
 void qn__fail_as(qn__exchange *x, int status, const char *format, ...) QN_PRINTF(3, 4);
 /* A query argument, NULL for none; borrowed. "?explain" has the value "". */
 const char *qn__query(qn__exchange *x, const char *name);
-const char *qn__header(qn__exchange *x, const char *name);
 
 /* ---- answers --------------------------------------------------------------------------------- */
 
@@ -242,7 +248,7 @@ void qn__handle_tf_metadata(qn__exchange *x);
 
 /* ---- the server ------------------------------------------------------------------------------ */
 
-enum { QN__LATENCY_BUCKETS = 20, QN__DATES = 8 };
+enum { QN__LATENCY_BUCKETS = 20, QN__DATES = 8, QN__DATE_BYTES = 29 };
 
 typedef struct qn__metrics {
     _Atomic int64_t requests[QN__TF + 1][6]; /* by dialect and hundreds of the status */
@@ -271,37 +277,28 @@ struct qn_server {
     qn_server_options options;  /* text owned by `texts` */
     qn_arena *texts;            /* owned */
     qn__models *models;         /* owned */
-    struct MHD_Daemon *daemon;  /* owned */
-    char *cert, *key;           /* owned: PEM text */
+    struct qn__loop *loops;     /* owned; options.n_threads (wire.h) */
+    struct qn__tls *tls;        /* owned; NULL: not asked for */
+    int listener;               /* owned descriptor; -1: none */
     int port;
     char *url;                  /* owned */
     qn__route vertex[2];        /* predict_route, health_route */
     _Atomic bool draining, stopping;
     pthread_t watcher;
     bool has_watcher;
-    pthread_mutex_t lock;       /* connections, tokens */
-    qn__connection *wires;      /* the open connections */
+    pthread_mutex_t lock;       /* tokens */
     qn__tokens *tokens;         /* owned; NULL: none asked for */
     qn__access_log *log;        /* owned; NULL for none */
     qn__metrics metrics;
     int64_t start_us;           /* wall clock */
-    char dates[QN__DATES][32];  /* the header Date, written by the watcher once a second, in turns */
+    char dates[QN__DATES][QN__DATE_BYTES + 1]; /* the header Date, written by the watcher once a
+                                   second, in turns */
     _Atomic int i_date;         /* the one to show */
 };
 
 void *qn__watch(void *server); /* the watcher's thread */
 /* Writes the present second as the next of `dates`, unless it is there. */
 void qn__date_refresh(qn_server *server);
-
-enum MHD_Result qn__exchange_step(void *server, struct MHD_Connection *connection, const char *url,
-                                  const char *method, const char *version, const char *data,
-                                  size_t *n, void **ret_exchange);
-void qn__exchange_end(void *server, struct MHD_Connection *connection, void **exchange,
-                      enum MHD_RequestTerminationCode why);
-void qn__connection_notice(void *server, struct MHD_Connection *connection, void **wire,
-                           enum MHD_ConnectionNotificationCode what);
-
-void qn__exchange_free(qn__exchange **exchange);
 
 int64_t qn__clock_us(void); /* monotonic */
 int64_t qn__wall_us(void);

@@ -1,4 +1,4 @@
-/* The life of a server: options, socket, daemon, watcher, drain. */
+/* The life of a server: options, socket, loops, watcher, drain. */
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -8,11 +8,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/file.h"
 #include "base/job.h"
-#include "serve/serve_int.h"
+#include "serve/wire.h"
 
-enum { PEM_BYTES = 1 << 20, BACKLOG = 1024, WIRE_BYTES = 16 * 1024 };
+enum { BACKLOG = 1024 };
 
 void qn_server_options_default(qn_server_options *options) {
     *options = (qn_server_options){.host = "127.0.0.1",
@@ -85,25 +84,23 @@ static qn_status listen_on(const struct addrinfo *address, const qn_server_optio
     return qn_error_errno(err, "listen on", options->host);
 }
 
-static qn_status open_socket(qn_server *server, int *ret_fd, qn_error *err) {
+static qn_status open_socket(qn_server *server, qn_error *err) {
     const qn_server_options *o = &server->options;
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found;
     char port[16];
     snprintf(port, sizeof port, "%d", o->port);
     int code = getaddrinfo(o->host, port, &hints, &found);
     QN_FAIL_IF(code != 0, err, QN_ERR_USAGE, "--host %.200s: %s", o->host, gai_strerror(code));
-    qn_status status = listen_on(found, o, ret_fd, err);
+    qn_status status = listen_on(found, o, &server->listener, err);
     freeaddrinfo(found);
     QN_TRY(status);
     struct sockaddr_storage bound;
     socklen_t n = sizeof bound;
     char host[256];
-    if (getsockname(*ret_fd, (struct sockaddr *)&bound, &n) != 0
+    if (getsockname(server->listener, (struct sockaddr *)&bound, &n) != 0
         || getnameinfo((struct sockaddr *)&bound, n, host, sizeof host, port, sizeof port,
-                       NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
-        close(*ret_fd);
+                       NI_NUMERICHOST | NI_NUMERICSERV) != 0)
         return qn_error_errno(err, "read the address of", o->host);
-    }
     server->port = bound.ss_family == AF_INET6
                        ? ntohs(((struct sockaddr_in6 *)&bound)->sin6_port)
                        : ntohs(((struct sockaddr_in *)&bound)->sin_port);
@@ -111,67 +108,28 @@ static qn_status open_socket(qn_server *server, int *ret_fd, qn_error *err) {
     bool v6 = strchr(host, ':') && !any;
     server->url = qn_format("%s://%s%s%s:%d", o->tls_cert ? "https" : "http", v6 ? "[" : "",
                             any ? "127.0.0.1" : host, v6 ? "]" : "", server->port);
-    if (server->url)
-        return QN_OK;
-    close(*ret_fd);
-    return qn_error_memory(err);
+    return server->url ? QN_OK : qn_error_memory(err);
 }
 
-/* --- daemon ----------------------------------------------------------------------------------- */
+/* --- start and end ---------------------------------------------------------------------------- */
 
-static qn_status read_pem(qn_server *server, qn_error *err) {
+static qn_status open_tls(qn_server *server, qn_error *err) {
     const qn_server_options *o = &server->options;
-    size_t n;
     QN_FAIL_IF(!o->tls_cert != !o->tls_key, err, QN_ERR_USAGE,
                "--tls-cert and --tls-key belong together: give both or none");
-    if (!o->tls_cert)
-        return QN_OK;
-    QN_FAIL_IF(MHD_is_feature_supported(MHD_FEATURE_SSL) != MHD_YES, err, QN_ERR_UNSUPPORTED,
-               "this build of libmicrohttpd has no TLS");
-    QN_TRY(qn_file_read(o->tls_cert, PEM_BYTES, &server->cert, &n, err));
-    return qn_file_read(o->tls_key, PEM_BYTES, &server->key, &n, err);
-}
-
-/* The library's own complaints (of broken requests, mostly) are counted, not printed. */
-static void no_words(void *cls, const char *format, va_list arguments) {}
-
-static qn_status start_daemon(qn_server *server, qn_error *err) {
-    const qn_server_options *o = &server->options;
-    int fd;
-    QN_TRY(open_socket(server, &fd, err));
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG | MHD_USE_ITC
-                     | (server->cert ? MHD_USE_TLS : MHD_USE_TURBO);
-    struct MHD_OptionItem more[8], *item = more;
-    if (server->cert) {
-        *item++ = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, server->cert};
-        *item++ = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, server->key};
-    }
-    if (o->n_threads > 1)
-        *item++ = (struct MHD_OptionItem){MHD_OPTION_THREAD_POOL_SIZE, o->n_threads, NULL};
-    *item = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
-    server->daemon = MHD_start_daemon(
-        flags, 0, NULL, NULL, qn__exchange_step, server, MHD_OPTION_EXTERNAL_LOGGER, no_words, NULL,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, qn__exchange_end, server,
-        MHD_OPTION_NOTIFY_CONNECTION, qn__connection_notice, server, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)o->connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)WIRE_BYTES,
-        MHD_OPTION_ARRAY, more, MHD_OPTION_END);
-    if (server->daemon)
-        return QN_OK;
-    close(fd);
-    return qn_error_set(err, QN_ERR_IO, "the server cannot start%s",
-                        server->cert ? ": check that --tls-cert and --tls-key are PEM files that "
-                                       "belong together" : ": too few descriptors or threads");
+    return o->tls_cert ? qn__tls_open(o->tls_cert, o->tls_key, &server->tls, err) : QN_OK;
 }
 
 static qn_status start(qn_server *server, const qn_server_options *options, qn_error *err) {
     QN_TRY(keep_options(server, options, err));
-    QN_TRY(read_pem(server, err));
+    QN_TRY(open_tls(server, err));
     QN_TRY(qn_server_reload(server, err));
     if (server->options.access_log)
         QN_TRY(qn__access_log_open(server->options.access_log, &server->log, err));
     QN_TRY(qn__models_new(options, &server->models, err));
     qn__date_refresh(server);
-    QN_TRY(start_daemon(server, err));
+    QN_TRY(open_socket(server, err));
+    QN_TRY(qn__loops_start(server, err));
     server->has_watcher = pthread_create(&server->watcher, NULL, qn__watch, server) == 0;
     QN_FAIL_IF(!server->has_watcher, err, QN_ERR_IO, "no thread is left to watch the registry");
     return QN_OK;
@@ -184,6 +142,7 @@ qn_status qn_server_start(const qn_server_options *options, qn_server **ret_serv
         return qn_error_memory(err);
     pthread_mutex_init(&server->lock, NULL);
     server->start_us = qn__wall_us();
+    server->listener = -1;
     QN_TRY(start(server, options, err));
     *ret_server = qn_steal(&server);
     return QN_OK;
@@ -232,15 +191,13 @@ void qn_server_free(qn_server **address) {
     atomic_store(&server->stopping, true);
     if (server->has_watcher)
         pthread_join(server->watcher, NULL);
-    if (server->daemon)
-        MHD_stop_daemon(server->daemon);
+    qn__loops_stop(server);
+    if (server->listener >= 0)
+        close(server->listener);
+    qn__tls_free(&server->tls);
     qn__models_free(&server->models);
     qn__tokens_free(&server->tokens);
     qn__access_log_free(&server->log);
-    qn_freep(&server->cert);
-    if (server->key)
-        explicit_bzero(server->key, strlen(server->key));
-    qn_freep(&server->key);
     qn_freep(&server->url);
     qn_arena_free(&server->texts);
     pthread_mutex_destroy(&server->lock);

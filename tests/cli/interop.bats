@@ -22,7 +22,7 @@ check() { env -u LD_PRELOAD /usr/bin/python3 "$HERE/interop_check.py" "$@"; }
 
 @test "what goes out as LightGBM's text comes in again with the same scores" {
     local name
-    for name in binary multiclass poisson category; do
+    for name in binary multiclass ova entropy rank poisson category; do
         quern -q import "$HERE/../foreign/$name.txt" -o m.qn
         quern -q export m.qn --format lightgbm -o again.txt
         quern -q import again.txt -o again.qn
@@ -45,8 +45,6 @@ check() { env -u LD_PRELOAD /usr/bin/python3 "$HERE/interop_check.py" "$@"; }
     refused 2 "'quern import' needs --output FILE" import "$model"
     echo 'hello' >no.txt
     refused 1 "no.txt: this is neither a LightGBM text model, which begins with 'tree', nor an XGBoost JSON model, which begins with '{'" import no.txt -o m.qn
-    sed 's/^objective=.*/objective=multiclassova num_class:3 sigmoid:1/' "$model" >no.txt
-    refused 2 "no.txt: LightGBM's objective multiclassova cannot be imported: a model here has no link of one sigmoid per class" import no.txt -o m.qn
     sed 's/^objective=.*/objective=regression sqrt/' "$model" >no.txt
     refused 2 "no.txt: LightGBM's reg_sqrt cannot be imported: a model here has no link that squares" import no.txt -o m.qn
     sed 's/^is_linear=0/is_linear=1/' "$model" >no.txt
@@ -70,7 +68,7 @@ check() { env -u LD_PRELOAD /usr/bin/python3 "$HERE/interop_check.py" "$@"; }
 
 @test "ONNX answers as the model does" {
     local folder="${ONNXRUNTIME:-$HERE/../../.deps/onnx}" name status
-    for name in binary multiclass regression poisson forest none; do
+    for name in binary multiclass ova entropy regression poisson forest none; do
         quern -q import "$HERE/../foreign/$name.txt" -o m.qn
         quern -q export m.qn --format onnx -o m.onnx
         status=0

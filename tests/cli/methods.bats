@@ -40,6 +40,25 @@ done_with() {
     holds noise.json "[f['folds']['mean'] for f in d['leaderboard'] if f['family'] == 'gbdt'][0] > [f['folds']['mean'] for f in d['leaderboard'] if f['family'] == 'prior'][0]"
 }
 
+@test "few validation rows do not say how long to boost: folds do" {
+    # y is a coin (nothing to learn: rounds only add noise), or a threshold (each round brings its loss nearer to 0).
+    rounds() {
+        quern -q -C $1 run -o "$PWD/$1.qn" --seed $2 --no-register >/dev/null
+        quern export $1.qn --format json -o $1.json >/dev/null
+        json $1.json "len(d['trees'])"
+    }
+    for kind in coin step; do
+        mkdir -p $kind
+        awk -v kind=$kind 'BEGIN { s = 5; print "a,b,c,y"; for (i = 0; i < 200; i++) { for (k = 1; k <= 4; k++) { s = s * 16807 % 2147483647; u[k] = s / 2147483647 }
+            print u[1] "," u[2] "," u[3] "," ((kind == "coin" ? u[4] : u[1]) < 0.5 ? "no" : "yes") } }' >$kind/data.csv
+        printf 'task: {target: y}\ndata: {source: data.csv}\ntrain: {families: [gbdt]}\nevaluate: {bootstrap: 0, importance: false}\n' >$kind/quern.yaml
+    done
+    for seed in 1 2 3; do
+        [ "$(rounds coin $seed)" -le 5 ]
+        [ "$(rounds step $seed)" -ge 100 ]
+    done
+}
+
 @test "boosting in a split by time: no evidence is no reason to stop at once" {
     # One burst of events to learn from, two unlike it to validate on: nobody knows which round is best.
     rounds() { json "$1" "[f['facts']['best_iteration'] for f in d['leaderboard'] if f['family'] == 'gbdt'][0]"; }
@@ -159,6 +178,13 @@ value: {currency: EUR, true_positive: price / 10, false_positive: -2, false_nega
 evaluate: {bootstrap: 0}"
         holds "$kind.json" "d['calibration']['kind'] == '$kind'"
     done
+    # auto: steps for a rare class would cost more than they gain, so there are none.
+    awk 'BEGIN { s = 3; print "a,b,y"; for (i = 0; i < 9000; i++) { for (k = 1; k <= 3; k++) { s = s * 16807 % 2147483647; u[k] = s / 2147483647 }
+        print u[1] "," u[2] "," (u[3] < 0.06 * u[1] ? "yes" : "no") } }' >rare.csv
+    mkdir rare
+    printf 'task: {target: y}\ndata: {source: ../rare.csv}\nsplit: {validate: 0.3}\ntrain: {families: {gbdt: {num_iterations: 60, learning_rate: 1, lambda_l2: 0}}}\nevaluate: {bootstrap: 0, importance: false}\n' >rare/quern.yaml
+    quern -q -C rare run --json >rare.json
+    holds rare.json "d['calibration']['kind'] == 'platt'"
     done_with many kind "train: {families: {gbdt: {num_iterations: 10}}, calibrate: isotonic}"
     holds many.json "d['calibration']['kind'] == 'isotonic'"
 }

@@ -61,6 +61,12 @@ def multiclass(c, y, p, w, kw):
     }
 
 
+def soft_log_loss(y, p, w):
+    """Every row twice: as a positive that weighs y, and as a negative that weighs 1 - y."""
+    truth = np.r_[np.ones(len(y)), np.zeros(len(y))]
+    return m.log_loss(truth, np.r_[p, p].clip(0, 1), labels=[0, 1], sample_weight=np.r_[w * y, w * (1 - y)])
+
+
 def regression(c, y, f, w, kw):
     return {
         "rmse": math.sqrt(m.mean_squared_error(y, f, **kw)),
@@ -71,7 +77,29 @@ def regression(c, y, f, w, kw):
         "poisson_deviance": m.mean_poisson_deviance(y, f, **kw)
         if (y >= 0).all() and (f > 0).all()
         else math.nan,
+        "cross_entropy": soft_log_loss(y, f, w) if ((y >= 0) & (y <= 1)).all() else math.nan,
     }
+
+
+def ranking(c, y, f, w, kw):
+    """Each query by scikit-learn, gains being 2^grade - 1; those with nothing to find are left out."""
+    query = np.array(c["query"])
+    lines = []
+    for q in sorted(set(c["query"])):
+        i = query == q
+        if (y[i] == 0).all():
+            continue
+        gain = (2.0 ** y[i] - 1)[None, :]
+        if i.sum() == 1:  # scikit-learn wants two documents; one is always in order
+            ndcg = [1.0, 1.0]
+        else:
+            ndcg = [m.ndcg_score(gain, f[i][None, :], k=k) for k in (5, 10)]
+        lines.append([w[i].mean()] + ndcg + [m.average_precision_score(y[i] > 0, f[i])])
+    if not lines:
+        return {name: math.nan for name in ("ndcg@5", "ndcg@10", "map")}
+    lines = np.array(lines)
+    means = np.average(lines[:, 1:], axis=0, weights=lines[:, 0])
+    return dict(zip(("ndcg@5", "ndcg@10", "map"), means))
 
 
 def main():
@@ -80,8 +108,8 @@ def main():
         kw = {} if c["weight"] is None else {"sample_weight": np.array(c["weight"])}
         w = np.ones(len(c["y"])) if c["weight"] is None else np.array(c["weight"])
         y = np.array(c["y"])
-        task = {"binary": binary, "multiclass": multiclass, "regression": regression}[c["task"]]
-        if c["task"] != "regression":
+        task = {"binary": binary, "multiclass": multiclass, "regression": regression, "ranking": ranking}[c["task"]]
+        if c["task"] in ("binary", "multiclass"):
             y = y.astype(int)
         theirs = task(c, y, np.array(c["scores"]), w, kw)
         for name, value in theirs.items():

@@ -20,6 +20,7 @@ enum { MAX_ROWS = 1500, MAX_CLASSES = 5 };
 
 typedef struct rows {
     double y[MAX_ROWS], scores[MAX_ROWS * MAX_CLASSES], weight[MAX_ROWS];
+    int32_t query[MAX_ROWS];
 } rows;
 
 static void assert_near(double a, double b, double by) {
@@ -28,7 +29,7 @@ static void assert_near(double a, double b, double by) {
 
 static double value_of(const char *name, const qn_eval_input *input) {
     const qn_metric *metric = NULL;
-    assert_int_equal(qn_metric_find(name, input->task, &metric, NULL), QN_OK);
+    assert_int_equal(qn_metric_find(name, qn_metric_kind(input), &metric, NULL), QN_OK);
     return metric->compute(input);
 }
 
@@ -39,12 +40,14 @@ static void record(json_t *cases, const char *name, const qn_eval_input *in) {
     size_t n;
     const qn_metric *all = qn_metrics(&n);
     for (size_t i = 0; i < n; i++)
-        if (all[i].tasks >> in->task & 1)
+        if (all[i].tasks >> qn_metric_kind(in) & 1)
             json_object_set_new(values, all[i].name, qn_json_number(all[i].compute(in)));
     json_object_set_new(c, "name", json_string(name));
-    json_object_set_new(c, "task", json_string(in->task == QN_TASK_BINARY       ? "binary"
-                                               : in->task == QN_TASK_MULTICLASS ? "multiclass"
-                                                                                : "regression"));
+    json_object_set_new(c, "task", json_string(qn_metric_kind_name(qn_metric_kind(in))));
+    json_t *query = json_array();
+    for (int64_t i = 0; in->query && i < in->n; i++)
+        json_array_append_new(query, json_integer(in->query[i]));
+    json_object_set_new(c, "query", query);
     json_object_set_new(c, "n_classes", json_integer(in->n_classes));
     json_object_set_new(c, "threshold", json_real(in->threshold));
     json_object_set_new(c, "y", qn_json_numbers(in->y, (size_t)in->n));
@@ -63,6 +66,10 @@ static void fill(rows *r, qn_task task, int n, int k, int ties, qn_rng *rng) {
             r->y[i] = ties ? floor(5 * qn_rng_uniform(rng)) : 100 + 10 * qn_rng_normal(rng);
             r->scores[i] = r->y[i] + (ties ? floor(3 * qn_rng_uniform(rng)) : qn_rng_normal(rng)) +
                            0.5;
+            if (ties == 10) { /* probabilities */
+                r->y[i] /= 4;
+                r->scores[i] = fmin(r->scores[i] / 6, 1);
+            }
             continue;
         }
         r->y[i] = (double)qn_rng_below(rng, (uint64_t)k);
@@ -130,12 +137,36 @@ static void add_edges(json_t *cases, rows *r) {
     record(cases, "edge", &in);
 }
 
+/* Queries of one row up to many, scattered, some with nothing to find, with and without ties. */
+static void add_rankings(json_t *cases, rows *r) {
+    static const int sizes[] = {1, 5, 60, MAX_ROWS}, queries[] = {1, 2, 9, 130};
+    qn_rng rng;
+    qn_rng_init(&rng, 12);
+    for (int s = 0; s < 4; s++)
+        for (int ties = 0; ties <= 4; ties += 4) {
+            for (int i = 0; i < sizes[s]; i++) {
+                r->query[i] = (int32_t)qn_rng_below(&rng, (uint64_t)queries[s]);
+                r->y[i] = r->query[i] % 5 == 4 ? 0 : (double)qn_rng_below(&rng, 4);
+                r->weight[i] = 0.1 + qn_rng_uniform(&rng);
+                r->scores[i] = 0.2 * r->y[i] + qn_rng_normal(&rng);
+                if (ties)
+                    r->scores[i] = round(r->scores[i] * ties) / ties;
+            }
+            qn_eval_input in = {.task = QN_TASK_REGRESSION, .n = sizes[s], .y = r->y,
+                                .scores = r->scores, .query = r->query, .threshold = 0.5};
+            record(cases, "ranking", &in);
+            in.weight = r->weight;
+            record(cases, "weighted ranking", &in);
+        }
+}
+
 static void metrics_equal_scikit_learn(void **state) {
     qn_cleanup(qn_freep) rows *r = qn_calloc(1, sizeof *r);
     qn_cleanup(qn_json_free) json_t *cases = json_array();
     assert_non_null(r);
     add_random(cases, r);
     add_edges(cases, r);
+    add_rankings(cases, r);
     check_by_python("tests/evaluate/check_metrics.py", cases);
 }
 
@@ -241,12 +272,54 @@ static void finds_by_name_and_task(void **state) {
     assert_string_equal(qn_metric_default(QN_TASK_REGRESSION)->name, "rmse");
 }
 
+/* The same resamples of queries: two models on the same rows, and one query drawn twice is the query
+ * counted twice. */
+static void queries_are_resampled_whole(void **state) {
+    enum { ROWS = 40 };
+    double y[ROWS], a[ROWS], b[ROWS];
+    int32_t query[ROWS];
+    for (int i = 0; i < ROWS; i++) {
+        query[i] = i % 4;
+        y[i] = i / 4 % 3;
+        a[i] = y[i] + (query[i] == 0 ? -2.0 * y[i] : 0); /* one of four queries upside down */
+        b[i] = 0;
+    }
+    qn_eval_input in = {.task = QN_TASK_REGRESSION, .n = ROWS, .y = y, .scores = a, .query = query};
+    qn_eval_input other = in;
+    other.scores = b;
+    const qn_metric *map;
+    qn_interval difference;
+    qn_cleanup(qn_json_free) json_t *all = NULL;
+    assert_int_equal(qn_metric_find("map", QN_METRIC_RANKING, &map, NULL), QN_OK);
+    assert_int_equal(qn_evaluate_metrics(&in, 200, 3, NULL, &all, NULL), QN_OK);
+    assert_int_equal(json_object_size(all), 3);
+    json_t *one = json_object_get(all, "map");
+    double value = json_number_value(json_object_get(one, "value"));
+    double low = json_number_value(json_object_get(one, "low"));
+    double high = json_number_value(json_object_get(one, "high"));
+    assert_true(low < value && value < high && high <= 1 && low > 0);
+    assert_int_equal(qn_evaluate_difference(map, &in, &other, 200, 3, NULL, &difference, NULL),
+                     QN_OK);
+    assert_near(difference.value, value - map->compute(&other), 1e-12);
+    int32_t group[ROWS];
+    double without[4];
+    memcpy(group, query, sizeof group);
+    assert_int_equal(qn_metric_without(map, &in, group, 4, &value, without, NULL), QN_OK);
+    assert_near(without[0], 1, 1e-12);
+    assert_near((without[1] + without[2] + without[3]) / 3, (4 * value - 1) / 3, 1e-12);
+    assert_int_equal(qn_metric_find("rmse", QN_METRIC_RANKING, &map, NULL), QN_ERR_CONFIG);
+    assert_int_equal(qn_metric_find("ndcg", QN_METRIC_RANKING, &map, NULL), QN_OK);
+    assert_string_equal(map->name, "ndcg@10");
+    assert_string_equal(qn_metric_default(QN_METRIC_RANKING)->name, "ndcg@10");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(metrics_equal_scikit_learn),
         cmocka_unit_test(without_a_group_is_the_metric_of_the_others),
         cmocka_unit_test(known_values),
         cmocka_unit_test(finds_by_name_and_task),
+        cmocka_unit_test(queries_are_resampled_whole),
     };
     return cmocka_run_group_tests_name("metric", tests, NULL, NULL);
 }

@@ -18,6 +18,7 @@ TRAIN, SHOWN = 500, 40
 CASES = {
     "binary": dict(objective="binary", sigmoid=1.5),
     "multiclass": dict(objective="multiclass", num_class=3),
+    "ova": dict(objective="multiclassova", num_class=3, sigmoid=0.7),
     "regression": dict(objective="regression"),
     "poisson": dict(objective="poisson"),
     "tweedie": dict(objective="tweedie"),
@@ -41,7 +42,7 @@ def row(r):
 
 def label(case, y):
     objective = CASES[case]["objective"]
-    if objective == "multiclass":
+    if objective in ("multiclass", "multiclassova"):
         return 0 if y < 0 else 1 if y < 1 else 2
     if objective in ("binary", "lambdarank"):
         return int(y > 0.5)

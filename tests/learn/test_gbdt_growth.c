@@ -400,7 +400,7 @@ typedef struct rounds_seen {
 } rounds_seen;
 
 /* Best in round 17. */
-static double remember(void *user, const double *raw, double *without) {
+static double remember(void *user, qn_link link, const double *raw, double *without) {
     rounds_seen *seen = user;
     assert_null(without);
     memcpy(seen->raw[seen->n], raw, sizeof seen->raw[0]);

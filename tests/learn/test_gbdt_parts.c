@@ -20,7 +20,7 @@ static void bins_keep_training_values_apart(void **state) {
     p.min_data_in_leaf = 1;
     qn__bin_map map = {0};
     qn_error err = {0};
-    assert_int_equal(qn__bin_map_fit(&p, &x, 1, NULL, &map, &err), QN_OK);
+    assert_int_equal(qn__bin_map_fit(&p, &x, -1, 1, NULL, &map, &err), QN_OK);
     assert_int_equal(map.n_features, 1);
     const qn__bin_feature *f = &map.features[0];
     assert_int_equal(f->n_values, 9);
@@ -51,7 +51,7 @@ static void bins_of_many_values_are_even(void **state) {
     qn_error err = {0};
     for (int sampled = 0; sampled < 2; sampled++) {
         p.bin_construct_sample_cnt = sampled ? 5000 : N;
-        assert_int_equal(qn__bin_map_fit(&p, &x, 1, NULL, &map, &err), QN_OK);
+        assert_int_equal(qn__bin_map_fit(&p, &x, -1, 1, NULL, &map, &err), QN_OK);
         assert_in_range(map.features[0].n_values, 240, 255);
         int64_t *count = qn_new_array(int64_t, map.features[0].n_values);
         for (int i = 0; i < N; i++)
@@ -82,7 +82,7 @@ static void parts_init(parts *s, int64_t n, int64_t max_bin) {
     s->p.min_data_in_bin = 1;
     s->map = (qn__bin_map){0};
     s->bins = (qn__bins){0};
-    assert_int_equal(qn__bin_map_fit(&s->p, &s->d.x, 1, NULL, &s->map, &err), QN_OK);
+    assert_int_equal(qn__bin_map_fit(&s->p, &s->d.x, -1, 1, NULL, &s->map, &err), QN_OK);
     assert_int_equal(qn__bins_fill(&s->map, &s->d.x, true, NULL, &s->bins, &err), QN_OK);
     s->q.gh = qn_malloc_aligned((size_t)n, sizeof *s->q.gh);
     float *g = qn_new_array(float, n), *h = qn_new_array(float, n);
@@ -190,7 +190,7 @@ static void small_features_share_lanes(void **state) {
     qn_error err = {0};
     qn__bin_map map = {0};
     qn__bins bins = {0};
-    assert_int_equal(qn__bin_map_fit(&p, &x, 1, NULL, &map, &err), QN_OK);
+    assert_int_equal(qn__bin_map_fit(&p, &x, -1, 1, NULL, &map, &err), QN_OK);
     assert_int_equal(qn__bins_fill(&map, &x, true, NULL, &bins, &err), QN_OK);
     assert_int_equal(map.n_features, F);
     assert_in_range(map.n_lanes, 1, F / 2);
@@ -285,7 +285,7 @@ static void gradients_have_the_same_bits_everywhere(void **state) {
         y[i] = (double)(i % 3 == 0);
     }
     const qn__objective *o;
-    assert_int_equal(qn__objective_find("binary", QN_TASK_BINARY, &o, NULL), QN_OK);
+    assert_int_equal(qn__objective_find("binary", QN_TASK_BINARY, false, &o, NULL), QN_OK);
     qn__objective_data data = {.y = y, .n = N, .n_outputs = 1, .n_threads = 1};
     o->gradients(&data, score, 0, N, g, h);
     for (int i = 0; i < N; i++) {

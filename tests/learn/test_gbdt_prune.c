@@ -29,13 +29,16 @@ static const kind kinds[] = {
     {"binary", QN_TASK_BINARY, 0},         {"binary", QN_TASK_BINARY, -1.5},
     {"multiclass", QN_TASK_MULTICLASS, 0}, {"regression", QN_TASK_REGRESSION, 0},
     {"huber", QN_TASK_REGRESSION, 0},      {"regression_l1", QN_TASK_REGRESSION, 0},
-    {"poisson", QN_TASK_REGRESSION, 0},
+    {"poisson", QN_TASK_REGRESSION, 0},    {"multiclassova", QN_TASK_MULTICLASS, 0},
+    {"cross_entropy", QN_TASK_REGRESSION, 0},
 };
 enum { N_KINDS = sizeof kinds / sizeof kinds[0] };
 
 static double *labels_of(toy *d, const kind *k) {
     for (int64_t i = 0; strcmp(k->objective, "poisson") == 0 && i < d->x.n_rows; i++)
         d->value[i] = floor(fabs(d->value[i]));
+    for (int64_t i = 0; strcmp(k->objective, "cross_entropy") == 0 && i < d->x.n_rows; i++)
+        d->value[i] = 1 / (1 + exp(-d->value[i]));
     return k->task == QN_TASK_BINARY ? d->y : k->task == QN_TASK_MULTICLASS ? d->klass : d->value;
 }
 
@@ -102,7 +105,10 @@ static double loss_of(const world *w, const kind *k, const qn_learner *learner) 
         for (int32_t o = 0; o < n_k; o++)
             sum += exp(raw[o]);
         if (learner->link == QN_LINK_LOGIT)
-            loss += log1p(exp(y > 0.5 ? -raw[0] : raw[0]));
+            loss += y * log1p(exp(-raw[0])) + (1 - y) * log1p(exp(raw[0]));
+        else if (learner->link == QN_LINK_OVA)
+            for (int32_t o = 0; o < n_k; o++)
+                loss += log1p(exp(y == o ? -raw[o] : raw[o]));
         else if (learner->link == QN_LINK_SOFTMAX)
             loss += log(sum) - raw[(int)y];
         else if (learner->link == QN_LINK_LOG)

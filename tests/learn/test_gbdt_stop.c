@@ -116,7 +116,7 @@ static void losses_without_a_stretch(void **state) {
     p.early_stopping_round = 10;
     p.early_stopping_se = 1;
     const qn__objective *o;
-    assert_int_equal(qn__objective_find("auto", QN_TASK_MULTICLASS, &o, NULL), QN_OK);
+    assert_int_equal(qn__objective_find("auto", QN_TASK_MULTICLASS, false, &o, NULL), QN_OK);
     qn_matrix x = {.n_rows = N};
     for (int weighted = 0; weighted < 2; weighted++) {
         qn_cleanup(qn__stopping_done) qn__stopping s = {0};
@@ -174,7 +174,7 @@ typedef struct judge {
     const int32_t *stretch;
 } judge;
 
-static double order_loss(void *user, const double *raw, double *without) {
+static double order_loss(void *user, qn_link link, const double *raw, double *without) {
     const judge *j = user;
     for (int32_t g = 0; without && g < G; g++)
         without[g] = misordered(j->valid, raw, j->stretch, g);

@@ -220,6 +220,7 @@ def binary():
     doc["importance"] = {"metric": "log_loss", "permutation": [{"feature": names[i], "mean": p.importances_mean[i], "std": p.importances_std[i]} for i in np.argsort(-p.importances_mean)],
                          "shap": sorted([{"feature": names[i], "mean_abs": np.abs(e).mean(), "points": shap_points(b[:, i], e + rng.normal(0, .06, len(e)))} for i, e in enumerate(effects)],
                                         key=lambda x: -x["mean_abs"])}
+    doc["importance"]["interactions"] = [{"features": ["contract", names[0]], "mean_abs": .12}, {"features": [names[1], names[2]], "mean_abs": .05}]
     doc["dependence"] = [dependence_of(model, b, i, names[i]) for i in (0, 2, 1, 4, 5)]
     doc["dependence"].insert(2, {"feature": "contract", "kind": "category", "x": ["month to month", "one year", "two years"], "y": [.31, .14, .06], "low": [.08, .03, .01], "high": [.66, .33, .14], "n": [2750, 1250, 1000]})
     doc["comparison"] = [{"against": "linear", "title": "Logistic regression", "metric": "log_loss", "greater_is_better": False, "difference": {"value": loss(yb, s) - loss(yb, sl), "low": loss(yb, s) - loss(yb, sl) - .009, "high": loss(yb, s) - loss(yb, sl) + .009}, "better": True},

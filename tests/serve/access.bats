@@ -94,6 +94,7 @@ spam='{"text": "win a prize now"}'
     curl -s --cacert cert.pem "$URL/v1/models/spam/predict" -d "$spam" >secure.json
     holds secure.json 'd["prediction"] in ("ham", "spam")'
     curl -s --cacert cert.pem --http1.1 --tls-max 1.2 "$URL/readyz" | grep -q true
+    "$PY" "$BATS_TEST_DIRNAME/protocol.py" "$URL" cert.pem
     ! curl -s "$URL/readyz"
     ! curl -s "http:${URL#https:}/readyz"
     # Requests in a row over one connection.

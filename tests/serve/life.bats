@@ -159,6 +159,12 @@ END
     exec 5>&-
 }
 
+@test "HTTP as bytes: in a row, in pieces, in chunks, cut, wrong" {
+    serve --model "$MODELS/spam.qn"
+    "$PY" "$BATS_TEST_DIRNAME/protocol.py" "$URL"
+    [ "$(curl -s "$URL/metrics" | awk '$1 == "quern_in_flight" { print $2 }')" = 0 ]
+}
+
 @test "slow senders get 408 or are shut, idle connections end, too many are told" {
     serve --model "$MODELS/spam.qn" --request-timeout 1s --idle-timeout 1s --in-flight 1
     "$PY" "$BATS_TEST_DIRNAME/slow.py" "$URL"
