@@ -5,7 +5,7 @@
 
 enum {
     CHUNK = 1 << 12,     /* rows that all groups count before the next ones: they stay in cache */
-    SURE = 1 << 9,       /* so many rows always fit a packed cell */
+    SURE = 1 << 11,      /* so many rows always fit a packed cell */
     AHEAD = 10,
     TASK_ROWS = 1 << 14, /* what a thread takes at a time */
 };

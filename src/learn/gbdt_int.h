@@ -169,7 +169,8 @@ typedef struct qn__quantised {
     double g_unit, h_unit; /* what 1 stands for */
 } qn__quantised;
 
-/* The largest |g| and the largest h, and the sums of both; what is not finite counts as nothing. */
+/* The largest |g| and the largest h, and about the sums of both; what is not finite counts as
+ * nothing. */
 typedef struct qn__range {
     float g, h;
     double sum_g, sum_h;
@@ -178,8 +179,8 @@ typedef struct qn__range {
 void qn__range_add(qn__range *range, const float *g, const float *h, int64_t n);
 void qn__range_join(qn__range *range, const qn__range *more);
 /* Stochastic rounding by a hash of (seed, row): without bias even for gradients far below the
- * largest. Units are as small as 16 bits of the largest allow, but not so small that cells of
- * thousands of average rows would not be packed. Fills q->gh, which the caller provides. */
+ * largest. The largest is at most 13 bits of units, fewer where else packed cells of
+ * thousands of average rows would overflow. Fills q->gh, which the caller provides. */
 void qn__quantise(const float *g, const float *h, int64_t n, qn__range range, uint64_t seed,
                   int n_threads, qn__quantised *q);
 

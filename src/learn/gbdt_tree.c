@@ -4,7 +4,7 @@
 
 #include "learn/gbdt_int.h"
 
-enum { NO_SLOT = -1, AHEAD = 8, SURE_PACKED = 1 << 9 };
+enum { NO_SLOT = -1, AHEAD = 8, SURE_PACKED = 1 << 11 };
 
 /* A leaf that may be split. Expanding it - dividing its rows, counting, searching its children - is
  * the work; taking the split into the tree is not, and happens in order of gain. */
