@@ -594,12 +594,13 @@ enum { QN__RANK_LABELS = 1024 };
 typedef struct qn__queries {
     int64_t n, longest;
     int64_t *begin;       /* owned; n + 1: into rows */
-    uint32_t *rows;       /* owned; of a query ascending */
+    uint32_t *rows;       /* owned; of a query in the order of their last scores */
     double *gain;         /* owned; per row */
     double *best;         /* owned; [n][2]: the greatest DCG, of training's places and of eval_at */
     double *ndcg;         /* owned; n: scratch of the loss */
     double *discount;     /* owned; longest: by place */
     struct qn__rank_item *items; /* owned; scratch of each thread for the longest query */
+    double *lanes;        /* owned; the same, by columns */
 } qn__queries;
 
 /* query[n] in 0 .. n_queries - 1, in any order. QN_ERR_DATA for a label without a gain. */

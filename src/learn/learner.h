@@ -134,8 +134,8 @@ struct qn_family {
                               int64_t n, const int32_t *group, int32_t n_groups, double *pairs,
                               qn_error *err);
     /* Partial dependence by weighted traversal (Friedman 2001, section 8.2): the raw score of each
-     * row over the training rows when only the features that follows[n_features] names are known;
-     * raw[n][n_outputs]. QN_ERR_MEMORY only. NULL: the family has no such measure. */
+     * row over the training rows when only the features that follows[n_features] names are known
+     * (an initial score that is not counts as 0); raw[n][n_outputs]. QN_ERR_MEMORY only. NULL: the family has no such measure. */
     qn_status (*dependence)(const qn_learner *learner, const qn_matrix *x, int64_t first, int64_t n,
                             const bool *follows, double *raw, qn_error *err);
     /* importance[n_features] >= 0, adding up to 1 (or all 0): the family's own cheap measure (gain,
