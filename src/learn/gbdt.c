@@ -551,6 +551,15 @@ static double newton(const fit *f, const qn__grown_node *leaf) {
     return h + leaf->l2 > 0 ? copysign(a, -g) / (h + leaf->l2) : 0;
 }
 
+/* A Newton step in log odds trusts a parabola far from where it touches the loss. Where a few events
+ * meet rows that were sure of the opposite, the second derivatives are next to nothing and the steps
+ * thousands; the rows beside them never come back, having no second derivative left. */
+static double within_steps(const fit *f, double value) {
+    enum { MOST_LOG_ODDS = 16 };
+    bool odds = f->objective->link == QN_LINK_LOGIT || f->objective->link == QN_LINK_SOFTMAX;
+    return odds && fabs(value) > MOST_LOG_ODDS ? copysign(MOST_LOG_ODDS, value) : value;
+}
+
 typedef struct weighted {
     double value, weight;
 } weighted;
@@ -604,7 +613,7 @@ static qn_status set_values(fit *f, int64_t round, int32_t k, qn__grown_node *no
         qn__grown_node *leaf = &nodes[i];
         if (leaf->split.feature >= 0)
             continue;
-        double value = f->growth.ruled ? leaf->value : newton(f, leaf);
+        double value = within_steps(f, f->growth.ruled ? leaf->value : newton(f, leaf));
         if (renew)
             value = renewed(f, f->score + k * n, rows + leaf->begin, leaf->n,
                             f->objective->renew_quantile(f->params), items + leaf->begin);

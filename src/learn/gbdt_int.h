@@ -37,7 +37,7 @@ enum {
     QN__GROUP = 32,        /* lanes counted in one pass: a row is read while their cells are in cache */
     QN__LANE_CELLS = 256,  /* of a lane of one byte */
     QN__PACK_ROWS = 2048,  /* fewer rows than this and unpacking costs more than packing saves */
-    QN__CAT_BINS = 1024,   /* most bins of a category feature; bin 0 is "missing, rare or unseen" */
+    QN__CAT_BINS = 4096,   /* most bins of a category feature; bin 0 is "missing, rare or unseen" */
     QN__CAT_WORDS = QN__CAT_BINS / 32,
 };
 
@@ -59,9 +59,11 @@ typedef struct qn__bin_feature {
     int64_t cell;         /* its first histogram cell */
 } qn__bin_feature;
 
-/* One byte of a binned row (wide maps: two). It holds the bin of one feature, or those of several
- * with few bins as the digits of one number: counting the number counts them all. */
+/* One byte of a binned row, or two for a feature of many bins. It holds the bin of one feature, or
+ * those of several with few bins as the digits of one number: counting the number counts them
+ * all. */
 typedef struct qn__lane {
+    int32_t at;                /* byte of a row */
     int32_t first, n_features; /* in qn__bin_map.by_lane */
     int32_t n_values;          /* of the number */
     int64_t cell;              /* where the lane is counted, among all lanes' cells */
@@ -71,12 +73,12 @@ typedef struct qn__lane {
 typedef struct qn__bin_map {
     int32_t n_features;
     qn__bin_feature *features; /* owned */
-    int32_t n_dense, n_lanes;
+    int32_t n_dense, n_lanes, n_narrow; /* lanes of one byte come first */
+    int32_t row_bytes;         /* of all lanes */
     qn__lane *lanes;           /* owned */
     int32_t *by_lane;          /* owned; n_dense: features in order of their lanes */
     int64_t n_cells, dense_cells; /* cells of all features, and of the dense ones (which come first) */
-    int64_t lane_cells;        /* cells of all lanes: QN__LANE_CELLS each unless the map is wide */
-    bool wide;                 /* bins are uint16_t, not uint8_t */
+    int64_t lane_cells;        /* cells of all lanes: QN__LANE_CELLS of each narrow one */
 } qn__bin_map;
 
 /* Binned rows, twice: row by row for counting (all lanes of a row on one or two cache lines), lane
@@ -85,11 +87,11 @@ typedef struct qn__bin_map {
  * stored value, ascending. */
 typedef struct qn__bins {
     int64_t n_rows;
-    int32_t stride;   /* bins from one row to the next: a power of two up to 64, so that few rows
+    int32_t stride;   /* bytes from one row to the next: a power of two up to 64, so that few rows
                          straddle cache lines */
-    void *rows;       /* owned; [n_rows][stride] */
-    void *columns;    /* owned; [n_lanes][column_stride]; NULL where nothing is to be partitioned */
-    int64_t column_stride;
+    uint8_t *rows;    /* owned; [n_rows][stride] */
+    uint8_t *columns; /* owned; a lane begins at n_rows times its place in a row; NULL where nothing
+                         is to be partitioned */
     int64_t *start;   /* owned; n_rows + 1; NULL without sparse features */
     uint32_t *entry;  /* owned */
 } qn__bins;
@@ -131,9 +133,10 @@ static inline int32_t qn__lane_bin(const qn__bin_map *map, const qn__bin_feature
 static inline int32_t qn__bins_at(const qn__bin_map *map, const qn__bins *bins,
                                   const qn__bin_feature *f, int64_t row) {
     if (f->lane >= 0) {
-        size_t at = (size_t)row * (size_t)bins->stride + (size_t)f->lane;
-        return qn__lane_bin(map, f, map->wide ? ((const uint16_t *)bins->rows)[at]
-                                              : ((const uint8_t *)bins->rows)[at]);
+        const uint8_t *at = bins->rows + (size_t)row * (size_t)bins->stride
+                            + map->lanes[f->lane].at;
+        return qn__lane_bin(map, f, f->lane < map->n_narrow ? *at
+                                                            : *(const uint16_t *)(const void *)at);
     }
     for (int64_t k = bins->start[row]; k < bins->start[row + 1]; k++)
         if (bins->entry[k] >= (uint64_t)f->cell)
@@ -180,7 +183,8 @@ typedef struct qn__quantised {
     double g_unit, h_unit; /* what 1 stands for */
 } qn__quantised;
 
-/* The largest |g| and the largest h, and the sums of both; what is not finite counts as nothing. */
+/* The largest |g| and the largest h, and about the sums of both; what is not finite counts as
+ * nothing. */
 typedef struct qn__range {
     float g, h;
     double sum_g, sum_h;
@@ -189,8 +193,8 @@ typedef struct qn__range {
 void qn__range_add(qn__range *range, const float *g, const float *h, int64_t n);
 void qn__range_join(qn__range *range, const qn__range *more);
 /* Stochastic rounding by a hash of (seed, row): without bias even for gradients far below the
- * largest. Units are as small as 16 bits of the largest allow, but not so small that cells of
- * thousands of average rows would not be packed. Fills q->gh, which the caller provides. */
+ * largest. The largest is at most 13 bits of units, fewer where else packed cells of
+ * thousands of average rows would overflow. Fills q->gh, which the caller provides. */
 void qn__quantise(const float *g, const float *h, int64_t n, qn__range range, uint64_t seed,
                   int n_threads, qn__quantised *q);
 
@@ -266,12 +270,20 @@ void qn__hist_build_ref(const qn__hist_input *input, qn__sum *sums);
 /* large = parent - small, in place of the parent's memory; `wide` is how `large` is to be
  * stored. */
 void qn__hist_subtract(qn__hist *parent, const qn__hist *small, int64_t n_cells, bool wide);
+static inline int32_t qn__n_narrow_groups(const qn__bin_map *map) {
+    return (map->n_narrow + QN__GROUP - 1) / QN__GROUP;
+}
+/* Of lanes of one byte, then of the others. */
 static inline int32_t qn__n_groups(const qn__bin_map *map) {
-    return (map->n_lanes + QN__GROUP - 1) / QN__GROUP;
+    return qn__n_narrow_groups(map) + (map->n_lanes - map->n_narrow + QN__GROUP - 1) / QN__GROUP;
 }
 /* The first lane of a group; groups are of about equal size. */
 static inline int32_t qn__group_lane(const qn__bin_map *map, int32_t group) {
-    return (int32_t)((int64_t)group * map->n_lanes / qn__n_groups(map));
+    int32_t narrow = qn__n_narrow_groups(map), all = qn__n_groups(map);
+    int64_t n_wide = map->n_lanes - map->n_narrow;
+    if (group < narrow)
+        return (int32_t)((int64_t)group * map->n_narrow / narrow);
+    return map->n_narrow + (all > narrow ? (int32_t)((group - narrow) * n_wide / (all - narrow)) : 0);
 }
 
 /* ---- samples of rows ------------------------------------------------------------------------- */

@@ -104,11 +104,10 @@ static int64_t divide(const qn__partition_input *in, const qn__bin_feature *f,
                       qn__row_list right) {
     if (f->lane < 0)
         return divide_sparse(in, f, goes_left, &from, left, right);
-    size_t at = (size_t)f->lane * (size_t)in->bins->column_stride;
-    if (in->map->wide)
-        return divide_plain((const uint16_t *)in->bins->columns + at, true, goes_left, &from, 0, 0,
-                            left, right);
-    const uint8_t *column = (const uint8_t *)in->bins->columns + at;
+    const uint8_t *column = in->bins->columns
+                            + (size_t)in->map->lanes[f->lane].at * (size_t)in->bins->n_rows;
+    if (f->lane >= in->map->n_narrow)
+        return divide_plain(column, true, goes_left, &from, 0, 0, left, right);
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx512f"))
         return divide_avx512(column, goes_left, &from, left, right);

@@ -39,21 +39,20 @@ enum { BLOCK = 1 << 12 };
 
 static void gather_block(const qn_gbdt_bins *from, const int64_t *rows, int64_t first, int64_t end,
                          qn__bins *to) {
-    size_t bin = from->map.wide ? 2 : 1, row_bytes = bin * (size_t)to->stride;
+    const size_t row_bytes = (size_t)to->stride;
     for (int64_t i = first; i < end; i++)
-        memcpy((char *)to->rows + (size_t)i * row_bytes,
-               (const char *)from->bins.rows + (size_t)rows[i] * row_bytes, row_bytes);
+        memcpy(to->rows + (size_t)i * row_bytes, from->bins.rows + (size_t)rows[i] * row_bytes,
+               row_bytes);
     for (int32_t l = 0; to->columns && l < from->map.n_lanes; l++) {
-        size_t at = (size_t)l * (size_t)to->column_stride;
-        size_t of = (size_t)l * (size_t)from->bins.column_stride;
-        if (from->map.wide)
+        const size_t at = (size_t)from->map.lanes[l].at;
+        uint8_t *lane = to->columns + at * (size_t)to->n_rows;
+        const uint8_t *all = from->bins.columns + at * (size_t)from->bins.n_rows;
+        if (l < from->map.n_narrow)
             for (int64_t i = first; i < end; i++)
-                ((uint16_t *)to->columns + at)[i] =
-                    ((const uint16_t *)from->bins.columns + of)[rows[i]];
+                lane[i] = all[rows[i]];
         else
             for (int64_t i = first; i < end; i++)
-                ((uint8_t *)to->columns + at)[i] =
-                    ((const uint8_t *)from->bins.columns + of)[rows[i]];
+                memcpy(lane + 2 * i, all + 2 * rows[i], 2);
     }
 }
 

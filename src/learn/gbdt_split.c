@@ -348,7 +348,10 @@ static int32_t sort_categories(const qn__split_input *in, const qn__bin_feature 
         order[at] = b;
     }
     /* Shell sort on (ratio, bin): small, stable by its key, no callbacks. */
-    for (int32_t gap = n / 2; gap > 0; gap /= 2) {
+    int32_t gap = 1; /* Knuth's 1, 4, 13, ...: powers of two would be slow for thousands */
+    while (gap < n / 9)
+        gap = 3 * gap + 1;
+    for (; gap > 0; gap /= 3) {
         for (int32_t i = gap; i < n; i++) {
             int32_t item = order[i], k = i;
             for (; k >= gap; k -= gap) {

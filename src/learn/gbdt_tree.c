@@ -4,7 +4,7 @@
 
 #include "learn/gbdt_grower_int.h"
 
-enum { AHEAD = 8, SURE_PACKED = 1 << 9 };
+enum { AHEAD = 8, SURE_PACKED = 1 << 11 };
 
 static void free_lists(qn__grower *gr) {
     qn__row_list *lists[] = {&gr->list, &gr->partition.blocks};

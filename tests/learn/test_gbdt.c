@@ -451,6 +451,33 @@ static void cancelling_stops(void **state) {
     toy_done(&d);
 }
 
+/* Twenty events out of 20,000, alone on their side of a split: Newton's step is 1 / p = 1000. */
+static void steps_in_log_odds_are_bounded(void **state) {
+    enum { N = 20000, EVENTS = 20 };
+    toy d;
+    toy_init(&d, N, 15);
+    for (int i = 0; i < N; i++) {
+        d.y[i] = i < EVENTS;
+        d.columns[0].num[i] = i < EVENTS ? 9 : d.columns[0].num[i];
+    }
+    qn_gbdt_params p = quick();
+    p.num_iterations = 1;
+    p.learning_rate = 0.1;
+    p.min_data_in_leaf = EVENTS;
+    qn_fit_input in = input_of(&d, QN_TASK_BINARY);
+    qn_learner *m = fit(&p, &in, NULL);
+    double *raw = qn_new_array(double, N), base = log((double)EVENTS / (N - EVENTS));
+    m->family->predict(m, &d.x, 0, N, raw);
+    for (int i = 0; i < N; i++) {
+        assert_true(fabs(raw[i] - base) < 1.6 + 1e-9);
+        if (i < EVENTS)
+            assert_near(raw[i], base + 1.6, 1e-9);
+    }
+    qn_freep(&raw);
+    qn__gbdt_free(m);
+    toy_done(&d);
+}
+
 static void every_objective_learns(void **state) {
     toy d;
     toy_init(&d, 1500, 15);
@@ -702,6 +729,7 @@ int main(void) {
         cmocka_unit_test(missing_and_categories_find_their_side),
         cmocka_unit_test(early_stopping_keeps_the_best_round),
         cmocka_unit_test(cancelling_stops),
+        cmocka_unit_test(steps_in_log_odds_are_bounded),
         cmocka_unit_test(every_objective_learns),
         cmocka_unit_test(class_weights_move_the_scores),
         cmocka_unit_test(bad_input_is_told),
