@@ -19,7 +19,7 @@ typedef struct qn_progress {
  * leaves nothing. Who asks looks at `possible` first. */
 typedef struct qn_job_stop {
     volatile sig_atomic_t possible; /* set by the step while it would heed the wish */
-    volatile sig_atomic_t asked;
+    volatile sig_atomic_t asked;    /* once; a step that begins later takes no notice */
 } qn_job_stop;
 
 typedef struct qn_job {
