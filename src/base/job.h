@@ -18,6 +18,7 @@ typedef struct qn_progress {
 typedef struct qn_job {
     int n_threads;        /* >= 1; results never depend on it */
     size_t memory_bytes;  /* 0: no limit */
+    const char *temp_folder; /* borrowed; for what memory_bytes has no room for; NULL: none */
     double budget_s;      /* seconds this step may take; 0: no limit. Using it gives up byte-equality */
     const volatile sig_atomic_t *cancel; /* borrowed; non-zero asks to stop; may be NULL */
     void (*on_progress)(void *user, const qn_progress *progress); /* may be NULL; one thread at a time */
