@@ -96,9 +96,21 @@ static void check_pruning(const qn_learner *learner, const qn_feature *features,
         fuzz_require_told(status, &err);
         return;
     }
-    fuzz_require(qn_pruner_learner(pruner, &merged, &err) == QN_OK, "merged trees are a learner");
+    fuzz_require(qn_pruner_learner(pruner, QN_LEAF_FLOAT64, &merged, &err) == QN_OK,
+                 "merged trees are a learner");
     merged->family->predict(merged, x, 0, x->n_rows, again);
     fuzz_require(fuzz_same_numbers(raw, again, n_raw), "merged trees say the same");
+    for (int form = QN_LEAF_FLOAT16; form < QN_LEAF_FORMS; form++) {
+        qn_cleanup(qn_learner_free) qn_learner *coded = NULL;
+        status = qn_pruner_learner(pruner, (qn_leaf_form)form, &coded, &err);
+        if (status != QN_OK) { /* a leaf that is too large */
+            fuzz_require_told(status, &err);
+            continue;
+        }
+        coded->family->predict(coded, x, 0, x->n_rows, again);
+        check_saving(coded, features, x, again, n_raw);
+        check_rows(coded, x, again);
+    }
     while (qn_pruner_leaves(pruner) > 0) {
         int64_t before = qn_pruner_leaves(pruner);
         fuzz_require(qn_pruner_cut(pruner, before / 2, NULL, &err) == QN_OK, "trees can be cut");

@@ -70,6 +70,12 @@ def main():
             before, size = judged(program, model, judge), os.path.getsize(model)
             line(name, model, before, before)
             small = os.path.join(folder, "small.qn")
+            for form in ("float64", "float16", "uint8"):
+                quern(program, "compress", model, "--output", small, "--leaf-values", form)
+                line(f"{name} --leaf-values {form}", small, judged(program, small, judge), before)
+                quern(program, "compress", model, "--input", given, "--output", small, "--max-loss", "1%",
+                      "--leaf-values", form)
+                line(f"{name} --max-loss 1% --leaf-values {form}", small, judged(program, small, judge), before)
             for loss in ("0.1%", "1%"):
                 quern(program, "compress", model, "--input", given, "--output", small, "--max-loss", loss)
                 line(f"{name} --max-loss {loss}", small, judged(program, small, judge), before)

@@ -10,6 +10,7 @@
 #include "cli/table.h"
 #include "flow/compress.h"
 #include "flow/reference.h"
+#include "learn/gbdt_prune.h"
 
 /* A point is shown when it has at most so much of the bytes of the one shown before. */
 #define SHOWN_STEP 0.8
@@ -44,6 +45,10 @@ static qn_status read_options(const qn_cli_args *args, qn_compress_options *opti
                QN_ERR_USAGE, "--to-bytes must be a size such as 200KB, not '%s'", bytes);
     QN_FAIL_IF(loss && !options->input, err, QN_ERR_USAGE,
                "--max-loss needs --input FILE: without labelled rows nothing is lost");
+    const char *form_name = qn__cli_value(args, "leaf-values");
+    qn_leaf_form form;
+    if (form_name && qn_leaf_form_find(form_name, &form)) /* else it is auto */
+        options->leaf_forms = 1u << form;
     return loss ? read_loss(loss, &options->max_loss, err) : QN_OK;
 }
 
@@ -62,6 +67,7 @@ static void put_point(const json_t *point, qn_table *table) {
         qn_text_count((int64_t)number(point, counts[i]), count);
         qn__table_cell(table, "%s", count);
     }
+    qn__table_json(table, json_object_get(point, "leaf_values"), 3);
     qn__table_json(table, json_object_get(point, "row_us"), 3);
     qn__table_json(table, json_object_get(point, "metric"), 5);
     if (isnan(number(point, "loss")))
@@ -82,7 +88,7 @@ static qn_status put_curve(const json_t *result, qn_buf *out, qn_error *err) {
     char header[160];
     double shown = INFINITY;
     size_t i, last = json_array_size(curve) - 1;
-    snprintf(header, sizeof header, ">bytes|>trees|>leaves|>us a row|>%s|>loss|>+-|",
+    snprintf(header, sizeof header, ">bytes|>trees|>leaves|values|>us a row|>%s|>loss|>+-|",
              metric ? metric : "metric");
     QN_TRY(qn__table_init(&table, header, err));
     json_array_foreach(curve, i, point) {

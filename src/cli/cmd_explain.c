@@ -194,7 +194,8 @@ static qn_status show_dependence(const qn_cli_args *args, const json_t *result, 
     static const char *const keys[] = {"y", "low", "high", "raw", "n"};
     const json_t *x;
     size_t i;
-    QN_TRY(qn__table_init(&table, "value|>mean answer|>10%|>90%|>raw score, alone|>rows near", err));
+    QN_TRY(qn__table_init(&table, "value|>mean answer|>10%|>90%|>raw score, alone|>rows near",
+                          err));
     json_array_foreach(json_object_get(result, "x"), i, x) {
         qn__table_row(&table);
         qn__table_json(&table, x, 6);

@@ -75,6 +75,20 @@ static const qn_cli_option compress_options[] = {
     {"max-loss", 0, "SHARE", NULL,
      "choose the smallest whose metric is worse by at most SHARE, its standard error included "
      "(default: 0.1%, or any with --to-bytes)"},
+    {"leaf-values", 0, "FORM", "auto float64 float16 uint8",
+     "how the values of leaves are kept (default: auto: whichever is best for the size; float64 "
+     "without --input)"},
+    {"register", 0, "NAME", NULL, "also register it as the next version of NAME"},
+    {"alias", 'a', "ALIAS", NULL, "with --register: the alias to move to it (default: none)"},
+};
+
+static const qn_cli_option refit_options[] = {
+    {"input", 'i', "FILE", NULL, "labelled rows to learn from: any file that a source can be"},
+    {"output", 'o', "FILE", NULL, "where the refitted model goes (.qn)"},
+    {"decay", 0, "SHARE", NULL,
+     "how much of the old leaves stays: 0 the new rows alone, 1 nothing new (default: 0.9)"},
+    {"learning-rate", 0, "RATE", NULL,
+     "shrinkage of the new values (default: the model's own; 0.1 where its file does not tell)"},
     {"register", 0, "NAME", NULL, "also register it as the next version of NAME"},
     {"alias", 'a', "ALIAS", NULL, "with --register: the alias to move to it (default: none)"},
 };
@@ -254,7 +268,8 @@ static const qn_cli_command commands[] = {
      .details =
          "Merges equal leaves and subtrees, which changes no answer, then prunes all rounds, the "
          "first half of them, a quarter and so on: again and again the part of a tree that adds "
-         "least to the loss of the rows per byte becomes a leaf, until no tree is left. Prints "
+         "least to the loss of the rows per byte becomes a leaf, until no tree is left. Values of "
+         "leaves are doubles, or take 16 or 8 bits, which nearly halves the bytes. Prints "
          "the curve of size, time for a row, and metric, and writes the model marked on it. Every "
          "other row prunes, the rest judge; the more rows, the smaller their error (+-), and the "
          "smaller the model. For models of trees (gbdt).",
@@ -265,6 +280,22 @@ static const qn_cli_command commands[] = {
      .options = compress_options,
      .n_options = COUNT(compress_options),
      .run = qn__cmd_compress},
+    {.name = "refit",
+     .arguments = "MODEL",
+     .min_arguments = 1,
+     .max_arguments = 1,
+     .summary = "let the leaves of a model learn from new rows, its splits staying as they are",
+     .details =
+         "Round by round every leaf keeps the share --decay of its value; the rest is what the "
+         "rows that come to it say, given the refitted rounds before. A leaf without rows stays "
+         "as it is, and so do features, calibration and threshold. For models of trees (gbdt); to "
+         "grow more trees on new rows, set train.init_model instead.",
+     .example = "quern refit fraud --input october.csv --output refitted.qn\n"
+                "quern refit fraud.qn -i october.csv -o refitted.qn --decay 0.5\n"
+                "quern refit fraud -i october.csv -o new.qn --register fraud --alias challenger",
+     .options = refit_options,
+     .n_options = COUNT(refit_options),
+     .run = qn__cmd_refit},
     {.name = "bench",
      .arguments = "MODEL",
      .min_arguments = 1,

@@ -32,6 +32,7 @@ typedef struct point {
     int64_t trees, leaves;
     double metric, loss, loss_se, row_us; /* NaN without rows */
     int32_t rounds, steps; /* steps -1: the model as it was */
+    qn_leaf_form form;
 } point;
 
 typedef struct compression {
@@ -213,7 +214,7 @@ static qn_status make_model(compression *c, const point *p, qn_model **ret_model
     const bool is_merged = p->steps == 0 && p->rounds == qn_pruner_rounds(c->pruner);
     qn_cleanup(qn_learner_free) qn_learner *learner = NULL;
     qn_calibrator *calibrator = NULL;
-    QN_TRY(qn_pruner_learner(c->pruner, &learner, err));
+    QN_TRY(qn_pruner_learner(c->pruner, p->form, &learner, err));
     if (kind && c->metric && !is_merged)
         QN_TRY(calibrate(c, learner,
                          strcmp(kind, "platt") == 0 ? QN_CALIBRATION_PLATT
@@ -239,9 +240,11 @@ static json_t *told_of(const compression *c, const point *p, json_t *metrics) {
     const json_t *about = json_object_get(qn_model_manifest(c->model), "about");
     json_t *value = json_copy(json_object_get(about, "value"));
     json_t *told = json_pack(
-        "{s:{s:s, s:I, s:s, s:I, s:I, s:I, s:s*, s:o, s:o, s:o, s:o, s:I, s:I}}", "compressed",
+        "{s:{s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:s*, s:o, s:o, s:o, s:o, s:I, s:I}}",
+        "compressed",
         "from", c->hash, "from_bytes", (json_int_t)c->from_bytes, "by",
-        c->metric ? "merging, dropping rounds, weakest-link pruning" : "merging", "rounds_kept",
+        c->metric ? "merging, dropping rounds, weakest-link pruning" : "merging", "leaf_values",
+        qn_leaf_form_name(p->form), "rounds_kept",
         (json_int_t)p->rounds, "pruned_by_rows", (json_int_t)c->prune.n_rows, "judged_by_rows",
         (json_int_t)c->judge.n_rows, "metric", c->metric ? c->metric->name : NULL, "before",
         qn_json_number(c->metric ? c->before : NAN), "after", qn_json_number(p->metric), "loss",
@@ -324,6 +327,21 @@ static qn_status put_original(compression *c, qn_error *err) {
     return add_point(c, &p, err);
 }
 
+/* The trees as they are now, with their leaves in every form that may be. */
+static qn_status add_points(compression *c, point p, qn_error *err) {
+    for (int form = 0; form < QN_LEAF_FORMS; form++) {
+        qn_cleanup(qn_buf_done) qn_buf bytes = {0};
+        if (c->options->leaf_forms && !(c->options->leaf_forms >> form & 1))
+            continue;
+        if (!c->options->leaf_forms && form != QN_LEAF_FLOAT64 && !c->metric)
+            continue; /* what it costs would not be known */
+        p.form = (qn_leaf_form)form;
+        QN_TRY(make_file(c, &p, &bytes, err));
+        QN_TRY(add_point(c, &p, err));
+    }
+    return QN_OK;
+}
+
 static qn_status cut(compression *c, qn_error *err) {
     const int64_t n = qn_pruner_leaves(c->pruner);
     return qn_pruner_cut(c->pruner, (int64_t)(STEP * (double)n), c->job, err);
@@ -335,12 +353,10 @@ static qn_status walk_down(compression *c, int32_t rounds, int64_t n_all, qn_err
     const int64_t n_first = qn_pruner_leaves(c->pruner);
     const int64_t n_last = rounds / 2 < FEWEST_ROUNDS ? 0 : n_first / DEPTH;
     for (point p = {.rounds = rounds};; p.steps++) {
-        qn_cleanup(qn_buf_done) qn_buf bytes = {0};
         const int64_t n = qn_pruner_leaves(c->pruner);
         char note[QN_DOUBLE_TEXT];
-        QN_TRY(make_file(c, &p, &bytes, err));
-        QN_TRY(add_point(c, &p, err));
-        qn_text_bytes(p.bytes, note);
+        QN_TRY(add_points(c, p, err));
+        qn_text_bytes(c->points[c->n_points - 1].bytes, note);
         qn_job_progress(c->job, "compress", (double)(c->n_cut + n_first - n), 2 * (double)n_all,
                         note);
         QN_TRY(qn_job_check(c->job, err));
@@ -352,13 +368,21 @@ static qn_status walk_down(compression *c, int32_t rounds, int64_t n_all, qn_err
     return QN_OK;
 }
 
+/* How bad it may well be: cutting much and cutting a little can have the same loss on the rows that
+ * judge, but not the same certainty. */
+static double worst(const point *p) {
+    return p->loss + p->loss_se;
+}
+
 /* Falling bytes; what is better first; what was made with less first. */
 static int compare_points(const void *a, const void *b) {
     const point *x = a, *y = b;
     if (x->bytes != y->bytes)
         return x->bytes > y->bytes ? -1 : 1;
-    if (x->loss != y->loss)
-        return x->loss > y->loss ? -1 : 1;
+    if (worst(x) != worst(y))
+        return worst(x) > worst(y) ? -1 : 1;
+    if (x->form != y->form)
+        return x->form > y->form ? -1 : 1;
     return x->rounds != y->rounds ? (x->rounds < y->rounds ? -1 : 1)
                                   : (x->steps < y->steps) - (x->steps > y->steps);
 }
@@ -372,9 +396,9 @@ static void keep_front(compression *c) {
     for (int64_t i = n - 1; i > 0; i--) {
         const point p = c->points[i];
         bool is_smallest_of_its_size = first == n || p.bytes > c->points[first].bytes;
-        if (p.bytes >= c->from_bytes || p.loss >= best || !is_smallest_of_its_size)
+        if (p.bytes >= c->from_bytes || worst(&p) >= best || !is_smallest_of_its_size)
             continue;
-        best = isnan(p.loss) ? best : p.loss;
+        best = isnan(p.loss) ? best : worst(&p);
         c->points[--first] = p;
     }
     memmove(c->points + 1, c->points + first, (size_t)(n - first) * sizeof *c->points);
@@ -402,8 +426,8 @@ static void choose(compression *c) {
     const size_t most = c->options->to_bytes;
     for (int64_t i = 0; i < c->n_points; i++) {
         const point *p = &c->points[i], *chosen = &c->points[c->i_chosen];
-        bool fits = p->bytes <= most && (chosen->bytes > most || !(p->loss > chosen->loss));
-        bool keeps = !(p->loss + p->loss_se > c->options->max_loss);
+        bool fits = p->bytes <= most && (chosen->bytes > most || !(worst(p) > worst(chosen)));
+        bool keeps = !(worst(p) > c->options->max_loss);
         bool better = most ? fits : keeps;
         if (better)
             c->i_chosen = i;
@@ -416,7 +440,7 @@ static qn_status check_chosen(const compression *c, qn_error *err) {
     QN_FAIL_IF(most && least > most, err, QN_ERR_USAGE,
                "%zu bytes are too few: the smallest that this model can be%s is %zu", most,
                c->metric ? "" : " without --input", least);
-    QN_FAIL_IF(most && chosen->loss + chosen->loss_se > c->options->max_loss, err, QN_ERR_USAGE,
+    QN_FAIL_IF(most && worst(chosen) > c->options->max_loss, err, QN_ERR_USAGE,
                "the best model of at most %zu bytes has a %s worse by %.3f%% (standard error "
                "%.3f%%), more than --max-loss allows", most, c->metric->name, 100 * chosen->loss,
                100 * chosen->loss_se);
@@ -436,8 +460,9 @@ static qn_status write_chosen(compression *c, qn_buf *out, qn_error *err) {
 
 static json_t *point_json(const compression *c, int64_t i) {
     const point *p = &c->points[i];
-    return json_pack("{s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:b}", "bytes", (json_int_t)p->bytes,
-                     "trees", (json_int_t)p->trees, "leaves", (json_int_t)p->leaves, "row_us",
+    return json_pack("{s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:b}", "bytes",
+                     (json_int_t)p->bytes, "trees", (json_int_t)p->trees, "leaves",
+                     (json_int_t)p->leaves, "leaf_values", qn_leaf_form_name(p->form), "row_us",
                      qn_json_number(p->row_us), "metric", qn_json_number(p->metric), "loss",
                      qn_json_number(p->loss), "loss_se", qn_json_number(p->loss_se), "chosen",
                      i == c->i_chosen);

@@ -70,6 +70,7 @@ static void run_done(qn_run_state *run) {
         qn_pipeline_free(&run->features[i].pipeline);
     }
     qn_model_free(&run->model);
+    qn_model_free(&run->init_model);
     qn_buf_done(&run->model_bytes);
     qn__run_part_done(&run->validate);
     qn__run_part_done(&run->test);

@@ -173,7 +173,8 @@ static qn_status try_folds(qn_run_state *run, const qn_run_candidate *candidate,
 qn_status qn__run_length(qn_run_state *run, const qn_run_candidate *candidate,
                          const qn_run_training *all, int64_t *rounds, qn_error *err) {
     if (run->validate.n >= FEW_ROWS || run->split.method == QN_SPLIT_TIME
-        || run->config->train.budget_s > 0 || all->query)
+        || run->config->train.budget_s > 0 || all->query || run->init_model
+        || run->config->train.early_stopping_metrics.n > 0) /* the user has said what to look at */
         return QN_OK;
     curve curves[N_FOLDS] = {0};
     qn_error why = {0};

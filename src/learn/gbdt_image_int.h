@@ -5,14 +5,20 @@
 
 #include "learn/gbdt_model_int.h"
 
-enum { QN__GBDT_VERSION = 2, QN__IMAGE_ALIGN = 64 };
+enum {
+    QN__GBDT_VERSION = 2,
+    QN__GBDT_CODED_VERSION = 3, /* leaves are codes */
+    QN__IMAGE_ALIGN = 64,
+};
 
 /* The first bytes of the image, as they are in the file. */
 typedef struct qn__image_header {
     uint32_t version, link, n_outputs, n_features, objective, best_iteration, n_trees, n_slots;
     uint32_t n_keys, n_number_keys, side_bits; /* side_bits 0: nodes of 64 bits */
     uint32_t init_column; /* 1 + the feature that is added to raw scores; 0: none */
-    uint64_t n_cuts, n_answers, n_nodes, zeros[7];
+    uint64_t n_cuts, n_answers, n_nodes;
+    uint32_t leaf_form, zero;
+    uint64_t zeros[6];
 } qn__image_header;
 
 _Static_assert(sizeof(qn__image_header) == 2 * QN__IMAGE_ALIGN, "the header is two units");

@@ -61,8 +61,15 @@ size_t qn__image_layout(const unsigned char *image, const qn__image_header *h, q
                                                               : sizeof *m->nodes);
     m->nodes = m->wide ? NULL : nodes;
     m->wide_nodes = m->wide ? nodes : NULL;
-    m->value = place(image, &at, n_leaves, sizeof *m->value);
-    m->count = place(image, &at, n_leaves, sizeof *m->count);
+    m->leaf_form = (qn_leaf_form)h->leaf_form;
+    if (m->leaf_form == QN_LEAF_FLOAT64) {
+        m->value = place(image, &at, n_leaves, sizeof *m->value);
+        m->count = place(image, &at, n_leaves, sizeof *m->count);
+    } else {
+        m->leaf_range = place(image, &at, h->n_trees, 2 * sizeof *m->leaf_range);
+        m->leaf_codes = place(image, &at, n_leaves, qn__leaf_code_bytes(m->leaf_form));
+        m->count_codes = place(image, &at, n_leaves, sizeof *m->count_codes);
+    }
     (void)place(image, &at, 0, 1);
     at = (at + QN__IMAGE_ALIGN - 1) / QN__IMAGE_ALIGN * QN__IMAGE_ALIGN;
     m->image_bytes = (size_t)at;
@@ -92,7 +99,7 @@ static qn_status damaged(qn_error *err, const char *what) {
 
 static bool header_is_fine(const qn__image_header *h, int32_t n_features) {
     uint32_t n_objectives = 0;
-    uint64_t zeros = 0;
+    uint64_t zeros = h->zero;
     while (qn__objective_names[n_objectives])
         n_objectives++;
     for (size_t i = 0; i < sizeof h->zeros / sizeof *h->zeros; i++)
@@ -100,9 +107,12 @@ static bool header_is_fine(const qn__image_header *h, int32_t n_features) {
     uint32_t side_bits = qn__side_bits(h->n_keys);
     bool classes = h->link == QN_LINK_SOFTMAX || h->link == QN_LINK_OVA;
     bool narrow = h->side_bits == side_bits && side_bits < QN__NODE_BITS;
-    return h->link <= QN_LINK_OVA && h->n_outputs >= 1 && h->n_outputs <= QN_LIMIT_CLASSES
-           && h->n_features == (uint32_t)n_features && h->init_column <= h->n_features
-           && h->objective >= 1
+    bool form_fits = h->version == QN__GBDT_VERSION
+                         ? h->leaf_form == QN_LEAF_FLOAT64
+                         : h->leaf_form >= QN_LEAF_FLOAT16 && h->leaf_form <= QN_LEAF_UINT8;
+    return form_fits && h->link <= QN_LINK_OVA && h->n_outputs >= 1
+           && h->n_outputs <= QN_LIMIT_CLASSES && h->n_features == (uint32_t)n_features
+           && h->init_column <= h->n_features && h->objective >= 1
            && h->objective < n_objectives && h->n_trees <= QN_LIMIT_TREES
            && h->n_trees % h->n_outputs == 0 && h->best_iteration <= h->n_trees / h->n_outputs
            && h->n_slots <= h->n_features && (h->n_outputs > 1) == classes
@@ -227,12 +237,16 @@ static qn_status check_trees(const qn__gbdt *m, qn_error *err) {
 static bool gaps_are_zero(const qn__gbdt *m, const qn__image_header *h) {
     int64_t n_leaves = (m->n_nodes + m->n_trees) / 2;
     const void *nodes = m->wide ? (const void *)m->wide_nodes : m->nodes;
+    bool coded = m->leaf_form != QN_LEAF_FLOAT64;
     const void *const ends[] = {
         m->base + m->learner.n_outputs, m->slot_gain + m->n_slots, m->slot_bins + m->n_slots,
         m->slot_column + m->n_slots, m->keys + m->n_keys,
         m->cuts + h->n_cuts, m->answers + h->n_answers, m->start + m->n_trees + 1,
         (const unsigned char *)nodes + (size_t)m->n_nodes * (m->wide ? 8 : 4),
-        m->value + n_leaves, m->count + n_leaves};
+        coded ? (const void *)(m->leaf_range + 2 * m->n_trees) : m->value + n_leaves,
+        coded ? (const void *)(m->count_codes + n_leaves) : m->count + n_leaves,
+        coded ? (const char *)m->leaf_codes + (size_t)n_leaves * qn__leaf_code_bytes(m->leaf_form)
+              : (const char *)(m->count + n_leaves)};
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         for (const unsigned char *p = ends[i]; (size_t)(p - m->image) % QN__IMAGE_ALIGN; p++)
             if (*p)
@@ -262,6 +276,8 @@ qn_status qn__gbdt_attach(const void *bytes, size_t n, const qn_feature *feature
         return damaged(err, "the size of a tree");
     if (!gaps_are_zero(m, &h))
         return damaged(err, "stray bytes");
+    QN_TRY(qn__leaves_alloc(m, err));
+    qn__leaves_decode(m);
     QN_TRY(check_trees(m, err));
     return qn__gbdt_prepare(m, err);
 }
@@ -310,7 +326,7 @@ qn_status qn__gbdt_load(const void *bytes, size_t n, const qn_feature *features,
     uint32_t version = qn_reader_u32(&in);
     if (version == 1)
         return load_v1(bytes, n, features, n_features, ret_learner, err);
-    QN_FAIL_IF(version != QN__GBDT_VERSION, err, QN_ERR_FORMAT,
+    QN_FAIL_IF(version != QN__GBDT_VERSION && version != QN__GBDT_CODED_VERSION, err, QN_ERR_FORMAT,
                "gbdt version %u is not one this build reads", version);
     qn_cleanup(model_free) qn__gbdt *m = qn_new(qn__gbdt);
     if (!m)
@@ -331,6 +347,8 @@ void qn__gbdt_free(qn_learner *learner) {
     if (!m)
         return;
     qn_freep(&m->rank_plan);
+    qn_freep(&m->own_value);
+    qn_freep(&m->own_count);
     qn_freep(&m->owned);
     qn_freep(&m);
 }

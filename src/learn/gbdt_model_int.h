@@ -8,7 +8,7 @@
 #ifndef QN_LEARN_GBDT_MODEL_INT_H
 #define QN_LEARN_GBDT_MODEL_INT_H
 
-#include "learn/learner.h"
+#include "learn/gbdt_prune.h"
 
 /* ---- trees as grown -------------------------------------------------------------------------- */
 
@@ -42,6 +42,7 @@ typedef struct qn__plain {
     int32_t n_trees;      /* rounds x n_outputs; tree i belongs to output i % n_outputs */
     int32_t objective;    /* index into qn__objective_names */
     int32_t best_iteration;
+    qn_leaf_form leaf_form; /* how they are packed */
     int32_t init_column;  /* 1 + the feature that is added to raw scores; 0: none */
     double *base;         /* owned; n_outputs */
     int64_t *start;       /* owned; n_trees + 1 */
@@ -112,8 +113,14 @@ typedef struct qn__gbdt {
     const uint64_t *start;  /* n_trees + 1: first node of a tree */
     const uint32_t *nodes;  /* NULL when wide */
     const uint64_t *wide_nodes;
-    const double *value;    /* per leaf, by trees */
-    const uint32_t *count;  /* per leaf: training rows */
+    const double *value;    /* per leaf, by trees; in the image, or own_value */
+    const uint32_t *count;  /* per leaf: training rows; in the image, or own_count */
+    qn_leaf_form leaf_form; /* FLOAT64: the four below are NULL */
+    const float *leaf_range; /* low and step of each tree */
+    const void *leaf_codes; /* per leaf */
+    const uint16_t *count_codes; /* per leaf */
+    double *own_value;      /* owned; what the codes mean */
+    uint32_t *own_count;    /* owned */
     const unsigned char *image; /* 64-byte aligned */
     size_t image_bytes;
     void *owned;            /* owned; the image when it is not the caller's */
@@ -179,6 +186,13 @@ qn_status qn__gbdt_attach(const void *bytes, size_t n, const qn_feature *feature
                           int32_t n_features, qn__gbdt *ret_model, qn_error *err) QN_MUST_USE;
 qn_status qn__gbdt_read_v1(const void *bytes, size_t n, const qn_feature *features,
                            int32_t n_features, qn__plain *ret_plain, qn_error *err) QN_MUST_USE;
+/* Leaves of other forms (gbdt_leaves.c): room for what the codes mean, which becomes `value` and
+ * `count`; that from the codes; and the codes from that, which then is what they mean (QN_ERR_LIMIT
+ * for leaves that are too large). */
+qn_status qn__leaves_alloc(qn__gbdt *m, qn_error *err) QN_MUST_USE;
+void qn__leaves_decode(qn__gbdt *m);
+qn_status qn__leaves_encode(qn__gbdt *m, qn_error *err) QN_MUST_USE;
+size_t qn__leaf_code_bytes(qn_leaf_form form);
 /* Fills what is derived from the keys. */
 qn_status qn__gbdt_prepare(qn__gbdt *m, qn_error *err) QN_MUST_USE;
 /* Steps from a root to the deepest leaf. */

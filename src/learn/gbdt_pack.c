@@ -217,7 +217,8 @@ static qn_status plan(packer *p, qn_error *err) {
     const qn__plain *plain = p->plain;
     qn__image_header *h = &p->header;
     *h = (qn__image_header){
-        .version = QN__GBDT_VERSION, .link = plain->link, .n_outputs = (uint32_t)plain->n_outputs,
+        .version = plain->leaf_form == QN_LEAF_FLOAT64 ? QN__GBDT_VERSION : QN__GBDT_CODED_VERSION,
+        .leaf_form = plain->leaf_form, .link = plain->link, .n_outputs = (uint32_t)plain->n_outputs,
         .n_features = (uint32_t)plain->n_features, .objective = (uint32_t)plain->objective,
         .best_iteration = (uint32_t)plain->best_iteration, .n_trees = (uint32_t)plain->n_trees,
         .n_slots = (uint32_t)plain->n_slots, .init_column = (uint32_t)plain->init_column,
@@ -385,7 +386,9 @@ qn_status qn__gbdt_pack(const qn__plain *plain, const qn_feature *features,
     if (!(m->owned = qn_calloc_aligned(bytes, 1)))
         return qn_error_memory(err);
     qn__image_layout(m->owned, &p.header, m);
+    QN_TRY(qn__leaves_alloc(m, err));
     fill_image(&p, m, next_test);
+    QN_TRY(qn__leaves_encode(m, err));
     QN_TRY(qn__gbdt_prepare(m, err));
     *ret_learner = &qn_steal(&m)->learner;
     return QN_OK;

@@ -548,12 +548,14 @@ static void *copy_of(const void *from, size_t n, size_t item_bytes) {
     return copy;
 }
 
-qn_status qn_pruner_learner(const qn_pruner *p, qn_learner **ret_learner, qn_error *err) {
+qn_status qn_pruner_learner(const qn_pruner *p, qn_leaf_form form, qn_learner **ret_learner,
+                            qn_error *err) {
     const qn__plain *plain = &p->plain;
     qn_cleanup(qn__plain_done) qn__plain out = *plain;
     const size_t n_k = (size_t)plain->n_outputs, n_slots = (size_t)plain->n_slots;
     const int64_t n_nodes = p->start[plain->n_trees] + plain->n_trees;
     out.n_trees = 0;
+    out.leaf_form = form;
     out.base = copy_of(plain->base, n_k, sizeof *out.base);
     out.words = copy_of(plain->words, (size_t)plain->n_words, sizeof *out.words);
     out.slot_column = copy_of(plain->slot_column, n_slots, sizeof *out.slot_column);

@@ -3,7 +3,7 @@
  *     QN_TRY(qn_pruner_new(learner, features, &rows, job, &pruner, err));
  *     while (qn_pruner_leaves(pruner) > 1000)
  *         QN_TRY(qn_pruner_cut(pruner, qn_pruner_leaves(pruner) * 19 / 20, job, err));
- *     QN_TRY(qn_pruner_learner(pruner, &smaller, err));
+ *     QN_TRY(qn_pruner_learner(pruner, QN_LEAF_FLOAT64, &smaller, err));
  *
  * Cost-complexity pruning (Breiman, Friedman, Olshen, Stone 1984, chapter 3) of trees that add up: the
  * link cut first is the node that, made a leaf, adds least to the loss of the rows per byte saved, all
@@ -12,6 +12,14 @@
 #define QN_LEARN_GBDT_PRUNE_H
 
 #include "learn/learner.h"
+
+/* How a leaf's value is kept: a double; a float of 16 bits times a power of two that the leaves of a
+ * tree share; 8 bits over their range. The last two also keep counts in 16 bits. */
+typedef enum qn_leaf_form { QN_LEAF_FLOAT64, QN_LEAF_FLOAT16, QN_LEAF_UINT8 } qn_leaf_form;
+enum { QN_LEAF_FORMS = 3 };
+/* "float64", "float16", "uint8". */
+const char *qn_leaf_form_name(qn_leaf_form form);
+bool qn_leaf_form_find(const char *name, qn_leaf_form *ret_form) QN_MUST_USE;
 
 /* Labelled rows, in parts. All pointers are borrowed, and read by qn_pruner_new only. */
 typedef struct qn_prune_rows {
@@ -50,8 +58,9 @@ int64_t qn_pruner_leaves(const qn_pruner *pruner);
  * same cuts for any number of threads. */
 qn_status qn_pruner_cut(qn_pruner *pruner, int64_t max_leaves, const qn_job *job,
                         qn_error *err) QN_MUST_USE;
-/* The trees as they are now. A tree that became one leaf is gone, its value in the base score. */
-qn_status qn_pruner_learner(const qn_pruner *pruner, qn_learner **ret_learner,
+/* The trees as they are now, leaves in a form. A tree that became one leaf is gone, its value in the
+ * base score. */
+qn_status qn_pruner_learner(const qn_pruner *pruner, qn_leaf_form form, qn_learner **ret_learner,
                             qn_error *err) QN_MUST_USE;
 
 #endif

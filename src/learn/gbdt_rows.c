@@ -328,6 +328,15 @@ static qn_status allocate(const qn__bin_map *map, bool with_columns, const qn_jo
     return QN_OK;
 }
 
+qn_status qn__bins_allocate(const qn__bin_map *map, int64_t n, bool with_columns,
+                            qn__bins *ret_bins, qn_error *err) {
+    qn_cleanup(qn__bins_done) qn__bins bins = {.n_rows = n};
+    QN_TRY(allocate(map, with_columns, &bins, err));
+    *ret_bins = bins;
+    bins = (qn__bins){0};
+    return QN_OK;
+}
+
 qn_status qn__bins_fill(const qn__bin_map *map, const qn_matrix *x, bool with_columns,
                         const qn_job *job, qn__bins *ret_bins, qn_error *err) {
     qn_cleanup(qn__bins_done) qn__bins bins = {.n_rows = x->n_rows};

@@ -334,9 +334,10 @@ qn_status qn__gbdt_dependence(const qn_learner *learner, const qn_matrix *x, int
     if (!weight)
         return qn_error_memory(err);
     int32_t n_k = learner->n_outputs;
+    bool knows_init = m->init_column && follows[m->init_column - 1];
     for (int64_t i = 0; i < n; i++) {
         for (int32_t k = 0; k < n_k; k++)
-            raw[i * n_k + k] = m->base[k] + initial(m, x, first + i);
+            raw[i * n_k + k] = m->base[k] + (knows_init ? initial(m, x, first + i) : 0);
         read_row(m, x, first + i, &s);
         for (int32_t t = 0; t < m->n_trees; t++) {
             read_tree(m, t, &s);

@@ -79,7 +79,7 @@ static qn_pruner *prune(const world *w, const qn_job *job) {
 static qn_learner *learner_of(const qn_pruner *p) {
     qn_learner *learner = NULL;
     qn_error err = {0};
-    if (qn_pruner_learner(p, &learner, &err) != QN_OK)
+    if (qn_pruner_learner(p, QN_LEAF_FLOAT64, &learner, &err) != QN_OK)
         fail_msg("%s", err.message);
     return learner;
 }
@@ -391,7 +391,7 @@ static void short_memory_is_told(void **state) {
         if (status == QN_OK)
             status = qn_pruner_cut(p, 8, NULL, NULL);
         if (status == QN_OK)
-            status = qn_pruner_learner(p, &learner, NULL);
+            status = qn_pruner_learner(p, QN_LEAF_FLOAT64, &learner, NULL);
         qn_mem_fail_after(-1);
         qn_pruner_free(&p);
         qn_learner_free(&learner);

@@ -58,7 +58,8 @@ static void dependence_on_the_only_input(void **state) {
     static const char *const number[] = {"number"};
     qn_cleanup(qn_model_free) qn_model *model = NULL;
     double contrib[ROWS * 2];
-    must(model_train_on(all, number, 1, NULL, "gbdt", QN_TASK_REGRESSION, NULL, &model, &err), &err);
+    must(model_train_on(all, number, 1, NULL, "gbdt", QN_TASK_REGRESSION, NULL, &model, &err),
+         &err);
     must(qn_model_dependence(model, frame, 0, raw, &err), &err);
     must(qn_model_explain(model, frame, NULL, contrib, &err), &err);
     for (int i = 0; i < ROWS; i++)
