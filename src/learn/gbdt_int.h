@@ -113,9 +113,9 @@ void qn__bins_of(const qn__bin_feature *feature, const double *x, int64_t n, int
 qn_status qn__bins_fill(const qn__bin_map *map, const qn_matrix *x, bool with_columns,
                         const qn_job *job, qn__bins *ret_bins, qn_error *err) QN_MUST_USE;
 void qn__bins_done(qn__bins *bins);
-/* Room for the dense bins of n rows. */
+/* Room for the dense bins of n rows, where qn__bins_fill would have it. */
 qn_status qn__bins_allocate(const qn__bin_map *map, int64_t n, bool with_columns,
-                            qn__bins *ret_bins, qn_error *err) QN_MUST_USE;
+                            const qn_job *job, qn__bins *ret_bins, qn_error *err) QN_MUST_USE;
 struct qn_gbdt_bins {
     qn__bin_map map;      /* owned, as the bins */
     qn__bins bins;

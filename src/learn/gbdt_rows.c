@@ -329,9 +329,9 @@ static qn_status allocate(const qn__bin_map *map, bool with_columns, const qn_jo
 }
 
 qn_status qn__bins_allocate(const qn__bin_map *map, int64_t n, bool with_columns,
-                            qn__bins *ret_bins, qn_error *err) {
+                            const qn_job *job, qn__bins *ret_bins, qn_error *err) {
     qn_cleanup(qn__bins_done) qn__bins bins = {.n_rows = n};
-    QN_TRY(allocate(map, with_columns, &bins, err));
+    QN_TRY(allocate(map, with_columns, job, &bins, err));
     *ret_bins = bins;
     bins = (qn__bins){0};
     return QN_OK;
