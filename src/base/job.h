@@ -25,6 +25,7 @@ typedef struct qn_job_stop {
 typedef struct qn_job {
     int n_threads;        /* >= 1; results never depend on it */
     size_t memory_bytes;  /* 0: no limit */
+    const char *temp_folder; /* borrowed; for what memory_bytes has no room for; NULL: none */
     double budget_s;      /* seconds this step may take; 0: no limit. Using it gives up byte-equality */
     const volatile sig_atomic_t *cancel; /* borrowed; non-zero asks to stop; may be NULL */
     qn_job_stop *stop;    /* borrowed; may be NULL */
