@@ -4,6 +4,7 @@
  *       rows=N                how many (200,000 more to test on; a fifth for the last two kinds)
  *       write=FILE            put them there and stop   read=FILE    rows from there instead
  *       threads, rounds, leaves, seed                   of the training
+ *       memory=BYTES          limit of the training; what exceeds it goes to the folder it runs in
  *       NAME=VALUE                                      any parameter of the family by its name
  * numeric: 28 standard normal numbers, the class from a noisy mix of a line, a product and a
  * threshold. classes: 10 normal numbers and 44 binary ones (each set in 5 to 50 % of the rows), 7
@@ -37,7 +38,7 @@ typedef struct set {
 
 typedef struct options {
     const char *kind, *write, *read;
-    int64_t rows, threads, rounds, leaves, seed;
+    int64_t rows, threads, rounds, leaves, seed, memory;
     char **params;         /* those of the family, as name=value */
     int n_params;
 } options;
@@ -315,7 +316,8 @@ static int train(const set *s, const options *o) {
     qn_fit_input input = {.train = {.x = &x, .y = s->y}, .n_classes = (int32_t)s->head[3],
                           .task = multi ? QN_TASK_MULTICLASS : QN_TASK_BINARY,
                           .seed = (uint64_t)o->seed};
-    qn_job job = {.n_threads = (int)o->threads};
+    qn_job job = {.n_threads = (int)o->threads, .memory_bytes = (size_t)o->memory,
+                  .temp_folder = "."};
     qn_learner *model = NULL;
     qn_error err = {0};
     double before = peak_bytes();
@@ -352,7 +354,8 @@ static bool parse(int argc, char **argv, options *o) {
     } known[] = {{"kind", &o->kind, NULL},       {"write", &o->write, NULL},
                  {"read", &o->read, NULL},       {"rows", NULL, &o->rows},
                  {"threads", NULL, &o->threads}, {"rounds", NULL, &o->rounds},
-                 {"leaves", NULL, &o->leaves},   {"seed", NULL, &o->seed}};
+                 {"leaves", NULL, &o->leaves},   {"seed", NULL, &o->seed},
+                 {"memory", NULL, &o->memory}};
     for (int i = 1; i < argc; i++) {
         char *value = strchr(argv[i], '=');
         bool found = false;

@@ -19,12 +19,13 @@ typedef struct qn_progress {
  * leaves nothing. Who asks looks at `possible` first. */
 typedef struct qn_job_stop {
     volatile sig_atomic_t possible; /* set by the step while it would heed the wish */
-    volatile sig_atomic_t asked;
+    volatile sig_atomic_t asked;    /* once; a step that begins later takes no notice */
 } qn_job_stop;
 
 typedef struct qn_job {
     int n_threads;        /* >= 1; results never depend on it */
     size_t memory_bytes;  /* 0: no limit */
+    const char *temp_folder; /* borrowed; for what memory_bytes has no room for; NULL: none */
     double budget_s;      /* seconds this step may take; 0: no limit. Using it gives up byte-equality */
     const volatile sig_atomic_t *cancel; /* borrowed; non-zero asks to stop; may be NULL */
     qn_job_stop *stop;    /* borrowed; may be NULL */

@@ -117,7 +117,7 @@ static const qn__key keys[] = {
      .help = "kinds of model to try: a list of names, or a map of names to parameters; baselines "
              "are always tried beside them. Unless its length or shrinkage is stated, gbdt runs "
              "with num_iterations 1000, early_stopping_round 50, early_stopping_se 1 and lambda_l2 "
-             "1"},
+             "1; with fewer than 200 rows to train on also with min_data_in_leaf a tenth of them"},
     {"train.metric", QN__KEY_TEXT, AT(train.metric), NAME,
      .absent = "log_loss for classes, rmse for regression, ndcg@10 for ranking",
      .help = "what decides between models: a metric's name, or value (needs `value`)"},

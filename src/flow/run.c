@@ -122,7 +122,9 @@ static qn_status open_project(qn_run_state *run, qn_error *err) {
         QN_TRY(qn_config_set(run->config, "seed", text, err));
     }
     set_job(run);
-    return qn_workspace_open(run->options->folder, true, &run->workspace, err);
+    QN_TRY(qn_workspace_open(run->options->folder, true, &run->workspace, err));
+    run->job.temp_folder = qn_workspace_path(run->workspace);
+    return QN_OK;
 }
 
 static qn_status new_document(qn_run_state *run, const json_t *config, const json_t *environment,

@@ -231,6 +231,7 @@ static qn_status fit_fold(const qn_run_state *run, const qn_run_candidate *candi
     QN_TRY(qn__run_stopping_init(&stop, run, &input, false, err));
     qn_job quiet = run->job; /* the folds are what is counted */
     quiet.on_progress = NULL;
+    quiet.stop = NULL; /* one that ended early would not be comparable */
     QN_TRY(qn__run_init_score(run, candidate->family, x->pipeline, &input, err));
     QN_TRY(qn_learner_fit(candidate->family, params, &input, &quiet, &learner, err));
     QN_TRY(qn__run_stopping_status(&stop, err));

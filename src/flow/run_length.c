@@ -109,6 +109,7 @@ static qn_status fit_fold(const qn_run_state *run, const qn_run_candidate *candi
     qn_cleanup(qn_json_free) json_t *params = qn__run_params(candidate);
     qn_job quiet = run->job;
     quiet.on_progress = NULL;
+    quiet.stop = NULL; /* one that ended early would not be comparable */
     QN_TRY(qn__run_take_part(run, held->rows, held->n, &c->part, err));
     c->scores = qn_new_array(double, held->n *run->n_outputs);
     if (!params || !c->scores)

@@ -110,6 +110,7 @@ static qn_status fit_again(qn_run_state *run, const qn_run_candidate *candidate,
     QN_TRY(set_length(run, candidate, training, params, err));
     job.on_progress = pass_on;
     job.user = &run->job;
+    job.stop = NULL; /* the rounds are known */
     if (qn__run_warm_takes(run, candidate->features->takes)) {
         QN_TRY(qn__run_warm_pipeline(run, training->rows, training->n, &pipeline, &x, err));
     } else {

@@ -136,10 +136,14 @@ bool qn__run_chooses_length(const qn_run_candidate *candidate) {
  * until it stops helping; in a split by time, where few of them are independent, it takes a
  * standard error to say so. A little shrinkage of the leaves (XGBoost's preset) is the difference
  * between a model and an overshoot where positives are rare: a leaf of 20 rows has next to no
- * curvature there. */
+ * curvature there. Of 100 rows 20 in a leaf are too many to tell three classes apart: ten leaves
+ * must be possible. */
 json_t *qn__run_params(const qn_run_candidate *candidate) {
     static const char *const shrinkages[] = {"lambda_l2", "reg_lambda", "lambda",
                                              "l2_regularization", NULL};
+    static const char *const least_rows[] = {"min_data_in_leaf", "min_child_samples",
+                                             "min_samples_leaf", "min_data", NULL};
+    enum { ROWS = 20, LEAVES = 10 };
     json_t *all = candidate->params ? json_deep_copy(candidate->params) : json_object();
     if (!all || strcmp(candidate->family->name, "gbdt") != 0)
         return all;
@@ -151,6 +155,9 @@ json_t *qn__run_params(const qn_run_candidate *candidate) {
     }
     if (!is_stated(all, shrinkages))
         json_object_set_new(all, "lambda_l2", json_real(1));
+    int64_t n = candidate->features->train->n_rows;
+    if (n < ROWS * LEAVES && !is_stated(all, least_rows))
+        json_object_set_new(all, "min_data_in_leaf", json_integer(n < LEAVES ? 1 : n / LEAVES));
     return all;
 }
 

@@ -807,7 +807,8 @@ static qn_status end_round(fit *f, int64_t round, bool *ret_stop, qn_error *err)
 
 static qn_status boost_rounds(fit *f, qn_error *err) {
     double started = qn_now_s();
-    qn_job_stop *by_hand = f->job ? f->job->stop : NULL;
+    const qn_job_stop *by_hand = f->job ? f->job->stop : NULL;
+    bool asked_before = by_hand && by_hand->asked; /* of another fit */
     bool sampled = f->bag || f->params->feature_fraction < 1
                    || f->params->feature_fraction_bynode < 1 || f->params->extra_trees
                    || f->has_dart;
@@ -827,7 +828,7 @@ static qn_status boost_rounds(fit *f, qn_error *err) {
         bool stop = false;
         QN_TRY(end_round(f, round, &stop, err));
         bool late = f->job && f->job->budget_s > 0 && qn_now_s() - started > f->job->budget_s;
-        bool asked = by_hand && by_hand->asked;
+        bool asked = by_hand && by_hand->asked && !asked_before;
         if (stop || late || asked || (!grew && !sampled))
             break;
     }

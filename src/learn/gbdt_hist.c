@@ -135,7 +135,8 @@ static void add_chunk(const qn__hist_input *in, int64_t from, int64_t n, int64_t
         if (g >= qn__n_narrow_groups(map))
             add_wide(map, in->bins, lane, width, rows, from, gh, n, block);
         else
-            add_narrow(in->bins->rows + lane, (size_t)in->bins->stride, width, rows, from, gh, n, block + map->lanes[lane].cell);
+            add_narrow(in->bins->rows + lane, (size_t)in->bins->stride, width, rows, from, gh, n,
+                       block + map->lanes[lane].cell);
     }
     if (in->bins->start)
         add_sparse(in->bins, rows, from, gh, n, block + map->lane_cells - map->dense_cells);

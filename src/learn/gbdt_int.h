@@ -90,8 +90,9 @@ typedef struct qn__bins {
     int32_t stride;   /* bytes from one row to the next: a power of two up to 64, so that few rows
                          straddle cache lines */
     uint8_t *rows;    /* owned; [n_rows][stride] */
+    size_t mapped_bytes; /* of rows that lie in a file without a name; 0: they are in memory */
     uint8_t *columns; /* owned; a lane begins at n_rows times its place in a row; NULL where nothing
-                         is to be partitioned */
+                         is to be partitioned, or memory is short: then rows are */
     int64_t *start;   /* owned; n_rows + 1; NULL without sparse features */
     uint32_t *entry;  /* owned */
 } qn__bins;
@@ -107,13 +108,14 @@ qn_status qn__bin_map_place(qn__bin_map *map, bool pack, qn_error *err) QN_MUST_
 int32_t qn__bin_of(const qn__bin_feature *feature, double x);
 /* The same for n of them, many searches side by side. */
 void qn__bins_of(const qn__bin_feature *feature, const double *x, int64_t n, int32_t *bin);
-/* with_columns: also lane by lane. */
+/* with_columns: also lane by lane, if both take at most half of the job's memory. Rows that alone
+ * take more lie in a file in its folder for temporary ones. */
 qn_status qn__bins_fill(const qn__bin_map *map, const qn_matrix *x, bool with_columns,
                         const qn_job *job, qn__bins *ret_bins, qn_error *err) QN_MUST_USE;
 void qn__bins_done(qn__bins *bins);
-/* Room for the dense bins of n rows. */
+/* Room for the dense bins of n rows, where qn__bins_fill would have it. */
 qn_status qn__bins_allocate(const qn__bin_map *map, int64_t n, bool with_columns,
-                            qn__bins *ret_bins, qn_error *err) QN_MUST_USE;
+                            const qn_job *job, qn__bins *ret_bins, qn_error *err) QN_MUST_USE;
 struct qn_gbdt_bins {
     qn__bin_map map;      /* owned, as the bins */
     qn__bins bins;
@@ -283,7 +285,8 @@ static inline int32_t qn__group_lane(const qn__bin_map *map, int32_t group) {
     int64_t n_wide = map->n_lanes - map->n_narrow;
     if (group < narrow)
         return (int32_t)((int64_t)group * map->n_narrow / narrow);
-    return map->n_narrow + (all > narrow ? (int32_t)((group - narrow) * n_wide / (all - narrow)) : 0);
+    int64_t wide = all > narrow ? (group - narrow) * n_wide / (all - narrow) : 0;
+    return map->n_narrow + (int32_t)wide;
 }
 
 /* ---- samples of rows ------------------------------------------------------------------------- */

@@ -2,8 +2,13 @@
 #include <math.h>
 #include <omp.h>
 #include <string.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include "base/file.h"
 #include "learn/gbdt_int.h"
 
 /* ---- the map: lanes and cells -------------------------------------------------------------- */
@@ -175,7 +180,10 @@ void qn__huge_pages(void *array, size_t bytes) {
 }
 
 void qn__bins_done(qn__bins *bins) {
-    qn_freep(&bins->rows);
+    if (bins->mapped_bytes)
+        munmap(bins->rows, bins->mapped_bytes);
+    else
+        qn_freep(&bins->rows);
     qn_freep(&bins->columns);
     qn_freep(&bins->start);
     qn_freep(&bins->entry);
@@ -259,14 +267,57 @@ static int32_t stride_of(int32_t row_bytes) {
     return stride >= row_bytes ? stride : (row_bytes + 15) / 16 * 16;
 }
 
-static qn_status allocate(const qn__bin_map *map, bool with_columns, qn__bins *bins,
-                          qn_error *err) {
-    size_t n = (size_t)bins->n_rows, bytes;
-    bins->stride = stride_of(map->row_bytes);
-    if (!qn_size_mul(n, (size_t)bins->stride, &bytes)
-        || !(bins->rows = qn_malloc_aligned(bytes, 1)))
+/* A file of the folder that nobody else sees, gone with its descriptor; -1: none. */
+static int nameless_file(const char *folder) {
+    int file = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (file >= 0)
+        return file;
+    qn_cleanup(qn_freep) char *name = qn_file_temporary(folder); /* no O_TMPFILE there */
+    file = name ? open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
+    if (file >= 0)
+        unlink(name);
+    return file;
+}
+
+/* Takes the room on disk before it is used: a full disk is an error here and no signal later. */
+static qn_status map_rows(const char *folder, size_t bytes, qn__bins *bins, qn_error *err) {
+    int file = nameless_file(folder);
+    QN_FAIL_IF(file < 0, err, QN_ERR_IO, "cannot make a temporary file in %s: %s", folder,
+               strerror(errno));
+    int failed = posix_fallocate(file, 0, (off_t)bytes);
+    void *rows = MAP_FAILED;
+    if (!failed)
+        rows = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    close(file);
+    QN_FAIL_IF(failed, err, QN_ERR_IO,
+               "no room for %zu bytes of binned rows in %s: %s; raise limits.memory or free space",
+               bytes, folder, strerror(failed));
+    QN_FAIL_IF(rows == MAP_FAILED, err, QN_ERR_IO, "cannot map a temporary file in %s: %s", folder,
+               strerror(errno));
+    bins->rows = rows;
+    bins->mapped_bytes = bytes;
+    return QN_OK;
+}
+
+static qn_status allocate_rows(size_t bytes, size_t most, const qn_job *job, qn__bins *bins,
+                               qn_error *err) {
+    if (bytes > most && job->temp_folder)
+        return map_rows(job->temp_folder, bytes, bins, err);
+    if (!(bins->rows = qn_malloc_aligned(bytes, 1)))
         return qn_error_memory(err);
     qn__huge_pages(bins->rows, bytes);
+    return QN_OK;
+}
+
+static qn_status allocate(const qn__bin_map *map, bool with_columns, const qn_job *job,
+                          qn__bins *bins, qn_error *err) {
+    size_t n = (size_t)bins->n_rows, bytes;
+    size_t most = job && job->memory_bytes ? job->memory_bytes / 2 : SIZE_MAX;
+    bins->stride = stride_of(map->row_bytes);
+    if (!qn_size_mul(n, (size_t)(bins->stride + map->row_bytes), &bytes))
+        return qn_error_memory(err);
+    with_columns &= bytes <= most;
+    QN_TRY(allocate_rows(n * (size_t)bins->stride, most, job, bins, err));
     if (!with_columns)
         return QN_OK;
     bytes = n * (size_t)map->row_bytes + OVER_READ;
@@ -278,9 +329,9 @@ static qn_status allocate(const qn__bin_map *map, bool with_columns, qn__bins *b
 }
 
 qn_status qn__bins_allocate(const qn__bin_map *map, int64_t n, bool with_columns,
-                            qn__bins *ret_bins, qn_error *err) {
+                            const qn_job *job, qn__bins *ret_bins, qn_error *err) {
     qn_cleanup(qn__bins_done) qn__bins bins = {.n_rows = n};
-    QN_TRY(allocate(map, with_columns, &bins, err));
+    QN_TRY(allocate(map, with_columns, job, &bins, err));
     *ret_bins = bins;
     bins = (qn__bins){0};
     return QN_OK;
@@ -289,7 +340,7 @@ qn_status qn__bins_allocate(const qn__bin_map *map, int64_t n, bool with_columns
 qn_status qn__bins_fill(const qn__bin_map *map, const qn_matrix *x, bool with_columns,
                         const qn_job *job, qn__bins *ret_bins, qn_error *err) {
     qn_cleanup(qn__bins_done) qn__bins bins = {.n_rows = x->n_rows};
-    QN_TRY(allocate(map, with_columns, &bins, err));
+    QN_TRY(allocate(map, with_columns, job, &bins, err));
     int n_threads = qn_job_threads(job);
     size_t scratch_bytes = (size_t)map->row_bytes * PITCH;
     qn_cleanup(qn_freep) uint8_t *scratch = qn_malloc_aligned((size_t)n_threads, scratch_bytes);

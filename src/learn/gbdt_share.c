@@ -30,7 +30,7 @@ qn_status qn_gbdt_bins_new(const json_t *params, const qn_fit_input *input, cons
         return qn_error_memory(err);
     QN_TRY(qn__bin_map_fit(&p, x, input->has_init ? input->init_feature : -1, input->seed, job,
                            &bins->map, err));
-    QN_TRY(qn__bins_fill(&bins->map, x, true, job, &bins->bins, err));
+    QN_TRY(qn__bins_fill(&bins->map, x, false, job, &bins->bins, err));
     *ret_bins = qn_steal(&bins);
     return QN_OK;
 }
@@ -46,19 +46,19 @@ static void gather_block(const qn_gbdt_bins *from, const int64_t *rows, int64_t 
     for (int32_t l = 0; to->columns && l < from->map.n_lanes; l++) {
         const size_t at = (size_t)from->map.lanes[l].at;
         uint8_t *lane = to->columns + at * (size_t)to->n_rows;
-        const uint8_t *all = from->bins.columns + at * (size_t)from->bins.n_rows;
+        const uint8_t *row = to->rows + at; /* just copied, still in cache */
         if (l < from->map.n_narrow)
             for (int64_t i = first; i < end; i++)
-                lane[i] = all[rows[i]];
+                lane[i] = row[(size_t)i * row_bytes];
         else
             for (int64_t i = first; i < end; i++)
-                memcpy(lane + 2 * i, all + 2 * rows[i], 2);
+                memcpy(lane + 2 * i, row + (size_t)i * row_bytes, 2);
     }
 }
 
 qn_status qn__bins_gather(const qn_gbdt_bins *from, const int64_t *rows, int64_t n,
                           bool with_columns, const qn_job *job, qn__bins *ret_bins, qn_error *err) {
-    QN_TRY(qn__bins_allocate(&from->map, n, with_columns, ret_bins, err));
+    QN_TRY(qn__bins_allocate(&from->map, n, with_columns, job, ret_bins, err));
     int64_t n_blocks = (n + BLOCK - 1) / BLOCK;
 #pragma omp parallel for schedule(dynamic) num_threads(qn_job_threads(job)) if (n_blocks > 8)
     for (int64_t b = 0; b < n_blocks; b++)

@@ -52,10 +52,9 @@ END
 @test "one SIGINT while boosting: the rounds so far are the model, and the run goes on" {
     slow_project
     sed -i 's/gbdt: {num_iterations: 60}, linear: {}/gbdt: {num_iterations: 100000, learning_rate: 0.001}/' p/quern.yaml
-    sed -i 's/^train:/train:\n  refit: false/' p/quern.yaml
     python3 - <<'END'
 import os, signal, subprocess, time
-run = subprocess.Popen([os.environ["QUERN"], "-C", "p", "run", "--json"], stdout=open("out", "w"), stderr=open("err", "w"),
+run = subprocess.Popen([os.environ["QUERN"], "-C", "p", "run", "-o", "model.qn", "--json"], stdout=open("out", "w"), stderr=open("err", "w"),
                        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 time.sleep(2)
 run.send_signal(signal.SIGINT)
@@ -63,6 +62,9 @@ assert run.wait(60) == 0, (run.returncode, open("err").read())
 END
     holds out "any('stopped by hand' in w for w in d['warnings'])"
     holds out "[0 < f['facts']['trees'] < 100000 for f in d['leaderboard'] if f['family'] == 'gbdt'] == [True]"
+    # what is fitted after it - folds, the refit on all rows - is whole
+    quern -q compress model.qn --output merged.qn --json >merged
+    holds merged "d['curve'][0]['trees'] == $(json out "[f['facts']['trees'] for f in d['leaderboard'] if f['family'] == 'gbdt'][0]") > 1"
     sound p
     contains "$(quern -C p runs list)" done
 }

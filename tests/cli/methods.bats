@@ -77,6 +77,18 @@ done_with() {
     done
 }
 
+@test "few rows may be split into ten leaves" {
+    mkdir few
+    (echo x,y; for i in $(seq 1 120); do echo "$i,c$((i % 120 / 20))"; done) >few/data.csv
+    for least in '' 'min_data_in_leaf: 20'; do
+        printf 'task: {target: y}\ndata: {source: data.csv}\ntrain: {families: {gbdt: {%s}}}\nevaluate: {bootstrap: 0, importance: false}\n' "$least" >few/quern.yaml
+        quern -q -C few run -o "$PWD/few.qn" --no-register >/dev/null
+        quern export few.qn --format json -o few.json >/dev/null
+        # 84 rows train, so 8 in a leaf; what is stated holds
+        [ "$(json few.json "min(n['count'] for t in d['trees'] for n in t['nodes'] if 'count' in n) < 20")" = "$([ -n "$least" ] && echo false || echo true)" ]
+    done
+}
+
 @test "boosting in a split by time: no evidence is no reason to stop at once" {
     # One burst of events to learn from, two unlike it to validate on: nobody knows which round is best.
     rounds() { json "$1" "[f['facts']['best_iteration'] for f in d['leaderboard'] if f['family'] == 'gbdt'][0]"; }

@@ -223,6 +223,12 @@ static void what_is_stopped_by_hand_is_a_model(void **state) {
         assert_false(h.stop.possible);
         assert_int_equal(h.told, with);
         qn__gbdt_free(m);
+        /* Another fit takes no notice. */
+        job.on_progress = NULL;
+        in.valid.x = NULL;
+        m = fit_json("{\"num_iterations\": 40, \"extra_trees\": true}", &in, &job);
+        assert_int_equal(((const qn__gbdt *)m)->n_trees, 40);
+        qn__gbdt_free(m);
     }
 }
 
