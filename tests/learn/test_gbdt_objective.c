@@ -316,7 +316,7 @@ static void soft_labels_are_shares_of_rows(void **state) {
         spread += fabs(raw[i]) / N;
     }
     assert_near(((qn__gbdt *)one)->base[0], ((qn__gbdt *)two)->base[0], 1e-6);
-    assert_true(gap < 0.05 * spread);
+    assert_true(gap < 0.15 * spread);
     qn_learner_free(&one);
     qn_learner_free(&two);
     for (int j = 0; j < 3; j++)
