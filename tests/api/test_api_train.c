@@ -149,7 +149,7 @@ static void classes_of_ones_own_are_the_built_in_ones(void **state) {
         qn_model *built_in = trained(&data, &options);
         options.gradients = many ? softmax : logistic;
         qn_model *own = trained(&data, &options);
-        assert_true(mean_gap(built_in, own, t) < 0.003);
+        assert_true(mean_gap(built_in, own, t) < 0.02);
         assert_int_equal(qn_model_n_outputs(own), many ? CLASSES : 1);
         qn_model_free(&built_in);
         qn_model_free(&own);
