@@ -1,14 +1,19 @@
 /* Training of family gbdt on made or given rows: time, memory, quality.
  *     gbdt [name=value]...
- *       kind=numeric|classes  which rows to make        rows=N       how many (200,000 more to test on)
+ *       kind=numeric|classes|categories|onehot          which rows to make
+ *       rows=N                how many (200,000 more to test on; a fifth for the last two kinds)
  *       write=FILE            put them there and stop   read=FILE    rows from there instead
  *       threads, rounds, leaves, seed                   of the training
+ *       memory=BYTES          limit of the training; what exceeds it goes to the folder it runs in
  *       NAME=VALUE                                      any parameter of the family by its name
  * numeric: 28 standard normal numbers, the class from a noisy mix of a line, a product and a
  * threshold. classes: 10 normal numbers and 44 binary ones (each set in 5 to 50 % of the rows), 7
- * classes, the largest of 7 noisy lines. A file holds int64 rows, test rows, features, classes (0:
- * none, a number); int64 categories of each feature (0: a number); each feature as doubles, training
- * rows first; the targets. gbdt_vs_sklearn.py trains another program on the same files. */
+ * classes, the largest of 7 noisy lines. categories: 9 normal numbers and a column of 3,000
+ * categories, the first ones more frequent; onehot: 20 such columns of 500 as 10,000 sparse ones;
+ * the class from a noisy sum of effects. A file holds int64 rows, test rows, features, classes (0:
+ * none, a number); int64 categories of each feature (0: a number, -1: sparse); each feature as
+ * doubles, training rows first, a sparse one as int64 n, n int64 rows, n doubles; the targets.
+ * gbdt_vs_sklearn.py and gbdt_wide.py train other programs on the same files. */
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
@@ -22,16 +27,18 @@
 #include "learn/gbdt.h"
 
 enum { NUMERIC_FEATURES = 28, CLASSES_FEATURES = 54, CLASSES_NUMERIC = 10, CLASSES = 7 };
+enum { WIDE_NUMERIC = 9, WIDE_CATEGORIES = 3000, WIDE_FIELDS = 20, WIDE_LEVELS = 500 };
 
 typedef struct set {
     int64_t head[4];       /* rows, test rows, features, classes */
     int64_t *n_categories;
     double **column, *y;   /* training rows, then test rows */
+    int64_t **row, *n_set; /* sparse: rows that have a value */
 } set;
 
 typedef struct options {
     const char *kind, *write, *read;
-    int64_t rows, threads, rounds, leaves, seed;
+    int64_t rows, threads, rounds, leaves, seed, memory;
     char **params;         /* those of the family, as name=value */
     int n_params;
 } options;
@@ -46,8 +53,11 @@ static void allocate(set *s) {
     if (!s->n_categories)
         s->n_categories = qn_new_array(int64_t, s->head[2]);
     s->column = qn_new_array(double *, s->head[2]);
+    s->row = qn_new_array(int64_t *, s->head[2]);
+    s->n_set = qn_new_array(int64_t, s->head[2]);
     for (int64_t j = 0; j < s->head[2]; j++)
-        s->column[j] = qn_malloc_aligned(n, sizeof(double));
+        if (s->n_categories[j] >= 0)
+            s->column[j] = qn_malloc_aligned(n, sizeof(double));
     s->y = qn_malloc_aligned(n, sizeof(double));
 }
 
@@ -90,35 +100,120 @@ static void make_classes(set *s, int64_t rows) {
     }
 }
 
+/* The level of a row, small ones more likely, and what it adds. */
+static int level_of(int64_t i, int field, int n) {
+    double u = qn_rng_hash_uniform(5000 + (uint64_t)field, (uint64_t)i);
+    return (int)(u * u * n);
+}
+
+static double effect_of(int field, int level) {
+    return 2 * qn_rng_hash_uniform(7000 + (uint64_t)field, (uint64_t)level) - 1;
+}
+
+static void make_categories(set *s, int64_t rows) {
+    memcpy(s->head, (int64_t[]){rows, rows / 5, WIDE_NUMERIC + 1, 2}, sizeof s->head);
+    s->n_categories = qn_new_array(int64_t, s->head[2]);
+    s->n_categories[WIDE_NUMERIC] = WIDE_CATEGORIES;
+    allocate(s);
+    for (int64_t i = 0; i < rows + rows / 5; i++) {
+        int level = level_of(i, 0, WIDE_CATEGORIES);
+        double sum = 2 * effect_of(0, level);
+        for (int j = 0; j < WIDE_NUMERIC; j++) {
+            s->column[j][i] = draw((uint64_t)i, (uint64_t)j);
+            sum += s->column[j][i] * cos(j * 1.7) * 0.4;
+        }
+        s->column[WIDE_NUMERIC][i] = level;
+        s->y[i] = qn_rng_hash_uniform(0, (uint64_t)i) < 1 / (1 + exp(-sum));
+    }
+}
+
+static void make_onehot(set *s, int64_t rows) {
+    int64_t n = rows + rows / 5;
+    memcpy(s->head, (int64_t[]){rows, rows / 5, WIDE_FIELDS * WIDE_LEVELS, 2}, sizeof s->head);
+    s->n_categories = qn_new_array(int64_t, s->head[2]);
+    for (int64_t j = 0; j < s->head[2]; j++)
+        s->n_categories[j] = -1;
+    allocate(s);
+    double *sum = qn_new_array(double, n);
+    for (int f = 0; f < WIDE_FIELDS; f++) {
+        for (int64_t i = 0; i < n; i++)
+            s->n_set[f * WIDE_LEVELS + level_of(i, f, WIDE_LEVELS)]++;
+        for (int j = f * WIDE_LEVELS; j < (f + 1) * WIDE_LEVELS; j++) {
+            s->row[j] = qn_new_array(int64_t, s->n_set[j] + 1);
+            s->column[j] = qn_new_array(double, s->n_set[j] + 1);
+            s->n_set[j] = 0;
+        }
+        for (int64_t i = 0; i < n; i++) {
+            int level = level_of(i, f, WIDE_LEVELS), j = f * WIDE_LEVELS + level;
+            s->row[j][s->n_set[j]] = i;
+            s->column[j][s->n_set[j]++] = 1;
+            sum[i] += effect_of(f, level);
+        }
+    }
+    for (int64_t i = 0; i < n; i++)
+        s->y[i] = qn_rng_hash_uniform(0, (uint64_t)i) < 1 / (1 + exp(-sum[i]));
+    qn_freep(&sum);
+}
+
 static bool move(FILE *file, bool write, void *items, size_t n) {
     return write ? fwrite(items, 8, n, file) == n : fread(items, 8, n, file) == n;
+}
+
+static bool move_sparse(FILE *file, bool write, set *s, int64_t j) {
+    if (!move(file, write, &s->n_set[j], 1))
+        return false;
+    if (!write) {
+        s->row[j] = qn_new_array(int64_t, s->n_set[j] + 1);
+        s->column[j] = qn_new_array(double, s->n_set[j] + 1);
+    }
+    return move(file, write, s->row[j], (size_t)s->n_set[j])
+           && move(file, write, s->column[j], (size_t)s->n_set[j]);
 }
 
 /* Writes the set, or reads it. */
 static bool transfer(set *s, const char *path, bool write) {
     FILE *file = fopen(path, write ? "wb" : "rb");
     bool ok = file && move(file, write, s->head, 4);
-    if (ok && !write) {
+    if (ok && !write)
         s->n_categories = qn_new_array(int64_t, s->head[2]);
-        allocate(s);
-    }
     size_t n = (size_t)(s->head[0] + s->head[1]);
     ok = ok && move(file, write, s->n_categories, (size_t)s->head[2]);
+    if (ok && !write)
+        allocate(s);
     for (int64_t j = 0; ok && j < s->head[2]; j++)
-        ok = move(file, write, s->column[j], n);
+        ok = s->n_categories[j] < 0 ? move_sparse(file, write, s, j)
+                                    : move(file, write, s->column[j], n);
     ok = ok && move(file, write, s->y, n);
     if (file)
         ok = fclose(file) == 0 && ok;
     return ok;
 }
 
-/* Rows first .. first + n - 1 as a matrix; category codes get arrays of their own. */
+/* Those of a sparse column that are rows first .. first + n - 1, counted from there. */
+static void take_sparse(const set *s, int64_t j, int64_t first, int64_t n, qn_matrix_column *c) {
+    int64_t from = 0, to;
+    while (from < s->n_set[j] && s->row[j][from] < first)
+        from++;
+    for (to = from; to < s->n_set[j] && s->row[j][to] < first + n; to++)
+        continue;
+    c->n_set = to - from;
+    c->value = s->column[j] + from;
+    int64_t *row = qn_new_array(int64_t, c->n_set + 1);
+    for (int64_t k = 0; k < c->n_set; k++)
+        row[k] = s->row[j][from + k] - first;
+    c->row = row;
+}
+
+/* Rows first .. first + n - 1 as a matrix; codes and sparse rows get arrays of their own. */
 static qn_matrix matrix_of(const set *s, int64_t first, int64_t n, const qn_feature *features) {
     qn_matrix x = {.n_rows = n, .n_features = (int32_t)s->head[2], .features = features};
     x.columns = qn_new_array(qn_matrix_column, s->head[2]);
     for (int64_t j = 0; j < s->head[2]; j++) {
-        x.columns[j].num = s->column[j] + first;
-        if (!s->n_categories[j])
+        if (s->n_categories[j] < 0)
+            take_sparse(s, j, first, n, &x.columns[j]);
+        else
+            x.columns[j].num = s->column[j] + first;
+        if (s->n_categories[j] <= 0)
             continue;
         x.columns[j].code = qn_malloc_aligned((size_t)n, sizeof(int32_t));
         for (int64_t i = 0; i < n; i++)
@@ -204,8 +299,10 @@ static int train(const set *s, const options *o) {
     int64_t n = s->head[0], n_test = s->head[1];
     qn_feature *features = qn_new_array(qn_feature, n_f);
     for (int32_t j = 0; j < n_f; j++) {
-        features[j].kind = s->n_categories[j] ? QN_FEATURE_CATEGORY : QN_FEATURE_NUMERIC;
-        features[j].n_categories = (int32_t)s->n_categories[j];
+        features[j].kind = s->n_categories[j] > 0   ? QN_FEATURE_CATEGORY
+                           : s->n_categories[j] < 0 ? QN_FEATURE_SPARSE
+                                                    : QN_FEATURE_NUMERIC;
+        features[j].n_categories = (int32_t)(s->n_categories[j] > 0 ? s->n_categories[j] : 0);
     }
     qn_matrix x = matrix_of(s, 0, n, features), test = matrix_of(s, n, n_test, features);
     const qn_family *family = &qn__family_gbdt;
@@ -219,7 +316,8 @@ static int train(const set *s, const options *o) {
     qn_fit_input input = {.train = {.x = &x, .y = s->y}, .n_classes = (int32_t)s->head[3],
                           .task = multi ? QN_TASK_MULTICLASS : QN_TASK_BINARY,
                           .seed = (uint64_t)o->seed};
-    qn_job job = {.n_threads = (int)o->threads};
+    qn_job job = {.n_threads = (int)o->threads, .memory_bytes = (size_t)o->memory,
+                  .temp_folder = "."};
     qn_learner *model = NULL;
     qn_error err = {0};
     double before = peak_bytes();
@@ -234,8 +332,9 @@ static int train(const set *s, const options *o) {
     double floor = (double)n * (n_f + 8.0 * model->n_outputs + 8);
     printf("train_ns_per_row_and_tree: %.2f\n",
            seconds * 1e9 / (double)n / (double)(o->rounds * model->n_outputs));
-    printf("peak_bytes_by_bins_gradients_and_column: %.3f\n",
-           (peak_bytes() - before) / floor);
+    double peak = peak_bytes() - before;
+    printf("peak_bytes: %.0f\npeak_bytes_by_bins_gradients_and_column: %.3f\n", peak,
+           peak / floor);
     double *raw = qn_new_array(double, n_test * model->n_outputs);
     t0 = qn_now_s();
     family->predict(model, &test, 0, n_test, raw);
@@ -255,7 +354,8 @@ static bool parse(int argc, char **argv, options *o) {
     } known[] = {{"kind", &o->kind, NULL},       {"write", &o->write, NULL},
                  {"read", &o->read, NULL},       {"rows", NULL, &o->rows},
                  {"threads", NULL, &o->threads}, {"rounds", NULL, &o->rounds},
-                 {"leaves", NULL, &o->leaves},   {"seed", NULL, &o->seed}};
+                 {"leaves", NULL, &o->leaves},   {"seed", NULL, &o->seed},
+                 {"memory", NULL, &o->memory}};
     for (int i = 1; i < argc; i++) {
         char *value = strchr(argv[i], '=');
         bool found = false;
@@ -292,6 +392,10 @@ int main(int argc, char **argv) {
     }
     if (!o.read && strcmp(o.kind, "classes") == 0)
         make_classes(&s, o.rows);
+    else if (!o.read && strcmp(o.kind, "categories") == 0)
+        make_categories(&s, o.rows);
+    else if (!o.read && strcmp(o.kind, "onehot") == 0)
+        make_onehot(&s, o.rows);
     else if (!o.read)
         make_numeric(&s, o.rows);
     if (o.write)

@@ -118,4 +118,5 @@ def main():
             compare(program, name, data, folder)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -91,7 +91,7 @@ static double best_shift(curves *c, const double *raw) {
     return (low + high) / 2;
 }
 
-static double watch(void *user, const double *raw, double *without) {
+static double watch(void *user, qn_link link, const double *raw, double *without) {
     (void)without;
     curves *c = user;
     bool binary = c->run->target.task == QN_TASK_BINARY;
@@ -192,7 +192,7 @@ static qn_status one_fit(world *w, const char *name, const char *part, qn_error 
         prior[i] = binary ? log(base / (1 - base)) : base;
     qn_status status = QN_OK;
     if (held.n > 0 && (!binary || (base > 0 && base < 1))) {
-        watch(&c, prior, NULL);
+        watch(&c, binary ? QN_LINK_LOGIT : QN_LINK_IDENTITY, prior, NULL);
         status = fit_and_watch(w, &train, &held, &c, err);
         if (status == QN_OK)
             print_curves(name, &train, &held, &c);

@@ -28,8 +28,8 @@ static qn_status read_options(const qn_train_options *given, qn_train_options *r
     bool many = options.task == QN_TASK_MULTICLASS;
     QN_FAIL_IF(many ? options.n_classes < 2 || options.n_classes > QN_LIMIT_CLASSES
                     : options.n_classes != 0,
-               err, QN_ERR_USAGE, "n_classes is %d: a multiclass task has 2 to %d, others leave it 0",
-               (int)options.n_classes, QN_LIMIT_CLASSES);
+               err, QN_ERR_USAGE, "n_classes is %d: a multiclass task has 2 to %d, others "
+               "leave it 0", (int)options.n_classes, QN_LIMIT_CLASSES);
     options.n_classes = many ? options.n_classes : options.task == QN_TASK_BINARY ? 2 : 0;
     options.n_threads = options.n_threads ? options.n_threads : qn_threads_available();
     *ret_options = options;

@@ -15,11 +15,20 @@ typedef struct qn_progress {
     const char *note;    /* the current best, e.g. "log_loss 0.2731"; NULL for none */
 } qn_progress;
 
+/* A wish that the step under way ends early with what it has, as boosting can; unlike `cancel`, which
+ * leaves nothing. Who asks looks at `possible` first. */
+typedef struct qn_job_stop {
+    volatile sig_atomic_t possible; /* set by the step while it would heed the wish */
+    volatile sig_atomic_t asked;    /* once; a step that begins later takes no notice */
+} qn_job_stop;
+
 typedef struct qn_job {
     int n_threads;        /* >= 1; results never depend on it */
     size_t memory_bytes;  /* 0: no limit */
+    const char *temp_folder; /* borrowed; for what memory_bytes has no room for; NULL: none */
     double budget_s;      /* seconds this step may take; 0: no limit. Using it gives up byte-equality */
     const volatile sig_atomic_t *cancel; /* borrowed; non-zero asks to stop; may be NULL */
+    qn_job_stop *stop;    /* borrowed; may be NULL */
     void (*on_progress)(void *user, const qn_progress *progress); /* may be NULL; one thread at a time */
     void *user;           /* borrowed, for on_progress */
 } qn_job;

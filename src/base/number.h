@@ -21,14 +21,7 @@ qn_number_kind qn_number_parse(const char *bytes, size_t n, int64_t *ret_whole, 
 /* digits * 10^exponent, correctly rounded; false when that takes more than a few operations, and
  * the text must be read by qn_number_parse. */
 bool qn_number_make(uint64_t digits, int exponent, double *ret_real);
-/* The same for the usual number, without a call. */
-static inline bool qn_number_make_point(uint64_t digits, int n_fraction, double *ret_real) {
-    extern const double qn_powers_of_ten[23];
-    if (digits >= UINT64_C(1) << 53 || n_fraction > 22)
-        return qn_number_make(digits, -n_fraction, ret_real);
-    *ret_real = (double)digits / qn_powers_of_ten[n_fraction];
-    return true;
-}
+extern const double qn_powers_of_ten[23]; /* exact ones */
 
 enum { QN_NUMBER_TEXT = 32 };
 

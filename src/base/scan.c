@@ -303,7 +303,7 @@ static qn_number_kind take_short(qn_scan *scan, int64_t *ret_whole, double *ret_
         return QN_NUMBER_WHOLE;
     }
     double x;
-    if (!qn_number_make_point(digits, (int)(p - point), &x))
+    if (!qn_number_make(digits, -(int)(p - point), &x))
         return QN_NUMBER_NONE;
     *ret_real = minus ? -x : x;
     scan->at = p;

@@ -59,6 +59,35 @@ bool qn_scan_member_is(qn_scan *scan, bool *first, const char *name, size_t n);
 bool qn_scan_text(qn_scan *scan, qn_scan_string *ret_text);
 /* WHOLE sets both; REAL sets *ret_real. NONE is a problem. */
 qn_number_kind qn_scan_number(qn_scan *scan, int64_t *ret_whole, double *ret_real);
+/* The same for the usual number - up to 15 digits, no exponent - without a call. False, and nothing is
+ * read, when it is another number, or none. */
+static inline bool qn_scan_short_number(qn_scan *scan, double *ret_real) {
+    const char *p = scan->at;
+    while (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t')
+        p++;
+    const bool minus = *p == '-';
+    p += minus;
+    const char *const first = p;
+    int64_t digits = 0;
+    unsigned digit;
+    for (; (digit = (unsigned char)*p - '0') < 10; p++)
+        digits = 10 * digits + digit;
+    ptrdiff_t n = p - first, n_fraction = 0;
+    if (n == 0 || n > 15 || (n > 1 && *first == '0'))
+        return false;
+    if (*p == '.') {
+        for (p++; (digit = (unsigned char)*p - '0') < 10 && n < 15; p++, n++, n_fraction++)
+            digits = 10 * digits + digit;
+        if (n_fraction == 0 || digit < 10)
+            return false;
+    }
+    if ((*p | 32) == 'e' || (digits == 0 && minus))
+        return false;
+    const double whole = (double)(minus ? -digits : digits);
+    *ret_real = n_fraction ? whole / qn_powers_of_ten[n_fraction] : whole;
+    scan->at = p;
+    return true;
+}
 bool qn_scan_bool(qn_scan *scan, bool *ret_value);
 /* Reads `null` if that is next. */
 bool qn_scan_null(qn_scan *scan);

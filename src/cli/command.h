@@ -87,6 +87,7 @@ void qn__cli_put_data_warnings(const json_t *warnings, qn_buf *out);
 qn_status qn__cmd_new(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_run(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_compress(const qn_cli_args *args, qn_error *err);
+qn_status qn__cmd_refit(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_bench(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_data_profile(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_data_split(const qn_cli_args *args, qn_error *err);

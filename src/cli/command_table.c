@@ -82,6 +82,17 @@ static const qn_cli_option compress_options[] = {
     {"alias", 'a', "ALIAS", NULL, "with --register: the alias to move to it (default: none)"},
 };
 
+static const qn_cli_option refit_options[] = {
+    {"input", 'i', "FILE", NULL, "labelled rows to learn from: any file that a source can be"},
+    {"output", 'o', "FILE", NULL, "where the refitted model goes (.qn)"},
+    {"decay", 0, "SHARE", NULL,
+     "how much of the old leaves stays: 0 the new rows alone, 1 nothing new (default: 0.9)"},
+    {"learning-rate", 0, "RATE", NULL,
+     "shrinkage of the new values (default: the model's own; 0.1 where its file does not tell)"},
+    {"register", 0, "NAME", NULL, "also register it as the next version of NAME"},
+    {"alias", 'a', "ALIAS", NULL, "with --register: the alias to move to it (default: none)"},
+};
+
 static const qn_cli_option bench_options[] = {
     {"input", 'i', "FILE", NULL, "rows to ask about: any kind of file that a source can be"},
     {"seconds", 0, "TIME", NULL, "how long each of the measurements takes (default: 1s)"},
@@ -269,6 +280,22 @@ static const qn_cli_command commands[] = {
      .options = compress_options,
      .n_options = COUNT(compress_options),
      .run = qn__cmd_compress},
+    {.name = "refit",
+     .arguments = "MODEL",
+     .min_arguments = 1,
+     .max_arguments = 1,
+     .summary = "let the leaves of a model learn from new rows, its splits staying as they are",
+     .details =
+         "Round by round every leaf keeps the share --decay of its value; the rest is what the "
+         "rows that come to it say, given the refitted rounds before. A leaf without rows stays "
+         "as it is, and so do features, calibration and threshold. For models of trees (gbdt); to "
+         "grow more trees on new rows, set train.init_model instead.",
+     .example = "quern refit fraud --input october.csv --output refitted.qn\n"
+                "quern refit fraud.qn -i october.csv -o refitted.qn --decay 0.5\n"
+                "quern refit fraud -i october.csv -o new.qn --register fraud --alias challenger",
+     .options = refit_options,
+     .n_options = COUNT(refit_options),
+     .run = qn__cmd_refit},
     {.name = "bench",
      .arguments = "MODEL",
      .min_arguments = 1,

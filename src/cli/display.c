@@ -104,6 +104,8 @@ static void take_progress(qn_display *display, const qn_progress *progress) {
         if (progress->total > 0)
             fprintf(stderr, "%s: %.0f%%  %s\n", display->stage,
                     100 * progress->done / progress->total, display->note);
+        else if (display->note[0])
+            fprintf(stderr, "%s: %s\n", display->stage, display->note);
         display->last_draw = now;
     }
 }

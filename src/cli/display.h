@@ -15,7 +15,7 @@ typedef struct qn_display {
     bool is_terminal, is_quiet, has_line;
     char stage[64];
     double stage_start, last_draw, last_done, last_total;
-    char note[128];
+    char note[192];
     pthread_t ticker;
     bool has_ticker, is_done;
     pthread_mutex_t lock; /* guards all of the above */

@@ -11,10 +11,16 @@
 #include "cli/display.h"
 
 static volatile sig_atomic_t interrupted;
+static qn_job_stop stop; /* of training */
 
-/* The first signal asks politely; the second ends the process at once, which is safe at any
+/* While boosting goes on, the first Ctrl-C ends it with what it has, and the run goes on. Otherwise
+ * the first signal asks politely; the second ends the process at once, which is safe at any
  * moment. */
 static void on_signal(int signal_number) {
+    if (signal_number == SIGINT && stop.possible && !stop.asked && !interrupted) {
+        stop.asked = 1;
+        return;
+    }
     if (interrupted)
         _exit(128 + signal_number);
     interrupted = 1;
@@ -91,6 +97,7 @@ static qn_status run_command(qn_cli_args *args, qn_error *err) {
     qn__display_init(&display, args->quiet);
     args->job = (qn_job){.n_threads = args->n_threads ? args->n_threads : qn_threads_available(),
                          .cancel = &interrupted,
+                         .stop = &stop,
                          .on_progress = qn__display_progress,
                          .user = &display};
     qn_status status = args->command->run(args, err);

@@ -1,4 +1,4 @@
-/* compress_int.h - inside flow/: the labelled rows by which a model is compressed. */
+/* compress_int.h - inside flow/: the labelled rows by which a model is compressed, or refitted. */
 #ifndef QN_FLOW_COMPRESS_INT_H
 #define QN_FLOW_COMPRESS_INT_H
 
@@ -18,5 +18,8 @@ void qn__row_parts_done(qn__row_parts *parts);
  * there are too few. */
 qn_status qn__compress_rows(const qn_model *model, const char *input, const qn_job *job,
                             qn__row_parts *prune, qn__row_parts *judge, qn_error *err) QN_MUST_USE;
+/* All labelled rows of `input`. QN_ERR_DATA when there is none. */
+qn_status qn__labelled_rows(const qn_model *model, const char *input, const qn_job *job,
+                            qn__row_parts *parts, qn_error *err) QN_MUST_USE;
 
 #endif

@@ -53,6 +53,7 @@ static qn_status add_part(const qn_model *model, const qn_frame *frame, const do
     return QN_OK;
 }
 
+/* judge NULL: all rows go to prune. */
 static qn_status add_frame(const qn_model *model, const char *input, const qn_frame *frame,
                            const qn_job *job, qn__row_parts *prune, qn__row_parts *judge,
                            qn_error *err) {
@@ -65,21 +66,22 @@ static qn_status add_frame(const qn_model *model, const char *input, const qn_fr
     if (status == QN_ERR_DATA)
         qn__run_name_file(input, err);
     QN_TRY(status);
-    int64_t n_prune = 0, n_judge = 0, n_before = prune->n_rows + judge->n_rows;
+    int64_t n_prune = 0, n_judge = 0, n_before = prune->n_rows + (judge ? judge->n_rows : 0);
     for (int64_t r = 0; r < frame->n_rows; r++) {
         if (isnan(y[r]))
             continue;
-        if ((n_before + n_prune + n_judge) % 2 == 1)
+        if (judge && (n_before + n_prune + n_judge) % 2 == 1)
             to_judge[n_judge++] = r;
         else
             to_prune[n_prune++] = r;
     }
     QN_TRY(add_part(model, frame, y, to_prune, n_prune, job, prune, err));
-    return add_part(model, frame, y, to_judge, n_judge, job, judge, err);
+    return judge ? add_part(model, frame, y, to_judge, n_judge, job, judge, err) : QN_OK;
 }
 
-qn_status qn__compress_rows(const qn_model *model, const char *input, const qn_job *job,
-                            qn__row_parts *prune, qn__row_parts *judge, qn_error *err) {
+static qn_status read_rows(const qn_model *model, const char *input, const qn_job *job,
+                           qn__row_parts *prune, qn__row_parts *judge, qn_error *err) {
+    const char *target = qn_model_target(model)->name;
     qn_cleanup(qn_source_free) qn_source *source = NULL;
     qn_cleanup(qn_schema_done) qn_schema schema = {0};
     qn_source_options options = {.path = input, .header = -1};
@@ -93,11 +95,23 @@ qn_status qn__compress_rows(const qn_model *model, const char *input, const qn_j
         if (!frame)
             break;
         QN_TRY(add_frame(model, input, frame, job, prune, judge, err));
-        qn_job_progress(job, "read", (double)(prune->n_rows + judge->n_rows), 0, NULL);
+        qn_job_progress(job, "read", (double)(prune->n_rows + (judge ? judge->n_rows : 0)), 0,
+                        NULL);
     }
+    QN_FAIL_IF(prune->n_rows == 0, err, QN_ERR_DATA, "%s has no row with a %s", input, target);
+    return QN_OK;
+}
+
+qn_status qn__labelled_rows(const qn_model *model, const char *input, const qn_job *job,
+                            qn__row_parts *parts, qn_error *err) {
+    return read_rows(model, input, job, parts, NULL, err);
+}
+
+qn_status qn__compress_rows(const qn_model *model, const char *input, const qn_job *job,
+                            qn__row_parts *prune, qn__row_parts *judge, qn_error *err) {
+    QN_TRY(read_rows(model, input, job, prune, judge, err));
     const char *target = qn_model_target(model)->name;
     int64_t n = prune->n_rows + judge->n_rows;
-    QN_FAIL_IF(n == 0, err, QN_ERR_DATA, "%s has no row with a %s", input, target);
     QN_FAIL_IF(n < MIN_ROWS, err, QN_ERR_DATA,
                "%s has %lld rows with a %s: compressing needs at least %d, better thousands", input,
                (long long)n, target, MIN_ROWS);

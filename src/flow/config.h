@@ -94,6 +94,8 @@ typedef struct qn_config {
         qn_config_family *families; /* owned; default gbdt and linear */
         size_t n_families;
         char *metric;               /* NULL: the default of the task; else a metric's name or "value" */
+        qn_config_texts early_stopping_metrics; /* names of metrics; none: metric, if it orders rows */
+        char *init_model;           /* a file or a registered model; NULL: from scratch */
         double budget_s;            /* 0: none */
         const char *calibrate;      /* "auto" (default), "none", "platt", "isotonic" */
         const char *class_weight;   /* "none" (default), "balanced" */

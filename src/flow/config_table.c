@@ -91,7 +91,9 @@ static const qn__key keys[] = {
     {"split.group", QN__KEY_TEXT, AT(split.group), NAME, .absent = "none",
      .help = "column whose equal values stay together, as all rows of one customer"},
     {"split.folds", QN__KEY_INT, AT(split.folds), .low = 0, .high = 100,
-     .absent = "0 (no cross-validation)", .help = "number of folds, from 2"},
+     .absent = "0 (no cross-validation)",
+     .help = "number of folds, from 2; features are fitted anew in each, but for numbers as they "
+             "stand in the table, which gbdt bins once for all folds"},
     {"split.seed", QN__KEY_INT, AT(split.seed), SEED, .absent = "`seed`",
      .help = "seed of the split"},
 
@@ -119,6 +121,14 @@ static const qn__key keys[] = {
     {"train.metric", QN__KEY_TEXT, AT(train.metric), NAME,
      .absent = "log_loss for classes, rmse for regression, ndcg@10 for ranking",
      .help = "what decides between models: a metric's name, or value (needs `value`)"},
+    {"train.early_stopping_metrics", QN__KEY_TEXTS, AT(train.early_stopping_metrics), NAME,
+     .absent = "train.metric when it is about the order of rows (roc_auc, pr_auc, roc_auc_ovr), "
+               "else the training loss",
+     .help = "metrics that boosting watches on the validation rows: it stops when one of them has "
+             "not got better for early_stopping_round rounds, at that one's best round"},
+    {"train.init_model", QN__KEY_TEXT, AT(train.init_model), PATH, .absent = "none",
+     .help = "gbdt goes on from the trees of this model: a .qn file, NAME, NAME@ALIAS or "
+             "NAME:VERSION. It brings its features, num_iterations are further rounds"},
     {"train.budget", QN__KEY_SECONDS, AT(train.budget_s), .low = 0, .high = 1e9,
      .absent = "0 (none)",
      .help = "time that training may take, as 60s or 1h30m; models are then no longer equal from "

@@ -437,6 +437,10 @@ qn_status qn_config_check_task(const qn_config *config, qn_task task, qn_error *
                                given(config, "value.true_positive") ? "value.true_positive"
                                                                     : "value.false_negative",
                                err, "values of outcomes need a binary task; this one is %s", name);
+    if (config->data.init_score && task == QN_TASK_MULTICLASS)
+        return qn_config_error(config, "data.init_score", err,
+                               "one number a row cannot be a score of each class; this task is %s",
+                               name);
     if (!binary && config->sample.negatives < 1)
         return qn_config_error(config, "sample.negatives", err,
                                "only a binary task has negatives; this one is %s", name);

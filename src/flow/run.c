@@ -70,6 +70,7 @@ static void run_done(qn_run_state *run) {
         qn_pipeline_free(&run->features[i].pipeline);
     }
     qn_model_free(&run->model);
+    qn_model_free(&run->init_model);
     qn_buf_done(&run->model_bytes);
     qn__run_part_done(&run->validate);
     qn__run_part_done(&run->test);
@@ -121,7 +122,9 @@ static qn_status open_project(qn_run_state *run, qn_error *err) {
         QN_TRY(qn_config_set(run->config, "seed", text, err));
     }
     set_job(run);
-    return qn_workspace_open(run->options->folder, true, &run->workspace, err);
+    QN_TRY(qn_workspace_open(run->options->folder, true, &run->workspace, err));
+    run->job.temp_folder = qn_workspace_path(run->workspace);
+    return QN_OK;
 }
 
 static qn_status new_document(qn_run_state *run, const json_t *config, const json_t *environment,

@@ -185,10 +185,13 @@ static qn_status choose_threshold(qn_run_state *run, qn_error *err) {
  * same bytes. */
 static json_t *about(const qn_run_state *run) {
     const qn_run_candidate *chosen = &run->candidates[run->chosen];
-    return json_pack("{s:s, s:s, s:s*, s:O, s:{s:s, s:s}}", "quern", QN_VERSION, "project",
-                     run->config->project, "query", run->config->task.query, "split",
+    qn_cleanup(qn_json_free) json_t *params = qn__run_params(chosen);
+    bool went_on = qn__run_warm_learner(run, chosen->family) != NULL;
+    return json_pack("{s:s, s:s, s:s*, s:O, s:{s:s, s:s}, s:O*, s:s*}", "quern", QN_VERSION,
+                     "project", run->config->project, "query", run->config->task.query, "split",
                      json_object_get(run->document, "split"), "trained_on", "dataset",
-                     run->dataset_hash, "family", chosen->family->name);
+                     run->dataset_hash, "family", chosen->family->name, "params", params,
+                     "init_model", went_on ? run->init_hash : NULL);
 }
 
 /* Histograms of every input and of the scores: against these a service tells drift, with no data

@@ -1,5 +1,7 @@
 /* Folds: with split.folds, every family is cross-validated on the training rows, features fitted
- * anew in each fold, and the mean decides which one is chosen. A tenth of each fold's training rows
+ * anew in each fold, and the mean decides which one is chosen. Where all features are numbers as they
+ * stand in the table there is nothing to fit, and gbdt bins all training rows once for all folds: bounds
+ * of bins know no target. A tenth of each fold's training rows
  * - by time the newest, else drawn - is held back for early stopping and strength, as the validation
  * rows are in the train stage: a fold that chose the length of what it measures would flatter it.
  * The chosen model itself is the one of the train stage. */
@@ -10,10 +12,12 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "flow/run_int.h"
+#include "learn/gbdt.h"
 
 /* Rows of run->frame with their targets and weights. */
 typedef struct fitting_rows {
     int64_t *rows;      /* owned, n */
+    int64_t *at;        /* owned, n: their places among the run's training rows */
     double *y, *weight; /* owned, n; weight NULL: all 1 */
     int32_t *query;     /* owned, n; of a ranking; NULL otherwise */
     int64_t n;
@@ -37,6 +41,7 @@ typedef struct fold_matrices {
 
 static void fitting_rows_done(fitting_rows *set) {
     qn_freep(&set->rows);
+    qn_freep(&set->at);
     qn_freep(&set->y);
     qn_freep(&set->weight);
     qn_freep(&set->query);
@@ -77,13 +82,16 @@ static qn_status make_folds(const qn_run_state *run, int32_t **ret_fold, qn_erro
 static qn_status fitting_rows_init(fitting_rows *set, int64_t n_most, bool weighted,
                                    qn_error *err) {
     set->rows = qn_new_array(int64_t, n_most);
+    set->at = qn_new_array(int64_t, n_most);
     set->y = qn_new_array(double, n_most);
     set->weight = weighted ? qn_new_array(double, n_most) : NULL;
-    return !set->rows || !set->y || (weighted && !set->weight) ? qn_error_memory(err) : QN_OK;
+    bool has_all = set->rows && set->at && set->y && (!weighted || set->weight);
+    return has_all ? QN_OK : qn_error_memory(err);
 }
 
 static void add_row(fitting_rows *set, const qn_run_training *from, int64_t i) {
     set->rows[set->n] = from->rows[i];
+    set->at[set->n] = i;
     set->y[set->n] = from->y[i];
     if (set->weight)
         set->weight[set->n] = from->weight[i];
@@ -150,9 +158,54 @@ static qn_status take_fold(const qn_run_state *run, const int32_t *fold_of, int3
     return qn__run_take_part(run, rows->held, rows->n_held, &rows->part, err);
 }
 
+/* ---- features that need no fitting ------------------------------------------------------------ */
+
+/* What all folds share when every feature is a number as it stands in the table: the matrix of all
+ * training rows, and its bins by candidate. */
+typedef struct shared_bins {
+    qn_gbdt_bins *of[QN_RUN_CANDIDATES_MAX]; /* owned; NULL: fitted anew in every fold */
+} shared_bins;
+
+static void shared_bins_done(shared_bins *shared) {
+    for (int i = 0; i < QN_RUN_CANDIDATES_MAX; i++)
+        qn_gbdt_bins_free(&shared->of[i]);
+}
+
+static qn_status is_plain(const qn_run_features *features, bool *ret_plain, qn_error *err) {
+    int32_t n;
+    const qn_feature *list = qn_pipeline_features(features->view, &n);
+    qn_cleanup(qn_freep) qn_direct *direct = qn_new_array(qn_direct, n + 1);
+    if (!direct)
+        return qn_error_memory(err);
+    *ret_plain = qn_pipeline_direct(features->view, direct);
+    for (int32_t f = 0; f < n; f++)
+        *ret_plain &= list[f].kind == QN_FEATURE_NUMERIC && !direct[f].codes;
+    return QN_OK;
+}
+
+static qn_status share_bins(const qn_run_state *run, shared_bins *shared, qn_error *err) {
+    for (int i = 0; i < run->n_candidates; i++) {
+        const qn_run_candidate *candidate = &run->candidates[i];
+        bool plain;
+        if (strcmp(candidate->family->name, "gbdt") != 0)
+            continue;
+        QN_TRY(is_plain(candidate->features, &plain, err));
+        if (!plain)
+            continue;
+        qn_fit_input input = {.train.x = candidate->features->train,
+                              .seed = (uint64_t)run->config->seed};
+        qn_cleanup(qn_json_free) json_t *params = qn__run_params(candidate);
+        if (!params)
+            return qn_error_memory(err);
+        QN_TRY(qn__run_init_score(run, candidate->family, candidate->features->view, &input, err));
+        QN_TRY(qn_gbdt_bins_new(params, &input, &run->job, &shared->of[i], err));
+    }
+    return QN_OK;
+}
+
 static qn_status fit_fold(const qn_run_state *run, const qn_run_candidate *candidate,
-                          const fold_rows *rows, const fold_matrices *x, double *ret_metric,
-                          qn_error *err) {
+                          const fold_rows *rows, const fold_matrices *x, const qn_gbdt_bins *bins,
+                          double *ret_metric, qn_error *err) {
     qn_cleanup(qn_learner_free) qn_learner *learner = NULL;
     qn_cleanup(qn_json_free) json_t *params = qn__run_params(candidate);
     qn_cleanup(qn_freep) double *scores =
@@ -168,37 +221,65 @@ static qn_status fit_fold(const qn_run_state *run, const qn_run_candidate *candi
         .task = run->target.task,
         .n_classes = run->target.n_classes,
         .seed = (uint64_t)run->config->seed,
+        .bins = bins,
+        .train_rows = rows->train.at,
+        .valid_rows = rows->stop.at,
     };
+    qn_cleanup(qn__run_stopping_done) qn_run_stopping stop = {0};
     if (!params || !scores)
         return qn_error_memory(err);
+    QN_TRY(qn__run_stopping_init(&stop, run, &input, false, err));
     qn_job quiet = run->job; /* the folds are what is counted */
     quiet.on_progress = NULL;
+    quiet.stop = NULL; /* one that ended early would not be comparable */
     QN_TRY(qn__run_init_score(run, candidate->family, x->pipeline, &input, err));
     QN_TRY(qn_learner_fit(candidate->family, params, &input, &quiet, &learner, err));
+    QN_TRY(qn__run_stopping_status(&stop, err));
     qn_learner_predict(learner, x->held, true, &run->job, scores);
     if (run->target.task == QN_TASK_BINARY && run->negatives_rate < 1)
         qn_undo_negative_sampling(scores, rows->n_held, run->negatives_rate);
     return qn__run_measure(run, &rows->part, scores, ret_metric, err);
 }
 
-/* All candidates that share one kind of features, on one fold. */
-static qn_status run_fold(const qn_run_state *run, const qn_run_features *features,
-                          const fold_rows *rows, int32_t fold, double *metrics, qn_error *err) {
+/* The fold's rows of the matrix of all. */
+static qn_status take_matrices(const qn_run_state *run, const qn_run_features *features,
+                               const fold_rows *rows, fold_matrices *x, qn_error *err) {
+    x->pipeline = features->view;
+    QN_TRY(qn_matrix_take(features->train, rows->train.at, rows->train.n, &x->train, err));
+    if (rows->stop.n > 0)
+        QN_TRY(qn_matrix_take(features->train, rows->stop.at, rows->stop.n, &x->stop, err));
+    return qn_pipeline_apply(x->pipeline, rows->part.frame, NULL, 0, &run->job, &x->held, err);
+}
+
+static qn_status fit_matrices(const qn_run_state *run, const qn_run_features *features,
+                              const fold_rows *rows, qn_pipeline **ret_pipeline, fold_matrices *x,
+                              qn_error *err) {
     qn_cleanup(qn_pipeline_spec_free) qn_pipeline_spec *spec = NULL;
-    qn_cleanup(qn_pipeline_free) qn_pipeline *pipeline = NULL;
-    qn_cleanup(fold_matrices_done) fold_matrices x = {0};
     QN_TRY(qn__run_spec(run, features->takes, &spec, err));
     QN_TRY(qn_pipeline_fit(spec, run->frame, rows->train.rows, rows->train.n, rows->train.y,
-                           &run->target, (uint64_t)run->config->seed, &run->job, &pipeline,
-                           &x.train, err));
+                           &run->target, (uint64_t)run->config->seed, &run->job, ret_pipeline,
+                           &x->train, err));
+    x->pipeline = *ret_pipeline;
     if (rows->stop.n > 0)
-        QN_TRY(qn_pipeline_apply(pipeline, run->frame, rows->stop.rows, rows->stop.n, &run->job,
-                                 &x.stop, err));
-    QN_TRY(qn_pipeline_apply(pipeline, rows->part.frame, NULL, 0, &run->job, &x.held, err));
-    x.pipeline = pipeline;
+        QN_TRY(qn_pipeline_apply(x->pipeline, run->frame, rows->stop.rows, rows->stop.n, &run->job,
+                                 &x->stop, err));
+    return qn_pipeline_apply(x->pipeline, rows->part.frame, NULL, 0, &run->job, &x->held, err);
+}
+
+/* All candidates that share one kind of features, on one fold. */
+static qn_status run_fold(const qn_run_state *run, const qn_run_features *features,
+                          const shared_bins *shared, const fold_rows *rows, int32_t fold,
+                          double *metrics, qn_error *err) {
+    qn_cleanup(qn_pipeline_free) qn_pipeline *pipeline = NULL;
+    qn_cleanup(fold_matrices_done) fold_matrices x = {0};
+    bool shares = false;
+    for (int i = 0; i < run->n_candidates; i++)
+        shares |= run->candidates[i].features == features && shared->of[i];
+    QN_TRY(shares ? take_matrices(run, features, rows, &x, err)
+                  : fit_matrices(run, features, rows, &pipeline, &x, err));
     for (int i = 0; i < run->n_candidates; i++)
         if (run->candidates[i].features == features)
-            QN_TRY(fit_fold(run, &run->candidates[i], rows, &x,
+            QN_TRY(fit_fold(run, &run->candidates[i], rows, &x, shared->of[i],
                             &metrics[i * run->config->split.folds + fold], err));
     return QN_OK;
 }
@@ -230,14 +311,16 @@ qn_status qn__run_folds(qn_run_state *run, qn_error *err) {
     qn_cleanup(qn_freep) double *metrics = qn_new_array(double, QN_RUN_CANDIDATES_MAX *n_folds);
     if (!metrics)
         return qn_error_memory(err);
+    qn_cleanup(shared_bins_done) shared_bins shared = {0};
     QN_TRY(make_folds(run, &fold_of, err));
+    QN_TRY(share_bins(run, &shared, err));
     for (int32_t fold = 0; fold < n_folds; fold++) {
         qn_cleanup(fold_rows_done) fold_rows rows = {0};
         QN_TRY(take_fold(run, fold_of, fold, &rows, err));
         for (int f = 0; f < run->n_features; f++) {
             QN_TRY(qn_job_check(&run->job, err));
             qn_job_progress(&run->job, "cross-validate", (double)fold, (double)n_folds, NULL);
-            QN_TRY(run_fold(run, &run->features[f], &rows, fold, metrics, err));
+            QN_TRY(run_fold(run, &run->features[f], &shared, &rows, fold, metrics, err));
         }
     }
     for (int i = 0; i < run->n_candidates; i++)

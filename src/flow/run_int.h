@@ -90,11 +90,36 @@ typedef struct qn_run_state {
     qn_run_candidate candidates[QN_RUN_CANDIDATES_MAX];
     int n_candidates, chosen;
     qn_model *model;         /* owned */
+    qn_model *init_model;    /* owned: what gbdt goes on from (train.init_model); NULL: nothing */
+    char init_hash[QN_DIGEST_TEXT];
+    bool stopped_by_hand;    /* and a warning says so */
     double threshold;
     qn_buf model_bytes;
     char model_hash[QN_DIGEST_TEXT];
     json_t *registration;    /* borrowed from document */
 } qn_run_state;
+
+/* What early stopping of one fit goes by (run_stopping.c). */
+typedef struct qn_run_stopping {
+    const qn_run_state *run; /* borrowed */
+    qn_eval_input rows;      /* the validation rows; scores: the next */
+    double *scores;          /* owned */
+    const qn_metric *metrics[QN_FIT_METRICS_MAX];
+    qn_fit_metric named[QN_FIT_METRICS_MAX];
+    int32_t n;
+    const int32_t *stretch;  /* borrowed from the input */
+    int32_t n_stretches;
+    qn_status status;        /* the first failure, and its message */
+    qn_error error;
+} qn_run_stopping;
+
+/* Adds to the input of a fit what its early stopping goes by; with by_run_metric, the run's metric when
+ * none is configured. The struct must outlive the fit. */
+qn_status qn__run_stopping_init(qn_run_stopping *stop, const qn_run_state *run,
+                                qn_fit_input *input, bool by_run_metric, qn_error *err) QN_MUST_USE;
+/* What went wrong in measuring. */
+qn_status qn__run_stopping_status(const qn_run_stopping *stop, qn_error *err) QN_MUST_USE;
+void qn__run_stopping_done(qn_run_stopping *stop);
 
 /* The stages, in order. */
 qn_status qn__run_import(qn_run_state *run, qn_error *err) QN_MUST_USE;
@@ -112,6 +137,15 @@ qn_status qn__run_register(qn_run_state *run, qn_error *err) QN_MUST_USE;
 qn_status qn__run_spec(const qn_run_state *run, unsigned takes, qn_pipeline_spec **ret_spec,
                        qn_error *err) QN_MUST_USE;
 json_t *qn__run_params(const qn_run_candidate *candidate);
+/* train.init_model: opens it and checks that this run may go on from it. Then, whether features for
+ * learners that take this are its own; the learner that a family goes on from, or NULL; and its pipeline
+ * (the caller's) with the matrix of some rows. */
+qn_status qn__run_warm_open(qn_run_state *run, qn_error *err) QN_MUST_USE;
+bool qn__run_warm_takes(const qn_run_state *run, unsigned takes);
+const qn_learner *qn__run_warm_learner(const qn_run_state *run, const qn_family *family);
+qn_status qn__run_warm_pipeline(const qn_run_state *run, const int64_t *rows, int64_t n,
+                                qn_pipeline **ret_pipeline, qn_matrix **ret_x,
+                                qn_error *err) QN_MUST_USE;
 /* Tells the fit which feature of the pipeline's matrices holds data.init_score, if there is one and
  * the family is no baseline. */
 qn_status qn__run_init_score(const qn_run_state *run, const qn_family *family,

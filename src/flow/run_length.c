@@ -109,6 +109,7 @@ static qn_status fit_fold(const qn_run_state *run, const qn_run_candidate *candi
     qn_cleanup(qn_json_free) json_t *params = qn__run_params(candidate);
     qn_job quiet = run->job;
     quiet.on_progress = NULL;
+    quiet.stop = NULL; /* one that ended early would not be comparable */
     QN_TRY(qn__run_take_part(run, held->rows, held->n, &c->part, err));
     c->scores = qn_new_array(double, held->n *run->n_outputs);
     if (!params || !c->scores)
@@ -173,7 +174,8 @@ static qn_status try_folds(qn_run_state *run, const qn_run_candidate *candidate,
 qn_status qn__run_length(qn_run_state *run, const qn_run_candidate *candidate,
                          const qn_run_training *all, int64_t *rounds, qn_error *err) {
     if (run->validate.n >= FEW_ROWS || run->split.method == QN_SPLIT_TIME
-        || run->config->train.budget_s > 0 || all->query)
+        || run->config->train.budget_s > 0 || all->query || run->init_model
+        || run->config->train.early_stopping_metrics.n > 0) /* the user has said what to look at */
         return QN_OK;
     curve curves[N_FOLDS] = {0};
     qn_error why = {0};

@@ -28,25 +28,49 @@ static qn_status all_rows(const qn_run_state *run, int64_t **ret_rows, int64_t *
     return QN_OK;
 }
 
+/* A schedule of the learning rate goes on as if all rounds were to come. */
+static void keep_schedule(const qn_family *family, json_t *params) {
+    static const char *const names[] = {
+        "num_iterations", "n_estimators",    "num_iteration", "num_trees", "num_round",
+        "num_rounds",     "num_boost_round", "max_iter"};
+    json_t *rounds = NULL;
+    if (json_object_get(params, "learning_rate_rounds"))
+        return;
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && !rounds; i++)
+        rounds = json_object_get(params, names[i]);
+    for (size_t i = 0; i < family->n_params; i++)
+        if (strcmp(family->params[i].name, "learning_rate_rounds") == 0 && rounds)
+            json_object_set(params, "learning_rate_rounds", rounds);
+        else if (strcmp(family->params[i].name, names[0]) == 0 && !rounds)
+            json_object_set_new(params, "learning_rate_rounds",
+                                json_integer((json_int_t)family->params[i].preset));
+}
+
 /* The candidate's parameters with what the first fit found out written in: how many trees, how much
  * shrinkage. */
-static json_t *found_params(const qn_run_candidate *candidate) {
+static json_t *found_params(const qn_run_candidate *candidate, const qn_learner *from) {
     json_t *params = qn__run_params(candidate);
     qn_cleanup(qn_json_free) json_t *facts = candidate->family->describe(candidate->learner);
     json_t *best = json_object_get(facts, "best_iteration"),
            *lambda = json_object_get(facts, "lambda");
+    qn_cleanup(qn_json_free) json_t *before = from ? from->family->describe(from) : NULL;
+    json_int_t rounds_before = json_integer_value(json_object_get(before, "trees"))
+                               / (from ? from->n_outputs : 1);
     if (!params || !facts) {
         qn_json_free(&params);
         return NULL;
     }
-    if (json_integer_value(best) > 0) {
+    if (json_integer_value(best) - rounds_before > 0) {
+        if (json_object_get(params, "learning_rate_schedule"))
+            keep_schedule(candidate->family, params);
         static const char *const names[] = {
             "n_estimators",    "num_iteration",   "num_trees", "num_round",
             "num_rounds",      "num_boost_round", "max_iter",  "early_stopping_rounds",
             "n_iter_no_change"};
         for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
             json_object_del(params, names[i]);
-        json_object_set(params, "num_iterations", best);
+        json_object_set_new(params, "num_iterations",
+                            json_integer(json_integer_value(best) - rounds_before));
         json_object_set_new(params, "early_stopping_round", json_integer(0));
     }
     if (json_is_number(lambda)) {
@@ -78,22 +102,30 @@ static qn_status fit_again(qn_run_state *run, const qn_run_candidate *candidate,
     qn_cleanup(qn_pipeline_spec_free) qn_pipeline_spec *spec = NULL;
     qn_cleanup(qn_pipeline_free) qn_pipeline *pipeline = NULL;
     qn_cleanup(qn_matrix_free) qn_matrix *x = NULL;
-    qn_cleanup(qn_json_free) json_t *params = found_params(candidate);
+    const qn_learner *from = qn__run_warm_learner(run, candidate->family);
+    qn_cleanup(qn_json_free) json_t *params = found_params(candidate, from);
     qn_job job = run->job;
     if (!params)
         return qn_error_memory(err);
     QN_TRY(set_length(run, candidate, training, params, err));
     job.on_progress = pass_on;
     job.user = &run->job;
-    QN_TRY(qn__run_spec(run, candidate->features->takes, &spec, err));
-    QN_TRY(qn_pipeline_fit(spec, run->frame, training->rows, training->n, training->y, &run->target,
-                           (uint64_t)run->config->seed, &job, &pipeline, &x, err));
+    job.stop = NULL; /* the rounds are known */
+    if (qn__run_warm_takes(run, candidate->features->takes)) {
+        QN_TRY(qn__run_warm_pipeline(run, training->rows, training->n, &pipeline, &x, err));
+    } else {
+        QN_TRY(qn__run_spec(run, candidate->features->takes, &spec, err));
+        QN_TRY(qn_pipeline_fit(spec, run->frame, training->rows, training->n, training->y,
+                               &run->target, (uint64_t)run->config->seed, &job, &pipeline, &x,
+                               err));
+    }
     qn_fit_input input = {
         .train = {.x = x, .y = training->y, .weight = training->weight, .query = training->query},
         .n_queries = run->n_queries,
         .task = run->target.task,
         .n_classes = run->target.n_classes,
         .seed = (uint64_t)run->config->seed,
+        .from = from,
     };
     QN_TRY(qn__run_init_score(run, candidate->family, pipeline, &input, err));
     QN_TRY(qn_learner_fit(candidate->family, params, &input, &job, ret_learner, err));

@@ -50,6 +50,19 @@ qn_status qn__run_init_score(const qn_run_state *run, const qn_family *family,
                            "`features`, and must hold more than one value", name);
 }
 
+static qn_status fit_pipeline(const qn_run_state *run, unsigned takes,
+                              const qn_run_training *training, qn_run_features *features,
+                              qn_error *err) {
+    qn_cleanup(qn_pipeline_spec_free) qn_pipeline_spec *spec = NULL;
+    if (qn__run_warm_takes(run, takes))
+        return qn__run_warm_pipeline(run, training->rows, training->n, &features->pipeline,
+                                     &features->train, err);
+    QN_TRY(qn__run_spec(run, takes, &spec, err));
+    return qn_pipeline_fit(spec, run->frame, training->rows, training->n, training->y, &run->target,
+                           (uint64_t)run->config->seed, &run->job, &features->pipeline,
+                           &features->train, err);
+}
+
 static qn_status fit_features(qn_run_state *run, unsigned takes, qn_run_features **ret,
                               qn_error *err) {
     for (int i = 0; i < run->n_features; i++) {
@@ -58,13 +71,9 @@ static qn_status fit_features(qn_run_state *run, unsigned takes, qn_run_features
             return QN_OK;
         }
     }
-    qn_cleanup(qn_pipeline_spec_free) qn_pipeline_spec *spec = NULL;
     qn_run_features *features = &run->features[run->n_features];
     qn_job_progress(&run->job, "features", 0, 0, NULL);
-    QN_TRY(qn__run_spec(run, takes, &spec, err));
-    QN_TRY(qn_pipeline_fit(spec, run->frame, run->training.rows, run->training.n, run->training.y,
-                           &run->target, (uint64_t)run->config->seed, &run->job,
-                           &features->pipeline, &features->train, err));
+    QN_TRY(fit_pipeline(run, takes, &run->training, features, err));
     features->takes = takes;
     features->view = features->pipeline;
     run->n_features++;
@@ -207,40 +216,13 @@ double qn__run_merit(const qn_run_candidate *candidate) {
     return isnan(candidate->folds_mean) ? candidate->metric : candidate->folds_mean;
 }
 
-/* Early stopping by the run's metric, for those that order rows: the training loss may get worse on
- * later rows while the order still gets better. */
-typedef struct stop_by_metric {
-    const qn_run_state *run;
-    double *scores; /* owned: validation rows x outputs */
-    qn_status status; /* the first failure, and its message */
-    qn_error error;
-} stop_by_metric;
-
-static double loss_by_metric(void *user, qn_link link, const double *raw, double *without) {
-    stop_by_metric *stop = user;
-    const qn_run_state *run = stop->run;
-    double value = (double)NAN;
-    memcpy(stop->scores, raw, (size_t)(run->validate.n * run->n_outputs) * sizeof *raw);
-    qn_link_apply(link, stop->scores, run->validate.n, run->n_outputs);
-    qn_eval_input input = qn__run_eval_input(run, &run->validate, stop->scores);
-    if (!without)
-        return qn__run_loss(run, run->metric->compute(&input));
-    qn_status status = QN_OK;
-    if (stop->status == QN_OK)
-        status = stop->status = qn_metric_without(run->metric, &input, run->stretch,
-                                                  run->n_stretches, &value, without, &stop->error);
-    for (int32_t s = 0; s < run->n_stretches; s++)
-        without[s] = status == QN_OK ? qn__run_loss(run, without[s]) : INFINITY;
-    return qn__run_loss(run, value);
-}
-
-bool qn__run_stops_by_metric(const qn_run_state *run) {
-    static const char *const ordering[] = {"roc_auc", "pr_auc",  "roc_auc_ovr",
-                                           "ndcg@5",  "ndcg@10", "map"};
-    for (size_t i = 0; i < sizeof ordering / sizeof ordering[0]; i++)
-        if (!run->metric_is_value && strcmp(run->metric->name, ordering[i]) == 0)
-            return true;
-    return false;
+static void note_stop(qn_run_state *run, const qn_run_candidate *candidate) {
+    if (!run->job.stop || !run->job.stop->asked || run->stopped_by_hand)
+        return;
+    run->stopped_by_hand = true;
+    qn__run_warn(run,
+                 "training of %s was stopped by hand: the model is the best of the rounds so far",
+                 candidate->family->name);
 }
 
 static qn_status train_candidate(qn_run_state *run, qn_run_candidate *candidate, double budget_s,
@@ -257,17 +239,14 @@ static qn_status train_candidate(qn_run_state *run, qn_run_candidate *candidate,
         .valid_stretch = run->stretch,
         .n_stretches = run->n_stretches,
         .seed = (uint64_t)run->config->seed,
+        .from = qn__run_warm_learner(run, candidate->family),
     };
     qn_cleanup(qn_json_free) json_t *params = qn__run_params(candidate);
-    qn_cleanup(qn_freep) double *scores = qn_new_array(double, run->validate.n *run->n_outputs);
-    if (!params || !scores)
+    qn_cleanup(qn__run_stopping_done) qn_run_stopping stop = {0};
+    if (!params)
         return qn_error_memory(err);
     QN_TRY(qn__run_init_score(run, candidate->family, features->view, &input, err));
-    stop_by_metric stop = {.run = run, .scores = scores};
-    if (qn__run_stops_by_metric(run)) {
-        input.loss = loss_by_metric;
-        input.user = &stop;
-    }
+    QN_TRY(qn__run_stopping_init(&stop, run, &input, true, err));
     qn_job job = run->job;
     job.budget_s = budget_s;
     double start = qn_now_s();
@@ -275,12 +254,9 @@ static qn_status train_candidate(qn_run_state *run, qn_run_candidate *candidate,
                                       err);
     if (status == QN_ERR_CONFIG)
         qn__run_place(run, "train.families", err);
-    if (status == QN_OK && stop.status != QN_OK) {
-        if (err)
-            *err = stop.error;
-        status = stop.status;
-    }
     QN_TRY(status);
+    QN_TRY(qn__run_stopping_status(&stop, err));
+    note_stop(run, candidate);
     candidate->train_s = qn_now_s() - start;
     QN_TRY(score_validation(run, candidate, err));
     QN_TRY(qn__run_measure(run, &run->validate, candidate->scores, &candidate->metric, err));
@@ -302,6 +278,7 @@ static int count_families(const qn_run_state *run) {
 }
 
 qn_status qn__run_train(qn_run_state *run, qn_error *err) {
+    QN_TRY(qn__run_warm_open(run, err));
     QN_TRY(add_candidates(run, err));
     double budget_s = run->config->train.budget_s, start = qn_now_s();
     int n_left = count_families(run);

@@ -15,8 +15,12 @@
 #define P(member) .offset = offsetof(qn_gbdt_params, member)
 
 static const char *const boostings[] = {"gbdt", "dart", NULL};
+static const char *const rate_schedules[] = {"constant", "linear", "cosine", "exponential", NULL};
 static const char *const sample_strategies[] = {"bagging", "goss", NULL};
-static const char *const monotone_methods[] = {"basic", "intermediate", NULL};
+static const char *const grow_policies[] = {"leafwise",  "depthwise", "symmetric", "lossguide",
+                                            "Lossguide", "Depthwise", "SymmetricTree",
+                                            "oblivious", NULL};
+static const char *const monotone_methods[] = {"basic", "intermediate", "advanced", NULL};
 static const char *const class_weights[] = {"none", "balanced", NULL};
 
 static const qn_param params_table[] = {
@@ -27,6 +31,18 @@ static const qn_param params_table[] = {
      .help = "boosting rounds"},
     {"learning_rate", "eta shrinkage_rate", QN_PARAM_REAL, P(learning_rate), .low = 1e-9,
      .high = 100, .preset = 0.1, .help = "shrinkage of every tree"},
+    {"learning_rate_schedule", NULL, QN_PARAM_CHOICE,
+     P(learning_rate_schedule), .choices = rate_schedules,
+     .help = "how the rate goes from learning_rate in the first round to learning_rate_end in the "
+             "last"},
+    {"learning_rate_end", NULL, QN_PARAM_REAL, P(learning_rate_end), .low = 0, .high = 100,
+     .preset = 0.01, .help = "the last round's rate, with a learning_rate_schedule"},
+    {"learning_rate_rounds", NULL, QN_PARAM_INT, P(learning_rate_rounds), .low = 0, .high = 1000000,
+     .preset = 0,
+     .help = "rounds that the schedule takes, the last rate holds after them; 0: num_iterations"},
+    {"learning_rates", NULL, QN_PARAM_JSON, P(learning_rates),
+     .help = "the rate of each round in place of a schedule: [0.2, 0.2, 0.1]; the last one holds "
+             "for the rest"},
     {"boosting", "boosting_type boost", QN_PARAM_CHOICE, P(boosting), .choices = boostings,
      .help = "dart: earlier trees are dropped at random while the next ones grow"},
     {"drop_rate", "rate_drop", QN_PARAM_REAL, P(drop_rate), .low = 0, .high = 1, .preset = 0.1,
@@ -39,6 +55,10 @@ static const qn_param params_table[] = {
      .help = "dart: all rounds are as likely to be dropped, not the heavier ones more"},
     {"xgboost_dart_mode", NULL, QN_PARAM_BOOL, P(xgboost_dart_mode), .preset = 0,
      .help = "dart: weights as XGBoost gives them"},
+    {"grow_policy", NULL, QN_PARAM_CHOICE, P(grow_policy), .choices = grow_policies,
+     .help = "leafwise (lossguide): the leaf of the greatest gain is split next; depthwise: level "
+             "by level; symmetric: one split for all leaves of a level, up to 2^max_depth leaves "
+             "whatever num_leaves says. The last two have max_depth 6 unless it is stated"},
     {"num_leaves", "max_leaves num_leaf max_leaf_nodes", QN_PARAM_INT, P(num_leaves), .low = 2,
      .high = 131072, .preset = 31, .help = "most leaves of one tree"},
     {"max_depth", NULL, QN_PARAM_INT, P(max_depth), .low = -1, .high = 100000, .preset = -1,
@@ -86,6 +106,8 @@ static const qn_param params_table[] = {
      .help = "with validation rows in order of time: of the rounds whose loss is within so many "
              "standard errors of the best, the one nearest to early_stopping_round is kept; 0: the "
              "best one"},
+    {"first_metric_only", NULL, QN_PARAM_BOOL, P(first_metric_only), .preset = 0,
+     .help = "of several train.early_stopping_metrics only the first ends the training"},
     {"boost_from_average", NULL, QN_PARAM_BOOL, P(boost_from_average), .preset = 1,
      .help = "start from the mean, the log odds or the class priors"},
     {"feature_pre_filter", NULL, QN_PARAM_BOOL, P(feature_pre_filter), .preset = 1,
@@ -121,7 +143,8 @@ static const qn_param params_table[] = {
     {"monotone_constraints_method", "monotone_constraining_method mc_method", QN_PARAM_CHOICE,
      P(monotone_constraints_method), .choices = monotone_methods,
      .help = "basic: siblings are kept apart by the middle of their values; intermediate: by the "
-             "values of the leaves around, which fits better and takes longer"},
+             "values of the leaves around, which fits better and takes longer; advanced: by those "
+             "that a child touches, threshold by threshold, which goes further both ways"},
     {"monotone_penalty", "monotone_splits_penalty mc_penalty", QN_PARAM_REAL, P(monotone_penalty),
      .low = 0, .high = 1e6, .preset = 0,
      .help = "keeps splits by constrained columns away from the root: none in so many levels, "
@@ -129,6 +152,24 @@ static const qn_param params_table[] = {
     {"interaction_constraints", "interaction_cst", QN_PARAM_JSON, P(interaction_constraints),
      .help = "lists of columns that may meet on the way to a leaf: [[age, job], [price]]; the "
              "columns not named are one more list"},
+    {"forced_splits", "forcedsplits", QN_PARAM_JSON, P(forced_splits),
+     .help = "what every tree begins with: {feature: age, threshold: 40, left: {feature: job, "
+             "threshold: clerk}, right: {..}}; at the bound of the bin that holds the number, or "
+             "one category against the rest. One that parts too few rows or gains nothing is left "
+             "out, with those below it"},
+    {"feature_contri", "feature_contrib fc fp feature_penalty", QN_PARAM_JSON, P(feature_contri),
+     .help = "what the gains of a column's splits are multiplied with: {age: 0.5}, or a list with "
+             "a number for each feature"},
+    {"cegb_tradeoff", NULL, QN_PARAM_REAL, P(cegb_tradeoff), .low = 0, .high = 1e12, .preset = 1,
+     .help = "multiplies all costs below, which are taken off the gains of splits"},
+    {"cegb_penalty_split", NULL, QN_PARAM_REAL, P(cegb_penalty_split), .low = 0, .high = 1e12,
+     .preset = 0, .help = "cost of a split for every row it parts"},
+    {"cegb_penalty_feature_lazy", NULL, QN_PARAM_JSON, P(cegb_penalty_feature_lazy),
+     .help = "cost of a column for every row that no split by it has parted yet: {age: 0.1}, or a "
+             "list with a number for each feature"},
+    {"cegb_penalty_feature_coupled", NULL, QN_PARAM_JSON, P(cegb_penalty_feature_coupled),
+     .help = "cost of a column until the model uses it: {age: 10}, or a list with a number for "
+             "each feature"},
     {"class_weight", NULL, QN_PARAM_CHOICE, P(class_weight), .choices = class_weights,
      .help = "balanced: every class counts the same in sum"},
     {"scale_pos_weight", NULL, QN_PARAM_REAL, P(scale_pos_weight), .low = 1e-9, .high = 1e9,
@@ -187,8 +228,8 @@ typedef struct fit {
     qn__dart dart;
     qn__grower *grower;
     qn__model_builder builder;
-    double best_loss;
-    int32_t best_round;
+    qn__watch watch;
+    int32_t first_round;          /* rounds of the model that this one goes on from */
 } fit;
 
 static void fit_done(fit *f) {
@@ -196,7 +237,8 @@ static void fit_done(fit *f) {
     qn__custom_done(&f->custom);
     qn__queries_free(&f->queries);
     qn__queries_free(&f->valid_queries);
-    qn__bin_map_done(&f->map);
+    if (!f->input->bins)
+        qn__bin_map_done(&f->map);
     qn__bins_done(&f->bins);
     qn__bins_done(&f->valid_bins);
     qn_freep(&f->range);
@@ -280,6 +322,10 @@ static qn_status check_input(fit *f, qn_error *err) {
     QN_TRY(check_rows(f, &in->train, err));
     if (in->valid.x)
         QN_TRY(check_rows(f, &in->valid, err));
+    if (in->from)
+        QN_TRY(qn__warm_check(in->from, in, f->objective, err));
+    QN_TRY(qn__rate_check(f->params, err));
+    QN_TRY(qn__watch_init(&f->watch, f->params, in, err));
     return qn__sample_check(f->params, in->task, err);
 }
 
@@ -318,10 +364,15 @@ static qn_status make_weights(fit *f, qn_error *err) {
 static qn_status start_model(fit *f, qn_error *err) {
     int32_t n_k = f->data.n_outputs;
     qn__plain *m = &f->builder.plain;
+    if (f->input->from) {
+        QN_TRY(qn__warm_trees(f->input->from, &f->builder, f->gain, f->column_bins, err));
+        f->first_round = m->n_trees / n_k;
+    }
     m->link = f->objective->link;
     m->n_outputs = n_k;
     m->n_features = f->input->train.x->n_features;
-    m->base = qn_new_array(double, n_k);
+    if (!f->input->from)
+        m->base = qn_new_array(double, n_k);
     if (!m->base)
         return qn_error_memory(err);
     for (int32_t i = 1; qn__objective_names[i]; i++)
@@ -331,7 +382,7 @@ static qn_status start_model(fit *f, qn_error *err) {
     /* As in LightGBM, whoever says where to start means it: trees learn the mean, too. What a loss of
      * the caller's own is least at is not known. */
     f->from_average = f->params->boost_from_average && !f->input->has_init && !f->input->gradients;
-    if (f->from_average)
+    if (f->from_average && !f->input->from)
         f->objective->init(&f->data, m->base);
     return QN_OK;
 }
@@ -374,8 +425,27 @@ static qn_status start_valid(fit *f, qn_error *err) {
     if (!f->valid_score || !f->valid_raw)
         return qn_error_memory(err);
     start_scores(f, valid->x, f->valid_score);
+    if (f->input->from)
+        QN_TRY(qn__warm_scores(f->input->from, valid->x, f->data.n_threads, f->valid_score, err));
     QN_TRY(qn__stopping_init(&f->stopping, f->params, f->input, &f->valid, err));
+    if (f->input->bins)
+        return qn__bins_gather(f->input->bins, f->input->valid_rows, f->valid.n, false, f->job,
+                               &f->valid_bins, err);
     return qn__bins_fill(&f->map, valid->x, false, f->job, &f->valid_bins, err);
+}
+
+/* Bins of the training rows, found here or shared with other fits. */
+static qn_status start_bins(fit *f, qn_error *err) {
+    const qn_fit_input *in = f->input;
+    const qn_matrix *x = in->train.x;
+    if (in->bins) {
+        f->map = in->bins->map; /* borrowed */
+        return qn__bins_gather(in->bins, in->train_rows, x->n_rows, true, f->job, &f->bins, err);
+    }
+    QN_TRY(qn__bin_map_fit(f->params, x, in->has_init ? in->init_feature : -1, in->seed, f->job,
+                           &f->map, err));
+    QN_TRY(qn_job_check(f->job, err));
+    return qn__bins_fill(&f->map, x, true, f->job, &f->bins, err);
 }
 
 static qn_status start(fit *f, qn_error *err) {
@@ -390,12 +460,7 @@ static qn_status start(fit *f, qn_error *err) {
         QN_TRY(qn__custom_init(&f->custom, n, n_k, err));
     QN_TRY(make_queries(f, &f->input->train, &f->queries, err));
     f->data.queries = f->queries;
-    QN_TRY(qn__bin_map_fit(f->params, x, f->input->has_init ? f->input->init_feature : -1,
-                           f->input->seed, f->job, &f->map, err));
-    QN_TRY(qn_job_check(f->job, err));
-    QN_TRY(qn__bins_fill(&f->map, x, true, f->job, &f->bins, err));
-    QN_TRY(start_model(f, err));
-    QN_TRY(start_valid(f, err));
+    QN_TRY(start_bins(f, err));
     size_t cells;
     if (!qn_size_mul((size_t)n, (size_t)n_k, &cells))
         return qn_error_memory(err);
@@ -409,6 +474,10 @@ static qn_status start(fit *f, qn_error *err) {
     if (!f->range || !f->g || !f->h || !f->score || !f->gain || !f->column_bins ||
         !f->feature_used)
         return qn_error_memory(err);
+    for (int32_t i = 0; i < f->map.n_features; i++)
+        f->column_bins[f->map.features[i].column] = (uint64_t)f->map.features[i].n_values;
+    QN_TRY(start_model(f, err));
+    QN_TRY(start_valid(f, err));
     f->n_bag = n;
     f->goss = strcmp(f->params->data_sample_strategy, "goss") == 0;
     if (qn__sample_any(f->params)) {
@@ -418,9 +487,11 @@ static qn_status start(fit *f, qn_error *err) {
             return qn_error_memory(err);
     }
     start_scores(f, x, f->score);
-    for (int32_t i = 0; i < f->map.n_features; i++)
-        f->column_bins[f->map.features[i].column] = (uint64_t)f->map.features[i].n_values;
-    QN_TRY(qn__growth_init(&f->growth, f->params, &f->map, x->features, x->n_features, err));
+    if (f->input->from)
+        QN_TRY(qn__warm_scores(f->input->from, x, f->data.n_threads, f->score, err));
+    QN_TRY(qn__growth_init(&f->growth, f->params, &f->map, x->features, x->n_features, n, err));
+    if (f->input->from)
+        qn__warm_costs(f->input->from, &f->map, &f->growth.costs);
     QN_FAIL_IF(f->growth.monotone && f->objective->renew_quantile, err, QN_ERR_CONFIG,
                "monotone_constraints do not go with objective %s, whose leaves hold quantiles",
                f->objective->name);
@@ -437,6 +508,12 @@ static qn_status start(fit *f, qn_error *err) {
  * the gradients tell the rows apart: after 1 / learning_rate rounds. */
 static qn_status draw_rows(fit *f, int64_t round, qn_error *err) {
     const qn_gbdt_params *p = f->params;
+    bool first = round == 0;
+    round += f->first_round;
+    if (f->bag && !f->goss) { /* a bag lasts bagging_freq rounds */
+        first |= round % p->bagging_freq == 0;
+        round -= round % p->bagging_freq;
+    }
     uint64_t seed = qn_rng_hash(f->input->seed ^ 0x6261670000000000u, (uint64_t)round);
     if (f->goss && (double)round >= 1 / p->learning_rate) {
         qn__goss_input in = {.params = p, .g = f->g, .h = f->h, .n = f->data.n,
@@ -444,7 +521,7 @@ static qn_status draw_rows(fit *f, int64_t round, qn_error *err) {
                              .seed = seed, .n_threads = f->data.n_threads};
         return qn__sample_goss(&in, f->bag, f->range, &f->n_bag, err);
     }
-    if (f->bag && !f->goss && round % p->bagging_freq == 0)
+    if (f->bag && !f->goss && first)
         f->n_bag = qn__sample_bag(p, f->data.y, f->data.n, seed, f->bag);
     return QN_OK;
 }
@@ -472,6 +549,15 @@ static double newton(const fit *f, const qn__grown_node *leaf) {
     double g = (double)leaf->total.g * f->q.g_unit, h = (double)leaf->total.h * f->q.h_unit;
     double a = fmax(fabs(g) - f->params->lambda_l1, 0);
     return h + leaf->l2 > 0 ? copysign(a, -g) / (h + leaf->l2) : 0;
+}
+
+/* A Newton step in log odds trusts a parabola far from where it touches the loss. Where a few events
+ * meet rows that were sure of the opposite, the second derivatives are next to nothing and the steps
+ * thousands; the rows beside them never come back, having no second derivative left. */
+static double within_steps(const fit *f, double value) {
+    enum { MOST_LOG_ODDS = 16 };
+    bool odds = f->objective->link == QN_LINK_LOGIT || f->objective->link == QN_LINK_SOFTMAX;
+    return odds && fabs(value) > MOST_LOG_ODDS ? copysign(MOST_LOG_ODDS, value) : value;
 }
 
 typedef struct weighted {
@@ -511,11 +597,11 @@ static double renewed(const fit *f, const double *score, const uint32_t *rows, i
     return most > 0 && fabs(value) > most ? copysign(most, value) : value;
 }
 
-static qn_status set_values(fit *f, int32_t k, qn__grown_node *nodes, int32_t n_nodes,
-                            qn_error *err) {
+static qn_status set_values(fit *f, int64_t round, int32_t k, qn__grown_node *nodes,
+                            int32_t n_nodes, qn_error *err) {
     const uint32_t *rows = qn__grower_rows(f->grower);
     int64_t n = f->data.n;
-    double rate = f->has_dart ? f->dart.rate : f->params->learning_rate;
+    double rate = f->has_dart ? f->dart.rate : qn__rate_of(f->params, round);
     bool renew = f->objective->renew_quantile != NULL;
     qn_cleanup(qn_freep) weighted *items = renew ? qn_malloc_aligned((size_t)n, sizeof *items)
                                                  : NULL;
@@ -527,7 +613,7 @@ static qn_status set_values(fit *f, int32_t k, qn__grown_node *nodes, int32_t n_
         qn__grown_node *leaf = &nodes[i];
         if (leaf->split.feature >= 0)
             continue;
-        double value = f->growth.ruled ? leaf->value : newton(f, leaf);
+        double value = within_steps(f, f->growth.ruled ? leaf->value : newton(f, leaf));
         if (renew)
             value = renewed(f, f->score + k * n, rows + leaf->begin, leaf->n,
                             f->objective->renew_quantile(f->params), items + leaf->begin);
@@ -641,7 +727,8 @@ static qn_status find_gradients(fit *f, int64_t round, qn_error *err) {
 
 static qn_status grow_tree(fit *f, int64_t round, int32_t k, bool *ret_grew, qn_error *err) {
     int64_t n = f->data.n;
-    uint64_t tree = (uint64_t)round * (uint64_t)f->data.n_outputs + (uint64_t)k;
+    uint64_t n_k = (uint64_t)f->data.n_outputs;
+    uint64_t tree = (uint64_t)(round + f->first_round) * n_k + (uint64_t)k;
     qn__quantise(f->g + k * n, f->h + k * n, n, f->range[k], qn_rng_hash(f->input->seed, tree),
                  f->data.n_threads, &f->q);
     const uint32_t *rows = f->n_bag < n ? f->bag : NULL;
@@ -656,7 +743,7 @@ static qn_status grow_tree(fit *f, int64_t round, int32_t k, bool *ret_grew, qn_
     /* Without a split there is nothing to learn from but the mean, which the base score holds; the
      * median of the residuals is new. */
     if (n_nodes > 1 || f->objective->renew_quantile || !f->from_average)
-        QN_TRY(set_values(f, k, nodes, n_nodes, err));
+        QN_TRY(set_values(f, round, k, nodes, n_nodes, err));
     else
         nodes[0].value = 0;
     QN_TRY(score_own(f, nodes, n_nodes, f->score + k * n, err));
@@ -675,37 +762,42 @@ static qn_status grow_tree(fit *f, int64_t round, int32_t k, bool *ret_grew, qn_
     return qn__model_add(&f->builder, &f->map, nodes, n_nodes, err);
 }
 
-/* without[n_stretches]: the same without each stretch of time, when there are any. */
-static double valid_loss(fit *f, double *without) {
+/* values[n_metrics, or 1]; without[n_stretches]: the same without each stretch of time, when there
+ * are any. */
+static void measure_valid(fit *f, double *values, double *without) {
     bool stretches = f->stopping.n_stretches > 0;
-    if (!f->input->loss && stretches)
-        return qn__stopping_loss(&f->stopping, f->objective, &f->valid, f->valid_score, without);
-    if (!f->input->loss)
-        return f->objective->loss(&f->valid, f->valid_score);
+    bool given = f->input->loss || f->input->n_metrics > 0;
+    if (!given && stretches)
+        values[0] = qn__stopping_loss(&f->stopping, f->objective, &f->valid, f->valid_score,
+                                      without);
+    else if (!given)
+        values[0] = f->objective->loss(&f->valid, f->valid_score);
+    if (!given)
+        return;
     int32_t n_k = f->valid.n_outputs;
     for (int64_t i = 0; i < f->valid.n; i++)
         for (int32_t k = 0; k < n_k; k++)
             f->valid_raw[i * n_k + k] = f->valid_score[k * f->valid.n + i];
-    return f->input->loss(f->input->user, f->objective->link, f->valid_raw,
-                          stretches ? without : NULL);
+    if (f->input->n_metrics > 0) {
+        qn_link_apply(f->objective->link, f->valid_raw, f->valid.n, n_k);
+        f->input->measure(f->input->user, f->valid_raw, values);
+    } else {
+        values[0] = f->input->loss(f->input->user, f->objective->link, f->valid_raw,
+                                   stretches ? without : NULL);
+    }
 }
 
 /* Measures the round and tells of it; *ret_stop when it is time to stop. */
 static qn_status end_round(fit *f, int64_t round, bool *ret_stop, qn_error *err) {
-    char note[96] = "";
-    double without[QN__STRETCHES_MAX];
+    char note[160] = "";
+    double values[QN_FIT_METRICS_MAX], without[QN__STRETCHES_MAX];
     int64_t patience = f->params->early_stopping_round;
     if (f->valid_score) {
-        double loss = valid_loss(f, without);
+        measure_valid(f, values, without);
         if (f->stopping.n_stretches > 0)
-            QN_TRY(qn__stopping_add(&f->stopping, loss, without, err));
-        if (f->best_round == 0 || loss < f->best_loss - f->params->early_stopping_min_delta) {
-            f->best_loss = loss;
-            f->best_round = (int32_t)round + 1;
-        }
-        snprintf(note, sizeof note, "round %d: best loss %.6g in round %d", (int)round + 1,
-                 f->best_loss, (int)f->best_round);
-        *ret_stop = patience > 0 && round + 1 - f->best_round >= patience;
+            QN_TRY(qn__stopping_add(&f->stopping, values[0], without, err));
+        *ret_stop = qn__watch_round(&f->watch, round, values);
+        qn__watch_note(&f->watch, round, note, sizeof note);
     }
     /* Early stopping makes the end unknown: no share of the rounds is claimed then. */
     double total = patience > 0 && f->valid_score ? 0 : (double)f->params->num_iterations;
@@ -713,8 +805,10 @@ static qn_status end_round(fit *f, int64_t round, bool *ret_stop, qn_error *err)
     return QN_OK;
 }
 
-static qn_status boost(fit *f, qn_error *err) {
+static qn_status boost_rounds(fit *f, qn_error *err) {
     double started = qn_now_s();
+    const qn_job_stop *by_hand = f->job ? f->job->stop : NULL;
+    bool asked_before = by_hand && by_hand->asked; /* of another fit */
     bool sampled = f->bag || f->params->feature_fraction < 1
                    || f->params->feature_fraction_bynode < 1 || f->params->extra_trees
                    || f->has_dart;
@@ -734,10 +828,22 @@ static qn_status boost(fit *f, qn_error *err) {
         bool stop = false;
         QN_TRY(end_round(f, round, &stop, err));
         bool late = f->job && f->job->budget_s > 0 && qn_now_s() - started > f->job->budget_s;
-        if (stop || late || (!grew && !sampled))
+        bool asked = by_hand && by_hand->asked && !asked_before;
+        if (stop || late || asked || (!grew && !sampled))
             break;
     }
     return QN_OK;
+}
+
+/* While it lasts a wish to stop is heeded: the rounds so far are a model. */
+static qn_status boost(fit *f, qn_error *err) {
+    qn_job_stop *by_hand = f->job ? f->job->stop : NULL;
+    if (by_hand)
+        by_hand->possible = 1;
+    qn_status status = boost_rounds(f, err);
+    if (by_hand)
+        by_hand->possible = 0;
+    return status;
 }
 
 /* The values of the trees kept, as they were when the last of them was grown. */
@@ -746,10 +852,12 @@ static qn_status scale_trees(fit *f, int32_t n_rounds, qn_error *err) {
     if (!f->has_dart)
         return QN_OK;
     QN_TRY(qn__dart_replay(&f->dart, n_rounds, err));
-    for (int32_t t = 0; t < n_rounds * f->data.n_outputs; t++)
-        for (int64_t i = m->start[t]; i < m->start[t + 1]; i++)
+    for (int32_t t = 0; t < n_rounds * f->data.n_outputs; t++) {
+        const int64_t *start = m->start + t + f->first_round * f->data.n_outputs;
+        for (int64_t i = start[0]; i < start[1]; i++)
             if (m->nodes[i].slot_flags & QN__NODE_LEAF)
                 m->nodes[i].value *= f->dart.scale[t / f->data.n_outputs];
+    }
     return QN_OK;
 }
 
@@ -760,15 +868,16 @@ static qn_status fit_gbdt(const void *params, const qn_fit_input *input, const q
     QN_TRY(boost(&f, err));
     qn__plain *m = &f.builder.plain;
     int32_t n_k = f.data.n_outputs;
-    int32_t rounds = m->n_trees / n_k;
-    bool keep_best = f.params->early_stopping_round > 0 && f.best_round > 0;
-    m->best_iteration = keep_best ? f.best_round : rounds;
+    int32_t rounds = m->n_trees / n_k - f.first_round; /* of this training */
+    int32_t best_round = qn__watch_best(&f.watch);
+    if (f.params->early_stopping_round > 0 && best_round > 0)
+        rounds = best_round;
     if (f.stopping.n_stretches > 0)
-        m->best_iteration =
-            qn__stopping_pick(&f.stopping, f.best_round, f.params->early_stopping_round,
-                              f.params->early_stopping_se);
-    QN_TRY(scale_trees(&f, m->best_iteration, err));
-    qn__gain_log_sum(&f.gains, m->best_iteration, f.gain);
+        rounds = qn__stopping_pick(&f.stopping, best_round, f.params->early_stopping_round,
+                                   f.params->early_stopping_se);
+    m->best_iteration = f.first_round + rounds;
+    QN_TRY(scale_trees(&f, rounds, err));
+    qn__gain_log_sum(&f.gains, rounds, f.gain);
     return qn__model_finish(&f.builder, m->best_iteration * n_k, f.gain, f.column_bins,
                             input->train.x->features, ret_learner, err);
 }

@@ -11,11 +11,16 @@ typedef struct qn_gbdt_params {
     const char *objective;    /* "auto": by task */
     int64_t num_iterations;
     double learning_rate;
+    const char *learning_rate_schedule; /* "constant", "linear", "cosine", "exponential" */
+    double learning_rate_end;
+    int64_t learning_rate_rounds; /* of the schedule; 0: num_iterations */
+    const json_t *learning_rates; /* borrowed; [rate, ..] by round; NULL: the schedule */
     const char *boosting;     /* "gbdt" or "dart" */
     double drop_rate;         /* dart: share of the rounds dropped */
     int64_t max_drop;         /* <= 0: no limit */
     double skip_drop;         /* share of the rounds that drop none */
     bool uniform_drop, xgboost_dart_mode;
+    const char *grow_policy;  /* "leafwise", "depthwise", "symmetric" or another word for one */
     int64_t num_leaves;
     int64_t max_depth;        /* <= 0: no limit */
     int64_t min_data_in_leaf; /* rows, counted exactly */
@@ -35,6 +40,7 @@ typedef struct qn_gbdt_params {
     int64_t min_data_per_group;
     int64_t early_stopping_round; /* 0: never */
     double early_stopping_min_delta;
+    bool first_metric_only;   /* of several metrics, the first ends the training */
     double early_stopping_se; /* 0: the best round; else see gbdt_stop.c */
     bool boost_from_average;
     bool feature_pre_filter;
@@ -48,6 +54,10 @@ typedef struct qn_gbdt_params {
     const char *monotone_constraints_method; /* "basic" or "intermediate" */
     double monotone_penalty;
     const json_t *interaction_constraints; /* borrowed; [[column, ..], ..]; NULL: none */
+    const json_t *forced_splits; /* borrowed, as the other lists; {feature, threshold, left, right} */
+    const json_t *feature_contri; /* {column: factor} or [factor, ..] */
+    double cegb_tradeoff, cegb_penalty_split;
+    const json_t *cegb_penalty_feature_lazy, *cegb_penalty_feature_coupled; /* as feature_contri */
     const char *class_weight; /* "none" or "balanced" */
     double scale_pos_weight;
     double alpha;             /* huber and quantile */
@@ -58,5 +68,13 @@ typedef struct qn_gbdt_params {
     const json_t *label_gain; /* borrowed; [gain of label 0, ..]; NULL: 2^label - 1 */
     int64_t eval_at;          /* places of the NDCG that early stopping goes by */
 } qn_gbdt_params;
+
+/* Rows binned once for several fits on some of them, as the folds of a cross-validation do: from the
+ * rows, seed and initial scores of `input`, and the parameters about bins. Dense features only
+ * (QN_ERR_USAGE). Shared by any number of fits through qn_fit_input.bins. */
+typedef struct qn_gbdt_bins qn_gbdt_bins;
+qn_status qn_gbdt_bins_new(const json_t *params, const qn_fit_input *input, const qn_job *job,
+                           qn_gbdt_bins **ret_bins, qn_error *err) QN_MUST_USE;
+void qn_gbdt_bins_free(qn_gbdt_bins **bins);
 
 #endif

@@ -225,8 +225,8 @@ static qn_status fit_number(const qn_gbdt_params *params, const qn_matrix *x, ui
     return QN_OK;
 }
 
-/* Category bins: the most frequent codes get bins 1, 2, ..., the others share bin 0 with the
- * missing. */
+/* Category bins: the most frequent codes get bins 1, 2, ..., the others share bin 0 with the missing.
+ * As in LightGBM, max_bin yields to categories until 99 % of the rows have bins of their own. */
 static qn_status fit_category(const qn_gbdt_params *params, const qn_matrix *x, qn__bin_feature *f,
                               qn_error *err) {
     int32_t n = x->features[f->column].n_categories;
@@ -248,6 +248,7 @@ static qn_status fit_category(const qn_gbdt_params *params, const qn_matrix *x, 
     }
     const uint64_t *sorted = radix_sort(keys, spare, n);
     int64_t max_bin = params->max_bin < QN__CAT_BINS ? params->max_bin : QN__CAT_BINS;
+    double used = 0, enough = 0.99 * (double)(x->n_rows - (int64_t)n_other);
     f->n_categories = n;
     f->n_values = 1;
     /* Codes that never occur have count 0 and sort to the front as 0 .. n - 1 < 2^32. */
@@ -255,10 +256,12 @@ static qn_status fit_category(const qn_gbdt_params *params, const qn_matrix *x, 
         uint64_t count = ((uint64_t)1 << 32) - (sorted[i] >> 32);
         if (sorted[i] >> 32 == 0)
             continue;
-        if (f->n_values < max_bin && count >= (uint64_t)params->min_data_in_bin)
+        bool fits = f->n_values < max_bin || (used < enough && f->n_values < QN__CAT_BINS);
+        if (fits && count >= (uint64_t)params->min_data_in_bin)
             f->code_bin[(uint32_t)sorted[i]] = f->n_values++;
         else
             n_other += count;
+        used += (double)count;
     }
     f->has_missing = n_other > 0;
     f->n_cells = f->n_values;

@@ -61,7 +61,7 @@ static void draw(qn__dart *dart) {
 qn_status qn__dart_begin(qn__dart *dart, qn_error *err) {
     QN_TRY(reserve(dart, err));
     draw(dart);
-    double k = dart->n_dropped, eta = dart->params->learning_rate;
+    double k = dart->n_dropped, eta = qn__rate_of(dart->params, dart->n_rounds);
     if (k == 0)
         dart->rate = eta;
     else

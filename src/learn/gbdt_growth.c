@@ -24,10 +24,12 @@ enum { GROUPS_MAX = 64 };
 void qn__growth_done(qn__growth *growth) {
     qn_freep(&growth->monotone);
     qn_freep(&growth->groups);
+    qn_freep(&growth->forced);
+    qn__costs_done(&growth->costs);
 }
 
-static qn_status unknown_column(const char *param, const char *name, const qn_feature *features,
-                                int32_t n, qn_error *err) {
+qn_status qn__growth_unknown(const char *param, const char *name, const qn_feature *features,
+                             int32_t n, qn_error *err) {
     qn_cleanup(qn_freep) const char **names = qn_new_array(const char *, n);
     if (!names)
         return qn_error_memory(err);
@@ -81,7 +83,7 @@ static qn_status read_monotone(qn__growth *gr, const qn__bin_map *map, const qn_
         while (c < n_columns && (!features[c].name || strcmp(features[c].name, name) != 0))
             c++;
         if (c == n_columns)
-            return unknown_column("monotone_constraints", name, features, n_columns, err);
+            return qn__growth_unknown("monotone_constraints", name, features, n_columns, err);
         QN_FAIL_IF(direction && features[c].kind == QN_FEATURE_CATEGORY, err, QN_ERR_CONFIG,
                    "monotone_constraints: '%.80s' holds categories, which have no order", name);
         int32_t i = feature_of(map, c);
@@ -94,8 +96,7 @@ static qn_status read_monotone(qn__growth *gr, const qn__bin_map *map, const qn_
     return QN_OK;
 }
 
-/* A column stands for all features made from it: "city" for "city=Paris", "text#12", "day weekday". */
-static bool comes_from(const qn_feature *feature, const char *column) {
+bool qn__growth_comes_from(const qn_feature *feature, const char *column) {
     size_t n = strlen(column);
     return feature->name && strncmp(feature->name, column, n) == 0
            && (feature->name[n] == '\0' || strchr("=# ", feature->name[n]));
@@ -112,12 +113,12 @@ static qn_status read_group(const json_t *list, uint64_t bit, uint64_t *of_colum
                    "interaction_constraints must be a list of lists of columns");
         bool found = false;
         for (int32_t c = 0; c < n_columns; c++)
-            if (comes_from(&features[c], json_string_value(item))) {
+            if (qn__growth_comes_from(&features[c], json_string_value(item))) {
                 of_column[c] |= bit;
                 found = true;
             }
         if (!found)
-            return unknown_column("interaction_constraints", json_string_value(item), features,
+            return qn__growth_unknown("interaction_constraints", json_string_value(item), features,
                                   n_columns, err);
     }
     return QN_OK;
@@ -151,15 +152,55 @@ static qn_status read_interactions(qn__growth *gr, const qn__bin_map *map,
     return QN_OK;
 }
 
+/* ---- the way of growing ----------------------------------------------------------------------- */
+
+enum { LEVELS = 6, SYMMETRIC_DEPTH_MAX = 16 }; /* XGBoost's and CatBoost's depth; CatBoost's most */
+
+static bool is_one_of(const char *name, const char *const *names) {
+    while (*names && strcmp(name, *names) != 0)
+        names++;
+    return *names != NULL;
+}
+
+static qn_status read_policy(qn__growth *gr, qn_error *err) {
+    static const char *const depthwise[] = {"depthwise", "Depthwise", NULL};
+    static const char *const symmetric[] = {"symmetric", "oblivious", "SymmetricTree", NULL};
+    const qn_gbdt_params *p = gr->params;
+    gr->by_level = is_one_of(p->grow_policy, depthwise);
+    gr->symmetric = is_one_of(p->grow_policy, symmetric);
+    gr->max_depth = p->max_depth > 0 ? (int32_t)p->max_depth
+                                     : gr->by_level || gr->symmetric ? LEVELS : 0;
+    QN_FAIL_IF(gr->symmetric && gr->max_depth > SYMMETRIC_DEPTH_MAX, err, QN_ERR_CONFIG,
+               "grow_policy symmetric takes max_depth up to %d, not %d", SYMMETRIC_DEPTH_MAX,
+               gr->max_depth);
+    const char *other = p->extra_trees          ? "extra_trees"
+                        : p->max_delta_step > 0 ? "max_delta_step"
+                        : p->path_smooth > 0    ? "path_smooth"
+                        : gr->monotone          ? "monotone_constraints"
+                        : gr->n_forced > 0      ? "forced_splits"
+                        : gr->costs.remembers   ? "costs of features"
+                        : gr->costs.split > 0   ? "cegb_penalty_split"
+                                                : NULL;
+    QN_FAIL_IF(gr->symmetric && other, err, QN_ERR_CONFIG,
+               "grow_policy symmetric does not go with %s: choose leafwise or depthwise", other);
+    return QN_OK;
+}
+
 qn_status qn__growth_init(qn__growth *gr, const qn_gbdt_params *params, const qn__bin_map *map,
-                          const qn_feature *features, int32_t n_columns, qn_error *err) {
+                          const qn_feature *features, int32_t n_columns, int64_t n_rows,
+                          qn_error *err) {
     gr->params = params;
     QN_FAIL_IF(params->path_smooth > 0 && params->min_data_in_leaf < 2, err, QN_ERR_CONFIG,
                "path_smooth needs min_data_in_leaf of at least 2, not %lld",
                (long long)params->min_data_in_leaf);
     QN_TRY(read_monotone(gr, map, features, n_columns, err));
     QN_TRY(read_interactions(gr, map, features, n_columns, err));
-    gr->in_order = gr->monotone && strcmp(params->monotone_constraints_method, "basic") != 0;
+    QN_TRY(qn__forced_read(gr, map, features, n_columns, err));
+    QN_TRY(qn__costs_init(&gr->costs, params, map, features, n_columns, n_rows, err));
+    QN_TRY(read_policy(gr, err));
+    gr->bounds_move = gr->monotone && strcmp(params->monotone_constraints_method, "basic") != 0;
+    gr->advanced = gr->monotone && strcmp(params->monotone_constraints_method, "advanced") == 0;
+    gr->in_order = gr->bounds_move || gr->costs.remembers;
     gr->by_node = gr->groups || params->feature_fraction_bynode < 1;
     gr->ruled = gr->monotone || params->extra_trees || params->max_delta_step > 0
                 || params->path_smooth > 0;
@@ -202,7 +243,8 @@ static double limited(double v, double low, double high) {
     return v < high ? v : high;
 }
 
-double qn__rule_value(const qn__leaf_rule *rule, double g, double h, double l2, double n_rows) {
+double qn__rule_value(const qn__leaf_rule *rule, qn__limits limits, double g, double h, double l2,
+                      double n_rows) {
     const qn_gbdt_params *p = rule->growth->params;
     double v = h + l2 > 0 ? -soft(g, p->lambda_l1) / (h + l2) : 0;
     if (p->max_delta_step > 0)
@@ -211,7 +253,7 @@ double qn__rule_value(const qn__leaf_rule *rule, double g, double h, double l2, 
         double k = n_rows / p->path_smooth;
         v = v * (k / (k + 1)) + rule->value / (k + 1);
     }
-    return limited(v, rule->low, rule->high);
+    return limited(v, limits.low, limits.high);
 }
 
 double qn__rule_worth(const qn__leaf_rule *rule, double g, double h, double l2, double value) {
@@ -258,9 +300,11 @@ qn__leaf_rule qn__rule_child(const qn__leaf_rule *rule, const qn__bin_map *map,
     if (!gr->ruled)
         return child;
     child.value = is_left ? split->left_value : split->right_value;
+    if (gr->advanced)
+        return child; /* what binds it is looked up when it is searched */
     int order = qn__growth_order(gr, map, split);
     double other = is_left ? split->right_value : split->left_value;
-    double bound = gr->in_order ? other : child.value / 2 + other / 2;
+    double bound = gr->bounds_move ? other : child.value / 2 + other / 2;
     if (order && (order > 0) == is_left)
         child.high = fmin(child.high, bound);
     else if (order)

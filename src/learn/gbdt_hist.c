@@ -5,7 +5,7 @@
 
 enum {
     CHUNK = 1 << 12,     /* rows that all groups count before the next ones: they stay in cache */
-    SURE = 1 << 9,       /* so many rows always fit a packed cell */
+    SURE = 1 << 11,      /* so many rows always fit a packed cell */
     AHEAD = 10,
     TASK_ROWS = 1 << 14, /* what a thread takes at a time */
 };
@@ -96,15 +96,16 @@ static void add_narrow(const uint8_t *bins, size_t stride, int width, const uint
 static void add_wide(const qn__bin_map *map, const qn__bins *bins, int32_t lane, int width,
                      const uint32_t *rows, int64_t first, const int32_t *gh, int64_t n,
                      int64_t *block) {
-    const uint16_t *bin = (const uint16_t *)bins->rows + lane;
+    const uint8_t *bin = bins->rows + map->lanes[lane].at;
     size_t stride = (size_t)bins->stride;
     int64_t *cells[QN__GROUP];
     for (int j = 0; j < width; j++)
         cells[j] = block + map->lanes[lane + j].cell;
     for (int64_t i = 0; i < n; i++) {
         if (rows && i + AHEAD < n)
-            ask_for(bin + rows[i + AHEAD] * stride, (size_t)width * sizeof *bin, stride > 32);
-        const uint16_t *at = bin + (rows ? rows[i] : (size_t)(first + i)) * stride;
+            ask_for(bin + rows[i + AHEAD] * stride, (size_t)width * 2, stride > 64);
+        const void *row = bin + (rows ? rows[i] : (size_t)(first + i)) * stride;
+        const uint16_t *at = row;
         int64_t word = spread(gh[i]);
         for (int j = 0; j < width; j++)
             cells[j][at[j]] += word;
@@ -131,11 +132,11 @@ static void add_chunk(const qn__hist_input *in, int64_t from, int64_t n, int64_t
             continue;
         int32_t lane = qn__group_lane(map, g);
         int width = (int)(qn__group_lane(map, g + 1) - lane);
-        if (map->wide)
+        if (g >= qn__n_narrow_groups(map))
             add_wide(map, in->bins, lane, width, rows, from, gh, n, block);
         else
-            add_narrow((const uint8_t *)in->bins->rows + lane, (size_t)in->bins->stride, width,
-                       rows, from, gh, n, block + map->lanes[lane].cell);
+            add_narrow(in->bins->rows + lane, (size_t)in->bins->stride, width, rows, from, gh, n,
+                       block + map->lanes[lane].cell);
     }
     if (in->bins->start)
         add_sparse(in->bins, rows, from, gh, n, block + map->lane_cells - map->dense_cells);

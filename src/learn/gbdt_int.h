@@ -5,8 +5,11 @@
  *   gbdt_hist   bins, rows -> histograms          gbdt_split      histogram -> best split of a leaf
  *   gbdt_part   rows of a leaf -> of its children gbdt_tree       grows one tree leaf-wise
  *   gbdt_growth constraints and options of growth gbdt_sample     the rows of a tree
+ *   gbdt_forced splits every tree begins with     gbdt_cost       what features cost
  *   gbdt_dart   trees dropped for a round         gbdt_stop       when to stop
- *   gbdt        the boosting rounds, the family table
+ *   gbdt_watch  metrics round by round            gbdt_warm       going on from a model
+ *   gbdt_share  bins shared by fits
+ *   gbdt_rate   how far each round steps          gbdt            the rounds, the family table
  *
  * gbdt_model_int.h has the fitted model. */
 #ifndef QN_LEARN_GBDT_INT_H
@@ -34,7 +37,7 @@ enum {
     QN__GROUP = 32,        /* lanes counted in one pass: a row is read while their cells are in cache */
     QN__LANE_CELLS = 256,  /* of a lane of one byte */
     QN__PACK_ROWS = 2048,  /* fewer rows than this and unpacking costs more than packing saves */
-    QN__CAT_BINS = 1024,   /* most bins of a category feature; bin 0 is "missing, rare or unseen" */
+    QN__CAT_BINS = 4096,   /* most bins of a category feature; bin 0 is "missing, rare or unseen" */
     QN__CAT_WORDS = QN__CAT_BINS / 32,
 };
 
@@ -56,9 +59,11 @@ typedef struct qn__bin_feature {
     int64_t cell;         /* its first histogram cell */
 } qn__bin_feature;
 
-/* One byte of a binned row (wide maps: two). It holds the bin of one feature, or those of several
- * with few bins as the digits of one number: counting the number counts them all. */
+/* One byte of a binned row, or two for a feature of many bins. It holds the bin of one feature, or
+ * those of several with few bins as the digits of one number: counting the number counts them
+ * all. */
 typedef struct qn__lane {
+    int32_t at;                /* byte of a row */
     int32_t first, n_features; /* in qn__bin_map.by_lane */
     int32_t n_values;          /* of the number */
     int64_t cell;              /* where the lane is counted, among all lanes' cells */
@@ -68,12 +73,12 @@ typedef struct qn__lane {
 typedef struct qn__bin_map {
     int32_t n_features;
     qn__bin_feature *features; /* owned */
-    int32_t n_dense, n_lanes;
+    int32_t n_dense, n_lanes, n_narrow; /* lanes of one byte come first */
+    int32_t row_bytes;         /* of all lanes */
     qn__lane *lanes;           /* owned */
     int32_t *by_lane;          /* owned; n_dense: features in order of their lanes */
     int64_t n_cells, dense_cells; /* cells of all features, and of the dense ones (which come first) */
-    int64_t lane_cells;        /* cells of all lanes: QN__LANE_CELLS each unless the map is wide */
-    bool wide;                 /* bins are uint16_t, not uint8_t */
+    int64_t lane_cells;        /* cells of all lanes: QN__LANE_CELLS of each narrow one */
 } qn__bin_map;
 
 /* Binned rows, twice: row by row for counting (all lanes of a row on one or two cache lines), lane
@@ -82,11 +87,12 @@ typedef struct qn__bin_map {
  * stored value, ascending. */
 typedef struct qn__bins {
     int64_t n_rows;
-    int32_t stride;   /* bins from one row to the next: a power of two up to 64, so that few rows
+    int32_t stride;   /* bytes from one row to the next: a power of two up to 64, so that few rows
                          straddle cache lines */
-    void *rows;       /* owned; [n_rows][stride] */
-    void *columns;    /* owned; [n_lanes][column_stride]; NULL where nothing is to be partitioned */
-    int64_t column_stride;
+    uint8_t *rows;    /* owned; [n_rows][stride] */
+    size_t mapped_bytes; /* of rows that lie in a file without a name; 0: they are in memory */
+    uint8_t *columns; /* owned; a lane begins at n_rows times its place in a row; NULL where nothing
+                         is to be partitioned, or memory is short: then rows are */
     int64_t *start;   /* owned; n_rows + 1; NULL without sparse features */
     uint32_t *entry;  /* owned */
 } qn__bins;
@@ -102,10 +108,22 @@ qn_status qn__bin_map_place(qn__bin_map *map, bool pack, qn_error *err) QN_MUST_
 int32_t qn__bin_of(const qn__bin_feature *feature, double x);
 /* The same for n of them, many searches side by side. */
 void qn__bins_of(const qn__bin_feature *feature, const double *x, int64_t n, int32_t *bin);
-/* with_columns: also lane by lane. */
+/* with_columns: also lane by lane, if both take at most half of the job's memory. Rows that alone
+ * take more lie in a file in its folder for temporary ones. */
 qn_status qn__bins_fill(const qn__bin_map *map, const qn_matrix *x, bool with_columns,
                         const qn_job *job, qn__bins *ret_bins, qn_error *err) QN_MUST_USE;
 void qn__bins_done(qn__bins *bins);
+/* Room for the dense bins of n rows, where qn__bins_fill would have it. */
+qn_status qn__bins_allocate(const qn__bin_map *map, int64_t n, bool with_columns,
+                            const qn_job *job, qn__bins *ret_bins, qn_error *err) QN_MUST_USE;
+struct qn_gbdt_bins {
+    qn__bin_map map;      /* owned, as the bins */
+    qn__bins bins;
+};
+/* Those of the given rows. */
+qn_status qn__bins_gather(const qn_gbdt_bins *from, const int64_t *rows, int64_t n,
+                          bool with_columns, const qn_job *job, qn__bins *ret_bins,
+                          qn_error *err) QN_MUST_USE;
 /* Asks for large pages for an array about to be filled and then read out of order. */
 void qn__huge_pages(void *array, size_t bytes);
 /* The digit of a feature in the number of its lane. */
@@ -117,9 +135,10 @@ static inline int32_t qn__lane_bin(const qn__bin_map *map, const qn__bin_feature
 static inline int32_t qn__bins_at(const qn__bin_map *map, const qn__bins *bins,
                                   const qn__bin_feature *f, int64_t row) {
     if (f->lane >= 0) {
-        size_t at = (size_t)row * (size_t)bins->stride + (size_t)f->lane;
-        return qn__lane_bin(map, f, map->wide ? ((const uint16_t *)bins->rows)[at]
-                                              : ((const uint8_t *)bins->rows)[at]);
+        const uint8_t *at = bins->rows + (size_t)row * (size_t)bins->stride
+                            + map->lanes[f->lane].at;
+        return qn__lane_bin(map, f, f->lane < map->n_narrow ? *at
+                                                            : *(const uint16_t *)(const void *)at);
     }
     for (int64_t k = bins->start[row]; k < bins->start[row + 1]; k++)
         if (bins->entry[k] >= (uint64_t)f->cell)
@@ -166,7 +185,8 @@ typedef struct qn__quantised {
     double g_unit, h_unit; /* what 1 stands for */
 } qn__quantised;
 
-/* The largest |g| and the largest h, and the sums of both; what is not finite counts as nothing. */
+/* The largest |g| and the largest h, and about the sums of both; what is not finite counts as
+ * nothing. */
 typedef struct qn__range {
     float g, h;
     double sum_g, sum_h;
@@ -175,8 +195,8 @@ typedef struct qn__range {
 void qn__range_add(qn__range *range, const float *g, const float *h, int64_t n);
 void qn__range_join(qn__range *range, const qn__range *more);
 /* Stochastic rounding by a hash of (seed, row): without bias even for gradients far below the
- * largest. Units are as small as 16 bits of the largest allow, but not so small that cells of
- * thousands of average rows would not be packed. Fills q->gh, which the caller provides. */
+ * largest. The largest is at most 13 bits of units, fewer where else packed cells of
+ * thousands of average rows would overflow. Fills q->gh, which the caller provides. */
 void qn__quantise(const float *g, const float *h, int64_t n, qn__range range, uint64_t seed,
                   int n_threads, qn__quantised *q);
 
@@ -252,12 +272,21 @@ void qn__hist_build_ref(const qn__hist_input *input, qn__sum *sums);
 /* large = parent - small, in place of the parent's memory; `wide` is how `large` is to be
  * stored. */
 void qn__hist_subtract(qn__hist *parent, const qn__hist *small, int64_t n_cells, bool wide);
+static inline int32_t qn__n_narrow_groups(const qn__bin_map *map) {
+    return (map->n_narrow + QN__GROUP - 1) / QN__GROUP;
+}
+/* Of lanes of one byte, then of the others. */
 static inline int32_t qn__n_groups(const qn__bin_map *map) {
-    return (map->n_lanes + QN__GROUP - 1) / QN__GROUP;
+    return qn__n_narrow_groups(map) + (map->n_lanes - map->n_narrow + QN__GROUP - 1) / QN__GROUP;
 }
 /* The first lane of a group; groups are of about equal size. */
 static inline int32_t qn__group_lane(const qn__bin_map *map, int32_t group) {
-    return (int32_t)((int64_t)group * map->n_lanes / qn__n_groups(map));
+    int32_t narrow = qn__n_narrow_groups(map), all = qn__n_groups(map);
+    int64_t n_wide = map->n_lanes - map->n_narrow;
+    if (group < narrow)
+        return (int32_t)((int64_t)group * map->n_narrow / narrow);
+    int64_t wide = all > narrow ? (group - narrow) * n_wide / (all - narrow) : 0;
+    return map->n_narrow + (int32_t)wide;
 }
 
 /* ---- samples of rows ------------------------------------------------------------------------- */
@@ -298,6 +327,28 @@ typedef struct qn__split {
 
 /* ---- options of growth ----------------------------------------------------------------------- */
 
+/* One split of forced_splits: the gain and what is on the left depend on the leaf. */
+typedef struct qn__forced {
+    qn__split split;      /* feature -1: of a feature that cannot be split */
+    int32_t left, right;  /* what the children are forced to; -1: nothing */
+} qn__forced;
+
+/* What features and splits cost, and what has been paid for (gbdt_cost.c). */
+typedef struct qn__costs {
+    bool any;             /* of the following */
+    bool remembers;       /* what is used once is cheaper for others: no leaf ahead of its turn */
+    bool has_lazy;
+    double split;         /* per row of the leaf */
+    double *contri;       /* owned; per feature of the map: times its gain; NULL: 1 */
+    double *coupled, *lazy; /* owned; per feature; NULL: none */
+    int32_t *cost_of;     /* owned; per feature two: its entry among the coupled and the lazy ones */
+    int32_t n_entries;    /* at most, of either */
+    bool *bought;         /* owned; per coupled entry */
+    double *lazy_here;    /* owned; per lazy entry: rows of the leaf searched that have yet to pay */
+    uint64_t *seen;       /* owned; [n_entries][n_words]: bit of a row that has paid */
+    int64_t n_words;
+} qn__costs;
+
 /* What the options of growth ask of all trees. */
 typedef struct qn__growth {
     const qn_gbdt_params *params; /* borrowed */
@@ -305,9 +356,30 @@ typedef struct qn__growth {
     uint64_t *groups;     /* owned; per feature: the groups it may interact in; NULL: any */
     bool ruled;           /* the value of a child is not Newton's: splits need the general search */
     bool by_node;         /* each node has features of its own */
-    bool in_order;        /* bounds follow the values of other leaves: no leaf ahead of its turn */
+    int32_t max_depth;    /* 0: no limit */
+    bool by_level;        /* all splits of a level before those of the next */
+    bool symmetric;       /* one split for all leaves of a level */
+    bool bounds_move;     /* they follow the values of other leaves, */
+    bool advanced;        /* each threshold having bounds of its own */
+    bool in_order;        /* no leaf ahead of its turn: what others do changes its split */
+    qn__forced *forced;   /* owned; what the root is forced to comes first */
+    int32_t n_forced;
+    qn__costs costs;
     uint64_t key;         /* of the tree to be grown: seeds what is drawn */
 } qn__growth;
+
+/* Between which a value must lie. */
+typedef struct qn__limits {
+    double low, high;
+} qn__limits;
+
+/* Those of a leaf's children by threshold, as the leaves around it are (method advanced). By histogram
+ * cell: of bin t when the split is behind it; the last cell of a feature holds what binds the child with
+ * the missing values, in the arrays of the left one. */
+typedef struct qn__limit_table {
+    double *low_left, *high_left, *low_right, *high_right; /* owned */
+    qn__limits all;       /* of both children by any split */
+} qn__limit_table;
 
 /* What they ask of one leaf and its children. */
 typedef struct qn__leaf_rule {
@@ -321,8 +393,14 @@ typedef struct qn__leaf_rule {
 /* Constraints by the names of the matrix's n_columns features. QN_ERR_CONFIG for what is not
  * there. */
 qn_status qn__growth_init(qn__growth *growth, const qn_gbdt_params *params, const qn__bin_map *map,
-                          const qn_feature *features, int32_t n_columns, qn_error *err) QN_MUST_USE;
+                          const qn_feature *features, int32_t n_columns, int64_t n_rows,
+                          qn_error *err) QN_MUST_USE;
 void qn__growth_done(qn__growth *growth);
+/* Whether a feature is made from a column: "city=Paris", "text#12", "day weekday", or it itself. */
+bool qn__growth_comes_from(const qn_feature *feature, const char *column);
+/* QN_ERR_CONFIG: a parameter names a feature that is not there; with the nearest name. */
+qn_status qn__growth_unknown(const char *param, const char *name, const qn_feature *features,
+                             int32_t n, qn_error *err);
 /* used[n]: the features by which a leaf may be split; of_tree may be NULL. */
 void qn__growth_features(const qn__growth *growth, const qn__leaf_rule *rule, const bool *of_tree,
                          int32_t n, bool *used);
@@ -332,7 +410,8 @@ int qn__growth_order(const qn__growth *growth, const qn__bin_map *map, const qn_
 /* What the gain of a split by a feature is multiplied with (monotone_penalty). */
 double qn__rule_penalty(const qn__growth *growth, int32_t feature, int32_t depth);
 /* The value of a child of these sums and rows, and what a value is worth there. */
-double qn__rule_value(const qn__leaf_rule *rule, double g, double h, double l2, double n_rows);
+double qn__rule_value(const qn__leaf_rule *rule, qn__limits limits, double g, double h, double l2,
+                      double n_rows);
 double qn__rule_worth(const qn__leaf_rule *rule, double g, double h, double l2, double value);
 qn__leaf_rule qn__rule_root(const qn__growth *growth, double g, double h);
 qn__leaf_rule qn__rule_child(const qn__leaf_rule *rule, const qn__bin_map *map,
@@ -349,12 +428,39 @@ typedef struct qn__split_input {
     double g_unit, h_unit;
     const qn__leaf_rule *rule; /* NULL: Newton's values without bounds, all thresholds */
     int32_t depth;             /* with a rule */
+    const qn__limit_table *limits; /* with a rule, method advanced; else NULL: those of the rule */
 } qn__split_input;
 
 /* scratch: qn__split_scratch_len(map) doubles. */
 size_t qn__split_scratch_len(const qn__bin_map *map);
 void qn__split_find(const qn__split_input *input, int32_t i_feature, double *scratch,
                     qn__split *ret_split);
+/* How often a split by sorted categories may part them, and in which order they stand: of the root,
+ * for all leaves of a symmetric tree. By histogram cell of the feature. */
+typedef struct qn__category_order {
+    int32_t *bin;         /* the bin at each place */
+    int32_t *n;           /* in the first cell: how many places there are */
+    bool *tried[2];       /* whether the first 1, 2, .. from the left (0) or the right end (1) may be a
+                             side */
+} qn__category_order;
+
+void qn__split_sort(const qn__split_input *root, int32_t i_feature, double *scratch,
+                    qn__category_order *order);
+/* Adds what every split by the feature gains in this leaf to gain[2 n_cells], in units of the sums; a
+ * split that does not fit the leaf gains nothing there. Numbers: by bin, missing on the right, then on
+ * the left. Categories: by bin against the rest; sorted ones by number from the left end, then from the
+ * right. */
+void qn__split_add(const qn__split_input *input, int32_t i_feature,
+                   const qn__category_order *order, double *scratch, double *gain);
+/* The best split by the feature, from the sums of qn__split_add; gain (in those units) above 0, or
+ * feature -1. */
+void qn__split_best(const qn__bin_map *map, const qn_gbdt_params *params, int32_t i_feature,
+                    const qn__category_order *order, const double *gain, qn__split *ret_split);
+/* What lies on the left of a split, from a histogram. */
+qn__sum qn__split_left(const qn__split_input *input, const qn__split *split);
+/* Whether a split, found elsewhere, fits the leaf when it leaves split->left on the left side; sets its
+ * gain there, which may be below 0. */
+bool qn__split_fits(const qn__split_input *input, qn__split *split);
 /* Plain search over all thresholds and both sides for missing; numbers only. */
 void qn__split_find_ref(const qn__split_input *input, int32_t i_feature, qn__split *ret_split);
 static inline bool qn__split_goes_left(const qn__split *split, const qn__bin_feature *f,
@@ -363,6 +469,24 @@ static inline bool qn__split_goes_left(const qn__split *split, const qn__bin_fea
         return split->set[bin >> 5] >> (bin & 31) & 1;
     return bin == f->n_values ? split->missing_left : bin <= split->bin;
 }
+
+qn_status qn__forced_read(qn__growth *growth, const qn__bin_map *map, const qn_feature *features,
+                          int32_t n_columns, qn_error *err) QN_MUST_USE;
+/* The forced split of that index in a leaf; false when it does not fit or gains nothing there. */
+bool qn__forced_find(const qn__split_input *input, const qn__growth *growth, int32_t index,
+                     const qn__leaf_rule *rule, qn__split *ret_split);
+
+void qn__costs_done(qn__costs *costs);
+qn_status qn__costs_init(qn__costs *costs, const qn_gbdt_params *params, const qn__bin_map *map,
+                         const qn_feature *features, int32_t n_columns, int64_t n_rows,
+                         qn_error *err) QN_MUST_USE;
+/* Before the search of a leaf: its rows (NULL: first .. first + n - 1). */
+void qn__costs_begin(qn__costs *costs, const qn__bin_map *map, const uint32_t *rows, int64_t first,
+                     int64_t n);
+/* The gain of a split of so many rows, less what it costs; feature -1 when nothing is left. */
+void qn__costs_apply(const qn__costs *costs, int64_t n_rows, qn__split *split);
+/* A split by the feature was taken on these rows; true when it is cheaper for other leaves now. */
+bool qn__costs_take(qn__costs *costs, int32_t feature, const uint32_t *rows, int64_t n);
 
 /* ---- trees in training ----------------------------------------------------------------------- */
 
@@ -410,7 +534,7 @@ typedef struct qn__grown_node {
 typedef struct qn__grower qn__grower;
 
 /* All but the job are borrowed. */
-qn_status qn__grower_new(const qn__growth *growth, const qn__bin_map *map, const qn__bins *bins,
+qn_status qn__grower_new(qn__growth *growth, const qn__bin_map *map, const qn__bins *bins,
                          const qn_job *job, qn__grower **ret_grower, qn_error *err) QN_MUST_USE;
 void qn__grower_free(qn__grower **grower);
 /* Where the gradients of all rows may be put for qn__grower_run, which then copies nothing; it
@@ -426,6 +550,12 @@ const uint32_t *qn__grower_rows(const qn__grower *grower);
 /* The leaf of one binned row. */
 int32_t qn__grown_leaf(const qn__grown_node *nodes, const qn__bin_map *map, const qn__bins *bins,
                        int64_t row);
+
+/* ---- learning rates -------------------------------------------------------------------------- */
+
+qn_status qn__rate_check(const qn_gbdt_params *params, qn_error *err) QN_MUST_USE;
+/* Of a round, counted from 0. */
+double qn__rate_of(const qn_gbdt_params *params, int64_t round);
 
 /* ---- dropped trees --------------------------------------------------------------------------- */
 
@@ -479,12 +609,13 @@ enum { QN__RANK_LABELS = 1024 };
 typedef struct qn__queries {
     int64_t n, longest;
     int64_t *begin;       /* owned; n + 1: into rows */
-    uint32_t *rows;       /* owned; of a query ascending */
+    uint32_t *rows;       /* owned; of a query in the order of their last scores */
     double *gain;         /* owned; per row */
     double *best;         /* owned; [n][2]: the greatest DCG, of training's places and of eval_at */
     double *ndcg;         /* owned; n: scratch of the loss */
     double *discount;     /* owned; longest: by place */
     struct qn__rank_item *items; /* owned; scratch of each thread for the longest query */
+    double *lanes;        /* owned; the same, by columns */
 } qn__queries;
 
 /* query[n] in 0 .. n_queries - 1, in any order. QN_ERR_DATA for a label without a gain. */
@@ -574,6 +705,26 @@ qn_status qn__stopping_add(qn__stopping *stopping, double loss, const double *wi
 int32_t qn__stopping_pick(const qn__stopping *stopping, int32_t best_round, int64_t patience,
                           double n_errors);
 
+/* What is watched on the validation rows: one loss, or the input's metrics. */
+typedef struct qn__watch {
+    const qn_gbdt_params *params; /* borrowed, as the input */
+    const qn_fit_input *input;
+    int32_t n;
+    double now[QN_FIT_METRICS_MAX], best[QN_FIT_METRICS_MAX];
+    int32_t best_round[QN_FIT_METRICS_MAX]; /* counted from 1; 0: never defined */
+    int32_t stopped_by;   /* -1: none yet */
+    double started_s;
+} qn__watch;
+
+qn_status qn__watch_init(qn__watch *watch, const qn_gbdt_params *params, const qn_fit_input *input,
+                         qn_error *err) QN_MUST_USE;
+/* Takes the values of a round (counted from 0); true when it is time to stop. */
+bool qn__watch_round(qn__watch *watch, int64_t round, const double *values);
+/* The best round of the metric that stopped, or else of the first; 0: there is none. */
+int32_t qn__watch_best(const qn__watch *watch);
+/* "round 12: best loss 0.41 in round 9; 3 s to 20 s left" */
+void qn__watch_note(const qn__watch *watch, int64_t round, char *text, size_t size);
+
 /* The gains of all splits in the order in which they were made: the rounds that are kept are only
  * known at the end. */
 typedef struct qn__gain {
@@ -609,5 +760,18 @@ qn_status qn__model_finish(qn__model_builder *builder, int32_t n_trees, const do
                            const uint64_t *bins, const qn_feature *features,
                            qn_learner **ret_learner, qn_error *err) QN_MUST_USE;
 void qn__model_builder_done(qn__model_builder *builder);
+
+/* ---- going on from a model ------------------------------------------------------------------- */
+
+/* Whether the input may go on from it. */
+qn_status qn__warm_check(const qn_learner *from, const qn_fit_input *input,
+                         const qn__objective *objective, qn_error *err) QN_MUST_USE;
+/* Its trees into an empty builder; gain[n_columns] and bins[n_columns] grow by what they had. */
+qn_status qn__warm_trees(const qn_learner *from, qn__model_builder *builder, double *gain,
+                         uint64_t *bins, qn_error *err) QN_MUST_USE;
+void qn__warm_costs(const qn_learner *from, const qn__bin_map *map, qn__costs *costs);
+/* Its raw scores: score[n_outputs][n_rows]. */
+qn_status qn__warm_scores(const qn_learner *from, const qn_matrix *x, int n_threads, double *score,
+                          qn_error *err) QN_MUST_USE;
 
 #endif

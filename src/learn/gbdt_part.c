@@ -29,16 +29,20 @@ static void copy_rows(qn__row_list to, qn__row_list from, int64_t n) {
 /* ---- one block ----------------------------------------------------------------------------- */
 
 /* Both lists get every row, the index of one moves on: no branch to mispredict. `left` may be the
- * block itself. */
+ * block itself. The bins of a lane lie `stride` bytes apart. */
 static inline __attribute__((always_inline)) int64_t
-divide_plain(const void *column, bool wide, const uint8_t *goes_left, const block *from, int64_t i,
-             int64_t n_left, qn__row_list left, qn__row_list right) {
-    const uint8_t *narrow = column;
-    const uint16_t *broad = column;
+divide_plain(const uint8_t *lane, size_t stride, bool wide, const uint8_t *goes_left,
+             const block *from, int64_t i, int64_t n_left, qn__row_list left,
+             qn__row_list right) {
+    enum { AHEAD = 16 };
     for (; i < from->n; i++) {
         uint32_t row = row_of(from, i);
         int32_t gh = from->list.gh[i];
-        int64_t is_left = goes_left[wide ? broad[row] : narrow[row]], n_right = i - n_left;
+        if (stride > 2 && i + AHEAD < from->n) /* every row is a miss of its own */
+            __builtin_prefetch(lane + row_of(from, i + AHEAD) * stride);
+        const void *bin = lane + row * stride;
+        int64_t is_left = goes_left[wide ? *(const uint16_t *)bin : *(const uint8_t *)bin];
+        int64_t n_right = i - n_left;
         left.rows[n_left] = right.rows[n_right] = row;
         left.gh[n_left] = right.gh[n_right] = gh;
         n_left += is_left;
@@ -95,7 +99,7 @@ divide_avx512(const uint8_t *column, const uint8_t *goes_left, const block *from
         _mm512_storeu_si512(right.gh + n_right, _mm512_maskz_compress_epi32(is_right, gh));
         n_left += __builtin_popcount(is_left);
     }
-    return divide_plain(column, false, goes_left, from, i, n_left, left, right);
+    return divide_plain(column, 1, false, goes_left, from, i, n_left, left, right);
 }
 #endif
 
@@ -104,16 +108,18 @@ static int64_t divide(const qn__partition_input *in, const qn__bin_feature *f,
                       qn__row_list right) {
     if (f->lane < 0)
         return divide_sparse(in, f, goes_left, &from, left, right);
-    size_t at = (size_t)f->lane * (size_t)in->bins->column_stride;
-    if (in->map->wide)
-        return divide_plain((const uint16_t *)in->bins->columns + at, true, goes_left, &from, 0, 0,
-                            left, right);
-    const uint8_t *column = (const uint8_t *)in->bins->columns + at;
+    size_t at = (size_t)in->map->lanes[f->lane].at, stride = (size_t)in->bins->stride;
+    bool wide = f->lane >= in->map->n_narrow;
+    if (!in->bins->columns)
+        return divide_plain(in->bins->rows + at, stride, wide, goes_left, &from, 0, 0, left, right);
+    const uint8_t *column = in->bins->columns + at * (size_t)in->bins->n_rows;
+    if (wide)
+        return divide_plain(column, 2, true, goes_left, &from, 0, 0, left, right);
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx512f"))
         return divide_avx512(column, goes_left, &from, left, right);
 #endif
-    return divide_plain(column, false, goes_left, &from, 0, 0, left, right);
+    return divide_plain(column, 1, false, goes_left, &from, 0, 0, left, right);
 }
 
 /* ---- a node -------------------------------------------------------------------------------- */

@@ -4,7 +4,8 @@
 
 enum { CHUNK = 1 << 13 };
 
-static const float top = 32766; /* of g with its sign; as much for h */
+/* Of g and of h: 13 bits, so that 2,048 of the largest rows fit a packed cell. */
+static const float top = 8190;
 
 /* Murmur3's finaliser: 32 bits for row i of a tree. */
 static inline uint32_t mix(uint32_t seed, uint32_t i) {
@@ -21,7 +22,7 @@ static inline int32_t round_randomly(float x, uint32_t random16) {
     union {
         float number;
         int32_t bits;
-    } v = {.number = x}, most = {.number = 32766.5f};
+    } v = {.number = x}, most = {.number = 8190.5f};
     int32_t sign = v.bits & INT32_MIN, size = v.bits & INT32_MAX;
     size = size < most.bits ? size : most.bits;
     v.bits = size | sign;
@@ -75,37 +76,43 @@ qn__load qn__load_of(const int32_t *gh, int64_t n) {
     return load;
 }
 
-/* Sums and the largest of what is finite and not negative. Always 16 sums side by side: the same
- * bits in each width of vectors. */
-QN__WIDE static void range_of(const float *restrict x, int32_t n, float *restrict ret_top,
-                              double *restrict ret_sum) {
+QN__WIDE static void largest(const float *restrict g, const float *restrict h, int32_t n,
+                             float *restrict ret_g, float *restrict ret_h) {
     enum { LANES = 16 };
-    float most[LANES] = {0}, sum[LANES] = {0};
+    float g_max[LANES] = {0}, h_max[LANES] = {0};
     int32_t whole = n - n % LANES;
     for (int32_t i = 0; i < whole; i += LANES) {
         for (int j = 0; j < LANES; j++) {
-            float a = fabsf(x[i + j]);
-            most[j] = a > most[j] ? a : most[j];
-            sum[j] += a < INFINITY ? a : 0;
+            float a = fabsf(g[i + j]);
+            g_max[j] = a > g_max[j] ? a : g_max[j];
+            h_max[j] = h[i + j] > h_max[j] ? h[i + j] : h_max[j];
         }
     }
     for (int32_t i = whole; i < n; i++) {
-        float a = fabsf(x[i]);
-        most[0] = a > most[0] ? a : most[0];
-        sum[0] += a < INFINITY ? a : 0;
+        g_max[0] = fabsf(g[i]) > g_max[0] ? fabsf(g[i]) : g_max[0];
+        h_max[0] = h[i] > h_max[0] ? h[i] : h_max[0];
     }
     for (int j = 0; j < LANES; j++) {
-        *ret_top = most[j] > *ret_top ? most[j] : *ret_top;
-        *ret_sum += (double)sum[j];
+        *ret_g = g_max[j] > *ret_g ? g_max[j] : *ret_g;
+        *ret_h = h_max[j] > *ret_h ? h_max[j] : *ret_h;
     }
 }
 
-/* Few enough rows at a time that float sums lose nothing that counts. */
+static double sum_of(const float *x, int64_t n) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += isfinite(x[i]) ? (double)fabsf(x[i]) : 0;
+    return sum;
+}
+
+/* The sums choose units and need not be exact: of whole blocks an eighth stands for the rest. */
 void qn__range_add(qn__range *range, const float *g, const float *h, int64_t n) {
-    for (int64_t first = 0; first < n; first += CHUNK) {
-        int32_t here = (int32_t)(n - first < CHUNK ? n - first : CHUNK);
-        range_of(g + first, here, &range->g, &range->sum_g);
-        range_of(h + first, here, &range->h, &range->sum_h);
+    for (int64_t first = 0; first < n; first += QN__GRADIENT_BLOCK) {
+        int64_t here = n - first < QN__GRADIENT_BLOCK ? n - first : QN__GRADIENT_BLOCK;
+        int64_t times = here == QN__GRADIENT_BLOCK ? 8 : 1;
+        largest(g + first, h + first, (int32_t)here, &range->g, &range->h);
+        range->sum_g += (double)times * sum_of(g + first, here / times);
+        range->sum_h += (double)times * sum_of(h + first, here / times);
     }
 }
 
@@ -127,7 +134,7 @@ static double unit_of(float largest_value, double sum, int64_t n, int bits) {
     double unit = (double)largest_value / (double)top;
     double least = fmax(sum / (double)n * few / (double)((int64_t)1 << bits),
                         sum / (double)((int64_t)1 << 32));
-    for (int k = 14; unit < least && k >= 0; k--)
+    for (int k = 12; unit < least && k >= 0; k--)
         unit = ldexp((double)largest_value, -k);
     return unit;
 }

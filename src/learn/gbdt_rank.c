@@ -16,15 +16,16 @@
 #include <omp.h>
 #include <stdlib.h>
 
+#include "learn/gbdt_exp.h"
 #include "learn/gbdt_int.h"
 
 /* A row of the query at hand. */
 typedef struct qn__rank_item {
-    double score, gain, g, h;
+    double score, gain;
     uint32_t row;
 } item;
 
-enum { PRESET_LABELS = 32 };
+enum { PRESET_LABELS = 32, N_LANES = 6 };
 
 void qn__queries_free(qn__queries **queries) {
     qn__queries *q = queries ? *queries : NULL;
@@ -37,6 +38,7 @@ void qn__queries_free(qn__queries **queries) {
     qn_freep(&q->ndcg);
     qn_freep(&q->discount);
     qn_freep(&q->items);
+    qn_freep(&q->lanes);
     qn_freep(queries);
 }
 
@@ -109,7 +111,24 @@ static item *items_of(const qn__queries *q) {
     return q->items + omp_get_thread_num() * q->longest;
 }
 
-/* The items of query k, in the order of the table. */
+/* In the order of scores, which few rows leave from one round to the next: insertion while it is cheap.
+ * The order of two rows never depends on where they stood. */
+static void sort_items(item *items, int64_t n) {
+    int64_t left = 8 * n;
+    for (int64_t i = 1; i < n; i++) {
+        item own = items[i];
+        int64_t at = i;
+        for (; at > 0 && by_score(&items[at - 1], &own) > 0 && left > 0; at--, left--)
+            items[at] = items[at - 1];
+        items[at] = own;
+        if (left <= 0) {
+            qsort(items, (size_t)n, sizeof *items, by_score);
+            return;
+        }
+    }
+}
+
+/* The items of query k, in the order that they were left in. */
 static int64_t fill_items(const qn__queries *q, int64_t k, const double *score, item *items) {
     int64_t n = q->begin[k + 1] - q->begin[k];
     for (int64_t i = 0; i < n; i++) {
@@ -157,8 +176,9 @@ qn_status qn__queries_new(const qn_gbdt_params *params, const double *y, const i
     if (!qn_size_mul((size_t)q->longest, (size_t)n_threads, &cells))
         return qn_error_memory(err);
     q->items = qn_malloc_aligned(cells, sizeof *q->items);
+    q->lanes = qn_malloc_aligned(cells, N_LANES * sizeof *q->lanes);
     q->discount = qn_new_array(double, q->longest);
-    if (!q->best || !q->ndcg || !q->items || !q->discount)
+    if (!q->best || !q->ndcg || !q->items || !q->lanes || !q->discount)
         return qn_error_memory(err);
     for (int64_t i = 0; i < q->longest; i++)
         q->discount[i] = 1 / log2((double)i + 2);
@@ -169,35 +189,87 @@ qn_status qn__queries_new(const qn_gbdt_params *params, const double *y, const i
 
 /* ---- gradients ----------------------------------------------------------------------------- */
 
-/* Adds what the pair pulls to both; how much it is in sum. */
-static double pull(item *a, item *b, double discounts, double inverse_best, bool is_normed) {
-    item *high = a->gain > b->gain ? a : b, *low = high == a ? b : a;
-    double apart = high->score - low->score;
-    double change = (high->gain - low->gain) * discounts * inverse_best;
-    if (is_normed)
-        change /= 0.01 + fabs(apart);
-    double p = 1 / (1 + exp(apart)), lambda = p * change, curve = p * (1 - p) * change;
-    high->g -= lambda;
-    low->g += lambda;
-    high->h += curve;
-    low->h += curve;
-    return 2 * lambda;
+/* The query at hand by columns, in the order of its scores: arrays of the longest query each. */
+typedef struct lanes {
+    double *score, *gain, *g, *h, *lambda, *curve;
+} lanes;
+
+static lanes lanes_of(const qn__queries *q) {
+    double *at = q->lanes + (int64_t)omp_get_thread_num() * N_LANES * q->longest;
+    int64_t n = q->longest;
+    return (lanes){at, at + n, at + 2 * n, at + 3 * n, at + 4 * n, at + 5 * n};
 }
 
-static void pull_query(const qn_gbdt_params *params, const double *discount, item *items, int64_t n,
-                       double best) {
-    qsort(items, (size_t)n, sizeof *items, by_score);
-    bool is_normed = params->lambdarank_norm && items[0].score != items[n - 1].score;
+/* A row of the query, and what its pairs share. */
+typedef struct puller {
+    double score, gain, discount;
+    double inverse_best;
+    double near, far; /* distances are divided by near + far |distance| */
+} puller;
+
+/* What a row pulls at the n rows below it, and they at it. Signs are those of the rows below: a row of
+ * more gain is pulled up. */
+QN__WIDE static void pull_below(const puller *from, int64_t n, const double *restrict score,
+                                const double *restrict gain, const double *restrict discount,
+                                double *restrict g, double *restrict h, double *restrict lambda,
+                                double *restrict curve) {
+    const puller own = *from;
+    for (int64_t j = 0; j < n; j++) {
+        double more = own.gain - gain[j], sign = more < 0 ? -1 : 1;
+        double apart = sign * (own.score - score[j]);
+        double change = more * (own.discount - discount[j]) * own.inverse_best;
+        double p = 1 / (1 + qn__exp(apart));
+        change /= own.near + own.far * fabs(apart);
+        lambda[j] = p * change;
+        curve[j] = p * (1 - p) * fabs(change);
+        g[j] += lambda[j];
+        h[j] += curve[j];
+    }
+}
+
+/* Takes what is below off row i, eight sums side by side, always the same eight; the sizes of all. */
+QN__WIDE static double add_below(const lanes *l, int64_t i, int64_t n) {
+    enum { SUMS = 8 };
+    const double *restrict lambda = l->lambda, *restrict curve = l->curve;
+    double g[SUMS] = {0}, h[SUMS] = {0}, sizes[SUMS] = {0};
+    int64_t j = i + 1;
+    for (; j + SUMS <= n; j += SUMS)
+        for (int k = 0; k < SUMS; k++) {
+            g[k] += lambda[j + k];
+            h[k] += curve[j + k];
+            sizes[k] += lambda[j + k] < 0 ? -lambda[j + k] : lambda[j + k];
+        }
+    for (int k = 0; j < n; j++, k++) {
+        g[k] += lambda[j];
+        h[k] += curve[j];
+        sizes[k] += fabs(lambda[j]);
+    }
+    double sum = 0;
+    for (int k = 0; k < SUMS; k++) {
+        l->g[i] -= g[k];
+        l->h[i] += h[k];
+        sum += sizes[k];
+    }
+    return sum;
+}
+
+static void pull_query(const qn_gbdt_params *params, const double *discount, const lanes *l,
+                       int64_t n, double best) {
+    bool is_normed = params->lambdarank_norm && l->score[0] != l->score[n - 1];
     int64_t deep = params->lambdarank_truncation_level;
     double sum = 0;
-    for (int64_t i = 0; i < n - 1 && i < deep; i++)
-        for (int64_t j = i + 1; j < n; j++)
-            if (items[i].gain != items[j].gain)
-                sum += pull(&items[i], &items[j], discount[i] - discount[j], 1 / best, is_normed);
+    for (int64_t i = 0; i < n - 1 && i < deep; i++) {
+        const puller own = {l->score[i], l->gain[i], discount[i], 1 / best,
+                            is_normed ? 0.01 : 1, is_normed ? 1 : 0};
+        int64_t k = i + 1;
+        pull_below(&own, n - k, l->score + k, l->gain + k, discount + k, l->g + k, l->h + k,
+                   l->lambda + k, l->curve + k);
+        sum += 2 * add_below(l, i, n);
+    }
     double shrink = params->lambdarank_norm && sum > 0 ? log2(1 + sum) / sum : 1;
     for (int64_t i = 0; i < n; i++) {
-        items[i].g *= shrink;
-        items[i].h *= shrink;
+        l->g[i] *= shrink;
+        l->h[i] *= shrink;
     }
 }
 
@@ -206,13 +278,21 @@ void qn__rank_gradients(const qn__objective_data *d, const double *score, float 
 #pragma omp parallel for schedule(dynamic, 16) num_threads(d->n_threads) if (64 * d->n > QN__WORTH_THREADS)
     for (int64_t k = 0; k < q->n; k++) {
         item *items = items_of(q);
+        lanes l = lanes_of(q);
         int64_t n = fill_items(q, k, score, items);
+        sort_items(items, n);
+        for (int64_t i = 0; i < n; i++) {
+            q->rows[q->begin[k] + i] = items[i].row;
+            l.score[i] = items[i].score;
+            l.gain[i] = items[i].gain;
+            l.g[i] = l.h[i] = 0;
+        }
         if (q->best[2 * k] > 0)
-            pull_query(d->params, q->discount, items, n, q->best[2 * k]);
+            pull_query(d->params, q->discount, &l, n, q->best[2 * k]);
         for (int64_t i = 0; i < n; i++) {
             double w = d->w ? d->w[items[i].row] : 1;
-            g[items[i].row] = (float)(w * items[i].g);
-            h[items[i].row] = (float)(w * items[i].h);
+            g[items[i].row] = (float)(w * l.g[i]);
+            h[items[i].row] = (float)(w * l.h[i]);
         }
     }
 }
@@ -226,7 +306,9 @@ double qn__rank_loss(const qn__objective_data *d, const double *score) {
     for (int64_t k = 0; k < q->n; k++) {
         item *items = items_of(q);
         int64_t n = fill_items(q, k, score, items);
-        qsort(items, (size_t)n, sizeof *items, by_score);
+        sort_items(items, n);
+        for (int64_t i = 0; i < n; i++)
+            q->rows[q->begin[k] + i] = items[i].row;
         q->ndcg[k] = q->best[2 * k + 1] > 0
                          ? dcg(q, items, n, d->params->eval_at) / q->best[2 * k + 1] : 0;
     }

@@ -2,8 +2,13 @@
 #include <math.h>
 #include <omp.h>
 #include <string.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include "base/file.h"
 #include "learn/gbdt_int.h"
 
 /* ---- the map: lanes and cells -------------------------------------------------------------- */
@@ -45,6 +50,10 @@ static qn_status order_features(qn__bin_map *map, qn_error *err) {
     return QN_OK;
 }
 
+static bool is_narrow(const qn__bin_feature *f) {
+    return f->n_cells <= QN__LANE_CELLS;
+}
+
 /* First fit: a feature joins the first lane whose number stays within a byte. Only features of few
  * bins look for company; the others fill most of a lane. */
 static void place_lane(qn__bin_map *map, qn__bin_feature *f, bool pack) {
@@ -72,17 +81,23 @@ static qn_status place_lanes(qn__bin_map *map, bool pack, qn_error *err) {
     map->by_lane = qn_new_array(int32_t, map->n_dense);
     if (!map->lanes || !map->by_lane)
         return qn_error_memory(err);
-    for (int32_t i = 0; i < map->n_dense; i++)
-        map->wide |= map->features[i].n_cells > QN__LANE_CELLS;
-    for (int32_t i = 0; i < map->n_dense; i++)
-        place_lane(map, &map->features[i], pack && !map->wide);
+    for (int narrow = 1; narrow >= 0; narrow--) {
+        for (int32_t i = 0; i < map->n_dense; i++)
+            if (is_narrow(&map->features[i]) == narrow)
+                place_lane(map, &map->features[i], pack);
+        if (narrow)
+            map->n_narrow = map->n_lanes;
+    }
     for (int32_t l = 0, first = 0; l < map->n_lanes; l++) {
         qn__lane *lane = &map->lanes[l];
+        bool narrow = l < map->n_narrow;
+        lane->at = narrow ? l : (map->n_narrow + 1) / 2 * 2 + 2 * (l - map->n_narrow);
+        map->row_bytes = lane->at + (narrow ? 1 : 2);
         lane->first = first;
         first += lane->n_features;
         lane->n_features = 0;
         lane->cell = map->lane_cells;
-        map->lane_cells += map->wide ? lane->n_values : QN__LANE_CELLS;
+        map->lane_cells += narrow ? QN__LANE_CELLS : lane->n_values;
     }
     for (int32_t i = 0; i < map->n_dense; i++) {
         qn__lane *lane = &map->lanes[map->features[i].lane];
@@ -165,7 +180,10 @@ void qn__huge_pages(void *array, size_t bytes) {
 }
 
 void qn__bins_done(qn__bins *bins) {
-    qn_freep(&bins->rows);
+    if (bins->mapped_bytes)
+        munmap(bins->rows, bins->mapped_bytes);
+    else
+        qn_freep(&bins->rows);
     qn_freep(&bins->columns);
     qn_freep(&bins->start);
     qn_freep(&bins->entry);
@@ -215,65 +233,117 @@ static void fill_lane(const qn__bin_map *map, const qn__lane *lane, const qn_mat
     }
 }
 
-/* One block of rows; `scratch` holds the lanes of BLOCK rows. */
+/* One block of rows; `scratch` holds the lanes of BLOCK rows, each at PITCH times its place. */
 static void fill_block(const qn__bin_map *map, const qn_matrix *x, int64_t first, int64_t n,
-                       void *scratch, qn__bins *bins) {
-    uint8_t *narrow = scratch;
-    uint16_t *wide = scratch, one[BLOCK];
+                       uint8_t *scratch, qn__bins *bins) {
+    uint16_t one[BLOCK];
     for (int32_t l = 0; l < map->n_lanes; l++) {
-        size_t column = (size_t)l * (size_t)bins->column_stride + (size_t)first;
-        fill_lane(map, &map->lanes[l], x, first, n, map->wide ? wide + (size_t)l * PITCH : one);
-        for (int64_t i = 0; !map->wide && i < n; i++)
-            narrow[(size_t)l * PITCH + (size_t)i] = (uint8_t)one[i];
-        if (bins->columns && map->wide)
-            memcpy((uint16_t *)bins->columns + column, wide + (size_t)l * PITCH, 2 * (size_t)n);
-        else if (bins->columns)
-            memcpy((uint8_t *)bins->columns + column, narrow + (size_t)l * PITCH, (size_t)n);
+        size_t at = (size_t)map->lanes[l].at, bytes = l < map->n_narrow ? 1 : 2;
+        uint8_t *lane = scratch + at * PITCH;
+        fill_lane(map, &map->lanes[l], x, first, n, one);
+        for (int64_t i = 0; bytes == 1 && i < n; i++)
+            lane[i] = (uint8_t)one[i];
+        if (bytes == 2)
+            memcpy(lane, one, bytes * (size_t)n);
+        if (bins->columns)
+            memcpy(bins->columns + at * (size_t)bins->n_rows + bytes * (size_t)first, lane,
+                   bytes * (size_t)n);
     }
     size_t stride = (size_t)bins->stride;
-    uint8_t *out = (uint8_t *)bins->rows + (map->wide ? 2 : 1) * (size_t)first * stride;
-    uint16_t *out_wide = (uint16_t *)out;
     for (int32_t l = 0; l < map->n_lanes; l++) {
-        for (int64_t i = 0; map->wide && i < n; i++)
-            out_wide[(size_t)i * stride + (size_t)l] = wide[(size_t)l * PITCH + (size_t)i];
-        for (int64_t i = 0; !map->wide && i < n; i++)
-            out[(size_t)i * stride + (size_t)l] = narrow[(size_t)l * PITCH + (size_t)i];
+        const uint8_t *lane = scratch + (size_t)map->lanes[l].at * PITCH;
+        uint8_t *out = bins->rows + (size_t)first * stride + map->lanes[l].at;
+        for (int64_t i = 0; l < map->n_narrow && i < n; i++)
+            out[(size_t)i * stride] = lane[i];
+        for (int64_t i = 0; l >= map->n_narrow && i < n; i++)
+            memcpy(out + (size_t)i * stride, lane + 2 * i, 2);
     }
 }
 
-static int32_t stride_of(int32_t n_lanes) {
+static int32_t stride_of(int32_t row_bytes) {
     int32_t stride = 4;
-    while (stride < n_lanes && stride < 64)
+    while (stride < row_bytes && stride < 64)
         stride *= 2;
-    return stride >= n_lanes ? stride : (n_lanes + 15) / 16 * 16;
+    return stride >= row_bytes ? stride : (row_bytes + 15) / 16 * 16;
 }
 
-static qn_status allocate(const qn__bin_map *map, bool with_columns, qn__bins *bins,
-                          qn_error *err) {
-    size_t bin_bytes = map->wide ? 2 : 1, n = (size_t)bins->n_rows, cells;
-    bins->stride = stride_of(map->n_lanes);
-    bins->column_stride = bins->n_rows;
-    if (!qn_size_mul(n, (size_t)bins->stride, &cells)
-        || !(bins->rows = qn_malloc_aligned(cells, bin_bytes)))
+/* A file of the folder that nobody else sees, gone with its descriptor; -1: none. */
+static int nameless_file(const char *folder) {
+    int file = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (file >= 0)
+        return file;
+    qn_cleanup(qn_freep) char *name = qn_file_temporary(folder); /* no O_TMPFILE there */
+    file = name ? open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
+    if (file >= 0)
+        unlink(name);
+    return file;
+}
+
+/* Takes the room on disk before it is used: a full disk is an error here and no signal later. */
+static qn_status map_rows(const char *folder, size_t bytes, qn__bins *bins, qn_error *err) {
+    int file = nameless_file(folder);
+    QN_FAIL_IF(file < 0, err, QN_ERR_IO, "cannot make a temporary file in %s: %s", folder,
+               strerror(errno));
+    int failed = posix_fallocate(file, 0, (off_t)bytes);
+    void *rows = MAP_FAILED;
+    if (!failed)
+        rows = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    close(file);
+    QN_FAIL_IF(failed, err, QN_ERR_IO,
+               "no room for %zu bytes of binned rows in %s: %s; raise limits.memory or free space",
+               bytes, folder, strerror(failed));
+    QN_FAIL_IF(rows == MAP_FAILED, err, QN_ERR_IO, "cannot map a temporary file in %s: %s", folder,
+               strerror(errno));
+    bins->rows = rows;
+    bins->mapped_bytes = bytes;
+    return QN_OK;
+}
+
+static qn_status allocate_rows(size_t bytes, size_t most, const qn_job *job, qn__bins *bins,
+                               qn_error *err) {
+    if (bytes > most && job->temp_folder)
+        return map_rows(job->temp_folder, bytes, bins, err);
+    if (!(bins->rows = qn_malloc_aligned(bytes, 1)))
         return qn_error_memory(err);
-    qn__huge_pages(bins->rows, cells * bin_bytes);
+    qn__huge_pages(bins->rows, bytes);
+    return QN_OK;
+}
+
+static qn_status allocate(const qn__bin_map *map, bool with_columns, const qn_job *job,
+                          qn__bins *bins, qn_error *err) {
+    size_t n = (size_t)bins->n_rows, bytes;
+    size_t most = job && job->memory_bytes ? job->memory_bytes / 2 : SIZE_MAX;
+    bins->stride = stride_of(map->row_bytes);
+    if (!qn_size_mul(n, (size_t)(bins->stride + map->row_bytes), &bytes))
+        return qn_error_memory(err);
+    with_columns &= bytes <= most;
+    QN_TRY(allocate_rows(n * (size_t)bins->stride, most, job, bins, err));
     if (!with_columns)
         return QN_OK;
-    cells = n * (size_t)map->n_lanes + OVER_READ;
-    if (!(bins->columns = qn_malloc_aligned(cells, bin_bytes)))
+    bytes = n * (size_t)map->row_bytes + OVER_READ;
+    if (!(bins->columns = qn_malloc_aligned(bytes, 1)))
         return qn_error_memory(err);
-    qn__huge_pages(bins->columns, cells * bin_bytes);
-    memset((char *)bins->columns + (cells - OVER_READ) * bin_bytes, 0, OVER_READ * bin_bytes);
+    qn__huge_pages(bins->columns, bytes);
+    memset(bins->columns + bytes - OVER_READ, 0, OVER_READ);
+    return QN_OK;
+}
+
+qn_status qn__bins_allocate(const qn__bin_map *map, int64_t n, bool with_columns,
+                            const qn_job *job, qn__bins *ret_bins, qn_error *err) {
+    qn_cleanup(qn__bins_done) qn__bins bins = {.n_rows = n};
+    QN_TRY(allocate(map, with_columns, job, &bins, err));
+    *ret_bins = bins;
+    bins = (qn__bins){0};
     return QN_OK;
 }
 
 qn_status qn__bins_fill(const qn__bin_map *map, const qn_matrix *x, bool with_columns,
                         const qn_job *job, qn__bins *ret_bins, qn_error *err) {
     qn_cleanup(qn__bins_done) qn__bins bins = {.n_rows = x->n_rows};
-    QN_TRY(allocate(map, with_columns, &bins, err));
+    QN_TRY(allocate(map, with_columns, job, &bins, err));
     int n_threads = qn_job_threads(job);
-    size_t scratch_bytes = (size_t)map->n_lanes * PITCH * (map->wide ? 2 : 1);
-    qn_cleanup(qn_freep) char *scratch = qn_malloc_aligned((size_t)n_threads, scratch_bytes);
+    size_t scratch_bytes = (size_t)map->row_bytes * PITCH;
+    qn_cleanup(qn_freep) uint8_t *scratch = qn_malloc_aligned((size_t)n_threads, scratch_bytes);
     if (!scratch)
         return qn_error_memory(err);
     int64_t n_blocks = (x->n_rows + BLOCK - 1) / BLOCK;

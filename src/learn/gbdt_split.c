@@ -191,15 +191,43 @@ typedef struct side {
     double value, worth; /* in units of loss x 2 */
 } side;
 
-static side side_of(const qn__split_input *in, double l2, qn__sum s) {
+static side side_of(const qn__split_input *in, qn__limits limits, double l2, qn__sum s) {
     double g = (double)s.g * in->g_unit, h = (double)s.h * in->h_unit;
-    double value = qn__rule_value(in->rule, g, h, l2, (double)s.n);
+    double value = qn__rule_value(in->rule, limits, g, h, l2, (double)s.n);
     return (side){value, qn__rule_worth(in->rule, g, h, l2, value)};
 }
 
+/* What binds the children of a split. */
+typedef struct both_limits {
+    qn__limits left, right;
+} both_limits;
+
+static void tighten(qn__limits *limits, double low, double high) {
+    limits->low = low > limits->low ? low : limits->low;
+    limits->high = high < limits->high ? high : limits->high;
+}
+
+static both_limits limits_of(const qn__split_input *in, const qn__bin_feature *f, int32_t bin,
+                             bool missing_left) {
+    const qn__limit_table *table = in->limits;
+    qn__limits all = {in->rule->low, in->rule->high};
+    if (!table)
+        return (both_limits){all, all};
+    if (f->kind == QN_FEATURE_CATEGORY)
+        return (both_limits){table->all, table->all};
+    int64_t at = f->cell + bin, missing = f->cell + f->n_values;
+    both_limits both = {{table->low_left[at], table->high_left[at]},
+                        {table->low_right[at], table->high_right[at]}};
+    tighten(missing_left ? &both.left : &both.right, table->low_left[missing],
+            table->high_left[missing]);
+    return both;
+}
+
 /* -INFINITY where the order of the children is not allowed. */
-static double worth_under_rule(const qn__split_input *in, double l2, qn__sum sum, int order) {
-    side left = side_of(in, l2, sum), right = side_of(in, l2, qn__sum_less(in->total, sum));
+static double worth_under_rule(const qn__split_input *in, const both_limits *limits, double l2,
+                               qn__sum sum, int order) {
+    side left = side_of(in, limits->left, l2, sum);
+    side right = side_of(in, limits->right, l2, qn__sum_less(in->total, sum));
     bool allowed = order == 0 || (order > 0 ? left.value <= right.value
                                             : left.value >= right.value);
     return allowed ? left.worth + right.worth : -INFINITY;
@@ -248,7 +276,10 @@ static double find_number_under_rule(const qn__split_input *in, const qn__bin_fe
             qn__sum_add(&left, more);
             if (is_too_small(left, in->total, &u))
                 continue;
-            double both = worth_under_rule(in, l2, left, t == n - 1 ? 0 : order);
+            /* Where nothing is missing, the missing will go with the majority. */
+            bool with_left = missing.n > 0 ? on_left == 1 : 2 * left.n >= in->total.n;
+            both_limits limits = limits_of(in, f, t, with_left);
+            double both = worth_under_rule(in, &limits, l2, left, t == n - 1 ? 0 : order);
             if (both > best) {
                 best = both;
                 split->bin = t;
@@ -263,9 +294,12 @@ static double find_number_under_rule(const qn__split_input *in, const qn__bin_fe
 }
 
 /* What both sides of a split by categories are worth. */
-static double worth_of_both(const qn__split_input *in, const units *u, double l2, qn__sum left) {
-    if (in->rule)
-        return worth_under_rule(in, l2, left, 0);
+static double worth_of_both(const qn__split_input *in, const qn__bin_feature *f, const units *u,
+                            double l2, qn__sum left) {
+    if (in->rule) {
+        both_limits limits = limits_of(in, f, 0, false);
+        return worth_under_rule(in, &limits, l2, left, 0);
+    }
     double g = (double)left.g, h = (double)left.h;
     return worth(g, h, u) + worth((double)in->total.g - g, (double)in->total.h - h, u);
 }
@@ -289,7 +323,7 @@ static double find_one_hot(const qn__split_input *in, const qn__bin_feature *f, 
         qn__sum s = qn__hist_at(in->hist, f->cell + b);
         if (is_too_small(s, in->total, &u) || (only >= 0 && b != only))
             continue;
-        double gain = worth_of_both(in, &u, in->params->lambda_l2, s);
+        double gain = worth_of_both(in, f, &u, in->params->lambda_l2, s);
         if (gain > best) {
             best = gain;
             memset(split->set, 0, sizeof split->set);
@@ -314,7 +348,10 @@ static int32_t sort_categories(const qn__split_input *in, const qn__bin_feature 
         order[at] = b;
     }
     /* Shell sort on (ratio, bin): small, stable by its key, no callbacks. */
-    for (int32_t gap = n / 2; gap > 0; gap /= 2) {
+    int32_t gap = 1; /* Knuth's 1, 4, 13, ...: powers of two would be slow for thousands */
+    while (gap < n / 9)
+        gap = 3 * gap + 1;
+    for (; gap > 0; gap /= 3) {
         for (int32_t i = gap; i < n; i++) {
             int32_t item = order[i], k = i;
             for (; k >= gap; k -= gap) {
@@ -356,7 +393,7 @@ static double find_sorted(const qn__split_input *in, const qn__bin_feature *f, d
             in_group = 0;
             if (only >= 0 && i != only)
                 continue;
-            double gain = worth_of_both(in, &u, l2, left);
+            double gain = worth_of_both(in, f, &u, l2, left);
             if (gain > best) {
                 best = gain;
                 best_n = i + 1;
@@ -398,8 +435,11 @@ static void close_under_rule(const qn__split_input *in, double best, qn__split *
         return;
     }
     double l2 = p->lambda_l2 + (split->is_sorted ? p->cat_l2 : 0);
-    split->left_value = side_of(in, l2, split->left).value;
-    split->right_value = side_of(in, l2, qn__sum_less(in->total, split->left)).value;
+    both_limits limits = limits_of(in, &in->map->features[split->feature], split->bin,
+                                   split->missing_left);
+    split->left_value = side_of(in, limits.left, l2, split->left).value;
+    split->right_value = side_of(in, limits.right, l2,
+                                 qn__sum_less(in->total, split->left)).value;
     split->gain = gain * qn__rule_penalty(r->growth, split->feature, in->depth);
 }
 
@@ -427,4 +467,160 @@ void qn__split_find(const qn__split_input *in, int32_t i_feature, double *scratc
         close_under_rule(in, best, ret_split);
     else
         close_split(in, best, ret_split);
+}
+
+/* ---- one split for many leaves ---------------------------------------------------------------- */
+
+/* The order of the categories in the root, which all leaves of the tree keep, with find_sorted's rules
+ * for how many may be on a side. */
+void qn__split_sort(const qn__split_input *root, int32_t i_feature, double *scratch,
+                    qn__category_order *o) {
+    const qn__bin_feature *f = &root->map->features[i_feature];
+    if (f->kind != QN_FEATURE_CATEGORY || f->n_values <= root->params->max_cat_to_onehot)
+        return;
+    int32_t *order = o->bin + f->cell;
+    int32_t n = o->n[f->cell] = sort_categories(root, f, scratch, order);
+    int32_t limit = (n + 1) / 2;
+    if (root->params->max_cat_threshold < limit)
+        limit = (int32_t)root->params->max_cat_threshold;
+    int64_t group = root->params->min_data_per_group;
+    for (int end = 0; end < 2; end++) {
+        bool *tried = o->tried[end] + f->cell;
+        int64_t in_group = 0, left = 0;
+        memset(tried, 0, (size_t)f->n_cells * sizeof *tried);
+        for (int32_t i = 0; i < limit; i++) {
+            int64_t rows = qn__hist_at(root->hist, f->cell + order[end ? n - 1 - i : i]).n;
+            left += rows;
+            in_group += rows;
+            if (root->total.n - left < group)
+                break;
+            tried[i] = in_group >= group;
+            in_group = tried[i] ? 0 : in_group;
+        }
+    }
+}
+
+static void add_number(const qn__split_input *in, const qn__bin_feature *f, double *scratch,
+                       double *gain) {
+    units u = units_of(in, 0);
+    int32_t n = f->n_values;
+    sums s = sums_in(scratch, n, in->hist->wide);
+    qn__sum missing = qn__sum_less(in->total, sum_words(in->hist, f->cell, n, &s));
+    double g_all = (double)in->total.g, h_all = (double)in->total.h, own = worth(g_all, h_all, &u);
+    if (!s.wide)
+        parts_of(s.words, n, s.g, s.h);
+    for (int on_left = 0; on_left < 1 + f->has_missing; on_left++) {
+        qn__sum more = on_left ? missing : (qn__sum){0};
+        int32_t first = 0, last = f->has_missing && !on_left ? n - 1 : n - 2;
+        keep_large(&s, u.n_min, more.n, in->total.n, &first, &last);
+        if (first > last)
+            continue;
+        gains_of(s.g + first, s.h + first, last - first + 1, (double)more.g, (double)more.h, g_all,
+                 h_all, u.l1, u.l2, u.h_min, s.gain + first);
+        for (int32_t t = first; t <= last; t++)
+            gain[on_left * f->n_cells + t] += s.gain[t] >= 0 ? s.gain[t] - own : 0;
+    }
+}
+
+static double gain_of_left(const qn__split_input *in, const units *u, qn__sum left, double own) {
+    if (is_too_small(left, in->total, u))
+        return 0;
+    qn__sum right = qn__sum_less(in->total, left);
+    return worth((double)left.g, (double)left.h, u) + worth((double)right.g, (double)right.h, u)
+           - own;
+}
+
+static void add_categories(const qn__split_input *in, const qn__bin_feature *f,
+                           const qn__category_order *o, double *gain) {
+    units plain = units_of(in, 0), u = units_of(in, in->params->cat_l2);
+    double own = worth((double)in->total.g, (double)in->total.h, &plain);
+    if (f->n_values <= in->params->max_cat_to_onehot) {
+        for (int32_t b = 0; b < f->n_values; b++)
+            gain[b] += gain_of_left(in, &plain, qn__hist_at(in->hist, f->cell + b), own);
+        return;
+    }
+    int32_t n = o->n[f->cell];
+    const int32_t *order = o->bin + f->cell;
+    for (int end = 0; end < 2; end++) {
+        qn__sum left = {0};
+        for (int32_t i = 0; i < n; i++) {
+            qn__sum_add(&left, qn__hist_at(in->hist, f->cell + order[end ? n - 1 - i : i]));
+            if (o->tried[end][f->cell + i])
+                gain[end * f->n_cells + i] += gain_of_left(in, &u, left, own);
+        }
+    }
+}
+
+void qn__split_add(const qn__split_input *in, int32_t i_feature, const qn__category_order *order,
+                   double *scratch, double *gain) {
+    const qn__bin_feature *f = &in->map->features[i_feature];
+    if (f->kind == QN_FEATURE_CATEGORY)
+        add_categories(in, f, order, gain);
+    else
+        add_number(in, f, scratch, gain);
+}
+
+void qn__split_best(const qn__bin_map *map, const qn_gbdt_params *params, int32_t i_feature,
+                    const qn__category_order *order, const double *gain, qn__split *ret_split) {
+    const qn__bin_feature *f = &map->features[i_feature];
+    int32_t best = -1;
+    double top = 0;
+    for (int32_t i = 0; i < 2 * f->n_cells; i++)
+        if (gain[i] > top) {
+            top = gain[i];
+            best = i;
+        }
+    int32_t half = best >= f->n_cells, at = best - half * f->n_cells;
+    *ret_split = (qn__split){.feature = best < 0 ? -1 : i_feature, .gain = top,
+                             .is_category = f->kind == QN_FEATURE_CATEGORY};
+    if (best < 0)
+        return;
+    if (!ret_split->is_category) {
+        ret_split->bin = at;
+        ret_split->missing_left = half;
+        return;
+    }
+    ret_split->is_sorted = f->n_values > params->max_cat_to_onehot;
+    int32_t n = order->n[f->cell];
+    for (int32_t i = ret_split->is_sorted ? 0 : at; i <= at; i++) {
+        int32_t b = ret_split->is_sorted ? order->bin[f->cell + (half ? n - 1 - i : i)] : i;
+        ret_split->set[b >> 5] |= 1u << (b & 31);
+    }
+    ret_split->missing_left = ret_split->set[0] & 1;
+}
+
+/* ---- a split found elsewhere ------------------------------------------------------------------- */
+
+qn__sum qn__split_left(const qn__split_input *in, const qn__split *split) {
+    const qn__bin_feature *f = &in->map->features[split->feature];
+    qn__sum left = {0}, all = {0};
+    for (int32_t b = 0; b < f->n_values; b++) {
+        qn__sum s = qn__hist_at(in->hist, f->cell + b);
+        qn__sum_add(&all, s);
+        if (qn__split_goes_left(split, f, b))
+            qn__sum_add(&left, s);
+    }
+    if (!split->is_category && split->missing_left)
+        qn__sum_add(&left, qn__sum_less(in->total, all));
+    return left;
+}
+
+bool qn__split_fits(const qn__split_input *in, qn__split *split) {
+    units u = units_of(in, 0);
+    double more_l2 = split->is_sorted ? in->params->cat_l2 : 0;
+    if (is_too_small(split->left, in->total, &u))
+        return false;
+    if (in->rule) {
+        int order = qn__growth_order(in->rule->growth, in->map, split);
+        both_limits limits = limits_of(in, &in->map->features[split->feature], split->bin,
+                                       split->missing_left);
+        double both = worth_under_rule(in, &limits, in->params->lambda_l2 + more_l2, split->left,
+                                       order);
+        close_under_rule(in, both, split);
+        return split->feature >= 0;
+    }
+    units children = units_of(in, more_l2);
+    double own = worth((double)in->total.g, (double)in->total.h, &u);
+    split->gain = gain_of_left(in, &children, split->left, own) * u.gain;
+    return true;
 }

@@ -63,6 +63,7 @@ qn_status qn__stopping_init(qn__stopping *s, const qn_gbdt_params *params,
                             qn_error *err) {
     if (!input->valid.x || !input->valid_stretch || input->n_stretches < 2 ||
         params->early_stopping_round <= 0 || params->early_stopping_se <= 0 ||
+        input->n_metrics > 1 ||
         (valid->queries && !input->loss)) /* queries are not cut by stretches */
         return QN_OK;
     QN_FAIL_IF(input->n_stretches > QN__STRETCHES_MAX, err, QN_ERR_USAGE,

@@ -2,75 +2,9 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "learn/gbdt_int.h"
+#include "learn/gbdt_grower_int.h"
 
-enum { NO_SLOT = -1, AHEAD = 8, SURE_PACKED = 1 << 9 };
-
-/* A leaf that may be split. Expanding it - dividing its rows, counting, searching its children - is
- * the work; taking the split into the tree is not, and happens in order of gain. */
-typedef struct leaf {
-    qn__split split;    /* the best one found */
-    qn__sum total;
-    int64_t begin, n;
-    double l2;
-    int32_t node;       /* of the tree; -1 until the parent's split is taken */
-    int32_t depth;
-    int32_t slot;       /* of the histogram pool; NO_SLOT: taken away or never made */
-    int32_t children;   /* claimed: the left one, the right one follows */
-    qn__leaf_rule rule;
-    bool wide;          /* its histogram */
-    bool claimed;       /* some thread expands it, or has */
-    bool expanded;
-} leaf;
-
-typedef struct heap {
-    int32_t *leaves;    /* owned; best gain first */
-    int32_t n;
-} heap;
-
-/* What one thread needs for itself. */
-typedef struct worker {
-    double *search;     /* owned; scratch of the split search */
-    uint8_t *goes_left; /* owned; 65536 */
-    bool *feature_used; /* owned; of the leaf searched, when leaves differ; else NULL */
-} worker;
-
-struct qn__grower {
-    const qn__growth *growth;     /* borrowed, as the next six */
-    const qn_gbdt_params *params;
-    const qn__bin_map *map;
-    const qn__bins *bins;
-    const qn__quantised *q;
-    const bool *feature_used;     /* for a run; NULL: all */
-    int n_threads, n_team;
-    qn__row_list list;            /* owned; bins->n_rows */
-    qn__row_list spare;           /* borrowed for a run */
-    qn__partition_scratch partition; /* owned, but for goes_left: the first worker's */
-    qn__grown_node *nodes;        /* owned; 2 max_leaves - 1 */
-    int32_t n_nodes, n_leaves, max_leaves;
-    leaf *leaves;                 /* owned; cap_leaves */
-    int32_t n_all, cap_leaves;
-    heap open, unclaimed;         /* all leaves that wait for their split to be taken; those not claimed */
-    int32_t n_slots;              /* histograms in the pool */
-    void **slots;                 /* owned; allocated when first used */
-    bool *slot_wide;              /* owned; room for a wide histogram, else for a packed one */
-    int32_t *slot_free[2];        /* owned; stacks of free slots: narrow ones, wide ones */
-    int32_t n_free[2];
-    qn__split *found;             /* owned; per feature: of a leaf searched by all threads */
-    worker *workers;              /* owned; n_threads */
-    bool *group_used;             /* owned */
-    int32_t *leaf_of;             /* owned; per node, when growth is in order; else NULL */
-    int32_t *stack;               /* owned; nodes to look at; as leaf_of */
-    qn__hist_scratch hist;
-    int64_t n_rows;               /* of this run */
-    /* Shared by the team, under the lock. */
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool has_lock;
-    int32_t n_ahead;              /* leaves claimed whose split is not taken yet */
-    int32_t max_ahead;
-    qn_status status;
-};
+enum { AHEAD = 8, SURE_PACKED = 1 << 11 };
 
 static void free_lists(qn__grower *gr) {
     qn__row_list *lists[] = {&gr->list, &gr->partition.blocks};
@@ -106,6 +40,9 @@ void qn__grower_free(qn__grower **grower) {
     qn_freep(&gr->group_used);
     qn_freep(&gr->leaf_of);
     qn_freep(&gr->stack);
+    qn_freep(&gr->again);
+    qn__level_done(&gr->level);
+    qn__limits_done(&gr->limits);
     qn__hist_scratch_done(&gr->hist);
     if (gr->has_lock) {
         pthread_mutex_destroy(&gr->lock);
@@ -148,7 +85,7 @@ static qn_status allocate_pool(qn__grower *gr, const qn_job *job, qn_error *err)
 }
 
 static qn_status allocate_workers(qn__grower *gr, qn_error *err) {
-    gr->workers = qn_new_array(worker, gr->n_threads);
+    gr->workers = qn_new_array(qn__tree_worker, gr->n_threads);
     if (!gr->workers)
         return qn_error_memory(err);
     for (int t = 0; t < gr->n_threads; t++) {
@@ -169,7 +106,7 @@ static qn_status allocate(qn__grower *gr, qn_error *err) {
     size_t n_rows = (size_t)gr->bins->n_rows, leaves = (size_t)gr->max_leaves;
     gr->cap_leaves = 2 * (gr->max_leaves + (AHEAD + 1) * gr->n_threads) + 1;
     gr->nodes = qn_new_array(qn__grown_node, 2 * leaves);
-    gr->leaves = qn_new_array(leaf, gr->cap_leaves);
+    gr->leaves = qn_new_array(qn__leaf, gr->cap_leaves);
     gr->open.leaves = qn_new_array(int32_t, leaves + 1);
     gr->unclaimed.leaves = qn_new_array(int32_t, leaves + 1);
     gr->found = qn_new_array(qn__split, gr->map->n_features);
@@ -184,26 +121,32 @@ static qn_status allocate(qn__grower *gr, qn_error *err) {
         return QN_OK;
     gr->leaf_of = qn_new_array(int32_t, 2 * leaves);
     gr->stack = qn_new_array(int32_t, 2 * leaves);
-    return gr->leaf_of && gr->stack ? QN_OK : qn_error_memory(err);
+    gr->again = qn_new_array(int32_t, 2 * leaves);
+    return gr->leaf_of && gr->stack && gr->again ? QN_OK : qn_error_memory(err);
 }
 
-qn_status qn__grower_new(const qn__growth *growth, const qn__bin_map *map, const qn__bins *bins,
+qn_status qn__grower_new(qn__growth *growth, const qn__bin_map *map, const qn__bins *bins,
                          const qn_job *job, qn__grower **ret_grower, qn_error *err) {
     qn_cleanup(qn__grower_free) qn__grower *gr = qn_new(qn__grower);
     if (!gr)
         return qn_error_memory(err);
     gr->growth = growth;
     gr->params = growth->params;
+    gr->costs = &growth->costs;
     gr->map = map;
     gr->bins = bins;
     gr->n_threads = qn_job_threads(job);
     /* More leaves than rows cannot be. */
-    gr->max_leaves = (int32_t)(gr->params->num_leaves < bins->n_rows ? gr->params->num_leaves
-                                                                     : bins->n_rows);
+    int64_t leaves = growth->symmetric ? (int64_t)1 << growth->max_depth
+                                       : gr->params->num_leaves;
+    gr->max_leaves = (int32_t)(leaves < bins->n_rows ? leaves : bins->n_rows);
     gr->max_leaves = gr->max_leaves < 2 ? 2 : gr->max_leaves;
     QN_TRY(allocate(gr, err));
     QN_TRY(allocate_pool(gr, job, err));
     QN_TRY(allocate_workers(gr, err));
+    QN_TRY(qn__level_init(gr, err));
+    if (growth->advanced)
+        QN_TRY(qn__limits_init(&gr->limits, map, err));
     gr->has_lock = pthread_mutex_init(&gr->lock, NULL) == 0
                    && pthread_cond_init(&gr->changed, NULL) == 0;
     QN_FAIL_IF(!gr->has_lock, err, QN_ERR_INTERNAL, "cannot make a lock");
@@ -235,15 +178,19 @@ int32_t qn__grown_leaf(const qn__grown_node *nodes, const qn__bin_map *map, cons
     return at;
 }
 
-/* ---- heaps of leaves: largest gain first, then the older node ------------------------------ */
+/* ---- heaps of leaves: forced ones, (the upper level,) the largest gain, the older node --------- */
 
 static bool before(const qn__grower *gr, int32_t a, int32_t b) {
-    const leaf *la = &gr->leaves[a], *lb = &gr->leaves[b];
+    const qn__leaf *la = &gr->leaves[a], *lb = &gr->leaves[b];
+    if (la->is_forced || lb->is_forced)
+        return la->is_forced && (!lb->is_forced || la->node < lb->node);
+    if (gr->growth->by_level && la->depth != lb->depth)
+        return la->depth < lb->depth;
     return la->split.gain > lb->split.gain
            || (la->split.gain == lb->split.gain && la->node < lb->node);
 }
 
-static void heap_push(const qn__grower *gr, heap *h, int32_t item) {
+void qn__tree_heap_push(const qn__grower *gr, qn__heap *h, int32_t item) {
     int32_t i = h->n++;
     while (i > 0 && before(gr, item, h->leaves[(i - 1) / 2])) {
         h->leaves[i] = h->leaves[(i - 1) / 2];
@@ -252,7 +199,7 @@ static void heap_push(const qn__grower *gr, heap *h, int32_t item) {
     h->leaves[i] = item;
 }
 
-static int32_t heap_pop(const qn__grower *gr, heap *h) {
+int32_t qn__tree_heap_pop(const qn__grower *gr, qn__heap *h) {
     int32_t first = h->leaves[0], last = h->leaves[--h->n];
     int32_t i = 0;
     for (int32_t c = 1; c < h->n; c = 2 * i + 1) {
@@ -269,12 +216,12 @@ static int32_t heap_pop(const qn__grower *gr, heap *h) {
 
 /* ---- the pool of histograms (under the lock) ------------------------------------------------ */
 
-static void slot_release(qn__grower *gr, leaf *lf) {
-    if (lf->slot != NO_SLOT) {
+void qn__tree_slot_release(qn__grower *gr, qn__leaf *lf) {
+    if (lf->slot != QN__NO_SLOT) {
         bool wide = gr->slot_wide[lf->slot];
         gr->slot_free[wide][gr->n_free[wide]++] = lf->slot;
     }
-    lf->slot = NO_SLOT;
+    lf->slot = QN__NO_SLOT;
 }
 
 /* Frees the slot of the unclaimed leaf least likely to be split soon. */
@@ -282,17 +229,17 @@ static bool evict(qn__grower *gr) {
     int32_t worst = -1;
     for (int32_t i = 0; i < gr->unclaimed.n; i++) {
         int32_t at = gr->unclaimed.leaves[i];
-        if (gr->leaves[at].slot != NO_SLOT && (worst < 0 || before(gr, worst, at)))
+        if (gr->leaves[at].slot != QN__NO_SLOT && (worst < 0 || before(gr, worst, at)))
             worst = at;
     }
     if (worst >= 0)
-        slot_release(gr, &gr->leaves[worst]);
+        qn__tree_slot_release(gr, &gr->leaves[worst]);
     return worst >= 0;
 }
 
 /* A slot for the leaf: one of its kind, if there is one. A narrow one becomes wide when it must;
  * few are, as few leaves have many rows. */
-static qn_status slot_take(qn__grower *gr, leaf *lf) {
+qn_status qn__tree_slot_take(qn__grower *gr, qn__leaf *lf) {
     if (gr->n_free[0] + gr->n_free[1] == 0 && !evict(gr))
         return QN_ERR_INTERNAL;
     bool wide = gr->n_free[lf->wide] > 0 ? lf->wide : !lf->wide;
@@ -310,20 +257,20 @@ static qn_status slot_take(qn__grower *gr, leaf *lf) {
     return QN_OK;
 }
 
-static qn__hist hist_of(const qn__grower *gr, const leaf *lf) {
+qn__hist qn__tree_hist_of(const qn__grower *gr, const qn__leaf *lf) {
     return (qn__hist){.wide = lf->wide, .packed = gr->slots[lf->slot]};
 }
 
 /* ---- expanding a leaf: thread t alone, or (t = -1) all of them -------------------------------- */
 
-static bool may_split(const qn__grower *gr, const leaf *lf) {
+bool qn__tree_may_split(const qn__grower *gr, const qn__leaf *lf) {
     const qn_gbdt_params *p = gr->params;
     return lf->n >= 2 * p->min_data_in_leaf && lf->n >= 2
-           && (p->max_depth <= 0 || lf->depth < p->max_depth);
+           && (gr->growth->max_depth <= 0 || lf->depth < gr->growth->max_depth);
 }
 
-static void build(qn__grower *gr, leaf *lf, int t) {
-    qn__hist hist = hist_of(gr, lf);
+void qn__tree_build(qn__grower *gr, qn__leaf *lf, int t) {
+    qn__hist hist = qn__tree_hist_of(gr, lf);
     qn__hist_input in = {.map = gr->map, .bins = gr->bins, .rows = gr->list.rows + lf->begin,
                          .gh = gr->list.gh + lf->begin, .n = lf->n, .total = lf->total,
                          .group_used = gr->feature_used ? gr->group_used : NULL};
@@ -332,15 +279,17 @@ static void build(qn__grower *gr, leaf *lf, int t) {
     qn__hist_build(&in, &gr->hist, t, &hist);
 }
 
-static qn__split_input split_input(const qn__grower *gr, const leaf *lf, const qn__hist *hist) {
+qn__split_input qn__tree_split_input(const qn__grower *gr, const qn__leaf *lf,
+                                     const qn__hist *hist) {
     return (qn__split_input){.params = gr->params, .map = gr->map, .hist = hist,
                              .total = lf->total, .g_unit = gr->q->g_unit, .h_unit = gr->q->h_unit,
                              .depth = lf->depth,
-                             .rule = gr->growth->ruled ? &lf->rule : NULL};
+                             .rule = gr->growth->ruled ? &lf->rule : NULL,
+                             .limits = gr->growth->advanced ? &gr->limits : NULL};
 }
 
 /* The features by which a leaf may be split; NULL: all. Thread t makes the list. */
-static const bool *features_of(const qn__grower *gr, const leaf *lf, int t) {
+static const bool *features_of(const qn__grower *gr, const qn__leaf *lf, int t) {
     if (!gr->growth->by_node)
         return gr->feature_used;
     bool *used = gr->workers[t].feature_used;
@@ -349,9 +298,9 @@ static const bool *features_of(const qn__grower *gr, const leaf *lf, int t) {
 }
 
 /* The best split over all features; ties go to the lower feature. */
-static void search(qn__grower *gr, leaf *lf, int t) {
-    qn__hist hist = hist_of(gr, lf);
-    qn__split_input in = split_input(gr, lf, &hist);
+static void search(qn__grower *gr, qn__leaf *lf, int t) {
+    qn__hist hist = qn__tree_hist_of(gr, lf);
+    qn__split_input in = qn__tree_split_input(gr, lf, &hist);
     const bool *used = features_of(gr, lf, t);
     qn__split one;
     lf->split.feature = -1;
@@ -359,14 +308,16 @@ static void search(qn__grower *gr, leaf *lf, int t) {
         if (used && !used[i])
             continue;
         qn__split_find(&in, i, gr->workers[t].search, &one);
+        if (gr->growth->costs.any && one.feature >= 0)
+            qn__costs_apply(&gr->growth->costs, lf->n, &one);
         if (one.feature >= 0 && (lf->split.feature < 0 || one.gain > lf->split.gain))
             lf->split = one;
     }
 }
 
-static void search_together(qn__grower *gr, leaf *lf) {
-    qn__hist hist = hist_of(gr, lf);
-    qn__split_input in = split_input(gr, lf, &hist);
+static void search_together(qn__grower *gr, qn__leaf *lf) {
+    qn__hist hist = qn__tree_hist_of(gr, lf);
+    qn__split_input in = qn__tree_split_input(gr, lf, &hist);
     const bool *used = features_of(gr, lf, 0);
     int32_t n = gr->map->n_features;
 #pragma omp parallel for schedule(static) num_threads(gr->n_threads)
@@ -374,6 +325,8 @@ static void search_together(qn__grower *gr, leaf *lf) {
         gr->found[i].feature = -1;
         if (!used || used[i])
             qn__split_find(&in, i, gr->workers[omp_get_thread_num()].search, &gr->found[i]);
+        if (gr->growth->costs.any && gr->found[i].feature >= 0)
+            qn__costs_apply(&gr->growth->costs, lf->n, &gr->found[i]);
     }
     lf->split.feature = -1;
     for (int32_t i = 0; i < n; i++)
@@ -382,17 +335,29 @@ static void search_together(qn__grower *gr, leaf *lf) {
             lf->split = gr->found[i];
 }
 
-static void search_if(qn__grower *gr, leaf *lf, int t) {
+void qn__tree_search_if(qn__grower *gr, qn__leaf *lf, int t) {
     lf->split.feature = -1;
-    if (lf->slot == NO_SLOT || !may_split(gr, lf))
+    lf->is_forced = lf->stale = false;
+    if (lf->slot == QN__NO_SLOT || !qn__tree_may_split(gr, lf))
         return;
+    if (gr->growth->advanced)
+        qn__tree_find_limits(gr, lf);
+    if (lf->forced >= 0) {
+        qn__hist hist = qn__tree_hist_of(gr, lf);
+        qn__split_input in = qn__tree_split_input(gr, lf, &hist);
+        lf->is_forced = qn__forced_find(&in, gr->growth, lf->forced, &lf->rule, &lf->split);
+        if (lf->is_forced)
+            return;
+    }
+    bool whole = lf->n == gr->bins->n_rows; /* the list is not filled yet */
+    qn__costs_begin(gr->costs, gr->map, whole ? NULL : gr->list.rows + lf->begin, 0, lf->n);
     if (t < 0)
         search_together(gr, lf);
     else
         search(gr, lf, t);
 }
 
-static int64_t divide(qn__grower *gr, const leaf *lf, int t) {
+static int64_t divide(qn__grower *gr, const qn__leaf *lf, int t) {
     qn__partition_input in = {
         .map = gr->map, .bins = gr->bins, .n = lf->n, .all = lf->n == gr->bins->n_rows,
         .list = {.rows = gr->list.rows + lf->begin, .gh = gr->list.gh + lf->begin},
@@ -411,66 +376,71 @@ static void unlock(qn__grower *gr) {
 
 /* Slots for the children that need histograms: the smaller one is counted, the larger one takes the
  * parent's cells, if the parent still has them. */
-static qn_status take_slots(qn__grower *gr, leaf *lf, leaf *small, leaf *large) {
+static qn_status take_slots(qn__grower *gr, qn__leaf *lf, qn__leaf *small, qn__leaf *large) {
     qn_status status = QN_OK;
     lock(gr);
-    bool large_needs = may_split(gr, large);
-    if (may_split(gr, small) || (large_needs && lf->slot != NO_SLOT))
-        status = slot_take(gr, small);
-    if (status == QN_OK && large_needs && lf->slot == NO_SLOT)
-        status = slot_take(gr, large);
+    bool large_needs = qn__tree_may_split(gr, large);
+    if (qn__tree_may_split(gr, small) || (large_needs && lf->slot != QN__NO_SLOT))
+        status = qn__tree_slot_take(gr, small);
+    if (status == QN_OK && large_needs && lf->slot == QN__NO_SLOT)
+        status = qn__tree_slot_take(gr, large);
     unlock(gr);
     return status;
 }
 
 /* Are its cells too large for packed ones? */
-static bool needs_wide(const qn__grower *gr, const leaf *lf) {
+static bool needs_wide(const qn__grower *gr, const qn__leaf *lf) {
     qn__load load = {.n = lf->n, .h = lf->total.h};
     return !qn__load_fits(load) || !qn__load_fits(qn__load_of(gr->list.gh + lf->begin, lf->n));
 }
 
 /* Divides the rows, counts and finds the children's splits; `last` children will not be split. */
-static qn_status expand(qn__grower *gr, int32_t i_leaf, bool last, int t) {
-    leaf *lf = &gr->leaves[i_leaf];
-    leaf *left = &gr->leaves[lf->children], *right = left + 1;
+qn_status qn__tree_expand(qn__grower *gr, int32_t i_leaf, bool last, int t) {
+    qn__leaf *lf = &gr->leaves[i_leaf];
+    qn__leaf *left = &gr->leaves[lf->children], *right = left + 1;
     int64_t n_left = divide(gr, lf, t);
     qn__sum rest = qn__sum_less(lf->total, lf->split.left);
     double l2 = gr->params->lambda_l2 + (lf->split.is_sorted ? gr->params->cat_l2 : 0);
-    *left = (leaf){.split.feature = -1, .total = lf->split.left, .begin = lf->begin, .n = n_left};
-    *right = (leaf){.split.feature = -1, .total = rest, .begin = lf->begin + n_left,
+    *left = (qn__leaf){.split.feature = -1, .total = lf->split.left, .begin = lf->begin, .n = n_left};
+    *right = (qn__leaf){.split.feature = -1, .total = rest, .begin = lf->begin + n_left,
                     .n = lf->n - n_left};
-    for (leaf *c = left; c <= right; c++) {
+    for (qn__leaf *c = left; c <= right; c++) {
         c->depth = lf->depth + 1;
         c->l2 = l2;
         c->node = c->slot = c->children = -1;
         c->wide = lf->wide && needs_wide(gr, c);
         c->rule = qn__rule_child(&lf->rule, gr->map, &lf->split, c == left);
+        c->forced = -1;
+        if (lf->is_forced)
+            c->forced = c == left ? gr->growth->forced[lf->forced].left
+                                  : gr->growth->forced[lf->forced].right;
     }
-    leaf *small = left->n <= right->n ? left : right, *large = small == left ? right : left;
+    qn__leaf *small = left->n <= right->n ? left : right, *large = small == left ? right : left;
     if (last)
         return QN_OK;
     QN_TRY(take_slots(gr, lf, small, large));
-    if (small->slot != NO_SLOT)
-        build(gr, small, t);
-    if (large->slot != NO_SLOT) {
-        build(gr, large, t);
-    } else if (small->slot != NO_SLOT && lf->slot != NO_SLOT && may_split(gr, large)) {
-        qn__hist parent = hist_of(gr, lf), counted = hist_of(gr, small);
+    if (small->slot != QN__NO_SLOT)
+        qn__tree_build(gr, small, t);
+    if (large->slot != QN__NO_SLOT) {
+        qn__tree_build(gr, large, t);
+    } else if (small->slot != QN__NO_SLOT && lf->slot != QN__NO_SLOT
+               && qn__tree_may_split(gr, large)) {
+        qn__hist parent = qn__tree_hist_of(gr, lf), counted = qn__tree_hist_of(gr, small);
         qn__hist_subtract(&parent, &counted, gr->map->n_cells, large->wide);
         large->slot = lf->slot;
-        lf->slot = NO_SLOT;
+        lf->slot = QN__NO_SLOT;
     }
-    if (gr->growth->in_order)
+    if (gr->growth->in_order || gr->growth->symmetric)
         return QN_OK; /* their bounds are not settled yet */
-    search_if(gr, left, t);
-    search_if(gr, right, t);
+    qn__tree_search_if(gr, left, t);
+    qn__tree_search_if(gr, right, t);
     return QN_OK;
 }
 
 /* ---- the tree (under the lock) --------------------------------------------------------------- */
 
 static void make_node(qn__grower *gr, int32_t i_leaf, int32_t parent) {
-    leaf *lf = &gr->leaves[i_leaf];
+    qn__leaf *lf = &gr->leaves[i_leaf];
     lf->node = gr->n_nodes++;
     gr->nodes[lf->node] = (qn__grown_node){.split.feature = -1, .begin = lf->begin, .n = lf->n,
                                            .total = lf->total, .l2 = lf->l2, .parent = parent,
@@ -480,24 +450,24 @@ static void make_node(qn__grower *gr, int32_t i_leaf, int32_t parent) {
 }
 
 /* A leaf of the tree: open when it has a split. */
-static void open_or_close(qn__grower *gr, int32_t i_leaf) {
-    leaf *lf = &gr->leaves[i_leaf];
+void qn__tree_open_or_close(qn__grower *gr, int32_t i_leaf) {
+    qn__leaf *lf = &gr->leaves[i_leaf];
     if (lf->split.feature >= 0) {
-        heap_push(gr, &gr->open, i_leaf);
-        heap_push(gr, &gr->unclaimed, i_leaf);
+        qn__tree_heap_push(gr, &gr->open, i_leaf);
+        qn__tree_heap_push(gr, &gr->unclaimed, i_leaf);
     } else {
-        slot_release(gr, lf);
+        qn__tree_slot_release(gr, lf);
     }
 }
 
 /* Makes the split of a leaf, which is off the heap, part of the tree. */
-static void take_split(qn__grower *gr, leaf *lf) {
+void qn__tree_take_split(qn__grower *gr, qn__leaf *lf) {
     gr->n_ahead--;
     qn__grown_node *node = &gr->nodes[lf->node];
     node->split = lf->split;
     node->left = gr->n_nodes;
     node->right = gr->n_nodes + 1;
-    slot_release(gr, lf);
+    qn__tree_slot_release(gr, lf);
     gr->n_leaves++;
     make_node(gr, lf->children, lf->node);
     make_node(gr, lf->children + 1, lf->node);
@@ -506,18 +476,18 @@ static void take_split(qn__grower *gr, leaf *lf) {
 /* Takes splits into the tree, best first, as far as they are worked out. */
 static void take_splits(qn__grower *gr) {
     while (gr->open.n > 0 && gr->n_leaves < gr->max_leaves) {
-        leaf *lf = &gr->leaves[gr->open.leaves[0]];
+        qn__leaf *lf = &gr->leaves[gr->open.leaves[0]];
         if (!lf->expanded)
             return;
-        heap_pop(gr, &gr->open);
-        take_split(gr, lf);
-        open_or_close(gr, lf->children);
-        open_or_close(gr, lf->children + 1);
+        qn__tree_heap_pop(gr, &gr->open);
+        qn__tree_take_split(gr, lf);
+        qn__tree_open_or_close(gr, lf->children);
+        qn__tree_open_or_close(gr, lf->children + 1);
     }
 }
 
-static void claim(qn__grower *gr, int32_t i_leaf) {
-    leaf *lf = &gr->leaves[i_leaf];
+void qn__tree_claim(qn__grower *gr, int32_t i_leaf) {
+    qn__leaf *lf = &gr->leaves[i_leaf];
     lf->claimed = true;
     lf->children = gr->n_all;
     gr->n_all += 2;
@@ -526,8 +496,7 @@ static void claim(qn__grower *gr, int32_t i_leaf) {
 
 /* ---- growing ---------------------------------------------------------------------------------- */
 
-/* Is the leaf one that all threads should work on? */
-static bool is_large(const qn__grower *gr, const leaf *lf) {
+bool qn__tree_is_large(const qn__grower *gr, const qn__leaf *lf) {
     return gr->n_threads > 1 && lf->n >= gr->n_rows / (2 * gr->n_threads)
            && lf->n * (gr->map->n_lanes + 4) > 2 * QN__WORTH_THREADS;
 }
@@ -542,13 +511,13 @@ static next find_work(qn__grower *gr, int32_t *ret_leaf) {
     if (gr->status != QN_OK || left == 0 || gr->open.n == 0)
         return NEXT_END;
     int32_t top = gr->open.leaves[0];
-    if (!gr->leaves[top].claimed && is_large(gr, &gr->leaves[top]))
+    if (!gr->leaves[top].claimed && qn__tree_is_large(gr, &gr->leaves[top]))
         return NEXT_END;
     int32_t most = left < gr->max_ahead ? left : gr->max_ahead;
     if (gr->leaves[top].claimed && (gr->n_ahead >= most || gr->unclaimed.n == 0))
         return NEXT_WAIT;
-    *ret_leaf = heap_pop(gr, &gr->unclaimed);
-    claim(gr, *ret_leaf);
+    *ret_leaf = qn__tree_heap_pop(gr, &gr->unclaimed);
+    qn__tree_claim(gr, *ret_leaf);
     return NEXT_LEAF;
 }
 
@@ -565,7 +534,7 @@ static void work(qn__grower *gr, int t) {
         }
         bool last = gr->max_leaves - gr->n_leaves == 1;
         unlock(gr);
-        qn_status status = expand(gr, i_leaf, last, t);
+        qn_status status = qn__tree_expand(gr, i_leaf, last, t);
         lock(gr);
         if (status != QN_OK)
             gr->status = status;
@@ -574,6 +543,17 @@ static void work(qn__grower *gr, int t) {
     }
     pthread_cond_broadcast(&gr->changed);
     unlock(gr);
+}
+
+/* The group of lanes with a feature is counted even in a tree that may not use it. */
+static void count_always(qn__grower *gr, int32_t feature) {
+    if (feature < 0 || gr->map->features[feature].lane < 0)
+        return;
+    int32_t g = 0;
+    while (g + 1 < qn__n_groups(gr->map)
+           && qn__group_lane(gr->map, g + 1) <= gr->map->features[feature].lane)
+        g++;
+    gr->group_used[g] = true;
 }
 
 static void start(qn__grower *gr, const qn__quantised *q, const uint32_t *rows, int64_t n,
@@ -587,6 +567,8 @@ static void start(qn__grower *gr, const qn__quantised *q, const uint32_t *rows, 
         for (int32_t k = from->first; feature_used && k < to->first + to->n_features; k++)
             gr->group_used[g] |= feature_used[gr->map->by_lane[k]];
     }
+    for (int32_t i = 0; i < gr->growth->n_forced; i++)
+        count_always(gr, gr->growth->forced[i].split.feature);
     /* All rows: the list is not written before the root is divided. */
     for (int64_t i = 0; rows && i < n; i++) {
         gr->list.rows[i] = rows[i];
@@ -617,173 +599,25 @@ static qn__sum sum_rows(const qn__grower *gr, const uint32_t *rows) {
 }
 
 static qn_status plant(qn__grower *gr, const uint32_t *rows) {
-    leaf *root = &gr->leaves[0];
-    *root = (leaf){.split.feature = -1, .n = gr->n_rows, .total = sum_rows(gr, rows),
-                   .l2 = gr->params->lambda_l2, .slot = NO_SLOT};
+    qn__leaf *root = &gr->leaves[0];
+    *root = (qn__leaf){.split.feature = -1, .n = gr->n_rows, .total = sum_rows(gr, rows),
+                       .l2 = gr->params->lambda_l2, .slot = QN__NO_SLOT};
     root->wide = needs_wide(gr, root);
+    root->forced = gr->growth->n_forced > 0 ? 0 : -1;
     root->rule = qn__rule_root(gr->growth, (double)root->total.g * gr->q->g_unit,
                                (double)root->total.h * gr->q->h_unit);
     gr->n_all = gr->n_leaves = 1;
-    if (may_split(gr, root) && gr->map->n_features > 0) {
-        int t = is_large(gr, root) ? -1 : 0;
-        QN_TRY(slot_take(gr, root));
-        build(gr, root, t);
-        search_if(gr, root, t);
+    if (qn__tree_may_split(gr, root) && gr->map->n_features > 0) {
+        int t = qn__tree_is_large(gr, root) ? -1 : 0;
+        QN_TRY(qn__tree_slot_take(gr, root));
+        qn__tree_build(gr, root, t);
+        if (!gr->growth->symmetric)
+            qn__tree_search_if(gr, root, t);
     }
     make_node(gr, 0, -1);
-    open_or_close(gr, 0);
+    if (!gr->growth->symmetric)
+        qn__tree_open_or_close(gr, 0);
     return QN_OK;
-}
-
-/* ---- growing in order: bounds that follow the values of other leaves -------------------------- */
-
-/* What is left of a feature on the way from the root to a node. */
-typedef struct extent {
-    int32_t low, high;    /* bins of numbers; none when low > high */
-    bool missing;
-    uint32_t set[QN__CAT_WORDS];
-} extent;
-
-static extent extent_of(const qn__grower *gr, int32_t node, int32_t feature) {
-    extent e = {.low = 0, .high = gr->map->features[feature].n_values - 1, .missing = true};
-    memset(e.set, 0xff, sizeof e.set);
-    for (int32_t at = node; gr->nodes[at].parent >= 0; at = gr->nodes[at].parent) {
-        const qn__grown_node *up = &gr->nodes[gr->nodes[at].parent];
-        bool left = up->left == at;
-        if (up->split.feature != feature)
-            continue;
-        if (up->split.is_category) {
-            for (int w = 0; w < QN__CAT_WORDS; w++)
-                e.set[w] &= left ? up->split.set[w] : ~up->split.set[w];
-            continue;
-        }
-        if (left && up->split.bin < e.high)
-            e.high = up->split.bin;
-        else if (!left && up->split.bin >= e.low)
-            e.low = up->split.bin + 1;
-        e.missing &= up->split.missing_left == left;
-    }
-    return e;
-}
-
-/* Whether some of it goes to the given side of a split by the feature. */
-static bool reaches(const extent *e, const qn__split *split, bool left) {
-    if (split->is_category) {
-        uint32_t any = 0;
-        for (int w = 0; w < QN__CAT_WORDS; w++)
-            any |= e->set[w] & (left ? split->set[w] : ~split->set[w]);
-        return any != 0;
-    }
-    bool number = left ? e->low <= split->bin : e->high > split->bin;
-    return (number && e->low <= e->high) || (e->missing && split->missing_left == left);
-}
-
-/* Tightens the bounds of the leaves under `top` that differ from leaf c in the given feature only,
- * and lie above it when `above`: their values may not cross its own. *ret_changed when that undoes
- * the split found for one. */
-static void bound_leaves(qn__grower *gr, const leaf *c, int32_t top, int32_t feature, bool above,
-                         bool *ret_changed) {
-    int32_t n = 0;
-    gr->stack[n++] = top;
-    while (n > 0) {
-        int32_t at = gr->stack[--n];
-        const qn__grown_node *node = &gr->nodes[at];
-        if (node->split.feature >= 0) {
-            bool any = node->split.feature == feature;
-            extent e = any ? (extent){0} : extent_of(gr, c->node, node->split.feature);
-            if (any || reaches(&e, &node->split, true))
-                gr->stack[n++] = node->left;
-            if (any || reaches(&e, &node->split, false))
-                gr->stack[n++] = node->right;
-            continue;
-        }
-        leaf *other = &gr->leaves[gr->leaf_of[at]];
-        qn__leaf_rule *r = &other->rule;
-        if (above && c->rule.value > r->low)
-            r->low = c->rule.value;
-        else if (!above && c->rule.value < r->high)
-            r->high = c->rule.value;
-        const qn__split *s = &other->split;
-        if (s->feature >= 0)
-            *ret_changed |= s->left_value < r->low || s->left_value > r->high
-                            || s->right_value < r->low || s->right_value > r->high;
-    }
-}
-
-/* The leaves of which c, just made, bounds the values: on its way to the root, those across each
- * split by a constrained feature (LightGBM's intermediate method; Auguste, Malory and Smirnov 2020,
- * A Better Method to Enforce Monotonic Constraints in Regression and Classification Trees). */
-static void bound_others(qn__grower *gr, const leaf *c, bool *ret_changed) {
-    int32_t at = gr->nodes[c->node].parent; /* the sibling's bounds are set */
-    for (; gr->nodes[at].parent >= 0; at = gr->nodes[at].parent) {
-        const qn__grown_node *up = &gr->nodes[gr->nodes[at].parent];
-        int order = qn__growth_order(gr->growth, gr->map, &up->split);
-        bool left = up->left == at;
-        if (order)
-            bound_leaves(gr, c, left ? up->right : up->left, up->split.feature,
-                         (order > 0) == left, ret_changed);
-    }
-}
-
-static bool keeps_bounds(const leaf *lf) {
-    const qn__leaf_rule *r = &lf->rule;
-    return lf->split.left_value >= r->low && lf->split.left_value <= r->high
-           && lf->split.right_value >= r->low && lf->split.right_value <= r->high;
-}
-
-/* Finds new splits for the open leaves whose old one is out of bounds, and heaps all again. */
-static qn_status search_again(qn__grower *gr) {
-    int32_t n = gr->open.n;
-    gr->open.n = gr->unclaimed.n = 0;
-    int32_t n_again = 0, *again = gr->stack;
-    for (int32_t i = 0; i < n; i++) {
-        int32_t i_leaf = gr->open.leaves[i];
-        if (keeps_bounds(&gr->leaves[i_leaf])) {
-            heap_push(gr, &gr->open, i_leaf);
-            heap_push(gr, &gr->unclaimed, i_leaf);
-        } else {
-            again[n_again++] = i_leaf;
-        }
-    }
-    /* Those with a histogram first: on the heap again, they can lend it to the others. */
-    for (int32_t i = 0; i < 2 * n_again; i++) {
-        leaf *lf = &gr->leaves[again[i % n_again]];
-        int t = is_large(gr, lf) ? -1 : 0;
-        if (lf->split.feature < 0 || keeps_bounds(lf) || (lf->slot == NO_SLOT) != (i >= n_again))
-            continue;
-        if (lf->slot == NO_SLOT) {
-            QN_TRY(slot_take(gr, lf));
-            build(gr, lf, t);
-        }
-        search_if(gr, lf, t);
-        open_or_close(gr, again[i % n_again]);
-    }
-    return QN_OK;
-}
-
-static qn_status grow_one_in_order(qn__grower *gr) {
-    int32_t top = heap_pop(gr, &gr->open);
-    heap_pop(gr, &gr->unclaimed); /* the same one: none is ahead */
-    claim(gr, top);
-    bool last = gr->max_leaves - gr->n_leaves == 1, changed = false;
-    leaf *lf = &gr->leaves[top];
-    QN_TRY(expand(gr, top, last, is_large(gr, lf) ? -1 : 0));
-    take_split(gr, lf);
-    leaf *left = &gr->leaves[lf->children], *right = left + 1;
-    if (last)
-        return QN_OK;
-    bound_others(gr, left, &changed);
-    bound_others(gr, right, &changed);
-    for (int i = 0; i < 2; i++) {
-        search_if(gr, left + i, is_large(gr, left + i) ? -1 : 0);
-        open_or_close(gr, lf->children + i);
-    }
-    return changed ? search_again(gr) : QN_OK;
-}
-
-static void grow_in_order(qn__grower *gr) {
-    while (gr->status == QN_OK && gr->open.n > 0 && gr->n_leaves < gr->max_leaves)
-        gr->status = grow_one_in_order(gr);
 }
 
 /* Large leaves one after the other by all threads together; then each thread takes leaves of its
@@ -794,9 +628,9 @@ static void grow(qn__grower *gr) {
         if (gr->status != QN_OK || gr->open.n == 0 || gr->n_leaves == gr->max_leaves)
             return;
         int32_t top = gr->open.leaves[0];
-        if (!gr->leaves[top].claimed && is_large(gr, &gr->leaves[top])) {
-            claim(gr, heap_pop(gr, &gr->unclaimed));
-            gr->status = expand(gr, top, gr->max_leaves - gr->n_leaves == 1, -1);
+        if (!gr->leaves[top].claimed && qn__tree_is_large(gr, &gr->leaves[top])) {
+            qn__tree_claim(gr, qn__tree_heap_pop(gr, &gr->unclaimed));
+            gr->status = qn__tree_expand(gr, top, gr->max_leaves - gr->n_leaves == 1, -1);
             gr->leaves[top].expanded = gr->status == QN_OK;
         } else if (gr->n_team > 1) {
 #pragma omp parallel num_threads(gr->n_team)
@@ -810,7 +644,7 @@ static void grow(qn__grower *gr) {
 /* Leaves that were expanded ahead of their time and stayed leaves: their rows go back in order. */
 static void undo_divisions(qn__grower *gr) {
     for (int32_t i = 0; i < gr->open.n; i++) {
-        const leaf *lf = &gr->leaves[gr->open.leaves[i]];
+        const qn__leaf *lf = &gr->leaves[gr->open.leaves[i]];
         if (!lf->expanded)
             continue;
         uint32_t *rows = gr->list.rows + lf->begin, *merged = gr->spare.rows + lf->begin;
@@ -826,8 +660,10 @@ qn_status qn__grower_run(qn__grower *gr, const qn__quantised *q, const uint32_t 
     gr->spare = spare;
     start(gr, q, rows, n, feature_used);
     gr->status = plant(gr, rows);
-    if (gr->status == QN_OK && gr->growth->in_order)
-        grow_in_order(gr);
+    if (gr->status == QN_OK && gr->growth->symmetric)
+        qn__tree_grow_symmetric(gr);
+    else if (gr->status == QN_OK && gr->growth->in_order)
+        qn__tree_grow_in_order(gr);
     else if (gr->status == QN_OK)
         grow(gr);
     undo_divisions(gr);

@@ -1,6 +1,7 @@
 #include "learn/learner.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "learn/family_int.h"
@@ -164,6 +165,8 @@ qn_status qn_learner_fit(const qn_family *family, const json_t *params, const qn
     qn_cleanup(qn_freep) void *values = NULL;
     QN_TRY(read_params(family, params, &values, err));
     QN_TRY(qn_job_check(job, err));
+    QN_FAIL_IF(input->from && strcmp(family->name, "gbdt") != 0, err, QN_ERR_USAGE,
+               "family %s cannot go on from a model: only gbdt can", family->name);
     return family->fit(values, input, job, ret_learner, err);
 }
 

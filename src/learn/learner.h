@@ -35,6 +35,14 @@ typedef struct qn_fit_data {
                              one query anywhere; NULL: rows stand alone */
 } qn_fit_data;
 
+/* One of several metrics that early stopping watches. */
+typedef struct qn_fit_metric {
+    const char *name;     /* borrowed; for progress */
+    bool greater_is_better;
+} qn_fit_metric;
+
+enum { QN_FIT_METRICS_MAX = 16 };
+
 typedef struct qn_fit_input {
     qn_fit_data train;
     qn_fit_data valid;    /* for early stopping; valid.x NULL for none */
@@ -51,12 +59,24 @@ typedef struct qn_fit_input {
      * for families that ask how uncertain a loss is (at most 64). NULL: unknown. */
     const int32_t *valid_stretch; /* valid.x->n_rows */
     int32_t n_stretches;
+    /* gbdt: bins of more rows than these (learn/gbdt.h), and which of them row i of train.x and of valid.x
+     * is. NULL: rows are binned as they are. */
+    const struct qn_gbdt_bins *bins; /* borrowed, as the next two */
+    const int64_t *train_rows, *valid_rows;
+    /* A model of the same family whose trees the fit goes on from; it must have been fitted on these
+     * features. NULL: from scratch. Families that cannot refuse it (QN_ERR_USAGE). */
+    const struct qn_learner *from; /* borrowed */
     /* Early stopping by any metric: given raw scores of the validation rows and the link that makes
      * predictions of them, smaller is better.
      * without[n_stretches], unless NULL, gets the same for all rows but those of each stretch; NaN
      * or an infinity where that is not defined. NULL: the training loss. */
     double (*loss)(void *user, qn_link link, const double *raw, double *without);
-    void *user;           /* borrowed, for loss */
+    void *user;           /* borrowed, for loss and measure */
+    /* Early stopping by several metrics at once: `measure` is given scores after the link and
+     * fills values[n_metrics], and the first that does not get better ends the training. 0: by loss. */
+    const qn_fit_metric *metrics; /* borrowed; n_metrics */
+    int32_t n_metrics;
+    void (*measure)(void *user, const double *scores, double *values);
     /* A loss of the caller's own in place of the objective: given raw scores[n][n_outputs] of the
      * training rows with their labels and weights (NULL: all 1; with those of classes), its first and
      * second derivatives, weights included, of the same shape. Called from the thread that fits, once

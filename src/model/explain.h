@@ -24,9 +24,9 @@ qn_status qn_model_interactions(const qn_model *model, const qn_frame *frame, co
 qn_status qn_model_dependence(const qn_model *model, const qn_frame *frame, int32_t i_input,
                               double *raw, qn_error *err) QN_MUST_USE;
 
-/* What the trees of one output asked of one row, merged by feature: as long as all of it holds, the
- * row comes to the same leaves, and the raw score stays the same to the bit (but for an initial
- * score, which no tree asks).
+/* What the trees of one output asked of one row, merged by feature: as long as all of it holds (and
+ * the initial score, where the model adds one), the row comes to the same leaves, and the raw score
+ * stays the same to the bit.
  *   [{"input": "age", "feature": "age", "asked": 37, "above": 22.5 or null, "up_to": 30.5 or null},
  *    {"input": "job", "feature": "job", "asked": 5, "in": ["cook", "nurse"]},
  *    {"input": "rent", "feature": "rent", "asked": 2, "missing": true}, ..]

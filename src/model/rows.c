@@ -298,6 +298,10 @@ qn_status qn_rows_set_number(qn_rows *rows, int64_t i_row, int32_t i_input, doub
     return set_other_number(rows, i_row, i_input, value, err);
 }
 
+double *qn_rows_numbers(qn_rows *rows, int64_t i_row) {
+    return rows->plain ? rows->features + i_row * rows->n_features : NULL;
+}
+
 qn_status qn_rows_set_numbers(qn_rows *rows, int64_t i_row, const double *values, qn_error *err) {
     const int32_t n = rows->schema->n_columns;
     if (rows->plain && i_row >= 0 && i_row < rows->n_rows) {

@@ -14,5 +14,8 @@ const qn_model *qn_rows_model(const qn_rows *rows);
 /* Rows are blocks of something larger: in messages the first of them is row i_first + 1. Holds until
  * it is set again. */
 void qn_rows_count_from(qn_rows *rows, int64_t i_first);
+/* A row of a model whose features are its inputs, all of them numbers: may be written as
+ * row[n_inputs], finite. NULL for others. Until rows are added. */
+double *qn_rows_numbers(qn_rows *rows, int64_t i_row);
 
 #endif

@@ -212,6 +212,7 @@ qn_status qn_rows_read_object(qn_rows_reader *reader, qn_scan *scan, qn_error *e
     int32_t n_seen = 0, expected = 0, i;
     bool first = true;
     qn_scan_string key;
+    double *numbers = qn_rows_numbers(reader->rows, i_row);
     reader->stamp++;
     if (!qn_scan_open(scan, '{'))
         return broken_row(scan, i_row, err);
@@ -222,6 +223,8 @@ qn_status qn_rows_read_object(qn_rows_reader *reader, qn_scan *scan, qn_error *e
             n_seen++;
             reader->seen[i] = reader->stamp;
             expected = i + 1;
+            if (numbers && qn_scan_short_number(scan, &numbers[i]))
+                continue;
         } else if (reader->policy.refuse_extra) {
             return refuse_extra(reader, i_row + 1, key.bytes, key.n, err);
         }

@@ -141,11 +141,12 @@ bool qn__take_model(qn__exchange *x) {
 
 #define PUT(out, literal) qn_buf_put(out, literal, sizeof literal - 1)
 
+/* The end of a line belongs to the next. */
 static void put_header(qn_buf *out, const char *name, const char *value) {
+    PUT(out, "\r\n");
     qn_buf_put_text(out, name);
     PUT(out, ": ");
     qn_buf_put_text(out, value);
-    PUT(out, "\r\n");
 }
 
 /* A client's own id comes back, when it is harmless. */
@@ -185,30 +186,32 @@ static void put_status(qn_buf *out, int status) {
 
 static void put_length(qn_buf *out, size_t length) {
     char text[QN_NUMBER_TEXT];
-    PUT(out, "Content-Length: ");
+    PUT(out, "\r\nContent-Length: ");
     qn_buf_put(out, text, qn_number_write_i64((int64_t)length, text));
-    PUT(out, "\r\n");
 }
 
 void qn__exchange_head(qn__exchange *x, qn_buf *head) {
     put_status(head, x->status);
     qn_buf_put(head, x->server->dates[atomic_load(&x->server->i_date)], QN__DATE_BYTES);
-    PUT(head, "\r\n");
-    if (x->content_type)
-        put_header(head, "Content-Type", x->content_type);
-    if (x->served)
-        put_header(head, "Quern-Model", x->served->label);
+    if (x->content_type) {
+        PUT(head, "\r\nContent-Type: ");
+        qn_buf_put_text(head, x->content_type);
+    }
+    if (x->served) {
+        PUT(head, "\r\nQuern-Model: ");
+        qn_buf_put_text(head, x->served->label);
+    }
     if (x->extra_name)
         put_header(head, x->extra_name, x->extra_value);
     if (x->ends)
-        PUT(head, "Connection: close\r\n");
+        PUT(head, "\r\nConnection: close");
     else if (x->head.keeps)
-        PUT(head, "Connection: keep-alive\r\n");
+        PUT(head, "\r\nConnection: keep-alive");
     echo_id(x, head);
     allow_origin(x, head);
     if (x->status != 204)
         put_length(head, qn__out(x)->len);
-    PUT(head, "\r\n");
+    PUT(head, "\r\n\r\n");
 }
 
 /* --- before the body -------------------------------------------------------------------------- */

@@ -48,26 +48,30 @@ size_t qn__head_find(const char *bytes, size_t n, size_t *searched) {
 
 /* --- characters ------------------------------------------------------------------------------- */
 
-/* What names and methods are made of. */
-static bool is_token(unsigned char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-'
-           || (c && strchr("!#$%&'*+.^_`|~", c));
-}
+/* What names and methods are made of, in small letters; 0 for the rest. */
+static const unsigned char tokens[256] = {
+    ['!'] = '!', ['#'] = '#', ['$'] = '$', ['%'] = '%', ['&'] = '&', ['\''] = '\'', ['*'] = '*',
+    ['+'] = '+', ['-'] = '-', ['.'] = '.', ['^'] = '^', ['_'] = '_', ['`'] = '`', ['|'] = '|',
+    ['~'] = '~', ['0'] = '0', ['1'] = '1', ['2'] = '2', ['3'] = '3', ['4'] = '4', ['5'] = '5',
+    ['6'] = '6', ['7'] = '7', ['8'] = '8', ['9'] = '9', ['a'] = 'a', ['b'] = 'b', ['c'] = 'c',
+    ['d'] = 'd', ['e'] = 'e', ['f'] = 'f', ['g'] = 'g', ['h'] = 'h', ['i'] = 'i', ['j'] = 'j',
+    ['k'] = 'k', ['l'] = 'l', ['m'] = 'm', ['n'] = 'n', ['o'] = 'o', ['p'] = 'p', ['q'] = 'q',
+    ['r'] = 'r', ['s'] = 's', ['t'] = 't', ['u'] = 'u', ['v'] = 'v', ['w'] = 'w', ['x'] = 'x',
+    ['y'] = 'y', ['z'] = 'z', ['A'] = 'a', ['B'] = 'b', ['C'] = 'c', ['D'] = 'd', ['E'] = 'e',
+    ['F'] = 'f', ['G'] = 'g', ['H'] = 'h', ['I'] = 'i', ['J'] = 'j', ['K'] = 'k', ['L'] = 'l',
+    ['M'] = 'm', ['N'] = 'n', ['O'] = 'o', ['P'] = 'p', ['Q'] = 'q', ['R'] = 'r', ['S'] = 's',
+    ['T'] = 't', ['U'] = 'u', ['V'] = 'v', ['W'] = 'w', ['X'] = 'x', ['Y'] = 'y', ['Z'] = 'z'};
 
-/* Control characters are none of a head's but tabs and the ends of lines. */
+/* Control characters are none of a head's but tabs, and CR and LF together; it ends in these. */
 static bool is_clean(const char *bytes, size_t n) {
-    unsigned bad = 0;
-    for (size_t i = 0; i < n; i++) {
-        const unsigned char c = (unsigned char)bytes[i];
-        bad |= (c < 0x20 && c != '\t' && c != '\r' && c != '\n') || c == 0x7f;
+    unsigned bad = bytes[n - 2] != '\r' || bytes[0] == '\n';
+    for (size_t i = 0; i + 1 < n; i++) {
+        const unsigned char c = (unsigned char)bytes[i], next = (unsigned char)bytes[i + 1];
+        bad |= (c < 0x20) & (c != '\t') & (c != '\r') & (c != '\n');
+        bad |= c == 0x7f;
+        bad |= (c == '\r') ^ (next == '\n');
     }
     return !bad;
-}
-
-/* The CR at the end of a line, NULL when CR or LF stands there alone. */
-static char *line_end(char *line, const char *end) {
-    char *cr = memchr(line, '\r', (size_t)(end - line));
-    return cr && cr[1] == '\n' && !memchr(line, '\n', (size_t)(cr - line)) ? cr : NULL;
 }
 
 static char lower(char c) {
@@ -165,7 +169,7 @@ static void read_target(qn__head *head, char *target) {
 static void read_request_line(qn__head *head, char *line, char *end) {
     *end = '\0';
     char *target = line, *version;
-    while (is_token((unsigned char)*target))
+    while (tokens[(unsigned char)*target])
         target++;
     head->method = line;
     head->path = "";
@@ -189,9 +193,10 @@ static void read_request_line(qn__head *head, char *line, char *end) {
 
 /* --- fields ----------------------------------------------------------------------------------- */
 
+/* The name is in small letters. */
 static void keep_field(qn__head *head, const char *name, size_t n, const char *value) {
     for (int f = 0; f < QN__N_FIELDS; f++) {
-        if (names[f].n != n || !same(name, names[f].name, n))
+        if (names[f].n != n || memcmp(name, names[f].name, n) != 0)
             continue;
         if (!head->fields[f])
             head->fields[f] = value;
@@ -204,8 +209,8 @@ static void keep_field(qn__head *head, const char *name, size_t n, const char *v
 /* `end` is at the CR. */
 static void read_field(qn__head *head, char *line, char *end) {
     char *name_end = line;
-    while (name_end < end && is_token((unsigned char)*name_end))
-        name_end++;
+    for (unsigned char c; (c = tokens[(unsigned char)*name_end]); name_end++)
+        *name_end = (char)c;
     if (name_end == line || name_end == end || *name_end != ':') {
         refuse(head, 400, "a header line is not of the form Name: value");
         return;
@@ -249,21 +254,13 @@ static void read_connection(qn__head *head) {
     head->closes = (head->old && !head->keeps) || lists(text, "close");
 }
 
-/* Lines up to the empty one. */
+/* Lines up to the empty one; each ends in CR LF. */
 static void read_lines(qn__head *head, char *line, const char *end) {
-    for (int i = 0; !head->refused; i++) {
-        char *cr = line_end(line, end);
-        if (!cr) {
-            refuse(head, 400, "a line of the head does not end in CR LF");
-            return;
-        }
-        if (i == 0)
-            read_request_line(head, line, cr);
-        else if (cr == line)
-            return;
-        else
-            read_field(head, line, cr);
-        line = cr + 2;
+    char *cr = memchr(line, '\r', (size_t)(end - line));
+    read_request_line(head, line, cr);
+    for (line = cr + 2; *line != '\r' && !head->refused; line = cr + 2) {
+        cr = memchr(line, '\r', (size_t)(end - line));
+        read_field(head, line, cr);
     }
 }
 
@@ -278,9 +275,10 @@ void qn__head_clear(qn__head *head) {
 void qn__head_read(char *bytes, size_t n, qn__head *ret_head) {
     qn__head *head = ret_head;
     qn__head_clear(head);
-    if (!is_clean(bytes, n))
-        refuse(head, 400, "the head has characters that belong to none");
-    read_lines(head, bytes + n_empty(bytes, n), bytes + n);
+    if (is_clean(bytes, n))
+        read_lines(head, bytes + n_empty(bytes, n), bytes + n);
+    else
+        refuse(head, 400, "the head has control characters, or lines that do not end in CR LF");
     read_length(head);
     read_coding(head);
     read_connection(head);

@@ -158,6 +158,9 @@ static qn_status prepare_labels(qn__served *served, qn_error *err) {
 
 static qn_status name_version(qn__served *served, const char *name, int64_t version,
                               const char *hash, qn_error *err) {
+    for (const char *p = name; *p; p++) /* it stands in a header of answers */
+        QN_FAIL_IF((unsigned char)*p < 0x20 || *p == 0x7f, err, QN_ERR_USAGE,
+                   "a model's name may not have control characters");
     served->name = qn_strdup(name);
     served->version = version;
     served->version_text = qn_format("%lld", version ? (long long)version : 1LL);

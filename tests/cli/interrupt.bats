@@ -35,7 +35,9 @@ signalled() {
 import os, signal, subprocess, time
 run = subprocess.Popen([os.environ["QUERN"], "-q", "-C", "p", "run"], stdout=open("out", "w"), stderr=open("err", "w"),
                        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
-time.sleep(0.8)
+time.sleep(2)
+run.send_signal(signal.SIGINT) # ends the boosting, if that is where it is
+time.sleep(0.02)
 run.send_signal(signal.SIGINT)
 assert run.wait(20) == 130, run.returncode
 END
@@ -45,6 +47,26 @@ END
     [ -z "$(ls -A p/.quern/tmp)" ]
     contains "$(quern -C p runs list)" cancelled
     [ "$(quern -C p models list)" = "No models yet: 'quern run' registers one." ]
+}
+
+@test "one SIGINT while boosting: the rounds so far are the model, and the run goes on" {
+    slow_project
+    sed -i 's/gbdt: {num_iterations: 60}, linear: {}/gbdt: {num_iterations: 100000, learning_rate: 0.001}/' p/quern.yaml
+    python3 - <<'END'
+import os, signal, subprocess, time
+run = subprocess.Popen([os.environ["QUERN"], "-C", "p", "run", "-o", "model.qn", "--json"], stdout=open("out", "w"), stderr=open("err", "w"),
+                       preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+time.sleep(2)
+run.send_signal(signal.SIGINT)
+assert run.wait(60) == 0, (run.returncode, open("err").read())
+END
+    holds out "any('stopped by hand' in w for w in d['warnings'])"
+    holds out "[0 < f['facts']['trees'] < 100000 for f in d['leaderboard'] if f['family'] == 'gbdt'] == [True]"
+    # what is fitted after it - folds, the refit on all rows - is whole
+    quern -q compress model.qn --output merged.qn --json >merged
+    holds merged "d['curve'][0]['trees'] == $(json out "[f['facts']['trees'] for f in d['leaderboard'] if f['family'] == 'gbdt'][0]") > 1"
+    sound p
+    contains "$(quern -C p runs list)" done
 }
 
 @test "SIGTERM during a run: the same" {

@@ -40,6 +40,24 @@ done_with() {
     holds noise.json "[f['folds']['mean'] for f in d['leaderboard'] if f['family'] == 'gbdt'][0] > [f['folds']['mean'] for f in d['leaderboard'] if f['family'] == 'prior'][0]"
 }
 
+@test "folds of plain numbers share their bins: what they measure is what folds of their own do" {
+    cut -d, -f5,6,7,9,10 data.csv >numbers.csv
+    mkdir plain
+    printf 'task: {target: churned}\ndata: {source: ../numbers.csv}\nsplit: {folds: 4}\ntrain: {families: {gbdt: {num_iterations: 30, num_leaves: 7, early_stopping_round: 0}}}\nevaluate: {bootstrap: 0}\n' >plain/quern.yaml
+    quern -q -C plain run --no-register --json -t 1 >one.json
+    quern -q -C plain run --no-register --json -t 2 >two.json
+    folds() { json "$1" "[f['folds'] for f in d['leaderboard'] if f['family'] == 'gbdt'][0]"; }
+    [ "$(folds one.json)" = "$(folds two.json)" ]
+    # the same with a text column of one value in every row but a few: features are fitted in every fold
+    awk -F, -v OFS=, 'NR == 1 { print $0, "shelf" } NR > 1 { print $0, NR % 97 ? "a" : "b" }' numbers.csv >shelf.csv
+    mkdir fitted
+    sed 's/numbers.csv/shelf.csv/' plain/quern.yaml >fitted/quern.yaml
+    quern -q -C fitted run --no-register --json >fitted.json
+    awk -v a="$(json one.json "[f['folds']['mean'] for f in d['leaderboard'] if f['family'] == 'gbdt'][0]")" \
+        -v b="$(json fitted.json "[f['folds']['mean'] for f in d['leaderboard'] if f['family'] == 'gbdt'][0]")" \
+        'BEGIN { print a, b; exit !(a - b < 0.03 && b - a < 0.03) }'
+}
+
 @test "few validation rows do not say how long to boost: folds do" {
     # y is a coin (nothing to learn: rounds only add noise), or a threshold (each round brings its loss nearer to 0).
     rounds() {
@@ -91,6 +109,24 @@ done_with() {
     done
     echo "rounds: $plain and $careful"
     [ "$careful" -gt $((2 * plain)) ]
+}
+
+@test "early stopping by several metrics: the first that has had its best ends it" {
+    # accuracy is coarse and soon at its best; log_loss takes longer
+    local how
+    for how in '[log_loss]' '[accuracy, log_loss]' 'roc_auc'; do
+        done_with "p${#how}" churned "train:
+  early_stopping_metrics: $how
+  families: {gbdt: {num_iterations: 300, early_stopping_round: 10, learning_rate: 0.05}}
+split: {folds: 2}
+evaluate: {bootstrap: 0}"
+    done
+    rounds() { json "$1" "[f['facts']['best_iteration'] for f in d['leaderboard'] if f['family'] == 'gbdt'][0]"; }
+    [ "$(rounds p20.json)" -lt "$(rounds p10.json)" ]
+    [ "$(rounds p7.json)" -gt 0 ]
+    project bad churned 'train: {early_stopping_metrics: [rmse]}'
+    ! quern -q -C bad run >out 2>err
+    contains "$(cat err)" "train.early_stopping_metrics"
 }
 
 @test "data split: groups stay together, time runs forward" {

@@ -38,7 +38,9 @@ check() {
     sed -i 's/linear/gbdt/' p/quern.yaml
     echo 'features: [{columns: [s], transforms: [standard]}]' >>p/quern.yaml
     refused 2 'p/quern.yaml line 2: data.init_score: column s does not reach the learner as it is: it must not stand under `features`, and must hold more than one value' -C p run
-    sed -i '/^features/d; s/init_score: s/init_score: z/' p/quern.yaml
+    sed -i '/^features/d; s/kind: regression/kind: multiclass/' p/quern.yaml
+    refused 2 'p/quern.yaml line 2: data.init_score: one number a row cannot be a score of each class; this task is multiclass' -C p run
+    sed -i 's/kind: multiclass/kind: regression/; s/init_score: s/init_score: z/' p/quern.yaml
     refused 2 "p/quern.yaml line 2: data.init_score: there is no column 'z'; did you mean 'x'?" -C p run
 }
 

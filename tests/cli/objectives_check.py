@@ -2,6 +2,7 @@
 
     objectives_check.py ova | entropy | init_score | rank    exits with 77 when a library is missing; LIGHTGBM may name its program
 """
+import ctypes
 import json
 import os
 import subprocess
@@ -122,11 +123,31 @@ def init_score():
     print(f"Poisson deviance {ours:.5f}, XGBoost {other:.5f}")
     assert ours < 1.01 * other
     assert abs(summary["metrics"]["test"]["poisson_deviance"]["value"] - ours) < 1e-9
+    online(q)
     # What stands behind the link doubles when the start grows by log 2, whatever trees say.
     write("test.csv", names, part(test, np.log(2)))
     quern("predict", "p", "-i", "test.csv", "-c", "none", "-o", "twice.csv")
     twice = np.array([line.split(",")[0] for line in open("twice.csv").read().split()[1:]], float)
     assert np.abs(twice / (2 * q) - 1).max() < 1e-12
+
+
+def online(offline):
+    """The rows of test.csv by libquern, as JSON: the bits of `quern predict`. Where the build has it, without
+    a sanitizer, which wants to be in python from the start."""
+    library = os.path.join(os.path.dirname(os.environ["QUERN"]), "..", "api", "libquern.so")
+    if not os.path.exists(library) or b"__asan_init" in open(library, "rb").read():
+        return
+    hash = json.loads(quern("models", "show", "p", "--json"))["registry"]["hash"]
+    model = os.path.join(".quern", "objects", hash[:2], hash)
+    lines = [line.strip().split(",") for line in open("test.csv")]
+    rows = [dict(zip(lines[0], map(float, line))) for line in lines[1:]]
+    for row in rows:
+        del row["y"]
+    lib = ctypes.CDLL(library)
+    answer = ctypes.c_char_p()
+    status = lib.qn_predict_once(model.encode(), json.dumps(rows).encode(), ctypes.byref(answer), None)
+    assert status == 0
+    assert [row["prediction"] for row in json.loads(answer.value)] == list(offline)
 
 
 def rank():

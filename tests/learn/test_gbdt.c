@@ -451,6 +451,87 @@ static void cancelling_stops(void **state) {
     toy_done(&d);
 }
 
+/* Without bins by column, and with those by row in a file, the model is the same. */
+static void short_memory_gives_the_same_model(void **state) {
+    enum { N = 4000 };
+    toy d;
+    toy_init(&d, N, 8);
+    qn_gbdt_params p = quick();
+    p.max_bin = 1000; /* lanes of two bytes, too */
+    qn_fit_input in = input_of(&d, QN_TASK_BINARY);
+    qn_job jobs[] = {{.n_threads = 2},
+                     {.n_threads = 2, .memory_bytes = 2 * 9 * N},
+                     {.n_threads = 2, .memory_bytes = 1000, .temp_folder = "/tmp"}};
+    qn_buf bytes[3] = {0};
+    for (int i = 0; i < 3; i++) {
+        qn_learner *m = fit(&p, &in, &jobs[i]);
+        qn_error err = {0};
+        assert_int_equal(m->family->save(m, &bytes[i], &err), QN_OK);
+        assert_int_equal(bytes[i].len, bytes[0].len);
+        assert_memory_equal(bytes[i].data, bytes[0].data, bytes[0].len);
+        qn__gbdt_free(m);
+    }
+    for (int i = 0; i < 3; i++)
+        qn_buf_done(&bytes[i]);
+    qn_learner *m = NULL;
+    qn_error err = {0};
+    jobs[2].temp_folder = "/nowhere";
+    assert_int_equal(qn__family_gbdt.fit(&p, &in, &jobs[2], &m, &err), QN_ERR_IO);
+    assert_non_null(strstr(err.message, "/nowhere"));
+    toy_done(&d);
+}
+
+/* How the rows are laid out under each limit. */
+static void short_memory_changes_the_layout(void **state) {
+    enum { N = 4000 };
+    toy d;
+    toy_init(&d, N, 8);
+    qn_gbdt_params p = quick();
+    qn__bin_map map = {0};
+    qn_error err = {0};
+    assert_int_equal(qn__bin_map_fit(&p, &d.x, -1, 1, NULL, &map, &err), QN_OK);
+    for (int i = 0; i < 3; i++) {
+        size_t both = (size_t)N * (4 + (size_t)map.row_bytes); /* rows are 4 bytes apart */
+        qn_job job = {.n_threads = 1, .memory_bytes = i == 0 ? 2 * both : i == 1 ? 2 * both - 2 : 2,
+                      .temp_folder = "/tmp"};
+        qn__bins bins = {0};
+        assert_int_equal(qn__bins_fill(&map, &d.x, true, &job, &bins, &err), QN_OK);
+        assert_int_equal(bins.stride, 4);
+        assert_int_equal(bins.columns != NULL, i == 0);
+        assert_int_equal(bins.mapped_bytes, i == 2 ? 4 * N : 0);
+        qn__bins_done(&bins);
+    }
+    qn__bin_map_done(&map);
+    toy_done(&d);
+}
+
+/* Twenty events out of 20,000, alone on their side of a split: Newton's step is 1 / p = 1000. */
+static void steps_in_log_odds_are_bounded(void **state) {
+    enum { N = 20000, EVENTS = 20 };
+    toy d;
+    toy_init(&d, N, 15);
+    for (int i = 0; i < N; i++) {
+        d.y[i] = i < EVENTS;
+        d.columns[0].num[i] = i < EVENTS ? 9 : d.columns[0].num[i];
+    }
+    qn_gbdt_params p = quick();
+    p.num_iterations = 1;
+    p.learning_rate = 0.1;
+    p.min_data_in_leaf = EVENTS;
+    qn_fit_input in = input_of(&d, QN_TASK_BINARY);
+    qn_learner *m = fit(&p, &in, NULL);
+    double *raw = qn_new_array(double, N), base = log((double)EVENTS / (N - EVENTS));
+    m->family->predict(m, &d.x, 0, N, raw);
+    for (int i = 0; i < N; i++) {
+        assert_true(fabs(raw[i] - base) < 1.6 + 1e-9);
+        if (i < EVENTS)
+            assert_near(raw[i], base + 1.6, 1e-9);
+    }
+    qn_freep(&raw);
+    qn__gbdt_free(m);
+    toy_done(&d);
+}
+
 static void every_objective_learns(void **state) {
     toy d;
     toy_init(&d, 1500, 15);
@@ -702,6 +783,9 @@ int main(void) {
         cmocka_unit_test(missing_and_categories_find_their_side),
         cmocka_unit_test(early_stopping_keeps_the_best_round),
         cmocka_unit_test(cancelling_stops),
+        cmocka_unit_test(short_memory_gives_the_same_model),
+        cmocka_unit_test(short_memory_changes_the_layout),
+        cmocka_unit_test(steps_in_log_odds_are_bounded),
         cmocka_unit_test(every_objective_learns),
         cmocka_unit_test(class_weights_move_the_scores),
         cmocka_unit_test(bad_input_is_told),

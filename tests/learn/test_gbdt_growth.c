@@ -646,45 +646,81 @@ static int n_broken(const qn_learner *m) {
     return n;
 }
 
+/* All neighbours on a grid of the first three columns, the others as in some rows: pairs that break
+ * {a: 1, b: -1, few: 1}. The second column is missing at one end of the grid, too. */
+static int n_broken_on_grid(const qn_learner *m, const toy *d) {
+    enum { STEPS = 14, FEW = 5, OTHERS = 6, CELLS = STEPS * (STEPS + 1) * FEW };
+    toy g;
+    toy_init(&g, CELLS, 1);
+    double *raw = NULL;
+    int n = 0;
+    for (int other = 0; other < OTHERS; other++) {
+        for (int i = 0; i < CELLS; i++) {
+            int b = i / STEPS % (STEPS + 1);
+            g.columns[0].num[i] = (i % STEPS - STEPS / 2) / 2.5;
+            g.columns[1].num[i] = b == STEPS ? NAN : (b - STEPS / 2) / 2.5;
+            g.columns[2].num[i] = i / STEPS / (STEPS + 1);
+            g.columns[3].code[i] = d->columns[3].code[other];
+            g.columns[4].code[i] = d->columns[4].code[other];
+        }
+        for (int j = 5; j < TOY_FEATURES; j++)
+            g.columns[j].n_set = 0;
+        raw = predictions(m, &g.x);
+        for (int i = 0; i < CELLS; i++) {
+            int b = i / STEPS % (STEPS + 1), few = i / STEPS / (STEPS + 1);
+            n += i % STEPS + 1 < STEPS && raw[i + 1] < raw[i];
+            n += b + 1 < STEPS && raw[i + STEPS] > raw[i];
+            n += few + 1 < FEW && raw[i + STEPS * (STEPS + 1)] < raw[i];
+        }
+        qn_freep(&raw);
+    }
+    toy_done(&g);
+    return n;
+}
+
 /* b has an effect of b^2, which neither direction fits: there the constraint has work to do. */
 static void predictions_are_monotone(void **state) {
     toy d;
     toy_init(&d, 4000, 7);
     named(&d);
     qn_cleanup(qn_json_free) json_t *map = json("{\"a\": 1, \"b\": -1, \"few\": \"1\"}");
-    const char *const methods[] = {"basic", "intermediate"};
-    double error[2];
-    for (int smooth = 0; smooth < 2; smooth++) {
+    const char *const methods[] = {"basic", "intermediate", "advanced"};
+    double error[3];
+    for (int how = 0; how < 3; how++) {
         qn_gbdt_params p = quick();
         p.num_iterations = 40;
         p.num_leaves = 31;
-        p.path_smooth = 5 * smooth;
-        p.extra_trees = smooth;
+        p.path_smooth = how == 1 ? 5 : 0;
+        p.extra_trees = how == 1;
+        p.grow_policy = how == 2 ? "depthwise" : "leafwise";
         qn_fit_input in = regression(&d);
         qn_learner *free_one = fit(&p, &in, NULL);
-        assert_true(n_broken(free_one) > 500);
+        assert_true(n_broken(free_one) > 500 && n_broken_on_grid(free_one, &d) > 100);
         qn__gbdt_free(free_one);
         p.monotone_constraints = map;
-        for (int i = 0; i < 2; i++) {
+        for (int i = 0; i < 3; i++) {
             p.monotone_constraints_method = methods[i];
             qn_learner *m = fit(&p, &in, NULL);
             assert_int_equal(n_broken(m), 0);
+            assert_int_equal(n_broken_on_grid(m, &d), 0);
             error[i] = squared_error(m, &d);
             double importance[TOY_FEATURES];
             m->family->importance(m, importance);
             assert_true(importance[0] > 0.05 && importance[2] > 0.01);
             qn__gbdt_free(m);
         }
-        assert_true(smooth || error[1] < 0.98 * error[0]);
+        assert_true(how || (error[1] < 0.98 * error[0] && error[2] <= error[1]));
     }
     qn_fit_input classes = {.train = {.x = &d.x, .y = d.klass}, .task = QN_TASK_MULTICLASS,
                             .n_classes = TOY_CLASSES, .seed = 7};
     qn_gbdt_params p = quick();
     p.monotone_constraints = map;
-    p.monotone_constraints_method = "intermediate";
-    qn_learner *m = fit(&p, &classes, NULL);
-    assert_int_equal(n_broken(m), 0);
-    qn__gbdt_free(m);
+    for (int i = 1; i < 3; i++) {
+        p.monotone_constraints_method = methods[i];
+        qn_learner *m = fit(&p, &classes, NULL);
+        assert_int_equal(n_broken(m), 0);
+        qn__gbdt_free(m);
+    }
     toy_done(&d);
 }
 
@@ -730,6 +766,17 @@ static void bytes_do_not_depend_on_threads(void **state) {
         "{\"monotone_constraints\": {\"a\": 1, \"b\": -1, \"s1\": 1},"
         " \"monotone_constraints_method\": \"intermediate\", \"monotone_penalty\": 0.5}",
         "{\"interaction_constraints\": [[\"a\", \"b\"], [\"many\"]], \"feature_fraction\": 0.9}",
+        "{\"cegb_penalty_split\": 0.001, \"feature_contri\": {\"a\": 0.3},"
+        " \"forced_splits\": {\"feature\": \"b\", \"threshold\": 0.5, \"left\": {\"feature\": 3,"
+        " \"threshold\": 1}, \"right\": {\"feature\": \"a\", \"threshold\": 0}}}",
+        "{\"cegb_penalty_feature_coupled\": {\"a\": 900, \"b\": 20, \"many\": 5, \"s1\": 9},"
+        " \"cegb_penalty_feature_lazy\": {\"few\": 0.01, \"kind\": 0.005}}",
+        "{\"monotone_constraints\": {\"a\": 1, \"b\": -1, \"few\": 1},"
+        " \"monotone_constraints_method\": \"advanced\", \"forced_splits\":"
+        " {\"feature\": \"many\", \"threshold\": 7}}",
+        "{\"monotone_constraints\": {\"a\": 1, \"b\": -1},"
+        " \"monotone_constraints_method\": \"intermediate\","
+        " \"cegb_penalty_feature_coupled\": [900, 30, 20, 5, 1, 9, 8, 7, 6]}",
     };
     for (size_t o = 0; o < sizeof options / sizeof options[0]; o++) {
         qn_cleanup(qn_json_free) json_t *params = json(options[o]);
@@ -782,9 +829,9 @@ static void bad_values_are_refused(void **state) {
         {"{\"monotone_constraints\": {\"a\": 1}, \"objective\": \"regression_l1\"}",
          "monotone_constraints do not go with objective regression_l1, whose leaves hold "
          "quantiles"},
-        {"{\"monotone_constraints_method\": \"advanced\"}",
-         "family gbdt: monotone_constraints_method must be one of basic, intermediate, not "
-         "'advanced'"},
+        {"{\"monotone_constraints_method\": \"strict\"}",
+         "family gbdt: monotone_constraints_method must be one of basic, intermediate, advanced, "
+         "not 'strict'"},
         {"{\"interaction_constraints\": {\"a\": 1}}",
          "interaction_constraints must be a list of lists of columns"},
         {"{\"interaction_constraints\": [\"a\"]}",
@@ -801,6 +848,24 @@ static void bad_values_are_refused(void **state) {
         {"{\"data_sample_strategy\": \"goss\", \"bagging_freq\": 1, \"bagging_fraction\": 0.5}",
          "data_sample_strategy goss takes the place of bagging: leave out bagging_fraction or "
          "bagging_freq"},
+        {"{\"forced_splits\": {\"feature\": \"fev\", \"threshold\": 1}}",
+         "forced_splits: there is no feature 'fev': did you mean 'few'?"},
+        {"{\"forced_splits\": {\"feature\": 9, \"threshold\": 1}}",
+         "forced_splits: a feature must be a name or a number from 0 to 8"},
+        {"{\"forced_splits\": {\"feature\": \"a\", \"threshold\": \"x\"}}",
+         "forced_splits: the threshold of a number must be a number"},
+        {"{\"forced_splits\": {\"feature\": \"kind\", \"threshold\": \"x\"}}",
+         "forced_splits: 'kind' has no category 'x'"},
+        {"{\"forced_splits\": {\"feature\": \"a\", \"threshold\": 1, \"lefd\": {}}}",
+         "forced_splits: 'lefd' is none of feature, threshold, left, right"},
+        {"{\"forced_splits\": [1]}",
+         "forced_splits must be a map of feature, threshold, left and right"},
+        {"{\"feature_contri\": {\"a\": -1}}",
+         "feature_contri: 'a' must be a number from 0 to 1e12"},
+        {"{\"feature_contri\": [1, 1]}",
+         "feature_contri has 2 numbers for 9 features: name the columns instead"},
+        {"{\"cegb_penalty_feature_lazy\": {\"mani\": 1}}",
+         "cegb_penalty_feature_lazy: there is no feature 'mani': did you mean 'many'?"},
         {"{\"path_smooth\": 1, \"min_data_in_leaf\": 1}",
          "path_smooth needs min_data_in_leaf of at least 2, not 1"},
     };

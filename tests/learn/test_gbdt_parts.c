@@ -65,6 +65,68 @@ static void bins_of_many_values_are_even(void **state) {
     qn_freep(&values);
 }
 
+/* max_bin yields to categories until 99 % of the rows have bins of their own: 3,000 of equal size
+ * all get one; of 6,000, the most frequent. */
+static void thousands_of_categories_stay_apart(void **state) {
+    enum { N = 60000 };
+    for (int n_categories = 3000; n_categories <= 6000; n_categories += 3000) {
+        qn_feature feature = {.kind = QN_FEATURE_CATEGORY, .n_categories = n_categories};
+        qn_matrix_column column = {.code = qn_new_array(int32_t, N)};
+        qn_matrix x = {.n_rows = N, .n_features = 1, .features = &feature, .columns = &column};
+        for (int i = 0; i < N; i++)
+            column.code[i] = i % n_categories;
+        qn_gbdt_params p = defaults();
+        qn__bin_map map = {0};
+        qn__bins bins = {0};
+        qn_error err = {0};
+        assert_int_equal(qn__bin_map_fit(&p, &x, -1, 1, NULL, &map, &err), QN_OK);
+        assert_int_equal(qn__bins_fill(&map, &x, true, NULL, &bins, &err), QN_OK);
+        const qn__bin_feature *f = &map.features[0];
+        /* The last percent comes after: 2,970 hold 99 %. */
+        assert_int_equal(f->n_values, n_categories == 3000 ? 2971 : QN__CAT_BINS);
+        assert_int_equal(map.n_narrow, 0);
+        uint8_t *seen = qn_calloc((size_t)f->n_values, 1);
+        int n_seen = 0;
+        for (int i = 0; i < n_categories; i++) {
+            int32_t bin = qn__bins_at(&map, &bins, f, i);
+            assert_int_equal(bin, f->code_bin[i]);
+            assert_true(bin == 0 || !seen[bin]);
+            n_seen += bin > 0;
+            seen[bin] = 1;
+        }
+        assert_int_equal(n_seen, f->n_values - 1);
+        qn_freep(&seen);
+        qn_freep(&column.code);
+        qn__bins_done(&bins);
+        qn__bin_map_done(&map);
+    }
+}
+
+/* With a bin for every value, each of 65,000 falls into its own. */
+static void as_many_bins_as_values(void **state) {
+    enum { N = 65000 };
+    double *values = qn_new_array(double, N);
+    for (int i = 0; i < N; i++)
+        values[i] = sqrt((double)((int64_t)i * 7919 % N));
+    qn_feature feature = {.kind = QN_FEATURE_NUMERIC};
+    qn_matrix_column column = {.num = values};
+    qn_matrix x = {.n_rows = N, .n_features = 1, .features = &feature, .columns = &column};
+    qn_gbdt_params p = defaults();
+    p.max_bin = 65535;
+    p.min_data_in_bin = 1;
+    qn__bin_map map = {0};
+    qn__bins bins = {0};
+    qn_error err = {0};
+    assert_int_equal(qn__bin_map_fit(&p, &x, -1, 1, NULL, &map, &err), QN_OK);
+    assert_int_equal(qn__bins_fill(&map, &x, true, NULL, &bins, &err), QN_OK);
+    assert_int_equal(map.features[0].n_values, N);
+    for (int i = 0; i < N; i++)
+        assert_int_equal(qn__bins_at(&map, &bins, &map.features[0], i), (int64_t)i * 7919 % N);
+    qn_freep(&values);
+    qn__bins_done(&bins);
+    qn__bin_map_done(&map);
+}
+
 /* Everything a histogram needs, from a toy. */
 typedef struct parts {
     toy d;
@@ -132,7 +194,7 @@ static void histograms_equal_the_reference(void **state) {
         parts s;
         int64_t n = variant < 2 ? 3000 : 60000; /* wide: in blocks */
         parts_init(&s, n, variant % 2 ? 1000 : 255);
-        assert_int_equal(s.map.wide, variant % 2);
+        assert_int_equal(s.map.n_lanes - s.map.n_narrow, variant % 2 ? 2 : 0);
         uint32_t *rows = qn_new_array(uint32_t, n);
         int64_t n_rows = 0;
         for (int64_t i = 0; i < n; i++)
@@ -202,18 +264,20 @@ static void small_features_share_lanes(void **state) {
     }
     for (int32_t l = 0; l < map.n_lanes; l++) /* both forms hold the same */
         for (int i = 0; i < N; i++)
-            assert_int_equal(((uint8_t *)bins.rows)[i * bins.stride + l],
-                             ((uint8_t *)bins.columns)[l * bins.column_stride + i]);
+            assert_int_equal(bins.rows[i * bins.stride + map.lanes[l].at],
+                             bins.columns[map.lanes[l].at * bins.n_rows + i]);
     qn__bin_map_done(&map);
     qn__bins_done(&bins);
 }
 
-/* The rows of every second block or so, and all of them. */
+/* The rows of every second block or so, and all of them; by lane, or by row where memory is short. */
 static void partitions_are_stable(void **state) {
-    for (int wide = 0; wide < 2; wide++) {
+    for (int form = 0; form < 4; form++) {
         enum { N = 70000 };
         parts s;
-        parts_init(&s, N, wide ? 1000 : 255);
+        parts_init(&s, N, form % 2 ? 1000 : 255);
+        if (form / 2)
+            qn_freep(&s.bins.columns);
         for (int32_t f = 0; f < s.map.n_features; f++) {
             qn__split split = {.feature = f, .bin = s.map.features[f].n_values / 2,
                                .missing_left = f % 2,
@@ -426,6 +490,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bins_keep_training_values_apart),
         cmocka_unit_test(bins_of_many_values_are_even),
+        cmocka_unit_test(thousands_of_categories_stay_apart),
+        cmocka_unit_test(as_many_bins_as_values),
         cmocka_unit_test(quantised_sums_are_unbiased),
         cmocka_unit_test(histograms_equal_the_reference),
         cmocka_unit_test(small_features_share_lanes),

@@ -109,7 +109,8 @@ static void what_is_no_head_is_refused(void **state) {
         {400, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0x1\r\n\r\n"},
         {400, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: \r\n\r\n"},
         {400, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999999999999999\r\n\r\n"},
-        {400, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"},
+        {400, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n"
+              "Transfer-Encoding: chunked\r\n\r\n"},
         {400, "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"},
         {501, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"},
         {501, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n"},
