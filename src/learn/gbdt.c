@@ -556,7 +556,8 @@ static double newton(const fit *f, const qn__grown_node *leaf) {
  * thousands; the rows beside them never come back, having no second derivative left. */
 static double within_steps(const fit *f, double value) {
     enum { MOST_LOG_ODDS = 16 };
-    bool odds = f->objective->link == QN_LINK_LOGIT || f->objective->link == QN_LINK_SOFTMAX;
+    qn_link link = f->objective->link;
+    bool odds = link == QN_LINK_LOGIT || link == QN_LINK_SOFTMAX || link == QN_LINK_OVA;
     return odds && fabs(value) > MOST_LOG_ODDS ? copysign(MOST_LOG_ODDS, value) : value;
 }
 
