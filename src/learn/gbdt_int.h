@@ -774,4 +774,10 @@ void qn__warm_costs(const qn_learner *from, const qn__bin_map *map, qn__costs *c
 qn_status qn__warm_scores(const qn_learner *from, const qn_matrix *x, int n_threads, double *score,
                           qn_error *err) QN_MUST_USE;
 
+/* ---- the fit --------------------------------------------------------------------------------- */
+
+/* As qn_family.fit. */
+qn_status qn__gbdt_fit(const void *params, const qn_fit_input *input, const qn_job *job,
+                       qn_learner **ret_learner, qn_error *err) QN_MUST_USE;
+
 #endif

@@ -475,7 +475,7 @@ void *hostile_run(void *cls) {
             return NULL;
         for (int i = 0; i < n; i++)
             polls[i] = (struct pollfd){.fd = victims[i].fd, .events = POLLIN};
-        poll(polls, (nfds_t)n, 0);
+        poll(polls, (nfds_t)(n > 0 ? n : 0), 0);
         int64_t now = now_ms();
         for (int i = n - 1; i >= 0; i--) {
             if (!step(h, &victims[i], polls[i].revents, now))
