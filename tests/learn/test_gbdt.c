@@ -366,6 +366,43 @@ static void missing_and_categories_find_their_side(void **state) {
     toy_done(&d);
 }
 
+/* Steps of a value between neighbours among 60,000 different ones: with a bin for each they are found
+ * to the row, with 255 bins they cannot be. */
+static void every_value_may_have_a_bin(void **state) {
+    enum { N = 60000, STEPS = 5 };
+    static const int64_t at[STEPS] = {1, 777, 20001, 43210, N - 1};
+    toy d;
+    toy_init(&d, N, 29);
+    for (int64_t i = 0; i < N; i++) {
+        const int64_t rank = i * 7919 % N; /* 7919 and N have no common factor */
+        d.columns[0].num[i] = sqrt((double)rank);
+        d.value[i] = 0;
+        for (int k = 0; k < STEPS; k++)
+            d.value[i] += rank >= at[k] ? k + 1 : 0;
+    }
+    d.x.n_features = 1;
+    qn_gbdt_params p = quick();
+    p.num_iterations = 60;
+    p.num_leaves = STEPS + 1;
+    p.learning_rate = 0.5;
+    p.min_data_in_leaf = p.min_data_in_bin = 1;
+    p.bin_construct_sample_cnt = N;
+    qn_fit_input in = input_of(&d, QN_TASK_REGRESSION);
+    double *raw = qn_new_array(double, N);
+    for (int fine = 0; fine < 2; fine++) {
+        int64_t wrong = 0;
+        p.max_bin = fine ? 65535 : 255;
+        qn_learner *m = fit(&p, &in, NULL);
+        m->family->predict(m, &d.x, 0, N, raw);
+        for (int64_t i = 0; i < N; i++)
+            wrong += fabs(raw[i] - d.value[i]) > 0.05;
+        assert_true(fine ? wrong == 0 : wrong > 100);
+        qn__gbdt_free(m);
+    }
+    qn_freep(&raw);
+    toy_done(&d);
+}
+
 typedef struct watch {
     int calls, rounds;
     volatile sig_atomic_t stop;
@@ -781,6 +818,7 @@ int main(void) {
         cmocka_unit_test(explanations_are_shapley_values),
         cmocka_unit_test(weights_are_like_copies),
         cmocka_unit_test(missing_and_categories_find_their_side),
+        cmocka_unit_test(every_value_may_have_a_bin),
         cmocka_unit_test(early_stopping_keeps_the_best_round),
         cmocka_unit_test(cancelling_stops),
         cmocka_unit_test(short_memory_gives_the_same_model),
