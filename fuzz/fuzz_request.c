@@ -73,7 +73,7 @@ static const qn__transport memory_transport = {give, take, finish, false};
 
 /* All that a connection answers to the bytes. */
 static void converse(const uint8_t *bytes, size_t n, size_t piece, bool stutters, qn_buf *ret_got) {
-    qn__wire *wire = qn__wire_new(server, &memory_transport, -1);
+    qn__wire *wire = qn__wire_new(server, NULL, &memory_transport, -1, 0);
     fuzz_require(wire != NULL, "memory");
     client.bytes = bytes;
     client.n = n;

@@ -51,17 +51,14 @@ static void let_go(qn__loop *loop, qn__wire *wire) {
 
 static bool add_wire(qn__loop *loop, int fd, const struct sockaddr_storage *address, socklen_t n) {
     qn_server *server = loop->server;
-    qn__wire *wire =
-        qn__wire_new(server, server->tls ? &qn__tls_transport : &qn__plain_transport, fd);
+    qn__wire *wire = qn__wire_new(
+        server, loop, server->tls ? &qn__tls_transport : &qn__plain_transport, fd, loop->now_us);
     if (!wire) {
         close(fd);
         return false;
     }
-    wire->loop = loop;
     wire->address = *address;
     wire->address_len = n;
-    wire->deadline_us = loop->now_us + (int64_t)(server->options.request_s * 1e6);
-    wire->late_us = loop->late_us;
     if ((server->tls && !qn__tls_begin(server->tls, wire))
         || !watch(loop, EPOLL_CTL_ADD, fd, EPOLLIN | EDGES, wire)) {
         qn__wire_free(&wire);
@@ -147,7 +144,7 @@ static void take_events(qn__loop *loop, const struct epoll_event *events, int n)
         if ((void *)wire == loop) {
             accept_one(loop);
         } else if (wire) {
-            wire->drained &= events[i].events == EPOLLOUT;
+            wire->drained = false;
             wire->hung_up |= (events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
             if (!wire->has_turn) /* else it comes */
                 run_wire(loop, wire, loop->now_us);

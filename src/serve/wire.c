@@ -30,7 +30,13 @@ const qn__transport qn__plain_transport = {plain_recv, plain_send, plain_finish,
 
 /* --- life ------------------------------------------------------------------------------------- */
 
-qn__wire *qn__wire_new(qn_server *server, const qn__transport *transport, int fd) {
+static void set_deadline(qn__wire *w, int64_t now_us, double s) {
+    w->deadline_us = now_us + (int64_t)(s * 1e6);
+    w->late_us = w->loop ? w->loop->late_us : 0;
+}
+
+qn__wire *qn__wire_new(qn_server *server, qn__loop *loop, const qn__transport *transport, int fd,
+                       int64_t now_us) {
     qn__wire *w = qn_new(qn__wire);
     char *in = w ? qn_malloc_aligned(QN__WIRE_BYTES + 1, 1) : NULL;
     if (!in) {
@@ -38,10 +44,12 @@ qn__wire *qn__wire_new(qn_server *server, const qn__transport *transport, int fd
         return NULL;
     }
     w->in = in;
+    w->loop = loop;
     w->transport = transport;
     w->fd = fd;
     w->x.server = server;
     w->x.wire = w;
+    set_deadline(w, now_us, server->options.request_s);
     return w;
 }
 
@@ -59,11 +67,6 @@ void qn__wire_free(qn__wire **wire) {
     qn_freep(&w->body);
     qn_buf_done(&w->out);
     qn_freep(wire);
-}
-
-static void set_deadline(qn__wire *w, int64_t now_us, double s) {
-    w->deadline_us = now_us + (int64_t)(s * 1e6);
-    w->late_us = w->loop ? w->loop->late_us : 0;
 }
 
 /* --- the answer ------------------------------------------------------------------------------- */

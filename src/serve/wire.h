@@ -71,7 +71,8 @@ struct qn__wire {
 };
 
 /* Takes the descriptor. NULL when memory is short. */
-qn__wire *qn__wire_new(qn_server *server, const qn__transport *transport, int fd);
+qn__wire *qn__wire_new(qn_server *server, qn__loop *loop, const qn__transport *transport, int fd,
+                       int64_t now_us);
 void qn__wire_free(qn__wire **wire);
 /* Sends the answer if there is one, then reads and works until there is another (state QN__AT_ANSWER),
  * nothing is left to read (`drained`, which whoever knows of more sets to false), or much was read.
