@@ -33,12 +33,7 @@ static qn_status read_loss(const char *text, double *ret_loss, qn_error *err) {
 static qn_status read_options(const qn_cli_args *args, qn_compress_options *options,
                               qn_error *err) {
     const char *bytes = qn__cli_value(args, "to-bytes"), *loss = qn__cli_value(args, "max-loss");
-    const char *output = qn__cli_value(args, "output");
-    QN_FAIL_IF(!output, err, QN_ERR_USAGE, "'quern compress' needs --output FILE");
-    QN_FAIL_IF(strlen(output) < 4 || strcmp(output + strlen(output) - 3, ".qn") != 0, err,
-               QN_ERR_USAGE, "--output must end in .qn, not '%s'", output);
-    QN_FAIL_IF(qn__cli_value(args, "alias") && !qn__cli_value(args, "register"), err, QN_ERR_USAGE,
-               "--alias needs --register NAME");
+    QN_TRY(qn__cli_check_made(args, "compress", err));
     *options = (qn_compress_options){.input = qn__cli_value(args, "input"),
                                      .max_loss = bytes ? INFINITY : 0.001};
     QN_FAIL_IF(bytes && (!qn_text_to_bytes(bytes, &options->to_bytes) || !options->to_bytes), err,
@@ -104,7 +99,7 @@ static qn_status put_curve(const json_t *result, qn_buf *out, qn_error *err) {
 
 static void put_end(const qn_cli_args *args, const json_t *result, qn_buf *out) {
     const json_t *from = json_object_get(result, "from"), *rows = json_object_get(result, "rows");
-    const json_t *chosen = json_object_get(result, "chosen"), *registered;
+    const json_t *chosen = json_object_get(result, "chosen");
     char prune[QN_DOUBLE_TEXT], judge[QN_DOUBLE_TEXT];
     qn_text_count((int64_t)number(rows, "prune"), prune);
     qn_text_count((int64_t)number(rows, "judge"), judge);
@@ -117,31 +112,10 @@ static void put_end(const qn_cli_args *args, const json_t *result, qn_buf *out) 
     else
         qn_buf_printf(out, "%s: the model as it was; nothing smaller keeps what was asked\n",
                       qn__cli_value(args, "output"));
-    if ((registered = json_object_get(result, "registered"))) {
-        const char *alias = json_string_value(json_object_get(registered, "alias"));
-        qn_buf_printf(out, "Registered %s version %lld%s%s\n",
-                      json_string_value(json_object_get(registered, "name")),
-                      (long long)number(registered, "version"), alias ? " as " : "",
-                      alias ? alias : "");
-    }
+    qn__cli_put_registered(result, out);
 }
 
 /* --- the command ------------------------------------------------------------------------------ */
-
-static qn_status register_model(const qn_cli_args *args, const qn_buf *bytes, json_t *result,
-                                qn_error *err) {
-    const char *name = qn__cli_value(args, "register"), *alias = qn__cli_value(args, "alias");
-    int64_t version;
-    if (!name)
-        return QN_OK;
-    QN_FAIL_IF(!json_is_true(json_object_get(result, "changed")), err, QN_ERR_USAGE,
-               "nothing to register: no smaller model keeps what was asked");
-    QN_TRY(qn_compress_register(args->folder, name, alias, bytes, &version, err));
-    json_t *registered = json_pack("{s:s, s:I, s:s*}", "name", name, "version",
-                                   (json_int_t)version, "alias", alias);
-    return json_object_set_new(result, "registered", registered) == 0 ? QN_OK
-                                                                      : qn_error_memory(err);
-}
 
 qn_status qn__cmd_compress(const qn_cli_args *args, qn_error *err) {
     qn_cleanup(qn_model_free) qn_model *model = NULL;
@@ -151,10 +125,9 @@ qn_status qn__cmd_compress(const qn_cli_args *args, qn_error *err) {
     QN_TRY(read_options(args, &options, err));
     QN_TRY(qn_reference_open(args->folder, args->arguments[0], &model, NULL, err));
     QN_TRY(qn_compress(model, &options, &args->job, &bytes, &result, err));
-    QN_TRY(qn_file_write(qn__cli_value(args, "output"), bytes.data, bytes.len, err));
-    QN_TRY(register_model(args, &bytes, result, err));
-    if (json_object_set_new(result, "output", json_string(qn__cli_value(args, "output"))) != 0)
-        return qn_error_memory(err);
+    bool changed = json_is_true(json_object_get(result, "changed"));
+    QN_TRY(qn__cli_keep_made(args, &bytes, changed ? NULL : "no smaller model keeps what was asked",
+                             result, err));
     if (args->json)
         return qn__cli_print_json(args, result, err);
     qn_cleanup(qn_buf_done) qn_buf out = {0};

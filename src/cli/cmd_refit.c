@@ -1,12 +1,8 @@
 /* quern refit. */
-#include <string.h>
-
-#include "base/file.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "cli/command.h"
-#include "flow/compress.h"
 #include "flow/reference.h"
 #include "flow/refit.h"
 
@@ -23,29 +19,11 @@ static qn_status read_number(const qn_cli_args *args, const char *name, double l
 
 static qn_status read_options(const qn_cli_args *args, qn_model_refit_options *options,
                               qn_error *err) {
-    const char *output = qn__cli_value(args, "output");
     *options = (qn_model_refit_options){.input = qn__cli_value(args, "input"), .decay = 0.9};
     QN_FAIL_IF(!options->input, err, QN_ERR_USAGE, "'quern refit' needs --input FILE");
-    QN_FAIL_IF(!output, err, QN_ERR_USAGE, "'quern refit' needs --output FILE");
-    QN_FAIL_IF(strlen(output) < 4 || strcmp(output + strlen(output) - 3, ".qn") != 0, err,
-               QN_ERR_USAGE, "--output must end in .qn, not '%s'", output);
-    QN_FAIL_IF(qn__cli_value(args, "alias") && !qn__cli_value(args, "register"), err, QN_ERR_USAGE,
-               "--alias needs --register NAME");
+    QN_TRY(qn__cli_check_made(args, "refit", err));
     QN_TRY(read_number(args, "decay", 0, 1, &options->decay, err));
     return read_number(args, "learning-rate", 1e-9, 100, &options->learning_rate, err);
-}
-
-static qn_status register_model(const qn_cli_args *args, const qn_buf *bytes, json_t *result,
-                                qn_error *err) {
-    const char *name = qn__cli_value(args, "register"), *alias = qn__cli_value(args, "alias");
-    int64_t version;
-    if (!name)
-        return QN_OK;
-    QN_TRY(qn_compress_register(args->folder, name, alias, bytes, &version, err));
-    json_t *registered = json_pack("{s:s, s:I, s:s*}", "name", name, "version",
-                                   (json_int_t)version, "alias", alias);
-    return json_object_set_new(result, "registered", registered) == 0 ? QN_OK
-                                                                      : qn_error_memory(err);
 }
 
 static long long whole(const json_t *object, const char *key) {
@@ -60,19 +38,12 @@ qn_status qn__cmd_refit(const qn_cli_args *args, qn_error *err) {
     QN_TRY(read_options(args, &options, err));
     QN_TRY(qn_reference_open(args->folder, args->arguments[0], &model, NULL, err));
     QN_TRY(qn_model_refit(model, &options, &args->job, &bytes, &result, err));
-    QN_TRY(qn_file_write(qn__cli_value(args, "output"), bytes.data, bytes.len, err));
-    QN_TRY(register_model(args, &bytes, result, err));
-    if (json_object_set_new(result, "output", json_string(qn__cli_value(args, "output"))) != 0)
-        return qn_error_memory(err);
+    QN_TRY(qn__cli_keep_made(args, &bytes, NULL, result, err));
     if (args->json)
         return qn__cli_print_json(args, result, err);
     qn_buf_printf(&out, "%s: %lld of %lld leaves refitted on %lld rows\n",
                   qn__cli_value(args, "output"), whole(result, "leaves_with_rows"),
                   whole(result, "leaves"), whole(result, "rows"));
-    const json_t *registered = json_object_get(result, "registered");
-    if (registered)
-        qn_buf_printf(&out, "Registered %s version %lld\n",
-                      json_string_value(json_object_get(registered, "name")),
-                      whole(registered, "version"));
+    qn__cli_put_registered(result, &out);
     return qn__cli_print(args, &out, err);
 }

@@ -83,6 +83,15 @@ void qn__cli_put_wrapped(const char *text, qn_buf *out);
 /* A line for each warning of a profile: "warning: id: nearly every row has a value of its own". */
 void qn__cli_put_data_warnings(const json_t *warnings, qn_buf *out);
 
+/* Commands that make a model of another. Whether --output and --alias are given as they must be; then
+ * the model is written there, and registered if that is asked and there is no reason why not (NULL).
+ * What was done goes into the result, and from there into a line of text. */
+qn_status qn__cli_check_made(const qn_cli_args *args, const char *command,
+                             qn_error *err) QN_MUST_USE;
+qn_status qn__cli_keep_made(const qn_cli_args *args, const qn_buf *bytes, const char *why_not,
+                            json_t *result, qn_error *err) QN_MUST_USE;
+void qn__cli_put_registered(const json_t *result, qn_buf *out);
+
 /* The functions behind the table, by file. */
 qn_status qn__cmd_new(const qn_cli_args *args, qn_error *err);
 qn_status qn__cmd_run(const qn_cli_args *args, qn_error *err);

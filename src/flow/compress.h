@@ -33,10 +33,4 @@ typedef struct qn_compress_options {
 qn_status qn_compress(const qn_model *model, const qn_compress_options *options, const qn_job *job,
                       qn_buf *out, json_t **ret_result, qn_error *err) QN_MUST_USE;
 
-/* Registers the bytes of a model as the next version of `name` in the workspace of `folder`; alias may
- * be NULL. */
-qn_status qn_compress_register(const char *folder, const char *name, const char *alias,
-                               const qn_buf *bytes, int64_t *ret_version,
-                               qn_error *err) QN_MUST_USE;
-
 #endif
