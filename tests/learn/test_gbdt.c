@@ -3,8 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "gbdt_data.h"
-#include "learn/family_int.h"
+#include "gbdt_fit.h"
 
 static qn_gbdt_params quick(void) {
     qn_gbdt_params p;
@@ -21,14 +20,6 @@ static qn_fit_input input_of(const toy *d, qn_task task) {
     return (qn_fit_input){.train = {.x = &d->x, .y = y}, .task = task, .seed = 7,
                           .n_classes = task == QN_TASK_BINARY ? 2
                                        : task == QN_TASK_MULTICLASS ? TOY_CLASSES : 0};
-}
-
-static qn_learner *fit(const qn_gbdt_params *p, const qn_fit_input *in, const qn_job *job) {
-    qn_learner *model = NULL;
-    qn_error err = {0};
-    if (qn__family_gbdt.fit(p, in, job, &model, &err) != QN_OK)
-        fail_msg("%s", err.message);
-    return model;
 }
 
 static void save(const qn_learner *model, qn_buf *out) {
@@ -91,20 +82,7 @@ static void bytes_do_not_depend_on_threads(void **state) {
         p.bagging_fraction = 0.7;
         p.feature_fraction = 0.8;
         qn_fit_input in = input_of(&d, task);
-        qn_buf first = {0}, other = {0};
-        const int threads[] = {1, 1, 2, 3, 8};
-        for (int i = 0; i < 5; i++) {
-            qn_job job = {.n_threads = threads[i]};
-            qn_learner *m = fit(&p, &in, &job);
-            save(m, i ? &other : &first);
-            qn__gbdt_free(m);
-            if (i) {
-                assert_int_equal(first.len, other.len);
-                assert_memory_equal(first.data, other.data, first.len);
-            }
-        }
-        qn_buf_done(&first);
-        qn_buf_done(&other);
+        assert_threads_agree(&p, &in, 0);
     }
     toy_done(&d);
 }
@@ -118,21 +96,8 @@ static void bytes_of_large_trees_do_not_depend_on_threads(void **state) {
     p.num_leaves = 120;
     for (qn_task task = QN_TASK_BINARY; task <= QN_TASK_REGRESSION; task++) {
         qn_fit_input in = input_of(&d, task);
-        qn_buf first = {0}, other = {0};
-        const int threads[] = {1, 2, 3, 8};
-        for (int i = 0; i < 4; i++) {
-            /* Threads that do not get all the histograms they could use, too. */
-            qn_job job = {.n_threads = threads[i], .memory_bytes = i == 2 ? 1 << 20 : 0};
-            qn_learner *m = fit(&p, &in, &job);
-            save(m, i ? &other : &first);
-            qn__gbdt_free(m);
-            if (i) {
-                assert_int_equal(first.len, other.len);
-                assert_memory_equal(first.data, other.data, first.len);
-            }
-        }
-        qn_buf_done(&first);
-        qn_buf_done(&other);
+        /* Threads that do not get all the histograms they could use, too. */
+        assert_threads_agree(&p, &in, 1 << 20);
     }
     toy_done(&d);
 }
@@ -221,12 +186,6 @@ static void hostile_bytes_are_refused_or_harmless(void **state) {
     qn_buf_done(&bytes);
     qn__gbdt_free(m);
     toy_done(&d);
-}
-
-static double rows_under(const qn__gbdt *m, int32_t tree, uint32_t at) {
-    qn__gbdt_node node = qn__gbdt_node_at(m, m->start[tree], at);
-    return node.is_leaf ? (double)m->count[qn__gbdt_leaf_start(m, tree) + node.to]
-                        : rows_under(m, tree, node.to) + rows_under(m, tree, node.to + 1);
 }
 
 /* Expected score when only the features of `known` are known: follow them, average over the

@@ -1,9 +1,8 @@
 /* Explanations of trees against their definitions, summed over all sets of features. */
-#include "gbdt_data.h"
+#include "gbdt_fit.h"
 
 #include <stdlib.h>
 
-#include "learn/family_int.h"
 
 static qn_learner *small_model(const toy *d, qn_task task) {
     qn_gbdt_params p;
@@ -23,12 +22,6 @@ static qn_learner *small_model(const toy *d, qn_task task) {
     if (qn__family_gbdt.fit(&p, &in, NULL, &model, &err) != QN_OK)
         fail_msg("%s", err.message);
     return model;
-}
-
-static double rows_under(const qn__gbdt *m, int32_t tree, uint32_t at) {
-    qn__gbdt_node node = qn__gbdt_node_at(m, m->start[tree], at);
-    return node.is_leaf ? (double)m->count[qn__gbdt_leaf_start(m, tree) + node.to]
-                        : rows_under(m, tree, node.to) + rows_under(m, tree, node.to + 1);
 }
 
 /* Expected score of a tree when only the columns of `known` are known: follow them, average over

@@ -3,8 +3,7 @@
 #include <stdlib.h>
 
 #include "base/json.h"
-#include "gbdt_data.h"
-#include "learn/family_int.h"
+#include "gbdt_fit.h"
 
 static const char *const names[TOY_FEATURES] = {"a", "b", "few", "kind", "many", "s1", "s2", "s3",
                                                 "s4"};
@@ -20,19 +19,6 @@ static qn_gbdt_params quick(void) {
 static void named(toy *d) {
     for (int j = 0; j < TOY_FEATURES; j++)
         d->features[j].name = (char *)(uintptr_t)names[j];
-}
-
-static qn_fit_input regression(const toy *d) {
-    return (qn_fit_input){.train = {.x = &d->x, .y = d->value}, .task = QN_TASK_REGRESSION,
-                          .seed = 7};
-}
-
-static qn_learner *fit(const qn_gbdt_params *p, const qn_fit_input *in, const qn_job *job) {
-    qn_learner *model = NULL;
-    qn_error err = {0};
-    if (qn__family_gbdt.fit(p, in, job, &model, &err) != QN_OK)
-        fail_msg("%s", err.message);
-    return model;
 }
 
 static json_t *json(const char *text) {

@@ -2,8 +2,7 @@
 #include <stdlib.h>
 
 #include "base/json.h"
-#include "gbdt_data.h"
-#include "learn/family_int.h"
+#include "gbdt_fit.h"
 
 static qn_gbdt_params quick(const char *policy) {
     qn_gbdt_params p;
@@ -11,29 +10,6 @@ static qn_gbdt_params quick(const char *policy) {
     p.num_iterations = 5;
     p.grow_policy = policy;
     return p;
-}
-
-static qn_fit_input regression(const toy *d) {
-    return (qn_fit_input){.train = {.x = &d->x, .y = d->value}, .task = QN_TASK_REGRESSION,
-                          .seed = 7};
-}
-
-static qn_learner *fit(const qn_gbdt_params *p, const qn_fit_input *in, const qn_job *job) {
-    qn_learner *model = NULL;
-    qn_error err = {0};
-    if (qn__family_gbdt.fit(p, in, job, &model, &err) != QN_OK)
-        fail_msg("%s", err.message);
-    return model;
-}
-
-static void assert_same_bytes(const qn_learner *a, const qn_learner *b) {
-    qn_buf bytes[2] = {{0}, {0}};
-    assert_int_equal(qn__family_gbdt.save(a, &bytes[0], NULL), QN_OK);
-    assert_int_equal(qn__family_gbdt.save(b, &bytes[1], NULL), QN_OK);
-    assert_int_equal(bytes[0].len, bytes[1].len);
-    assert_memory_equal(bytes[0].data, bytes[1].data, bytes[0].len);
-    qn_buf_done(&bytes[0]);
-    qn_buf_done(&bytes[1]);
 }
 
 static void assert_same_trees(const qn_learner *a, const qn_learner *b, const toy *d) {
@@ -288,7 +264,6 @@ static void bytes_do_not_depend_on_threads(void **state) {
     toy d;
     toy_init(&d, 70000, 9);
     const char *const policies[] = {"depthwise", "symmetric"};
-    const int threads[] = {1, 2, 3, 8, 2};
     for (int k = 0; k < 4; k++) {
         qn_gbdt_params p = quick(policies[k % 2]);
         p.num_leaves = 50;
@@ -296,19 +271,7 @@ static void bytes_do_not_depend_on_threads(void **state) {
         p.bagging_freq = k / 2;
         p.bagging_fraction = 0.7;
         qn_fit_input in = regression(&d);
-        qn_learner *first = NULL;
-        for (int i = 0; i < 5; i++) {
-            /* The last time with a pool of few histograms. */
-            qn_job job = {.n_threads = threads[i], .memory_bytes = i == 4 ? 1 << 16 : 0};
-            qn_learner *m = fit(&p, &in, &job);
-            if (first) {
-                assert_same_bytes(first, m);
-                qn__gbdt_free(m);
-            } else {
-                first = m;
-            }
-        }
-        qn__gbdt_free(first);
+        assert_threads_agree(&p, &in, 1 << 16); /* at last a pool of few histograms */
     }
     toy_done(&d);
 }

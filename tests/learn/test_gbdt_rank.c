@@ -2,8 +2,7 @@
  * orders rows. */
 #include <stdlib.h>
 
-#include "gbdt_data.h"
-#include "learn/family_int.h"
+#include "gbdt_fit.h"
 
 static qn_gbdt_params defaults(void) {
     qn_gbdt_params p;
@@ -234,23 +233,7 @@ static void bytes_do_not_depend_on_threads(void **state) {
         stretch[i] = i / 100;
     in.valid_stretch = stretch;
     in.n_stretches = 8;
-    qn_buf first = {0}, other = {0};
-    const int threads[] = {1, 2, 3, 8};
-    for (int i = 0; i < 4; i++) {
-        qn_job job = {.n_threads = threads[i]};
-        qn_learner *m = NULL;
-        qn_buf *out = i ? &other : &first;
-        assert_int_equal(qn__family_gbdt.fit(&p, &in, &job, &m, NULL), QN_OK);
-        qn_buf_clear(out);
-        assert_int_equal(m->family->save(m, out, NULL), QN_OK);
-        qn_learner_free(&m);
-        if (i) {
-            assert_int_equal(first.len, other.len);
-            assert_memory_equal(first.data, other.data, first.len);
-        }
-    }
-    qn_buf_done(&first);
-    qn_buf_done(&other);
+    assert_threads_agree(&p, &in, 0);
     qn_freep(&weight);
     world_done(&w);
     world_done(&v);
