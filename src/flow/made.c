@@ -13,7 +13,8 @@ static json_t *registry_about(const qn_model *model, size_t n_bytes) {
         json_object_get(manifest, "task"), "bytes", (json_int_t)n_bytes, "dataset",
         json_object_get(json_object_get(about, "trained_on"), "dataset"), "metrics",
         json_object_get(about, "metrics"), "compressed", json_object_get(about, "compressed"),
-        "refitted", json_object_get(about, "refitted"), "facts", learner->family->describe(learner));
+        "refitted", json_object_get(about, "refitted"), "facts",
+        learner->family->describe(learner));
     const qn_schema *schema = qn_model_inputs(model);
     json_t *names = json_array();
     for (int32_t i = 0; i < schema->n_columns; i++)
