@@ -21,12 +21,19 @@ static const struct {
              {429, "too_many"},      {500, "internal"},     {503, "unavailable"}};
 enum { N_KINDS = sizeof kinds / sizeof kinds[0] };
 
+/* What is no HTTP as it is spoken here is a bad request; heads may be too large as bodies may. */
+static int counted_as(int status) {
+    if (status == 414 || status == 431)
+        return 413;
+    return status == 417 || status == 501 || status == 505 ? 400 : status;
+}
+
 void qn__metrics_count(qn__metrics *metrics, const qn__exchange *x, int64_t ns) {
     int dialect = x->match.route ? (int)x->match.route->dialect : (int)QN__PLAIN;
     atomic_fetch_add_explicit(&metrics->requests[dialect][x->status / 100 % 6], 1,
                               memory_order_relaxed);
     for (int i = 0; x->status >= 400 && i < N_KINDS; i++)
-        if (kinds[i].status == x->status)
+        if (kinds[i].status == counted_as(x->status))
             atomic_fetch_add_explicit(&metrics->errors[i], 1, memory_order_relaxed);
     if (!x->match.route || !x->match.route->drains)
         return;

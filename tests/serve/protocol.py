@@ -135,6 +135,14 @@ for data, status in ((b"hello\r\n\r\n", 400), (b"GET / HTTP/1.1\n\n", 400), (b"G
     assert got == status and fields["connection"] == "close" and a.ends(), (data[:40], got)
     assert json.loads(text)["error"]["status"] == status
 
+if not context:  # counted by kind: 414 and 431 are too large; the first two, 505, 501, 400, 417 and a chunk above bad
+    s = connect()
+    s.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+    text = Answers(s).next()[2].decode()
+    kinds = dict(line.split() for line in text.splitlines() if line.startswith("quern_errors_total"))
+    assert kinds['quern_errors_total{kind="too_large"}'] == "3", kinds
+    assert kinds['quern_errors_total{kind="bad_request"}'] == "8", kinds
+
 # Half a connection: what was asked is answered.
 if not context:
     s = connect()
