@@ -416,7 +416,6 @@ static qn_status set_values(fit *f, int64_t round, int32_t k, qn__grown_node *no
                             int32_t n_nodes, qn_error *err) {
     if (f->objective->renew_quantile) /* equal residuals are added up in the order of the rows */
         qn__grower_merge_rows(f->grower);
-    const uint32_t *rows = qn__grower_rows(f->grower);
     int64_t n = f->data.n;
     double rate = f->has_dart ? f->dart.rate : qn__rate_of(f->params, round);
     bool renew = f->objective->renew_quantile != NULL;
@@ -432,7 +431,7 @@ static qn_status set_values(fit *f, int64_t round, int32_t k, qn__grown_node *no
             continue;
         double value = within_steps(f, f->growth.ruled ? leaf->value : newton(f, leaf));
         if (renew)
-            value = renewed(f, f->score + k * n, rows + leaf->begin, leaf->n,
+            value = renewed(f, f->score + k * n, leaf->rows, leaf->n,
                             f->objective->renew_quantile(f->params), items + leaf->begin);
         leaf->value = isfinite(value) ? rate * value : 0;
     }
@@ -461,17 +460,15 @@ typedef struct run {
     double value;
 } run;
 
-static int32_t runs_of(const fit *f, const qn__grown_node *nodes, int32_t n_nodes, run *runs) {
-    const uint32_t *rows = qn__grower_rows(f->grower);
+static int32_t runs_of(const qn__grown_node *nodes, int32_t n_nodes, run *runs) {
     int32_t n = 0;
     for (int32_t i = 0; i < n_nodes; i++) {
         if (nodes[i].split.feature >= 0)
             continue;
-        const uint32_t *own = rows + nodes[i].begin;
         int64_t first = nodes[i].n_first;
-        runs[n++] = (run){.rows = own, .n = first, .value = nodes[i].value};
+        runs[n++] = (run){.rows = nodes[i].rows, .n = first, .value = nodes[i].value};
         if (first < nodes[i].n)
-            runs[n++] = (run){.rows = own + first, .n = nodes[i].n - first,
+            runs[n++] = (run){.rows = nodes[i].rows + first, .n = nodes[i].n - first,
                               .value = nodes[i].value};
     }
     return n;
@@ -489,7 +486,7 @@ static qn_status score_own(const fit *f, const qn__grown_node *nodes, int32_t n_
                                                                        * (size_t)n_threads);
     if (!runs || !all_next)
         return qn_error_memory(err);
-    int32_t n_runs = runs_of(f, nodes, n_nodes, runs);
+    int32_t n_runs = runs_of(nodes, n_nodes, runs);
 #pragma omp parallel for schedule(static) num_threads(n_threads) if (n > QN__WORTH_THREADS)
     for (int64_t task = 0; task < n_tasks; task++) {
         int64_t first = task * TASK, end = first + TASK < n ? first + TASK : n;

@@ -30,6 +30,7 @@ typedef struct qn__leaf {
     bool is_forced;     /* its split is that one */
     bool stale;         /* advanced: a leaf that binds it has changed since it was searched */
     bool wide;          /* its histogram */
+    bool in_spare;      /* its rows are in the spare list, and the list is free for them */
     bool claimed;       /* some thread expands it, or has */
     bool expanded;
 } qn__leaf;
@@ -67,7 +68,7 @@ struct qn__grower {
     const bool *feature_used;     /* for a run; NULL: all */
     int n_threads, n_team;
     qn__row_list list;            /* owned; bins->n_rows */
-    qn__row_list spare;           /* borrowed for a run */
+    qn__row_list spare;           /* borrowed for a run; a leaf is in one of the two */
     qn__partition_scratch partition; /* owned, but for goes_left: the first worker's */
     qn__grown_node *nodes;        /* owned; 2 max_leaves - 1 */
     int32_t n_nodes, n_leaves, max_leaves;
@@ -104,6 +105,8 @@ void qn__tree_heap_push(const qn__grower *gr, qn__heap *h, int32_t item);
 int32_t qn__tree_heap_pop(const qn__grower *gr, qn__heap *h);
 qn_status qn__tree_slot_take(qn__grower *gr, qn__leaf *lf) QN_MUST_USE;
 void qn__tree_slot_release(qn__grower *gr, qn__leaf *lf);
+/* The rows of a leaf. */
+qn__row_list qn__tree_rows_of(const qn__grower *gr, const qn__leaf *lf);
 qn__hist qn__tree_hist_of(const qn__grower *gr, const qn__leaf *lf);
 bool qn__tree_may_split(const qn__grower *gr, const qn__leaf *lf);
 /* Is the leaf one that all threads should work on? */

@@ -48,11 +48,6 @@ static inline int64_t spread(int32_t gh) {
     return qn__pack(qn__row_sum(gh));
 }
 
-QN__WIDE static void spread_all(const int32_t *restrict gh, int64_t n, int64_t *restrict word) {
-    for (int64_t i = 0; i < n; i++)
-        word[i] = spread(gh[i]);
-}
-
 /* Rows are scattered over memory: each is asked for AHEAD rows before its turn. Those of up to 64
  * bytes lie on one cache line. */
 static inline void ask_for(const void *lanes, size_t bytes, bool straddles) {
@@ -62,13 +57,13 @@ static inline void ask_for(const void *lanes, size_t bytes, bool straddles) {
 }
 
 /* What the inner loop counts: `n_eights` times 8 and some more adjacent lanes of the rows from
- * bins + i * stride on; rows NULL: i, else rows[i]. Row i adds word[i]. */
+ * bins + i * stride on; rows NULL: i, else rows[i]. Row i has gradient gh[i]. */
 typedef struct some_rows {
     const uint8_t *bins;
     size_t stride;
     int n_eights;
     const uint32_t *rows;
-    const int64_t *word;
+    const int32_t *gh;
 } some_rows;
 
 /* The inner loop of training, over rows i .. n - 1: each lane of a row adds the row's word to one of
@@ -79,13 +74,13 @@ add_some(const some_rows *in, int64_t i, int64_t n, bool listed, int64_t ahead, 
          int rest, int64_t *restrict cells) {
     const uint8_t *bins = in->bins;
     const uint32_t *rows = in->rows;
-    const int64_t *words = in->word;
+    const int32_t *gh = in->gh;
     size_t stride = in->stride;
     for (; i < n; i++) {
         if (listed && ahead)
             ask_for(bins + rows[i + ahead] * stride, (size_t)(8 * in->n_eights + rest), stride > 64);
         const uint8_t *at = bins + (listed ? rows[i] : (size_t)i) * stride;
-        int64_t word = words[i], *to = cells;
+        int64_t word = spread(gh[i]), *to = cells;
         for (int e = eights ? in->n_eights : 0; e > 0; e--, at += 8, to += 8 * QN__LANE_CELLS) {
 #pragma GCC unroll 8
             for (int j = 0; j < 8; j++)
@@ -125,7 +120,7 @@ static void add_narrow(const some_rows *in, int64_t n, int rest, int64_t *cells)
 }
 
 static void add_wide(const qn__bin_map *map, const qn__bins *bins, int32_t lane, int width,
-                     const uint32_t *rows, int64_t first, const int64_t *words, int64_t n,
+                     const uint32_t *rows, int64_t first, const int32_t *gh, int64_t n,
                      int64_t *block) {
     const uint8_t *bin = bins->rows + map->lanes[lane].at;
     size_t stride = (size_t)bins->stride;
@@ -137,17 +132,17 @@ static void add_wide(const qn__bin_map *map, const qn__bins *bins, int32_t lane,
             ask_for(bin + rows[i + AHEAD] * stride, (size_t)width * 2, stride > 64);
         const void *row = bin + (rows ? rows[i] : (size_t)(first + i)) * stride;
         const uint16_t *at = row;
-        int64_t word = words[i];
+        int64_t word = spread(gh[i]);
         for (int j = 0; j < width; j++)
             cells[j][at[j]] += word;
     }
 }
 
-static void add_sparse(const qn__bins *bins, const uint32_t *rows, int64_t first,
-                       const int64_t *words, int64_t n, int64_t *cells) {
+static void add_sparse(const qn__bins *bins, const uint32_t *rows, int64_t first, const int32_t *gh,
+                       int64_t n, int64_t *cells) {
     for (int64_t i = 0; i < n; i++) {
         size_t row = rows ? rows[i] : (size_t)(first + i);
-        int64_t word = words[i];
+        int64_t word = spread(gh[i]);
         for (int64_t k = bins->start[row]; k < bins->start[row + 1]; k++)
             cells[bins->entry[k]] += word;
     }
@@ -158,8 +153,7 @@ static void add_chunk(const qn__hist_input *in, int64_t from, int64_t n, int64_t
     const qn__bin_map *map = in->map;
     const uint32_t *rows = in->rows ? in->rows + from : NULL;
     size_t stride = (size_t)in->bins->stride;
-    int64_t words[CHUNK];
-    spread_all(in->gh + from, n, words);
+    const int32_t *gh = in->gh + from;
     for (int32_t g = 0; g < qn__n_groups(map); g++) {
         if (in->group_used && !in->group_used[g])
             continue;
@@ -167,14 +161,14 @@ static void add_chunk(const qn__hist_input *in, int64_t from, int64_t n, int64_t
         int width = (int)(qn__group_lane(map, g + 1) - lane);
         int64_t *cells = block + map->lanes[lane].cell;
         some_rows some = {.bins = in->bins->rows + lane + (rows ? 0 : (size_t)from * stride),
-                          .stride = stride, .n_eights = width / 8, .rows = rows, .word = words};
+                          .stride = stride, .n_eights = width / 8, .rows = rows, .gh = gh};
         if (g >= qn__n_narrow_groups(map))
-            add_wide(map, in->bins, lane, width, rows, from, words, n, block);
+            add_wide(map, in->bins, lane, width, rows, from, gh, n, block);
         else
             add_narrow(&some, n, width % 8, cells);
     }
     if (in->bins->start)
-        add_sparse(in->bins, rows, from, words, n, block + map->lane_cells - map->dense_cells);
+        add_sparse(in->bins, rows, from, gh, n, block + map->lane_cells - map->dense_cells);
 }
 
 QN__WIDE static void empty_cells(int64_t *restrict block, qn__wide_sum *restrict part, int64_t n) {

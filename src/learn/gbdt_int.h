@@ -511,13 +511,13 @@ typedef struct qn__partition_scratch {
     int n_threads;
     uint8_t *goes_left;   /* 65536: by value of a lane */
     int64_t *n_left;      /* n / QN__PARTITION_BLOCK + 2 */
-    qn__row_list blocks;  /* n_threads * QN__PARTITION_BLOCK */
+    uint16_t *sides;      /* n / 16 + 1 */
 } qn__partition_scratch;
 
-/* Stable: both sides stay in order. Returns the number of rows on the left. goes_left is scratch of
- * 65536 bytes. */
+/* In place, the left side first. Stable: both sides stay in order. Returns the number of rows on the
+ * left. goes_left is scratch of 65536 bytes. */
 int64_t qn__partition(const qn__partition_input *input, const qn__split *split, uint8_t *goes_left);
-/* The same by all threads of `scratch`. */
+/* The same by all threads of `scratch`, and not in place: what was in `list` is then in `spare`. */
 int64_t qn__partition_together(const qn__partition_input *input, const qn__split *split,
                                const qn__partition_scratch *scratch);
 
@@ -525,7 +525,8 @@ typedef struct qn__grown_node {
     qn__split split;      /* feature -1: a leaf */
     int32_t left, right;
     int32_t parent;       /* -1: the root */
-    int64_t begin, n;     /* leaf: its rows in qn__grower.rows, ascending ... */
+    int64_t begin, n;     /* leaf: its rows; no two leaves overlap */
+    uint32_t *rows;       /* leaf: them, until the next run, ascending ... */
     int64_t n_first;      /* ... up to this one, and again from it on */
     qn__sum total;        /* of its rows' quantised gradients */
     double l2;            /* leaf: regularisation of its value */
@@ -547,7 +548,6 @@ qn_status qn__grower_run(qn__grower *grower, const qn__quantised *q, const uint3
                          int64_t n, const bool *feature_used, qn__row_list spare,
                          qn_error *err) QN_MUST_USE;
 qn__grown_node *qn__grower_nodes(qn__grower *grower, int32_t *ret_n);
-const uint32_t *qn__grower_rows(const qn__grower *grower);
 /* Merges the rows of every leaf, so that n_first is n. */
 void qn__grower_merge_rows(qn__grower *grower);
 /* The leaf of one binned row. */

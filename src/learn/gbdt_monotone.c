@@ -287,7 +287,7 @@ static qn_status grow_one_in_order(qn__grower *gr) {
     qn__leaf *lf = &gr->leaves[top];
     QN_TRY(qn__tree_expand(gr, top, last, qn__tree_is_large(gr, lf) ? -1 : 0));
     qn__tree_take_split(gr, lf);
-    bool cheaper = qn__costs_take(gr->costs, lf->split.feature, gr->list.rows + lf->begin, lf->n);
+    bool cheaper = qn__costs_take(gr->costs, lf->split.feature, qn__tree_rows_of(gr, lf).rows, lf->n);
     qn__leaf *left = &gr->leaves[lf->children], *right = left + 1;
     if (last)
         return QN_OK;

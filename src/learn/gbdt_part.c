@@ -11,7 +11,7 @@ static inline qn__row_list from_row(qn__row_list list, int64_t first) {
     return (qn__row_list){.rows = list.rows + first, .gh = list.gh + first};
 }
 
-/* A block of rows: those of `list`, or (first >= 0) first .. first + n - 1. */
+/* Rows to be divided: those of `list`, or (first >= 0) first .. first + n - 1. */
 typedef struct block {
     qn__row_list list;
     int64_t first, n;
@@ -26,100 +26,220 @@ static void copy_rows(qn__row_list to, qn__row_list from, int64_t n) {
     memcpy(to.gh, from.gh, (size_t)n * sizeof *to.gh);
 }
 
-/* ---- one block ----------------------------------------------------------------------------- */
+/* Sixteen rows at a time: first which of them go left, one bit each, then where they go. */
+enum { TOGETHER = 16 };
 
-/* Both lists get every row, the index of one moves on: no branch to mispredict. `left` may be the
- * block itself. The bins of a lane lie `stride` bytes apart. */
-static inline __attribute__((always_inline)) int64_t
-divide_plain(const uint8_t *lane, size_t stride, bool wide, const uint8_t *goes_left,
-             const block *from, int64_t i, int64_t n_left, qn__row_list left,
-             qn__row_list right) {
+/* ---- which side ------------------------------------------------------------------------------ */
+
+/* The bins of a lane, `stride` bytes from one row to the next, and the side of each, for those of one
+ * byte as bits, too. */
+typedef struct lane_bins {
+    const uint8_t *at;
+    size_t stride;
+    bool wide;
+    const uint8_t *goes_left;
+    uint32_t left_bits[QN__LANE_CELLS / 32];
+} lane_bins;
+
+static void find_sides_plain(const lane_bins *lane, const block *from, int64_t i,
+                             uint16_t *goes_left) {
     enum { AHEAD = 16 };
     for (; i < from->n; i++) {
-        uint32_t row = row_of(from, i);
-        int32_t gh = from->list.gh[i];
-        if (stride > 2 && i + AHEAD < from->n) /* every row is a miss of its own */
-            __builtin_prefetch(lane + row_of(from, i + AHEAD) * stride);
-        const void *bin = lane + row * stride;
-        int64_t is_left = goes_left[wide ? *(const uint16_t *)bin : *(const uint8_t *)bin];
-        int64_t n_right = i - n_left;
-        left.rows[n_left] = right.rows[n_right] = row;
-        left.gh[n_left] = right.gh[n_right] = gh;
-        n_left += is_left;
+        const void *bin = lane->at + row_of(from, i) * lane->stride;
+        if (lane->stride > 2 && i + AHEAD < from->n) /* every row is a miss of its own */
+            __builtin_prefetch(lane->at + row_of(from, i + AHEAD) * lane->stride);
+        uint16_t bit = lane->goes_left[lane->wide ? *(const uint16_t *)bin
+                                                  : *(const uint8_t *)bin];
+        uint16_t *bits = &goes_left[i / TOGETHER];
+        *bits = (uint16_t)((i % TOGETHER ? *bits : 0) | bit << i % TOGETHER);
     }
-    return n_left;
 }
 
-static int64_t divide_sparse(const qn__partition_input *in, const qn__bin_feature *f,
-                             const uint8_t *goes_left, const block *from, qn__row_list left,
-                             qn__row_list right) {
-    int64_t n_left = 0;
+static void find_sides_sparse(const qn__partition_input *in, const qn__bin_feature *f,
+                              const uint8_t *bin_goes_left, const block *from,
+                              uint16_t *goes_left) {
     for (int64_t i = 0; i < from->n; i++) {
+        uint16_t bit = bin_goes_left[qn__bins_at(in->map, in->bins, f, row_of(from, i))];
+        uint16_t *bits = &goes_left[i / TOGETHER];
+        *bits = (uint16_t)((i % TOGETHER ? *bits : 0) | bit << i % TOGETHER);
+    }
+}
+
+#if defined(__x86_64__)
+/* Sixteen rows from row i of a block on. */
+__attribute__((target("avx512f"), always_inline)) static inline __m512i
+rows_at(const block *from, int64_t i) {
+    const __m512i count = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    if (from->first >= 0)
+        return _mm512_add_epi32(_mm512_set1_epi32((int)(from->first + i)), count);
+    return _mm512_loadu_si512(from->list.rows + i);
+}
+
+/* Those of them that go left: bins of adjacent bytes are gathered, the sides looked up in 256 bits
+ * held in a register. */
+__attribute__((target("avx512f"), always_inline)) static inline __mmask16
+lefts_at(const uint8_t *column, __m512i table, const block *from, int64_t i, __m512i row) {
+    __m512i bin;
+    if (from->first >= 0)
+        bin = _mm512_cvtepu8_epi32(
+            _mm_loadu_si128((const __m128i *)(const void *)(column + from->first + i)));
+    else
+        bin = _mm512_and_si512(_mm512_i32gather_epi32(row, column, 1), _mm512_set1_epi32(0xff));
+    __m512i word = _mm512_permutexvar_epi32(_mm512_srli_epi32(bin, 5), table);
+    __m512i bit = _mm512_srlv_epi32(word, _mm512_and_si512(bin, _mm512_set1_epi32(31)));
+    return _mm512_test_epi32_mask(bit, _mm512_set1_epi32(1));
+}
+
+__attribute__((target("avx512f"), always_inline)) static inline __m512i
+table_of(const lane_bins *lane) {
+    return _mm512_castsi256_si512(
+        _mm256_loadu_si256((const __m256i *)(const void *)lane->left_bits));
+}
+
+__attribute__((target("avx512f"))) static void
+find_sides_avx512(const lane_bins *lane, const block *from, uint16_t *goes_left) {
+    const __m512i table = table_of(lane);
+    int64_t i = 0;
+    for (; i + TOGETHER <= from->n; i += TOGETHER)
+        goes_left[i / TOGETHER] =
+            (uint16_t)lefts_at(lane->at, table, from, i, rows_at(from, i));
+    find_sides_plain(lane, from, i, goes_left);
+}
+#endif
+
+static bool has_avx512(const lane_bins *lane) {
+#if defined(__x86_64__)
+    return lane->stride == 1 && __builtin_cpu_supports("avx512f");
+#else
+    (void)lane;
+    return false;
+#endif
+}
+
+static lane_bins bins_of(const qn__partition_input *in, const qn__bin_feature *f,
+                         const uint8_t *goes_left) {
+    const qn__bins *bins = in->bins;
+    size_t at = (size_t)in->map->lanes[f->lane].at;
+    bool wide = f->lane >= in->map->n_narrow;
+    lane_bins lane = {.wide = wide, .goes_left = goes_left,
+                      .at = bins->columns ? bins->columns + at * (size_t)bins->n_rows
+                                          : bins->rows + at,
+                      .stride = bins->columns ? 1u + wide : (size_t)bins->stride};
+    for (int v = 0; v < QN__LANE_CELLS; v++)
+        lane.left_bits[v / 32] |= (uint32_t)goes_left[v] << v % 32;
+    return lane;
+}
+
+static void find_sides(const qn__partition_input *in, const qn__bin_feature *f,
+                       const lane_bins *lane, const uint8_t *bin_goes_left, const block *from,
+                       uint16_t *goes_left) {
+    if (f->lane < 0) {
+        find_sides_sparse(in, f, bin_goes_left, from, goes_left);
+        return;
+    }
+#if defined(__x86_64__)
+    if (has_avx512(lane)) {
+        find_sides_avx512(lane, from, goes_left);
+        return;
+    }
+#endif
+    find_sides_plain(lane, from, 0, goes_left);
+}
+
+static int64_t count_lefts(const uint16_t *goes_left, int64_t n) {
+    int64_t n_left = 0;
+    for (int64_t i = 0; i < n / TOGETHER; i++)
+        n_left += __builtin_popcount(goes_left[i]);
+    return n % TOGETHER ? n_left + __builtin_popcount(goes_left[n / TOGETHER]) : n_left;
+}
+
+/* ---- the two sides --------------------------------------------------------------------------- */
+
+/* Where the rows go, how many are there already, and for how many there is room. `left` may be the
+ * block itself. */
+typedef struct sides {
+    qn__row_list left, right;
+    int64_t n_left, n_right;
+    int64_t room_left, room_right;
+} sides;
+
+static void move_plain(const block *from, int64_t i, const uint16_t *goes_left, sides *to) {
+    for (; i < from->n; i++) {
+        bool is_left = goes_left[i / TOGETHER] >> i % TOGETHER & 1;
+        qn__row_list *side = is_left ? &to->left : &to->right;
+        int64_t at = is_left ? to->n_left++ : to->n_right++;
         uint32_t row = row_of(from, i);
         int32_t gh = from->list.gh[i];
-        bool is_left = goes_left[qn__bins_at(in->map, in->bins, f, row)];
-        qn__row_list *to = is_left ? &left : &right;
-        int64_t at = is_left ? n_left++ : i - n_left;
-        to->rows[at] = row;
-        to->gh[at] = gh;
+        side->rows[at] = row;
+        side->gh[at] = gh;
     }
-    return n_left;
 }
 
 #if defined(__x86_64__)
-/* Sixteen rows at a time: their bins gathered, the sides looked up in 256 bits held in a register,
- * both sides packed. Whole vectors are stored: what lies behind the packed rows has been read. */
-__attribute__((target("avx512f"))) static int64_t
-divide_avx512(const uint8_t *column, const uint8_t *goes_left, const block *from, qn__row_list left,
-              qn__row_list right) {
-    uint32_t bits[16] = {0};
-    for (int v = 0; v < QN__LANE_CELLS; v++)
-        bits[v >> 5] |= (uint32_t)goes_left[v] << (v & 31);
-    const __m512i table = _mm512_loadu_si512(bits), byte = _mm512_set1_epi32(0xff);
-    const __m512i low = _mm512_set1_epi32(31), one = _mm512_set1_epi32(1);
-    const __m512i count = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-    int64_t n_left = 0, i = 0;
-    for (; i + 16 <= from->n; i += 16) {
-        __m512i row, bin, gh = _mm512_loadu_si512(from->list.gh + i);
-        if (from->first >= 0) {
-            row = _mm512_add_epi32(_mm512_set1_epi32((int)(from->first + i)), count);
-            bin = _mm512_cvtepu8_epi32(
-                _mm_loadu_si128((const __m128i *)(const void *)(column + from->first + i)));
-        } else {
-            row = _mm512_loadu_si512(from->list.rows + i);
-            bin = _mm512_and_si512(_mm512_i32gather_epi32(row, column, 1), byte);
-        }
-        __m512i word = _mm512_permutexvar_epi32(_mm512_srli_epi32(bin, 5), table);
-        __m512i bit = _mm512_srlv_epi32(word, _mm512_and_si512(bin, low));
-        __mmask16 is_left = _mm512_test_epi32_mask(bit, one), is_right = _knot_mask16(is_left);
-        int64_t n_right = i - n_left;
-        _mm512_storeu_si512(left.rows + n_left, _mm512_maskz_compress_epi32(is_left, row));
-        _mm512_storeu_si512(left.gh + n_left, _mm512_maskz_compress_epi32(is_left, gh));
-        _mm512_storeu_si512(right.rows + n_right, _mm512_maskz_compress_epi32(is_right, row));
-        _mm512_storeu_si512(right.gh + n_right, _mm512_maskz_compress_epi32(is_right, gh));
-        n_left += __builtin_popcount(is_left);
+/* The chosen rows packed behind `at`, whole vectors, as long as there is room: what lies behind them
+ * is overwritten later, and in place it has been read. */
+__attribute__((target("avx512f"), always_inline)) static inline void
+pack_rows(qn__row_list to, int64_t at, int64_t room, __mmask16 chosen, __m512i row, __m512i gh) {
+    row = _mm512_maskz_compress_epi32(chosen, row);
+    gh = _mm512_maskz_compress_epi32(chosen, gh);
+    if (at + TOGETHER <= room) {
+        _mm512_storeu_si512(to.rows + at, row);
+        _mm512_storeu_si512(to.gh + at, gh);
+    } else {
+        __mmask16 n = (__mmask16)((1u << __builtin_popcount(chosen)) - 1);
+        _mm512_mask_storeu_epi32(to.rows + at, n, row);
+        _mm512_mask_storeu_epi32(to.gh + at, n, gh);
     }
-    return divide_plain(column, 1, false, goes_left, from, i, n_left, left, right);
+}
+
+__attribute__((target("avx512f"), always_inline)) static inline void
+pack_both(const block *from, int64_t i, __m512i row, __mmask16 is_left, sides *to) {
+    __m512i gh = _mm512_loadu_si512(from->list.gh + i);
+    pack_rows(to->left, to->n_left, to->room_left, is_left, row, gh);
+    pack_rows(to->right, to->n_right, to->room_right, _knot_mask16(is_left), row, gh);
+    int n = __builtin_popcount(is_left);
+    to->n_left += n;
+    to->n_right += TOGETHER - n;
+}
+
+__attribute__((target("avx512f"))) static void move_avx512(const block *from,
+                                                           const uint16_t *goes_left, sides *ret) {
+    sides to = *ret;
+    int64_t i = 0;
+    for (; i + TOGETHER <= from->n; i += TOGETHER)
+        pack_both(from, i, rows_at(from, i), goes_left[i / TOGETHER], &to);
+    move_plain(from, i, goes_left, &to);
+    *ret = to;
+}
+
+/* Sides found and rows moved in one pass, in place: there always is room. */
+__attribute__((target("avx512f"))) static void divide_avx512(const lane_bins *lane,
+                                                             const block *from, sides *ret) {
+    const __m512i table = table_of(lane);
+    sides to = *ret;
+    to.room_left = to.room_right = INT64_MAX;
+    int64_t i = 0;
+    for (; i + TOGETHER <= from->n; i += TOGETHER) {
+        __m512i row = rows_at(from, i);
+        pack_both(from, i, row, lefts_at(lane->at, table, from, i, row), &to);
+    }
+    uint16_t goes_left = 0;
+    block rest = {.list = from_row(from->list, i), .n = from->n - i,
+                  .first = from->first >= 0 ? from->first + i : -1};
+    find_sides_plain(lane, &rest, 0, &goes_left);
+    move_plain(&rest, 0, &goes_left, &to);
+    *ret = to;
 }
 #endif
 
-static int64_t divide(const qn__partition_input *in, const qn__bin_feature *f,
-                      const uint8_t *goes_left, block from, qn__row_list left,
-                      qn__row_list right) {
-    if (f->lane < 0)
-        return divide_sparse(in, f, goes_left, &from, left, right);
-    size_t at = (size_t)in->map->lanes[f->lane].at, stride = (size_t)in->bins->stride;
-    bool wide = f->lane >= in->map->n_narrow;
-    if (!in->bins->columns)
-        return divide_plain(in->bins->rows + at, stride, wide, goes_left, &from, 0, 0, left, right);
-    const uint8_t *column = in->bins->columns + at * (size_t)in->bins->n_rows;
-    if (wide)
-        return divide_plain(column, 2, true, goes_left, &from, 0, 0, left, right);
+static void move_rows(const block *from, const uint16_t *goes_left, sides *to) {
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512f"))
-        return divide_avx512(column, goes_left, &from, left, right);
+    if (__builtin_cpu_supports("avx512f")) {
+        move_avx512(from, goes_left, to);
+        return;
+    }
 #endif
-    return divide_plain(column, 1, false, goes_left, &from, 0, 0, left, right);
+    move_plain(from, 0, goes_left, to);
 }
 
 /* ---- a node -------------------------------------------------------------------------------- */
@@ -133,48 +253,64 @@ static void fill_table(const qn__bin_map *map, const qn__bin_feature *f, const q
         goes_left[v] = qn__split_goes_left(split, f, f->lane < 0 ? v : qn__lane_bin(map, f, v));
 }
 
-int64_t qn__partition(const qn__partition_input *in, const qn__split *split, uint8_t *goes_left) {
-    const qn__bin_feature *f = &in->map->features[split->feature];
-    fill_table(in->map, f, split, goes_left);
-    block all = {.list = in->list, .first = in->all ? 0 : -1, .n = in->n};
-    int64_t n_left = divide(in, f, goes_left, all, in->list, in->spare);
-    copy_rows(from_row(in->list, n_left), in->spare, in->n - n_left);
-    return n_left;
+static block block_of(const qn__partition_input *in, int64_t first, int64_t size) {
+    return (block){.list = from_row(in->list, first), .first = in->all ? first : -1,
+                   .n = in->n - first < size ? in->n - first : size};
 }
 
-/* Blocks are divided into the spare list, each in its place; once all counts are known they move to
- * where they belong. */
+int64_t qn__partition(const qn__partition_input *in, const qn__split *split, uint8_t *table) {
+    enum { PIECE = 1 << 10 };
+    const qn__bin_feature *f = &in->map->features[split->feature];
+    fill_table(in->map, f, split, table);
+    lane_bins lane = f->lane < 0 ? (lane_bins){0} : bins_of(in, f, table);
+    sides to = {.left = in->list, .right = in->spare, .room_left = in->n, .room_right = in->n};
+    bool at_once = has_avx512(&lane);
+    for (int64_t first = 0; first < in->n; first += at_once ? in->n : PIECE) {
+        uint16_t goes_left[PIECE / TOGETHER];
+        block from = block_of(in, first, at_once ? in->n : PIECE);
+#if defined(__x86_64__)
+        if (at_once) {
+            divide_avx512(&lane, &from, &to);
+            continue;
+        }
+#endif
+        find_sides(in, f, &lane, table, &from, goes_left);
+        move_rows(&from, goes_left, &to);
+    }
+    copy_rows(from_row(in->list, to.n_left), in->spare, to.n_right);
+    return to.n_left;
+}
+
+/* First all sides, by block; then it is known where each block's rows go. */
 int64_t qn__partition_together(const qn__partition_input *in, const qn__split *split,
                                const qn__partition_scratch *scratch) {
     const qn__bin_feature *f = &in->map->features[split->feature];
     const int64_t size = QN__PARTITION_BLOCK, n_blocks = (in->n + size - 1) / size;
     int64_t *before = scratch->n_left; /* rows on the left before each block */
-    fill_table(in->map, f, split, scratch->goes_left);
+    uint8_t *table = scratch->goes_left;
+    fill_table(in->map, f, split, table);
+    lane_bins lane = f->lane < 0 ? (lane_bins){0} : bins_of(in, f, table);
     before[0] = 0;
 #pragma omp parallel num_threads(scratch->n_threads)
     {
-        qn__row_list right = from_row(scratch->blocks, omp_get_thread_num() * size);
 #pragma omp for schedule(dynamic)
         for (int64_t b = 0; b < n_blocks; b++) {
-            int64_t n = in->n - b * size < size ? in->n - b * size : size;
-            qn__row_list out = from_row(in->spare, b * size);
-            block from = {.list = from_row(in->list, b * size), .first = in->all ? b * size : -1,
-                          .n = n};
-            int64_t n_left = divide(in, f, scratch->goes_left, from, out, right);
-            copy_rows(from_row(out, n_left), right, n - n_left);
-            before[b + 1] = n_left;
+            block from = block_of(in, b * size, size);
+            uint16_t *goes_left = scratch->sides + b * size / TOGETHER;
+            find_sides(in, f, &lane, table, &from, goes_left);
+            before[b + 1] = count_lefts(goes_left, from.n);
         }
 #pragma omp single
         for (int64_t b = 0; b < n_blocks; b++)
             before[b + 1] += before[b];
 #pragma omp for schedule(dynamic)
         for (int64_t b = 0; b < n_blocks; b++) {
-            int64_t n = in->n - b * size < size ? in->n - b * size : size;
+            block from = block_of(in, b * size, size);
             int64_t n_left = before[b + 1] - before[b];
             int64_t to_right = before[n_blocks] + b * size - before[b];
-            qn__row_list out = from_row(in->spare, b * size);
-            copy_rows(from_row(in->list, before[b]), out, n_left);
-            copy_rows(from_row(in->list, to_right), from_row(out, n_left), n - n_left);
+            sides to = {.left = from_row(in->spare, before[b]), .room_left = n_left,
+                        .right = from_row(in->spare, to_right), .room_right = from.n - n_left};
+            move_rows(&from, scratch->sides + b * size / TOGETHER, &to);
         }
     }
     return before[n_blocks];

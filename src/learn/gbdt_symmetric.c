@@ -132,12 +132,13 @@ static void find_split(qn__grower *gr, qn__split *ret_split) {
 static qn__sum left_rows(const qn__grower *gr, const qn__leaf *lf, const qn__split *split) {
     const qn__bin_feature *f = &gr->map->features[split->feature];
     bool all = lf->n == gr->bins->n_rows; /* the list is not filled yet */
+    qn__row_list list = qn__tree_rows_of(gr, lf);
     qn__sum left = {0};
-    for (int64_t i = lf->begin; i < lf->begin + lf->n; i++) {
-        int64_t row = all ? i : gr->list.rows[i];
+    for (int64_t i = 0; i < lf->n; i++) {
+        int64_t row = all ? i : list.rows[i];
         if (!qn__split_goes_left(split, f, qn__bins_at(gr->map, gr->bins, f, row)))
             continue;
-        qn__sum_add(&left, qn__row_sum(gr->list.gh[i]));
+        qn__sum_add(&left, qn__row_sum(list.gh[i]));
     }
     return left;
 }

@@ -7,11 +7,8 @@
 enum { AHEAD = 8, SURE_PACKED = 1 << 11 };
 
 static void free_lists(qn__grower *gr) {
-    qn__row_list *lists[] = {&gr->list, &gr->partition.blocks};
-    for (int i = 0; i < 2; i++) {
-        qn_freep(&lists[i]->rows);
-        qn_freep(&lists[i]->gh);
-    }
+    qn_freep(&gr->list.rows);
+    qn_freep(&gr->list.gh);
 }
 
 void qn__grower_free(qn__grower **grower) {
@@ -27,6 +24,7 @@ void qn__grower_free(qn__grower **grower) {
     }
     free_lists(gr);
     qn_freep(&gr->partition.n_left);
+    qn_freep(&gr->partition.sides);
     qn_freep(&gr->nodes);
     qn_freep(&gr->leaves);
     qn_freep(&gr->open.leaves);
@@ -113,9 +111,10 @@ static qn_status allocate(qn__grower *gr, qn_error *err) {
     gr->group_used = qn_new_array(bool, qn__n_groups(gr->map));
     gr->partition.n_threads = gr->n_threads;
     gr->partition.n_left = qn_new_array(int64_t, n_rows / QN__PARTITION_BLOCK + 2);
+    gr->partition.sides = qn_malloc_aligned(n_rows / 16 + 1, sizeof *gr->partition.sides);
     if (!gr->nodes || !gr->leaves || !gr->open.leaves || !gr->unclaimed.leaves || !gr->found
-        || !gr->group_used || !gr->partition.n_left || !new_list(&gr->list, n_rows)
-        || !new_list(&gr->partition.blocks, (size_t)gr->n_threads * QN__PARTITION_BLOCK))
+        || !gr->group_used || !gr->partition.n_left || !gr->partition.sides
+        || !new_list(&gr->list, n_rows))
         return qn_error_memory(err);
     if (!gr->growth->in_order)
         return QN_OK;
@@ -161,10 +160,6 @@ qn__grown_node *qn__grower_nodes(qn__grower *grower, int32_t *ret_n) {
 
 int32_t *qn__grower_gradients(qn__grower *grower) {
     return grower->list.gh;
-}
-
-const uint32_t *qn__grower_rows(const qn__grower *grower) {
-    return grower->list.rows;
 }
 
 int32_t qn__grown_leaf(const qn__grown_node *nodes, const qn__bin_map *map, const qn__bins *bins,
@@ -257,6 +252,14 @@ qn_status qn__tree_slot_take(qn__grower *gr, qn__leaf *lf) {
     return QN_OK;
 }
 
+static qn__row_list rows_from(qn__row_list list, int64_t first) {
+    return (qn__row_list){.rows = list.rows + first, .gh = list.gh + first};
+}
+
+qn__row_list qn__tree_rows_of(const qn__grower *gr, const qn__leaf *lf) {
+    return rows_from(lf->in_spare ? gr->spare : gr->list, lf->begin);
+}
+
 qn__hist qn__tree_hist_of(const qn__grower *gr, const qn__leaf *lf) {
     return (qn__hist){.wide = lf->wide, .packed = gr->slots[lf->slot]};
 }
@@ -271,8 +274,9 @@ bool qn__tree_may_split(const qn__grower *gr, const qn__leaf *lf) {
 
 void qn__tree_build(qn__grower *gr, qn__leaf *lf, int t) {
     qn__hist hist = qn__tree_hist_of(gr, lf);
-    qn__hist_input in = {.map = gr->map, .bins = gr->bins, .rows = gr->list.rows + lf->begin,
-                         .gh = gr->list.gh + lf->begin, .n = lf->n, .total = lf->total,
+    qn__row_list list = qn__tree_rows_of(gr, lf);
+    qn__hist_input in = {.map = gr->map, .bins = gr->bins, .rows = list.rows, .gh = list.gh,
+                         .n = lf->n, .total = lf->total,
                          .group_used = gr->feature_used ? gr->group_used : NULL};
     if (lf->n == gr->bins->n_rows)
         in.rows = NULL;
@@ -350,7 +354,8 @@ void qn__tree_search_if(qn__grower *gr, qn__leaf *lf, int t) {
             return;
     }
     bool whole = lf->n == gr->bins->n_rows; /* the list is not filled yet */
-    qn__costs_begin(gr->costs, gr->map, whole ? NULL : gr->list.rows + lf->begin, 0, lf->n);
+    const uint32_t *rows = whole ? NULL : qn__tree_rows_of(gr, lf).rows;
+    qn__costs_begin(gr->costs, gr->map, rows, 0, lf->n);
     if (t < 0)
         search_together(gr, lf);
     else
@@ -360,8 +365,8 @@ void qn__tree_search_if(qn__grower *gr, qn__leaf *lf, int t) {
 static int64_t divide(qn__grower *gr, const qn__leaf *lf, int t) {
     qn__partition_input in = {
         .map = gr->map, .bins = gr->bins, .n = lf->n, .all = lf->n == gr->bins->n_rows,
-        .list = {.rows = gr->list.rows + lf->begin, .gh = gr->list.gh + lf->begin},
-        .spare = {.rows = gr->spare.rows + lf->begin, .gh = gr->spare.gh + lf->begin}};
+        .list = qn__tree_rows_of(gr, lf),
+        .spare = rows_from(lf->in_spare ? gr->list : gr->spare, lf->begin)};
     return t < 0 ? qn__partition_together(&in, &lf->split, &gr->partition)
                  : qn__partition(&in, &lf->split, gr->workers[t].goes_left);
 }
@@ -391,7 +396,7 @@ static qn_status take_slots(qn__grower *gr, qn__leaf *lf, qn__leaf *small, qn__l
 /* Are its cells too large for packed ones? */
 static bool needs_wide(const qn__grower *gr, const qn__leaf *lf) {
     qn__load load = {.n = lf->n, .h = lf->total.h};
-    return !qn__load_fits(load) || !qn__load_fits(qn__load_of(gr->list.gh + lf->begin, lf->n));
+    return !qn__load_fits(load) || !qn__load_fits(qn__load_of(qn__tree_rows_of(gr, lf).gh, lf->n));
 }
 
 /* Divides the rows, counts and finds the children's splits; `last` children will not be split. */
@@ -405,6 +410,7 @@ qn_status qn__tree_expand(qn__grower *gr, int32_t i_leaf, bool last, int t) {
     *right = (qn__leaf){.split.feature = -1, .total = rest, .begin = lf->begin + n_left,
                     .n = lf->n - n_left};
     for (qn__leaf *c = left; c <= right; c++) {
+        c->in_spare = lf->in_spare != (t < 0);
         c->depth = lf->depth + 1;
         c->l2 = l2;
         c->node = c->slot = c->children = -1;
@@ -443,6 +449,7 @@ static void make_node(qn__grower *gr, int32_t i_leaf, int32_t parent) {
     qn__leaf *lf = &gr->leaves[i_leaf];
     lf->node = gr->n_nodes++;
     gr->nodes[lf->node] = (qn__grown_node){.split.feature = -1, .begin = lf->begin, .n = lf->n,
+                                           .rows = qn__tree_rows_of(gr, lf).rows,
                                            .n_first = lf->n,
                                            .total = lf->total, .l2 = lf->l2, .parent = parent,
                                            .value = gr->growth->ruled ? lf->rule.value : 0};
@@ -646,8 +653,10 @@ static void grow(qn__grower *gr) {
 static void mark_divided(qn__grower *gr) {
     for (int32_t i = 0; i < gr->open.n; i++) {
         const qn__leaf *lf = &gr->leaves[gr->open.leaves[i]];
-        if (lf->expanded)
+        if (lf->expanded) {
             gr->nodes[lf->node].n_first = gr->leaves[lf->children].n;
+            gr->nodes[lf->node].rows = qn__tree_rows_of(gr, &gr->leaves[lf->children]).rows;
+        }
     }
 }
 
@@ -656,7 +665,8 @@ void qn__grower_merge_rows(qn__grower *gr) {
         qn__grown_node *leaf = &gr->nodes[i];
         if (leaf->split.feature >= 0 || leaf->n_first == leaf->n)
             continue;
-        uint32_t *rows = gr->list.rows + leaf->begin, *merged = gr->spare.rows + leaf->begin;
+        bool in_spare = leaf->rows == gr->spare.rows + leaf->begin;
+        uint32_t *rows = leaf->rows, *merged = (in_spare ? gr->list : gr->spare).rows + leaf->begin;
         int64_t l = 0, r = leaf->n_first;
         for (int64_t at = 0; at < leaf->n; at++)
             merged[at] = r == leaf->n || (l < leaf->n_first && rows[l] < rows[r]) ? rows[l++]
@@ -678,7 +688,7 @@ qn_status qn__grower_run(qn__grower *gr, const qn__quantised *q, const uint32_t 
     else if (gr->status == QN_OK)
         grow(gr);
     mark_divided(gr);
-    for (int64_t i = 0; !rows && gr->n_nodes == 1 && i < n; i++)
+    for (int64_t i = 0; !rows && gr->n_nodes == 1 && !gr->leaves[0].expanded && i < n; i++)
         gr->list.rows[i] = (uint32_t)i; /* not divided, so not written */
     if (gr->status == QN_ERR_MEMORY)
         return qn_error_memory(err);
