@@ -11,6 +11,8 @@
 #include "learn/gbdt_int.h"
 
 
+enum { MANY_ROWS = 1 << 16 }; /* gradients do not fit the second-level cache */
+
 /* Everything one fit holds. */
 typedef struct fit {
     const qn_gbdt_params *params;
@@ -29,6 +31,8 @@ typedef struct fit {
     double *score, *valid_score;  /* owned; [n_outputs][n] */
     double *valid_raw;            /* owned; [n][n_outputs], for input->loss */
     bool goss, from_average;
+    bool at_once;                 /* gradients are rounded as they are found */
+    float most_weight;
     qn__custom custom;            /* for input->gradients */
     uint32_t *bag;                /* owned; rows of the bag, then the others */
     int64_t n_bag;                /* data.n: all */
@@ -313,6 +317,11 @@ static qn_status start(fit *f, qn_error *err) {
     f->has_dart = strcmp(f->params->boosting, "dart") == 0;
     f->dart = (qn__dart){.params = f->params, .seed = f->input->seed};
     f->q.gh = f->bag ? f->bag_gh : qn__grower_gradients(f->grower);
+    f->most_weight = 1;
+    for (int64_t i = 0; f->weight && i < n; i++)
+        f->most_weight = i == 0 || (float)f->weight[i] > f->most_weight ? (float)f->weight[i]
+                                                                       : f->most_weight;
+    f->at_once = f->objective->most_g > 0 && !f->goss && n > MANY_ROWS;
     return QN_OK;
 }
 
@@ -562,12 +571,65 @@ static qn_status find_gradients(fit *f, int64_t round, qn_error *err) {
     return QN_OK;
 }
 
+static uint64_t tree_number(const fit *f, int64_t round, int32_t k) {
+    return (uint64_t)(round + f->first_round) * (uint64_t)f->data.n_outputs + (uint64_t)k;
+}
+
+/* Gradients of rows first .. first + n - 1 of the only output, as an objective of one output sees
+ * them. */
+static void gradients_of(const fit *f, int64_t first, int64_t n, float *g, float *h) {
+    qn__objective_data some = f->data;
+    some.y += first;
+    some.w = some.w ? some.w + first : NULL;
+    some.n = n;
+    f->objective->gradients(&some, f->score + first, 0, n, g, h);
+}
+
+/* About how large they are, by every 16th block: units have to suit the mean, and the bounds are
+ * known. */
+static qn__range estimate_range(const fit *f) {
+    enum { EVERY = 16 };
+    const int64_t n = f->data.n, size = QN__GRADIENT_BLOCK, n_blocks = n / size / EVERY;
+#pragma omp parallel for schedule(static) num_threads(f->data.n_threads)
+    for (int64_t b = 0; b < n_blocks; b++) {
+        float g[QN__GRADIENT_BLOCK], h[QN__GRADIENT_BLOCK];
+        gradients_of(f, b * EVERY * size, size, g, h);
+        f->range[b] = (qn__range){0};
+        qn__range_add(&f->range[b], g, h, size);
+    }
+    qn__range all = {0};
+    for (int64_t b = 0; b < n_blocks; b++) /* in order: sums of doubles depend on it */
+        qn__range_join(&all, &f->range[b]);
+    double times = (double)n / (double)(n_blocks * size);
+    return (qn__range){.g = f->objective->most_g * f->most_weight,
+                       .h = f->objective->most_h * f->most_weight,
+                       .sum_g = all.sum_g * times, .sum_h = all.sum_h * times};
+}
+
+/* Gradients rounded to integers while they are in cache, and nowhere else. */
+static void find_quantised(fit *f, int64_t round) {
+    const int64_t n = f->data.n, size = QN__GRADIENT_BLOCK, n_blocks = (n + size - 1) / size;
+    uint64_t seed = qn_rng_hash(f->input->seed, tree_number(f, round, 0));
+    qn__quantise_units(estimate_range(f), n, &f->q);
+    do {
+        int64_t sum_g = 0, sum_h = 0;
+#pragma omp parallel for schedule(static) num_threads(f->data.n_threads) reduction(+ : sum_g, sum_h)
+        for (int64_t b = 0; b < n_blocks; b++) {
+            float g[QN__GRADIENT_BLOCK], h[QN__GRADIENT_BLOCK];
+            int64_t first = b * size, here = n - first < size ? n - first : size;
+            gradients_of(f, first, here, g, h);
+            qn__quantise_some(g, h, first, (int32_t)here, seed, &f->q, &sum_g, &sum_h);
+        }
+        f->q.total = (qn__sum){.g = sum_g, .h = sum_h, .n = n};
+    } while (qn__quantise_again(&f->q));
+}
+
 static qn_status grow_tree(fit *f, int64_t round, int32_t k, bool *ret_grew, qn_error *err) {
     int64_t n = f->data.n;
-    uint64_t n_k = (uint64_t)f->data.n_outputs;
-    uint64_t tree = (uint64_t)(round + f->first_round) * n_k + (uint64_t)k;
-    qn__quantise(f->g + k * n, f->h + k * n, n, f->range[k], qn_rng_hash(f->input->seed, tree),
-                 f->data.n_threads, &f->q);
+    uint64_t tree = tree_number(f, round, k);
+    if (!f->at_once)
+        qn__quantise(f->g + k * n, f->h + k * n, n, f->range[k], qn_rng_hash(f->input->seed, tree),
+                     f->data.n_threads, &f->q);
     const uint32_t *rows = f->n_bag < n ? f->bag : NULL;
     /* Once rounded, the gradients are not needed any more. */
     qn__row_list spare = {.rows = (uint32_t *)(void *)(f->g + k * n),
@@ -654,7 +716,10 @@ static qn_status boost_rounds(fit *f, qn_error *err) {
         if (f->has_dart)
             QN_TRY(qn__dart_begin(&f->dart, err));
         score_dropped(f, false);
-        QN_TRY(find_gradients(f, round, err));
+        if (f->at_once)
+            find_quantised(f, round);
+        else
+            QN_TRY(find_gradients(f, round, err));
         QN_TRY(draw_rows(f, round, err));
         bool grew = false;
         for (int32_t k = 0; k < f->data.n_outputs; k++)

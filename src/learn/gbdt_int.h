@@ -200,6 +200,13 @@ void qn__range_join(qn__range *range, const qn__range *more);
 void qn__quantise(const float *g, const float *h, int64_t n, qn__range range, uint64_t seed,
                   int n_threads, qn__quantised *q);
 
+/* The same in steps: units first, then rows first .. first + n - 1 (at most 2^15) by any thread, whose
+ * sums grow; true when it has to be done once more, q->total being set. */
+void qn__quantise_units(qn__range range, int64_t n, qn__quantised *q);
+void qn__quantise_some(const float *g, const float *h, int64_t first, int32_t n, uint64_t seed,
+                       const qn__quantised *q, int64_t *sum_g, int64_t *sum_h);
+bool qn__quantise_again(qn__quantised *q);
+
 typedef struct qn__hist {
     bool wide;
     union {
@@ -648,6 +655,8 @@ typedef struct qn__objective {
     /* Value of a leaf from residuals instead of gradients; NULL: Newton's. The quantile asked
      * for. */
     double (*renew_quantile)(const qn_gbdt_params *params);
+    /* Bounds of |g| and h of a row of weight 1, for objectives of one output; 0: there are none. */
+    float most_g, most_h;
     /* Of all rows, for objectives of rows that do not stand alone. */
     void (*all_gradients)(const qn__objective_data *data, const double *score, float *g, float *h);
 } qn__objective;

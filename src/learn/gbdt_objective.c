@@ -383,7 +383,7 @@ static void zero_init(const qn__objective_data *d, double *base) {
  * start. */
 static const qn__objective table[] = {
     {"binary", QN_TASK_BINARY, QN_LINK_LOGIT, -INFINITY, INFINITY, false, binary_init,
-     binary_gradients, binary_loss, NULL},
+     binary_gradients, binary_loss, NULL, .most_g = 1, .most_h = 0.25f},
     {"multiclass", QN_TASK_MULTICLASS, QN_LINK_SOFTMAX, -INFINITY, INFINITY, false, softmax_init,
      softmax_gradients, softmax_loss, NULL},
     {"multiclassova", QN_TASK_MULTICLASS, QN_LINK_OVA, -INFINITY, INFINITY, false, ova_init,
@@ -405,7 +405,7 @@ static const qn__objective table[] = {
     {"cross_entropy", QN_TASK_REGRESSION, QN_LINK_LOGIT, 0, 1, false, binary_init,
      entropy_gradients, entropy_loss, NULL},
     {"lambdarank", QN_TASK_REGRESSION, QN_LINK_IDENTITY, 0, INFINITY, false, zero_init, NULL,
-     qn__rank_loss, NULL, qn__rank_gradients},
+     qn__rank_loss, NULL, .all_gradients = qn__rank_gradients},
 };
 
 static const qn__objective custom[] = {

@@ -139,31 +139,40 @@ static double unit_of(float largest_value, double sum, int64_t n, int bits) {
     return unit;
 }
 
-static void quantise_all(const float *g, const float *h, int64_t n, uint64_t seed, int n_threads,
-                         qn__quantised *q) {
-    float g_scale = (float)(1 / q->g_unit), h_scale = (float)(1 / q->h_unit);
-    uint32_t mixed = (uint32_t)(seed ^ seed >> 32);
-    int32_t *gh = q->gh;
-    int64_t n_chunks = (n + CHUNK - 1) / CHUNK, sum_g = 0, sum_h = 0;
-#pragma omp parallel for num_threads(n_threads) reduction(+ : sum_g, sum_h) if (n > QN__WORTH_THREADS)
-    for (int64_t c = 0; c < n_chunks; c++) {
-        int64_t first = c * CHUNK;
-        int32_t here = (int32_t)(n - first < CHUNK ? n - first : CHUNK);
-        quantise_rows(g + first, h + first, here, (uint32_t)first, mixed, g_scale, h_scale,
-                      gh + first);
-        add_up(gh + first, here, &sum_g, &sum_h);
-    }
-    q->total = (qn__sum){.g = sum_g, .h = sum_h, .n = n};
+void qn__quantise_units(qn__range range, int64_t n, qn__quantised *q) {
+    q->g_unit = unit_of(range.g, range.sum_g, n, 63 - QN__G_SHIFT);
+    q->h_unit = unit_of(range.h, range.sum_h, n, QN__H_BITS);
+}
+
+void qn__quantise_some(const float *g, const float *h, int64_t first, int32_t n, uint64_t seed,
+                       const qn__quantised *q, int64_t *sum_g, int64_t *sum_h) {
+    quantise_rows(g, h, n, (uint32_t)first, (uint32_t)(seed ^ seed >> 32), (float)(1 / q->g_unit),
+                  (float)(1 / q->h_unit), q->gh + first);
+    add_up(q->gh + first, n, sum_g, sum_h);
+}
+
+/* Wide cells hold the sum of all rows; the units do not see to that where values are not finite, or
+ * sums were only estimated. */
+bool qn__quantise_again(qn__quantised *q) {
+    if (q->total.h < (int64_t)1 << (63 - QN__WIDE_N_BITS - 1))
+        return false;
+    q->h_unit *= 256;
+    return true;
 }
 
 void qn__quantise(const float *g, const float *h, int64_t n, qn__range range, uint64_t seed,
                   int n_threads, qn__quantised *q) {
-    q->g_unit = unit_of(range.g, range.sum_g, n, 63 - QN__G_SHIFT);
-    q->h_unit = unit_of(range.h, range.sum_h, n, QN__H_BITS);
-    quantise_all(g, h, n, seed, n_threads, q);
-    /* Wide cells hold the sum of all; only what is not finite is not in the range. */
-    while (q->total.h >= (int64_t)1 << (63 - QN__WIDE_N_BITS - 1)) {
-        q->h_unit *= 256;
-        quantise_all(g, h, n, seed, n_threads, q);
-    }
+    qn__quantise_units(range, n, q);
+    int64_t n_chunks = (n + CHUNK - 1) / CHUNK;
+    do {
+        int64_t sum_g = 0, sum_h = 0;
+#pragma omp parallel for num_threads(n_threads) reduction(+ : sum_g, sum_h) if (n > QN__WORTH_THREADS)
+        for (int64_t c = 0; c < n_chunks; c++) {
+            int64_t first = c * CHUNK;
+            qn__quantise_some(g + first, h + first, first,
+                              (int32_t)(n - first < CHUNK ? n - first : CHUNK), seed, q, &sum_g,
+                              &sum_h);
+        }
+        q->total = (qn__sum){.g = sum_g, .h = sum_h, .n = n};
+    } while (qn__quantise_again(q));
 }
