@@ -45,8 +45,9 @@ typedef struct qn__level {
     int32_t n;
     bool *fits;         /* owned; max_leaves: those that the level's split suits */
     double *gain;       /* owned; two per histogram cell (qn__split_add) */
-    qn__category_order order; /* owned arrays; of the tree's root */
-    qn__leaf_rule rule; /* of the level: its features */
+    qn__candidates candidates; /* owned arrays; of the tree's root */
+    qn__leaf_rule rule; /* of the level: its features, and what is drawn for it */
+    int32_t depth;
     bool keeps;         /* the pool has room for the histograms of all leaves */
 } qn__level;
 
