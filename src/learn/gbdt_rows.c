@@ -284,16 +284,19 @@ static qn_status map_rows(const char *folder, size_t bytes, qn__bins *bins, qn_e
     int file = nameless_file(folder);
     QN_FAIL_IF(file < 0, err, QN_ERR_IO, "cannot make a temporary file in %s: %s", folder,
                strerror(errno));
-    int failed = posix_fallocate(file, 0, (off_t)bytes);
+    int failed;
+    while ((failed = posix_fallocate(file, 0, (off_t)bytes)) == EINTR)
+        continue; /* a signal that is handled elsewhere */
     void *rows = MAP_FAILED;
     if (!failed)
         rows = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    int unmapped = rows == MAP_FAILED ? errno : 0;
     close(file);
     QN_FAIL_IF(failed, err, QN_ERR_IO,
                "no room for %zu bytes of binned rows in %s: %s; raise limits.memory or free space",
                bytes, folder, strerror(failed));
-    QN_FAIL_IF(rows == MAP_FAILED, err, QN_ERR_IO, "cannot map a temporary file in %s: %s", folder,
-               strerror(errno));
+    QN_FAIL_IF(unmapped, err, QN_ERR_IO, "cannot map a temporary file in %s: %s", folder,
+               strerror(unmapped));
     bins->rows = rows;
     bins->mapped_bytes = bytes;
     return QN_OK;

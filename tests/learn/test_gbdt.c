@@ -1,8 +1,12 @@
 /* Family gbdt through its table of functions. */
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "gbdt_fit.h"
 
 static qn_gbdt_params quick(void) {
@@ -501,6 +505,79 @@ static void short_memory_changes_the_layout(void **state) {
     toy_done(&d);
 }
 
+/* A fit whose bins lie in a file of the folder, for which there is no room. */
+typedef struct no_room {
+    qn_status status;
+    qn_error err;
+    bool is_empty;        /* the folder, behind it */
+} no_room;
+
+enum { NO_ROOM_ROWS = 40000 };
+
+static no_room fit_without_room(const char *folder) {
+    no_room r = {0};
+    toy d;
+    toy_init(&d, NO_ROOM_ROWS, 8);
+    qn_gbdt_params p = quick();
+    qn_fit_input in = input_of(&d, QN_TASK_BINARY);
+    qn_job job = {.n_threads = 2, .memory_bytes = 1000, .temp_folder = folder};
+    qn_learner *m = NULL;
+    r.status = qn__family_gbdt.fit(&p, &in, &job, &m, &r.err);
+    qn__gbdt_free(m);
+    toy_done(&d);
+    qn_cleanup(qn_freep) char *list = qn_format("test -z \"$(ls -A '%s')\"", folder);
+    r.is_empty = system(list) == 0;
+    return r;
+}
+
+/* How much, where, why and what to do. */
+static void assert_told(const no_room *r, const char *folder, int why) {
+    qn_cleanup(qn_freep) char *message = qn_format(
+        "no room for %d bytes of binned rows in %s: %s; raise limits.memory or free space",
+        4 * NO_ROOM_ROWS, folder, strerror(why));
+    assert_int_equal(r->status, QN_ERR_IO);
+    assert_string_equal(r->err.message, message);
+    assert_true(r->is_empty);
+}
+
+static void too_large_a_file_for_the_bins_is_told(void **state) {
+    char folder[] = "/tmp/quern_bins_XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    struct rlimit before;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    struct rlimit low = {.rlim_cur = 100000, .rlim_max = before.rlim_max};
+    void (*action)(int) = signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+    no_room r = fit_without_room(folder);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    signal(SIGXFSZ, action);
+    assert_told(&r, folder, EFBIG);
+    r = fit_without_room(folder); /* with room it works */
+    assert_int_equal(r.status, QN_OK);
+    assert_true(r.is_empty);
+    assert_int_equal(rmdir(folder), 0);
+}
+
+static void no_room_on_disk_for_the_bins_is_told(void **state) {
+    char folder[] = "/tmp/quern_bins_XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    qn_cleanup(qn_freep) char *mount =
+        qn_format("mount -t tmpfs -o size=64k quern '%s' 2>/dev/null", folder);
+    qn_cleanup(qn_freep) char *unmount = qn_format("umount '%s'", folder);
+    bool is_mounted = geteuid() == 0 && system(mount) == 0;
+    no_room r = {0};
+    if (is_mounted) {
+        r = fit_without_room(folder);
+        assert_int_equal(system(unmount), 0);
+    }
+    assert_int_equal(rmdir(folder), 0);
+    if (!is_mounted) {
+        print_message("a full disk needs root, and a tmpfs that can be mounted\n");
+        skip();
+    }
+    assert_told(&r, folder, ENOSPC);
+}
+
 /* Twenty events out of 20,000, alone on their side of a split: Newton's step is 1 / p = 1000. */
 static void steps_in_log_odds_are_bounded(void **state) {
     enum { N = 20000, EVENTS = 20 };
@@ -782,6 +859,8 @@ int main(void) {
         cmocka_unit_test(cancelling_stops),
         cmocka_unit_test(short_memory_gives_the_same_model),
         cmocka_unit_test(short_memory_changes_the_layout),
+        cmocka_unit_test(too_large_a_file_for_the_bins_is_told),
+        cmocka_unit_test(no_room_on_disk_for_the_bins_is_told),
         cmocka_unit_test(steps_in_log_odds_are_bounded),
         cmocka_unit_test(every_objective_learns),
         cmocka_unit_test(class_weights_move_the_scores),

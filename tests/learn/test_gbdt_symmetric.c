@@ -381,7 +381,8 @@ static void a_level_is_forced_once(void **state) {
     toy_init(&d, N, 13);
     toy_named(&d);
     const char *const texts[] = {
-        "{\"feature\": \"few\", \"threshold\": 2, \"right\": {\"feature\": \"a\", \"threshold\": 0}}",
+        "{\"feature\": \"few\", \"threshold\": 2,"
+        " \"right\": {\"feature\": \"a\", \"threshold\": 0}}",
         "{\"feature\": \"few\", \"threshold\": 2, \"left\": {\"feature\": \"a\", \"threshold\": 0},"
         " \"right\": {\"feature\": \"a\", \"threshold\": 0}}",
     };
