@@ -30,6 +30,7 @@ typedef struct qn__leaf {
     bool is_forced;     /* its split is that one */
     bool stale;         /* advanced: a leaf that binds it has changed since it was searched */
     bool wide;          /* its histogram */
+    bool narrow_only;   /* its histogram lacks the lanes of two bytes */
     bool claimed;       /* some thread expands it, or has */
     bool expanded;
 } qn__leaf;
@@ -56,6 +57,7 @@ typedef struct qn__tree_worker {
     double *search;     /* owned; scratch of the split search */
     uint8_t *goes_left; /* owned; 65536 */
     bool *feature_used; /* owned; of the leaf searched, when leaves differ; else NULL */
+    qn__few few;        /* where leaves of few rows are searched by them */
 } qn__tree_worker;
 
 struct qn__grower {
@@ -67,6 +69,7 @@ struct qn__grower {
     const qn__quantised *q;
     const bool *feature_used;     /* for a run; NULL: all */
     int n_threads, n_team;
+    int64_t few_most;             /* leaves of fewer rows are searched by rows, not by cells */
     qn__row_list list;            /* owned; bins->n_rows */
     qn__row_list spare;           /* borrowed for a run */
     qn__partition_scratch partition; /* owned, but for goes_left: the first worker's */

@@ -8,7 +8,7 @@
  *   gbdt_forced splits every tree begins with     gbdt_cost       what features cost
  *   gbdt_dart   trees dropped for a round         gbdt_stop       when to stop
  *   gbdt_watch  metrics round by round            gbdt_warm       going on from a model
- *   gbdt_share  bins shared by fits
+ *   gbdt_share  bins shared by fits               gbdt_few        leaves of fewer rows than bins
  *   gbdt_rate   how far each round steps          gbdt            the rounds, the family table
  *
  * gbdt_model_int.h has the fitted model. */
@@ -78,6 +78,7 @@ typedef struct qn__bin_map {
     qn__lane *lanes;           /* owned */
     int32_t *by_lane;          /* owned; n_dense: features in order of their lanes */
     int64_t n_cells, dense_cells; /* cells of all features, and of the dense ones (which come first) */
+    int64_t narrow_cells;      /* of those in lanes of one byte (the first of these) */
     int64_t lane_cells;        /* cells of all lanes: QN__LANE_CELLS of each narrow one */
 } qn__bin_map;
 
@@ -261,6 +262,7 @@ typedef struct qn__hist_input {
     int64_t n;
     qn__sum total;            /* of all rows */
     const bool *group_used;   /* groups of lanes to skip are false; NULL: count all */
+    bool narrow_only;         /* count the lanes of one byte; there is nothing sparse */
 } qn__hist_input;
 
 /* Fills `hist` (its memory and width set by the caller; packed only when the load fits). Either
@@ -419,6 +421,26 @@ qn__leaf_rule qn__rule_child(const qn__leaf_rule *rule, const qn__bin_map *map,
 
 /* ---- the search ------------------------------------------------------------------------------ */
 
+/* A leaf of few rows: its wide lanes are not in the histogram (gbdt_few.c). */
+typedef struct qn__few {
+    const qn__bins *bins;  /* borrowed, as rows and gh */
+    const uint32_t *rows;  /* NULL: 0 .. n - 1 */
+    const int32_t *gh;
+    int64_t n;
+    qn__wide_sum *cells;   /* owned; of one feature; zero between uses, as the next */
+    uint64_t *touched;     /* owned; a bit for each */
+    int32_t *bin;          /* owned; the bins that have rows, ascending */
+} qn__few;
+
+qn_status qn__few_init(qn__few *few, const qn__bin_map *map, qn_error *err) QN_MUST_USE;
+void qn__few_done(qn__few *few);
+/* Leaves of fewer rows than this are such; 0: none is. */
+int64_t qn__few_most(const qn__growth *growth, const qn__bin_map *map);
+/* Sums of the first 1, 2, .. bins of a feature that have rows, the missing left out; few->bin then holds
+ * these bins. words: as the second of a wide cell. Returns how many bins there are. */
+int32_t qn__few_sums(const qn__few *few, const qn__bin_map *map, const qn__bin_feature *feature,
+                     double *g, double *h, int64_t *words);
+
 /* What a leaf brings to the search. */
 typedef struct qn__split_input {
     const qn_gbdt_params *params;
@@ -429,6 +451,7 @@ typedef struct qn__split_input {
     const qn__leaf_rule *rule; /* NULL: Newton's values without bounds, all thresholds */
     int32_t depth;             /* with a rule */
     const qn__limit_table *limits; /* with a rule, method advanced; else NULL: those of the rule */
+    const qn__few *few;        /* without a rule; NULL: the histogram has all lanes */
 } qn__split_input;
 
 /* scratch: qn__split_scratch_len(map) doubles. */

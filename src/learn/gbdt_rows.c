@@ -106,16 +106,27 @@ static qn_status place_lanes(qn__bin_map *map, bool pack, qn_error *err) {
     return QN_OK;
 }
 
-qn_status qn__bin_map_place(qn__bin_map *map, bool pack, qn_error *err) {
-    QN_TRY(order_features(map, err));
-    for (int32_t i = 0; i < map->n_features; i++) {
-        qn__bin_feature *f = &map->features[i];
-        f->lane = -1;
-        f->cell = map->n_cells;
-        map->n_cells += f->n_cells;
-        if (i < map->n_dense)
+/* Cells of narrow features, of the other dense ones, of sparse ones. */
+static void place_cells(qn__bin_map *map) {
+    for (int pass = 0; pass < 3; pass++) {
+        for (int32_t i = 0; i < map->n_features; i++) {
+            qn__bin_feature *f = &map->features[i];
+            if (pass != (i >= map->n_dense ? 2 : is_narrow(f) ? 0 : 1))
+                continue;
+            f->lane = -1;
+            f->cell = map->n_cells;
+            map->n_cells += f->n_cells;
+        }
+        if (pass == 0)
+            map->narrow_cells = map->n_cells;
+        if (pass == 1)
             map->dense_cells = map->n_cells;
     }
+}
+
+qn_status qn__bin_map_place(qn__bin_map *map, bool pack, qn_error *err) {
+    QN_TRY(order_features(map, err));
+    place_cells(map);
     QN_FAIL_IF(map->n_cells > UINT32_MAX, err, QN_ERR_LIMIT,
                "too many bins in all (%lld): lower max_bin", (long long)map->n_cells);
     return place_lanes(map, pack, err);

@@ -89,6 +89,7 @@ typedef struct sums {
     int64_t *words;  /* packed sums, or the half of wide ones that has the rows */
     int64_t rows;    /* the bits of a word that count them */
     bool wide;
+    const int32_t *bin; /* of each place; NULL: there is one for every bin */
 } sums;
 
 static sums sums_in(double *scratch, int32_t n, bool wide) {
@@ -124,6 +125,19 @@ static qn__sum sum_words(const qn__hist *hist, int64_t cell, int32_t n, sums *s)
     return qn__narrow(sum);
 }
 
+/* Of the cells of a number's *n bins, or of those that have rows, when the leaf has few: *n becomes their
+ * number. */
+static qn__sum sum_bins(const qn__split_input *in, const qn__bin_feature *f, double *scratch,
+                        int32_t *n, sums *s) {
+    bool by_rows = in->few && f->lane >= in->map->n_narrow;
+    *s = sums_in(scratch, *n, by_rows || in->hist->wide);
+    if (!by_rows)
+        return sum_words(in->hist, f->cell, *n, s);
+    *n = qn__few_sums(in->few, in->map, f, s->g, s->h, s->words);
+    s->bin = in->few->bin;
+    return *n > 0 ? sum_at(s, *n - 1) : (qn__sum){0};
+}
+
 /* Of the bounds first .. last those that leave n_min rows on both sides, `more` further ones being
  * on the left: an interval, as rows only add up. */
 static void keep_large(const sums *s, int64_t n_min, int64_t more, int64_t all, int32_t *first,
@@ -143,7 +157,7 @@ static void take_best(const sums *s, int32_t first, int32_t last, double top, qn
     while (first < last && s->gain[first] != top)
         first++;
     *best = top;
-    split->bin = first;
+    split->bin = s->bin ? s->bin[first] : first;
     split->missing_left = missing_left;
     split->left = sum_at(s, first);
     qn__sum_add(&split->left, more);
@@ -166,10 +180,11 @@ static double find_number(const qn__split_input *in, const qn__bin_feature *f, d
                           qn__split *split) {
     units u = units_of(in, 0);
     int32_t n = f->n_values;
-    sums s = sums_in(scratch, n, in->hist->wide);
-    qn__sum all = sum_words(in->hist, f->cell, n, &s), missing = qn__sum_less(in->total, all);
-    /* The last bound splits the missing from the rest. */
-    int32_t first = 0, last = f->has_missing ? n - 1 : n - 2;
+    sums s;
+    qn__sum all = sum_bins(in, f, scratch, &n, &s), missing = qn__sum_less(in->total, all);
+    /* The bound behind the last bin splits the missing from the rest; that of few rows has values, which
+     * another bin may follow. */
+    int32_t end = s.bin ? n - 1 : n - 2, first = 0, last = f->has_missing ? n - 1 : end;
     keep_large(&s, u.n_min - missing.n, 0, all.n, &first, &last);
     if (first > last)
         return 0;
@@ -178,7 +193,7 @@ static double find_number(const qn__split_input *in, const qn__bin_feature *f, d
     double best = 0;
     try_bounds(in, &u, &s, first, last, (qn__sum){0}, false, &best, split);
     if (missing.n > 0)
-        try_bounds(in, &u, &s, first, last < n - 2 ? last : n - 2, missing, true, &best, split);
+        try_bounds(in, &u, &s, first, last < end ? last : end, missing, true, &best, split);
     else if (best > 0) /* Nothing was learned about missing values: they go with the majority. */
         split->missing_left = 2 * split->left.n >= in->total.n;
     return best;

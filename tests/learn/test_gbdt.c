@@ -505,6 +505,61 @@ static void short_memory_changes_the_layout(void **state) {
     toy_done(&d);
 }
 
+/* A column that takes part in no split, but is sparse, sends all leaves through their cells; without it those
+ * of few rows are searched by rows. */
+static void leaves_of_few_rows_are_split_alike(void **state) {
+    enum { N = 8000, DENSE = 5 };
+    toy d;
+    toy_init(&d, N, 18);
+    toy_named(&d);
+    qn_cleanup(qn_json_free) json_t *contri = json("{\"s1\": 0}");
+    qn_gbdt_params p = quick();
+    p.max_bin = 65535;
+    p.min_data_in_bin = 1;
+    p.num_leaves = 100;
+    qn_fit_input in = input_of(&d, QN_TASK_REGRESSION);
+    d.x.n_features = DENSE + 1;
+    p.feature_contri = contri;
+    qn_learner *by_cells = fit(&p, &in, NULL);
+    double *want = predictions(by_cells, &d.x);
+    d.x.n_features = DENSE;
+    p.feature_contri = NULL;
+    for (int i = 0; i < 2; i++) { /* in order, too: what must not be worth it there costs nothing */
+        qn_cleanup(qn_json_free) json_t *free_one = json("{\"a\": 0}");
+        p.cegb_penalty_feature_coupled = i ? free_one : NULL;
+        qn_learner *by_rows = fit(&p, &in, NULL);
+        double *got = predictions(by_rows, &d.x);
+        assert_memory_equal(got, want, N * sizeof *got);
+        assert_threads_agree(&p, &in, 1 << 16);
+        qn_freep(&got);
+        qn__gbdt_free(by_rows);
+    }
+    qn_freep(&want);
+    qn__gbdt_free(by_cells);
+    toy_done(&d);
+}
+
+static void memory_may_run_out_with_many_bins(void **state) {
+    toy d;
+    toy_init(&d, 600, 19);
+    d.x.n_features = 5; /* dense: leaves of few rows are searched by rows */
+    qn_gbdt_params p = quick();
+    p.num_iterations = 2;
+    p.max_bin = 65535;
+    p.min_data_in_bin = 1;
+    qn_fit_input in = input_of(&d, QN_TASK_REGRESSION);
+    qn_status status = QN_ERR_MEMORY;
+    for (int i = 0; status != QN_OK; i++) {
+        qn_learner *m = NULL;
+        qn_mem_fail_after(i);
+        status = qn__family_gbdt.fit(&p, &in, NULL, &m, NULL);
+        qn_mem_fail_after(-1);
+        assert_true(status == QN_OK || status == QN_ERR_MEMORY);
+        qn__gbdt_free(m);
+    }
+    toy_done(&d);
+}
+
 /* A fit whose bins lie in a file of the folder, for which there is no room. */
 typedef struct no_room {
     qn_status status;
@@ -859,6 +914,8 @@ int main(void) {
         cmocka_unit_test(cancelling_stops),
         cmocka_unit_test(short_memory_gives_the_same_model),
         cmocka_unit_test(short_memory_changes_the_layout),
+        cmocka_unit_test(leaves_of_few_rows_are_split_alike),
+        cmocka_unit_test(memory_may_run_out_with_many_bins),
         cmocka_unit_test(too_large_a_file_for_the_bins_is_told),
         cmocka_unit_test(no_room_on_disk_for_the_bins_is_told),
         cmocka_unit_test(steps_in_log_odds_are_bounded),
