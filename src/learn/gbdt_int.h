@@ -478,7 +478,8 @@ typedef struct qn__price {
 void qn__split_list(const qn__split_input *root, int32_t i_feature, double *scratch,
                     qn__candidates *candidates);
 /* Adds what every split by the feature gains in this leaf to gain[2 n_cells], at that price and in units
- * of the sums (of the loss under a rule); a split that does not fit the leaf gains nothing there.
+ * of the sums (of the loss under a rule); a split that does not fit the leaf gains nothing there, one that
+ * a constraint forbids there is -INFINITY.
  * Numbers: by bin, missing on the right, then on the left. Categories: by bin against the rest; sorted
  * ones by number from the left end, then from the right. */
 void qn__split_add(const qn__split_input *input, int32_t i_feature,
@@ -491,7 +492,8 @@ void qn__split_best(const qn__bin_map *map, const qn_gbdt_params *params, int32_
 /* What lies on the left of a split, from a histogram. */
 qn__sum qn__split_left(const qn__split_input *input, const qn__split *split);
 /* Whether a split, found elsewhere, fits the leaf when it leaves split->left on the left side; sets its
- * gain there, which may be below 0, and under a rule the children's values. */
+ * gain there, which may be below 0 (-INFINITY: the order of the children is not allowed), and under a rule
+ * the children's values. */
 bool qn__split_fits(const qn__split_input *input, qn__split *split);
 /* Plain search over all thresholds and both sides for missing; numbers only. */
 void qn__split_find_ref(const qn__split_input *input, int32_t i_feature, qn__split *ret_split);

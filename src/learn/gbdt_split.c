@@ -283,17 +283,20 @@ static void bounds_to_try(const qn__split_input *in, int32_t i_feature, const su
     *first = *last = drawn_bound(in->rule->key, i_feature, n, missing, *first, end);
 }
 
-/* What the split at the bound t is worth with `more`, the missing if they are any, on the left; *ret_left:
- * all that lies there. -INFINITY where a side is too small or the order not allowed. */
-static double worth_of_bound(const qn__split_input *in, const qn__bin_feature *f, const units *u,
-                             const sums *s, int32_t t, qn__sum more, bool missing_left, int order,
-                             qn__sum *ret_left) {
+/* What lies on the left of the bound t with `more`, the missing if they are any; false: a side is too
+ * small. */
+static bool take_left(const qn__split_input *in, const units *u, const sums *s, int32_t t,
+                      qn__sum more, qn__sum *ret_left) {
     *ret_left = sum_at(s, t);
     qn__sum_add(ret_left, more);
-    if (is_too_small(*ret_left, in->total, u))
-        return -INFINITY;
+    return !is_too_small(*ret_left, in->total, u);
+}
+
+/* The bound behind the last bin parts the missing from the rest, which have no order. */
+static double worth_of_bound(const qn__split_input *in, const qn__bin_feature *f, int32_t t,
+                             qn__sum left, bool missing_left, int order) {
     both_limits limits = limits_of(in, f, t, missing_left);
-    return worth_under_rule(in, &limits, in->params->lambda_l2, *ret_left,
+    return worth_under_rule(in, &limits, in->params->lambda_l2, left,
                             t == f->n_values - 1 ? 0 : order);
 }
 
@@ -316,7 +319,9 @@ static double find_number_under_rule(const qn__split_input *in, const qn__bin_fe
             /* Where nothing is missing, the missing will go with the majority. */
             bool with_left = missing.n > 0 ? on_left == 1 : 2 * rows_at(&s, t) >= in->total.n;
             qn__sum left;
-            double both = worth_of_bound(in, f, &u, &s, t, more, with_left, order, &left);
+            if (!take_left(in, &u, &s, t, more, &left))
+                continue;
+            double both = worth_of_bound(in, f, t, left, with_left, order);
             if (both > best) {
                 best = both;
                 split->bin = t;
@@ -604,9 +609,14 @@ static void add_number_under_rule(const qn__split_input *in, int32_t i_feature,
         qn__sum more = on_left ? missing : (qn__sum){0};
         int32_t end = f->has_missing && !on_left ? n - 1 : n - 2;
         for (int32_t t = first; t <= (last < end ? last : end); t++) {
-            double both = worth_of_bound(in, f, &u, &s, t, more, on_left, order, &left);
+            double *sum = &gain[on_left * f->n_cells + t];
+            if (!take_left(in, &u, &s, t, more, &left))
+                continue;
+            double both = worth_of_bound(in, f, t, left, on_left, order);
             if (both > -INFINITY)
-                add_to(&gain[on_left * f->n_cells + t], price, both - own);
+                add_to(sum, price, both - own);
+            else
+                *sum = -INFINITY; /* for good: one leaf is enough to forbid it */
         }
     }
 }
@@ -718,8 +728,6 @@ bool qn__split_fits(const qn__split_input *in, qn__split *split) {
                                    split->missing_left);
     double both = worth_under_rule(in, &limits, l2, split->left,
                                    qn__growth_order(in->rule->growth, in->map, split));
-    if (!(both > -INFINITY))
-        return false;
     value_under_rule(in, both, split);
     return true;
 }

@@ -1,7 +1,8 @@
 /* Symmetric (oblivious) trees: all leaves of a level are split by the same test, the one that gains
  * most in their sum (Prokhorenkova et al. 2018, CatBoost: unbiased boosting with categorical features).
- * A leaf that the test does not suit, as a side would be too small or the values of the sides not in the
- * order that a monotone constraint asks for, stays whole at that level and waits for the next.
+ * A leaf that the test does not suit, as a side would be too small, stays whole at that level and
+ * waits for the next. A test whose sides are not in the order that a monotone constraint asks for, in any
+ * leaf, is none.
  *
  * The sums of gains are kept per candidate, 16 bytes for a histogram cell, and leaves are added to them
  * from left to right: threads share the features, so that the order of additions is always the same. */

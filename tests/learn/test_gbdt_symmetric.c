@@ -78,8 +78,8 @@ static double worth(const rules *r, double sum, double n, double value) {
     return 2 * sum * value - (n + r->l2) * value * value;
 }
 
-/* What the test gains over all leaves, less what it costs; fits[leaf]: those that it parts, into
- * children[2 leaf] and the next. */
+/* What the test gains over all leaves, less what it costs; -INFINITY: it is not allowed. fits[leaf]: those
+ * that it parts, into children[2 leaf] and the next. */
 static double gain_of(const plain *m, const test *t, bool *fits, plain_leaf *children) {
     const rules *r = m->r;
     double g[LEAVES][2] = {{0}}, n[LEAVES][2] = {{0}}, unpaid[LEAVES] = {0}, gain = 0;
@@ -99,9 +99,8 @@ static double gain_of(const plain *m, const test *t, bool *fits, plain_leaf *chi
             continue;
         left->value = value_of(r, g[k][0], n[k][0], up);
         right->value = value_of(r, g[k][1], n[k][1], up);
-        fits[k] = order * left->value <= order * right->value;
-        if (!fits[k])
-            continue;
+        if (order * left->value > order * right->value)
+            return -INFINITY;
         double middle = (left->value + right->value) / 2;
         if (order > 0)
             left->high = right->low = middle;
@@ -288,6 +287,8 @@ static void trees_are_the_plain_ones(void **state) {
         /* The second parts too few: it and the third are left out. */
         {.n_forced = 3, .forced = {{1, -0.75, false}, {0, 100, false}, {2, 2, false}}},
         {.n_forced = 2, .forced = {{0, 0, false}, {0, -1, false}}, .order = {0, 1, 0, 0}},
+        /* Not allowed: left out. */
+        {.n_forced = 1, .forced = {{0, 0, false}}, .order = {-1, 0, 0, 0}},
     };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         for (uint64_t seed = 3; seed < 6; seed++)
