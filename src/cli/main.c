@@ -31,6 +31,7 @@ static void catch_signals(void) {
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* beyond `ulimit -f` writes fail, as on a full disk */
 }
 
 static int exit_status(qn_status status, const qn_error *err) {

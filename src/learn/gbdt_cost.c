@@ -6,6 +6,9 @@
  *                          + penalty_coupled[feature]                    unless the model uses it
  *                          + penalty_lazy[feature] * rows of the leaf for which no tree used it)
  *
+ * A split of a symmetric tree is that of a level: rows are those of the leaves that it parts, and a coupled
+ * cost is paid once.
+ *
  * A column stands for all features made from it: its coupled and lazy costs are paid once for all of
  * them. In a list each feature stands for itself. */
 #include <stdio.h>
@@ -180,14 +183,23 @@ void qn__costs_begin(qn__costs *costs, const qn__bin_map *map, const uint32_t *r
     }
 }
 
+double qn__costs_once(const qn__costs *costs, int32_t feature) {
+    bool due = costs->coupled && costs->coupled[feature] > 0
+               && !costs->bought[costs->cost_of[2 * feature]];
+    return due ? costs->coupled[feature] : 0;
+}
+
+double qn__costs_of_rows(const qn__costs *costs, int32_t feature, int64_t n_rows) {
+    double cost = costs->split * (double)n_rows;
+    if (costs->has_lazy && costs->lazy[feature] > 0)
+        cost += costs->lazy[feature] * costs->lazy_here[costs->cost_of[2 * feature + 1]];
+    return cost;
+}
+
 void qn__costs_apply(const qn__costs *costs, int64_t n_rows, qn__split *split) {
     int32_t i = split->feature;
     double gain = split->gain * (costs->contri ? costs->contri[i] : 1);
-    gain -= costs->split * (double)n_rows;
-    if (costs->coupled && costs->coupled[i] > 0 && !costs->bought[costs->cost_of[2 * i]])
-        gain -= costs->coupled[i];
-    if (costs->has_lazy && costs->lazy[i] > 0)
-        gain -= costs->lazy[i] * costs->lazy_here[costs->cost_of[2 * i + 1]];
+    gain -= qn__costs_of_rows(costs, i, n_rows) + qn__costs_once(costs, i);
     split->gain = gain;
     if (!(gain > 0))
         split->feature = -1;

@@ -122,7 +122,8 @@ static const qn_param params_table[] = {
     {"other_rate", NULL, QN_PARAM_REAL, P(other_rate), .low = 0, .high = 1, .preset = 0.1,
      .help = "goss: share of the rows, drawn from the others"},
     {"extra_trees", "extra_tree", QN_PARAM_BOOL, P(extra_trees), .preset = 0,
-     .help = "one threshold per feature and node, drawn at random by the seed"},
+     .help = "one threshold per feature and node (symmetric trees: and level), drawn at random by "
+             "the seed"},
     {"feature_fraction_bynode", "colsample_bynode sub_feature_bynode", QN_PARAM_REAL,
      P(feature_fraction_bynode), .low = 1e-6, .high = 1, .preset = 1,
      .help = "share of the tree's features that each node may use"},
@@ -139,7 +140,8 @@ static const qn_param params_table[] = {
      P(monotone_constraints_method), .choices = monotone_methods,
      .help = "basic: siblings are kept apart by the middle of their values; intermediate: by the "
              "values of the leaves around, which fits better and takes longer; advanced: by those "
-             "that a child touches, threshold by threshold, which goes further both ways"},
+             "that a child touches, threshold by threshold, which goes further both ways. "
+             "Symmetric trees take basic"},
     {"monotone_penalty", "monotone_splits_penalty mc_penalty", QN_PARAM_REAL, P(monotone_penalty),
      .low = 0, .high = 1e6, .preset = 0,
      .help = "keeps splits by constrained columns away from the root: none in so many levels, "
@@ -151,7 +153,8 @@ static const qn_param params_table[] = {
      .help = "what every tree begins with: {feature: age, threshold: 40, left: {feature: job, "
              "threshold: clerk}, right: {..}}; at the bound of the bin that holds the number, or "
              "one category against the rest. One that parts too few rows or gains nothing is left "
-             "out, with those below it"},
+             "out, with those below it. Symmetric trees split all leaves of a level alike: state a "
+             "level once, down any path"},
     {"feature_contri", "feature_contrib fc fp feature_penalty", QN_PARAM_JSON, P(feature_contri),
      .help = "what the gains of a column's splits are multiplied with: {age: 0.5}, or a list with "
              "a number for each feature"},

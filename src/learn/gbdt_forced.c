@@ -4,7 +4,8 @@
  *
  * read once into splits by bins. A number's threshold becomes the upper bound of its bin; of a category
  * the rows go left. A forced split that would leave too few rows on a side, or gains nothing, is left
- * out with all below it; the leaf is then split as any other. */
+ * out with all below it; the leaf is then split as any other. Of symmetric trees levels are forced: what
+ * the map has at one depth must be the same. */
 #include <math.h>
 #include <string.h>
 
@@ -19,7 +20,6 @@ typedef struct reading {
     const qn_feature *features;
     int32_t n_columns, cap;
 } reading;
-
 
 /* By name, or else by index. */
 static qn_status find_column(const reading *r, const json_t *value, int32_t *ret, qn_error *err) {
@@ -141,6 +141,60 @@ qn_status qn__forced_read(qn__growth *growth, const qn__bin_map *map, const qn_f
                "forced_splits must be a map of feature, threshold, left and right");
     return read_split(&r, given, &root, err);
 }
+
+/* ---- by level ----------------------------------------------------------------------------------- */
+
+static bool is_same(const qn__split *a, const qn__split *b) {
+    return a->feature == b->feature && a->is_category == b->is_category && a->bin == b->bin
+           && memcmp(a->set, b->set, sizeof a->set) == 0;
+}
+
+static const char *name_of(const qn__bin_map *map, const qn_feature *features, int32_t feature) {
+    const char *name = feature < 0 ? "a constant" : features[map->features[feature].column].name;
+    return name ? name : "";
+}
+
+/* A level at a time: those of the next take the places of its own. One split is enough for a level, as
+ * all leaves of a symmetric tree get it. */
+qn_status qn__forced_level(qn__growth *growth, const qn__bin_map *map, const qn_feature *features,
+                           qn_error *err) {
+    int32_t n = growth->n_forced > 0, n_levels = 0;
+    if (n == 0)
+        return QN_OK;
+    qn_cleanup(qn_freep) qn__forced *levels = qn_new_array(qn__forced, growth->n_forced);
+    qn_cleanup(qn_freep) int32_t *at = qn_new_array(int32_t, growth->n_forced);
+    qn_cleanup(qn_freep) int32_t *next = qn_new_array(int32_t, growth->n_forced);
+    if (!levels || !at || !next)
+        return qn_error_memory(err);
+    while (n > 0) {
+        const qn__forced *first = &growth->forced[at[0]];
+        int32_t n_next = 0;
+        for (int32_t i = 0; i < n; i++) {
+            const qn__forced *here = &growth->forced[at[i]];
+            QN_FAIL_IF(!is_same(&here->split, &first->split), err, QN_ERR_CONFIG,
+                       "forced_splits: grow_policy symmetric splits all leaves of a level alike, "
+                       "but level %d has two splits ('%.80s', '%.80s'): state one, or choose "
+                       "another grow_policy", n_levels + 1,
+                       name_of(map, features, first->split.feature),
+                       name_of(map, features, here->split.feature));
+            if (here->left >= 0)
+                next[n_next++] = here->left;
+            if (here->right >= 0)
+                next[n_next++] = here->right;
+        }
+        levels[n_levels++].split = first->split;
+        int32_t *done = at;
+        at = next;
+        next = done;
+        n = n_next;
+    }
+    qn_freep(&growth->forced);
+    growth->forced = qn_steal(&levels);
+    growth->n_forced = n_levels;
+    return QN_OK;
+}
+
+/* ---- in a leaf ---------------------------------------------------------------------------------- */
 
 /* Missing values go where the gain is larger. */
 bool qn__forced_find(const qn__split_input *in, const qn__growth *growth, int32_t index,

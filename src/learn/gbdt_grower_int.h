@@ -31,6 +31,7 @@ typedef struct qn__leaf {
     bool stale;         /* advanced: a leaf that binds it has changed since it was searched */
     bool wide;          /* its histogram */
     bool in_spare;      /* its rows are in the spare list, and the list is free for them */
+    bool narrow_only;   /* its histogram lacks the lanes of two bytes */
     bool claimed;       /* some thread expands it, or has */
     bool expanded;
 } qn__leaf;
@@ -46,8 +47,9 @@ typedef struct qn__level {
     int32_t n;
     bool *fits;         /* owned; max_leaves: those that the level's split suits */
     double *gain;       /* owned; two per histogram cell (qn__split_add) */
-    qn__category_order order; /* owned arrays; of the tree's root */
-    qn__leaf_rule rule; /* of the level: its features */
+    qn__candidates candidates; /* owned arrays; of the tree's root */
+    qn__leaf_rule rule; /* of the level: its features, and what is drawn for it */
+    int32_t depth;
     bool keeps;         /* the pool has room for the histograms of all leaves */
 } qn__level;
 
@@ -56,6 +58,7 @@ typedef struct qn__tree_worker {
     double *search;     /* owned; scratch of the split search */
     uint8_t *goes_left; /* owned; 65536 */
     bool *feature_used; /* owned; of the leaf searched, when leaves differ; else NULL */
+    qn__few few;        /* where leaves of few rows are searched by them */
 } qn__tree_worker;
 
 struct qn__grower {
@@ -67,6 +70,7 @@ struct qn__grower {
     const qn__quantised *q;
     const bool *feature_used;     /* for a run; NULL: all */
     int n_threads, n_team;
+    int64_t few_most;             /* leaves of fewer rows are searched by rows, not by cells */
     qn__row_list list;            /* owned; bins->n_rows */
     qn__row_list spare;           /* borrowed for a run; a leaf is in one of the two */
     qn__partition_scratch partition; /* owned, but for goes_left: the first worker's */

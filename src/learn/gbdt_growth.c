@@ -173,16 +173,9 @@ static qn_status read_policy(qn__growth *gr, qn_error *err) {
     QN_FAIL_IF(gr->symmetric && gr->max_depth > SYMMETRIC_DEPTH_MAX, err, QN_ERR_CONFIG,
                "grow_policy symmetric takes max_depth up to %d, not %d", SYMMETRIC_DEPTH_MAX,
                gr->max_depth);
-    const char *other = p->extra_trees          ? "extra_trees"
-                        : p->max_delta_step > 0 ? "max_delta_step"
-                        : p->path_smooth > 0    ? "path_smooth"
-                        : gr->monotone          ? "monotone_constraints"
-                        : gr->n_forced > 0      ? "forced_splits"
-                        : gr->costs.remembers   ? "costs of features"
-                        : gr->costs.split > 0   ? "cegb_penalty_split"
-                                                : NULL;
-    QN_FAIL_IF(gr->symmetric && other, err, QN_ERR_CONFIG,
-               "grow_policy symmetric does not go with %s: choose leafwise or depthwise", other);
+    QN_FAIL_IF(gr->symmetric && gr->bounds_move, err, QN_ERR_CONFIG,
+               "grow_policy symmetric takes monotone_constraints_method basic, not %s",
+               p->monotone_constraints_method);
     return QN_OK;
 }
 
@@ -197,10 +190,12 @@ qn_status qn__growth_init(qn__growth *gr, const qn_gbdt_params *params, const qn
     QN_TRY(read_interactions(gr, map, features, n_columns, err));
     QN_TRY(qn__forced_read(gr, map, features, n_columns, err));
     QN_TRY(qn__costs_init(&gr->costs, params, map, features, n_columns, n_rows, err));
-    QN_TRY(read_policy(gr, err));
     gr->bounds_move = gr->monotone && strcmp(params->monotone_constraints_method, "basic") != 0;
     gr->advanced = gr->monotone && strcmp(params->monotone_constraints_method, "advanced") == 0;
-    gr->in_order = gr->bounds_move || gr->costs.remembers;
+    QN_TRY(read_policy(gr, err));
+    if (gr->symmetric)
+        QN_TRY(qn__forced_level(gr, map, features, err));
+    gr->in_order = !gr->symmetric && (gr->bounds_move || gr->costs.remembers);
     gr->by_node = gr->groups || params->feature_fraction_bynode < 1;
     gr->ruled = gr->monotone || params->extra_trees || params->max_delta_step > 0
                 || params->path_smooth > 0;

@@ -78,7 +78,8 @@ add_some(const some_rows *in, int64_t i, int64_t n, bool listed, int64_t ahead, 
     size_t stride = in->stride;
     for (; i < n; i++) {
         if (listed && ahead)
-            ask_for(bins + rows[i + ahead] * stride, (size_t)(8 * in->n_eights + rest), stride > 64);
+            ask_for(bins + rows[i + ahead] * stride, (size_t)(8 * in->n_eights + rest),
+                    stride > 64);
         const uint8_t *at = bins + (listed ? rows[i] : (size_t)i) * stride;
         int64_t word = spread(gh[i]), *to = cells;
         for (int e = eights ? in->n_eights : 0; e > 0; e--, at += 8, to += 8 * QN__LANE_CELLS) {
@@ -154,7 +155,8 @@ static void add_chunk(const qn__hist_input *in, int64_t from, int64_t n, int64_t
     const uint32_t *rows = in->rows ? in->rows + from : NULL;
     size_t stride = (size_t)in->bins->stride;
     const int32_t *gh = in->gh + from;
-    for (int32_t g = 0; g < qn__n_groups(map); g++) {
+    int32_t n_groups = in->narrow_only ? qn__n_narrow_groups(map) : qn__n_groups(map);
+    for (int32_t g = 0; g < n_groups; g++) {
         if (in->group_used && !in->group_used[g])
             continue;
         int32_t lane = qn__group_lane(map, g);
@@ -181,9 +183,11 @@ QN__WIDE static void empty_cells(int64_t *restrict block, qn__wide_sum *restrict
     }
 }
 
-static void empty_block(const qn__hist_scratch *scratch, int t) {
+static void empty_block(const qn__hist_input *in, const qn__hist_scratch *scratch, int t) {
+    int64_t n_cells = in->narrow_only ? (int64_t)in->map->n_narrow * QN__LANE_CELLS
+                                      : scratch->n_cells;
     if (scratch->waiting[t].n > 0)
-        empty_cells(scratch->block[t], scratch->part[t], scratch->n_cells);
+        empty_cells(scratch->block[t], scratch->part[t], n_cells);
     scratch->waiting[t] = (qn__load){0};
 }
 
@@ -200,7 +204,7 @@ static void add_rows(const qn__hist_input *in, int64_t first, int64_t last, bool
                              .n = waiting->n + more.n};
             bool fits = qn__load_fits(both);
             if (!fits)
-                empty_block(scratch, t);
+                empty_block(in, scratch, t);
             *waiting = fits ? both : more;
         }
         add_chunk(in, first, n, scratch->block[t]);
@@ -306,12 +310,16 @@ static void take_sparse(const qn__hist_input *in, const counted *from, int32_t i
     fill_zero_bin(f, in->total, hist);
 }
 
+static int32_t lanes_of(const qn__hist_input *in) {
+    return in->narrow_only ? in->map->n_narrow : in->map->n_lanes;
+}
+
 static void build_alone(const qn__hist_input *in, qn__hist_scratch *scratch, int t,
                         qn__hist *hist) {
     add_rows(in, 0, in->n, hist->wide, scratch, t);
-    empty_block(scratch, t);
+    empty_block(in, scratch, t);
     counted from = {.scratch = scratch, .a = t, .b = t + 1, .wide = hist->wide};
-    for (int32_t lane = 0; lane < in->map->n_lanes; lane++)
+    for (int32_t lane = 0; lane < lanes_of(in); lane++)
         take_lane(in->map, &from, &in->map->lanes[lane], hist);
     for (int32_t i = in->map->n_dense; i < in->map->n_features; i++)
         take_sparse(in, &from, i, hist);
@@ -330,10 +338,10 @@ static void build_together(const qn__hist_input *in, qn__hist_scratch *scratch, 
             add_rows(in, first, first + (left < TASK_ROWS ? left : TASK_ROWS), hist->wide, scratch,
                      t);
         }
-        empty_block(scratch, t);
+        empty_block(in, scratch, t);
 #pragma omp barrier
 #pragma omp for schedule(static) nowait
-        for (int32_t lane = 0; lane < in->map->n_lanes; lane++)
+        for (int32_t lane = 0; lane < lanes_of(in); lane++)
             take_lane(in->map, &from, &in->map->lanes[lane], hist);
 #pragma omp for schedule(static)
         for (int32_t i = in->map->n_dense; i < in->map->n_features; i++)

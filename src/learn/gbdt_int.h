@@ -8,7 +8,7 @@
  *   gbdt_forced splits every tree begins with     gbdt_cost       what features cost
  *   gbdt_dart   trees dropped for a round         gbdt_stop       when to stop
  *   gbdt_watch  metrics round by round            gbdt_warm       going on from a model
- *   gbdt_share  bins shared by fits
+ *   gbdt_share  bins shared by fits               gbdt_few        leaves of fewer rows than bins
  *   gbdt_rate   how far each round steps          gbdt            the rounds, the family table
  *
  * gbdt_model_int.h has the fitted model. */
@@ -78,6 +78,7 @@ typedef struct qn__bin_map {
     qn__lane *lanes;           /* owned */
     int32_t *by_lane;          /* owned; n_dense: features in order of their lanes */
     int64_t n_cells, dense_cells; /* cells of all features, and of the dense ones (which come first) */
+    int64_t narrow_cells;      /* of those in lanes of one byte (the first of these) */
     int64_t lane_cells;        /* cells of all lanes: QN__LANE_CELLS of each narrow one */
 } qn__bin_map;
 
@@ -268,6 +269,7 @@ typedef struct qn__hist_input {
     int64_t n;
     qn__sum total;            /* of all rows */
     const bool *group_used;   /* groups of lanes to skip are false; NULL: count all */
+    bool narrow_only;         /* count the lanes of one byte; there is nothing sparse */
 } qn__hist_input;
 
 /* Fills `hist` (its memory and width set by the caller; packed only when the load fits). Either
@@ -369,7 +371,7 @@ typedef struct qn__growth {
     bool bounds_move;     /* they follow the values of other leaves, */
     bool advanced;        /* each threshold having bounds of its own */
     bool in_order;        /* no leaf ahead of its turn: what others do changes its split */
-    qn__forced *forced;   /* owned; what the root is forced to comes first */
+    qn__forced *forced;   /* owned; what the root is forced to comes first; symmetric: by level */
     int32_t n_forced;
     qn__costs costs;
     uint64_t key;         /* of the tree to be grown: seeds what is drawn */
@@ -426,6 +428,26 @@ qn__leaf_rule qn__rule_child(const qn__leaf_rule *rule, const qn__bin_map *map,
 
 /* ---- the search ------------------------------------------------------------------------------ */
 
+/* A leaf of few rows: its wide lanes are not in the histogram (gbdt_few.c). */
+typedef struct qn__few {
+    const qn__bins *bins;  /* borrowed, as rows and gh */
+    const uint32_t *rows;  /* NULL: 0 .. n - 1 */
+    const int32_t *gh;
+    int64_t n;
+    qn__wide_sum *cells;   /* owned; of one feature; zero between uses, as the next */
+    uint64_t *touched;     /* owned; a bit for each */
+    int32_t *bin;          /* owned; the bins that have rows, ascending */
+} qn__few;
+
+qn_status qn__few_init(qn__few *few, const qn__bin_map *map, qn_error *err) QN_MUST_USE;
+void qn__few_done(qn__few *few);
+/* Leaves of fewer rows than this are such; 0: none is. */
+int64_t qn__few_most(const qn__growth *growth, const qn__bin_map *map);
+/* Sums of the first 1, 2, .. bins of a feature that have rows, the missing left out; few->bin then holds
+ * these bins. words: as the second of a wide cell. Returns how many bins there are. */
+int32_t qn__few_sums(const qn__few *few, const qn__bin_map *map, const qn__bin_feature *feature,
+                     double *g, double *h, int64_t *words);
+
 /* What a leaf brings to the search. */
 typedef struct qn__split_input {
     const qn_gbdt_params *params;
@@ -436,37 +458,49 @@ typedef struct qn__split_input {
     const qn__leaf_rule *rule; /* NULL: Newton's values without bounds, all thresholds */
     int32_t depth;             /* with a rule */
     const qn__limit_table *limits; /* with a rule, method advanced; else NULL: those of the rule */
+    const qn__few *few;        /* without a rule; NULL: the histogram has all lanes */
 } qn__split_input;
 
 /* scratch: qn__split_scratch_len(map) doubles. */
 size_t qn__split_scratch_len(const qn__bin_map *map);
 void qn__split_find(const qn__split_input *input, int32_t i_feature, double *scratch,
                     qn__split *ret_split);
-/* How often a split by sorted categories may part them, and in which order they stand: of the root,
- * for all leaves of a symmetric tree. By histogram cell of the feature. */
-typedef struct qn__category_order {
+/* The splits that a level of a symmetric tree may have, as the root of the tree has them. How often a
+ * split by sorted categories may part them, and in which order they stand, by histogram cell of the
+ * feature; which one extra_trees draws for a level. */
+typedef struct qn__candidates {
     int32_t *bin;         /* the bin at each place */
     int32_t *n;           /* in the first cell: how many places there are */
     bool *tried[2];       /* whether the first 1, 2, .. from the left (0) or the right end (1) may be a
                              side */
-} qn__category_order;
+    int32_t *first, *end; /* extra_trees, else NULL; by feature: the bounds first .. end - 1 part numbers */
+    uint64_t key;         /* of the level: seeds what is drawn */
+} qn__candidates;
 
-void qn__split_sort(const qn__split_input *root, int32_t i_feature, double *scratch,
-                    qn__category_order *order);
-/* Adds what every split by the feature gains in this leaf to gain[2 n_cells], in units of the sums; a
- * split that does not fit the leaf gains nothing there. Numbers: by bin, missing on the right, then on
- * the left. Categories: by bin against the rest; sorted ones by number from the left end, then from the
- * right. */
+/* What a gain counts for: times * gain - less. */
+typedef struct qn__price {
+    double times, less;
+} qn__price;
+
+void qn__split_list(const qn__split_input *root, int32_t i_feature, double *scratch,
+                    qn__candidates *candidates);
+/* Adds what every split by the feature gains in this leaf to gain[2 n_cells], at that price and in units
+ * of the sums (of the loss under a rule); a split that does not fit the leaf gains nothing there, one that
+ * a constraint forbids there is -INFINITY.
+ * Numbers: by bin, missing on the right, then on the left. Categories: by bin against the rest; sorted
+ * ones by number from the left end, then from the right. */
 void qn__split_add(const qn__split_input *input, int32_t i_feature,
-                   const qn__category_order *order, double *scratch, double *gain);
+                   const qn__candidates *candidates, qn__price price, double *scratch,
+                   double *gain);
 /* The best split by the feature, from the sums of qn__split_add; gain (in those units) above 0, or
  * feature -1. */
 void qn__split_best(const qn__bin_map *map, const qn_gbdt_params *params, int32_t i_feature,
-                    const qn__category_order *order, const double *gain, qn__split *ret_split);
+                    const qn__candidates *candidates, const double *gain, qn__split *ret_split);
 /* What lies on the left of a split, from a histogram. */
 qn__sum qn__split_left(const qn__split_input *input, const qn__split *split);
 /* Whether a split, found elsewhere, fits the leaf when it leaves split->left on the left side; sets its
- * gain there, which may be below 0. */
+ * gain there, which may be below 0 (-INFINITY: the order of the children is not allowed), and under a rule
+ * the children's values. */
 bool qn__split_fits(const qn__split_input *input, qn__split *split);
 /* Plain search over all thresholds and both sides for missing; numbers only. */
 void qn__split_find_ref(const qn__split_input *input, int32_t i_feature, qn__split *ret_split);
@@ -477,6 +511,10 @@ static inline bool qn__split_goes_left(const qn__split *split, const qn__bin_fea
     return bin == f->n_values ? split->missing_left : bin <= split->bin;
 }
 
+/* For symmetric trees: growth->forced becomes what each level is forced to. QN_ERR_CONFIG where a level
+ * has different splits. */
+qn_status qn__forced_level(qn__growth *growth, const qn__bin_map *map, const qn_feature *features,
+                           qn_error *err) QN_MUST_USE;
 qn_status qn__forced_read(qn__growth *growth, const qn__bin_map *map, const qn_feature *features,
                           int32_t n_columns, qn_error *err) QN_MUST_USE;
 /* The forced split of that index in a leaf; false when it does not fit or gains nothing there. */
@@ -487,6 +525,9 @@ void qn__costs_done(qn__costs *costs);
 qn_status qn__costs_init(qn__costs *costs, const qn_gbdt_params *params, const qn__bin_map *map,
                          const qn_feature *features, int32_t n_columns, int64_t n_rows,
                          qn_error *err) QN_MUST_USE;
+/* What a split by the feature costs once, in the model, and for the rows of a leaf (qn__costs_begin). */
+double qn__costs_once(const qn__costs *costs, int32_t feature);
+double qn__costs_of_rows(const qn__costs *costs, int32_t feature, int64_t n_rows);
 /* Before the search of a leaf: its rows (NULL: first .. first + n - 1). */
 void qn__costs_begin(qn__costs *costs, const qn__bin_map *map, const uint32_t *rows, int64_t first,
                      int64_t n);

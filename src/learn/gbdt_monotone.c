@@ -287,8 +287,9 @@ static qn_status grow_one_in_order(qn__grower *gr) {
     qn__leaf *lf = &gr->leaves[top];
     QN_TRY(qn__tree_expand(gr, top, last, qn__tree_is_large(gr, lf) ? -1 : 0));
     qn__tree_take_split(gr, lf);
-    bool cheaper = qn__costs_take(gr->costs, lf->split.feature, qn__tree_rows_of(gr, lf).rows, lf->n);
     qn__leaf *left = &gr->leaves[lf->children], *right = left + 1;
+    const uint32_t *rows = qn__tree_rows_of(gr, left).rows; /* of both */
+    bool cheaper = qn__costs_take(gr->costs, lf->split.feature, rows, lf->n);
     if (last)
         return QN_OK;
     if (gr->growth->bounds_move) {

@@ -109,16 +109,27 @@ static qn_status place_lanes(qn__bin_map *map, bool pack, qn_error *err) {
     return QN_OK;
 }
 
-qn_status qn__bin_map_place(qn__bin_map *map, bool pack, qn_error *err) {
-    QN_TRY(order_features(map, err));
-    for (int32_t i = 0; i < map->n_features; i++) {
-        qn__bin_feature *f = &map->features[i];
-        f->lane = -1;
-        f->cell = map->n_cells;
-        map->n_cells += f->n_cells;
-        if (i < map->n_dense)
+/* Cells of narrow features, of the other dense ones, of sparse ones. */
+static void place_cells(qn__bin_map *map) {
+    for (int pass = 0; pass < 3; pass++) {
+        for (int32_t i = 0; i < map->n_features; i++) {
+            qn__bin_feature *f = &map->features[i];
+            if (pass != (i >= map->n_dense ? 2 : is_narrow(f) ? 0 : 1))
+                continue;
+            f->lane = -1;
+            f->cell = map->n_cells;
+            map->n_cells += f->n_cells;
+        }
+        if (pass == 0)
+            map->narrow_cells = map->n_cells;
+        if (pass == 1)
             map->dense_cells = map->n_cells;
     }
+}
+
+qn_status qn__bin_map_place(qn__bin_map *map, bool pack, qn_error *err) {
+    QN_TRY(order_features(map, err));
+    place_cells(map);
     QN_FAIL_IF(map->n_cells > UINT32_MAX, err, QN_ERR_LIMIT,
                "too many bins in all (%lld): lower max_bin", (long long)map->n_cells);
     return place_lanes(map, pack, err);
@@ -330,16 +341,19 @@ static qn_status map_rows(const char *folder, size_t bytes, qn__bins *bins, qn_e
     int file = nameless_file(folder);
     QN_FAIL_IF(file < 0, err, QN_ERR_IO, "cannot make a temporary file in %s: %s", folder,
                strerror(errno));
-    int failed = posix_fallocate(file, 0, (off_t)bytes);
+    int failed;
+    while ((failed = posix_fallocate(file, 0, (off_t)bytes)) == EINTR)
+        continue; /* a signal that is handled elsewhere */
     void *rows = MAP_FAILED;
     if (!failed)
         rows = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    int unmapped = rows == MAP_FAILED ? errno : 0;
     close(file);
     QN_FAIL_IF(failed, err, QN_ERR_IO,
                "no room for %zu bytes of binned rows in %s: %s; raise limits.memory or free space",
                bytes, folder, strerror(failed));
-    QN_FAIL_IF(rows == MAP_FAILED, err, QN_ERR_IO, "cannot map a temporary file in %s: %s", folder,
-               strerror(errno));
+    QN_FAIL_IF(unmapped, err, QN_ERR_IO, "cannot map a temporary file in %s: %s", folder,
+               strerror(unmapped));
     bins->rows = rows;
     bins->mapped_bytes = bytes;
     return QN_OK;

@@ -89,6 +89,7 @@ typedef struct sums {
     int64_t *words;  /* packed sums, or the half of wide ones that has the rows */
     int64_t rows;    /* the bits of a word that count them */
     bool wide;
+    const int32_t *bin; /* of each place; NULL: there is one for every bin */
 } sums;
 
 static sums sums_in(double *scratch, int32_t n, bool wide) {
@@ -124,6 +125,19 @@ static qn__sum sum_words(const qn__hist *hist, int64_t cell, int32_t n, sums *s)
     return qn__narrow(sum);
 }
 
+/* Of the cells of a number's *n bins, or of those that have rows, when the leaf has few: *n becomes their
+ * number. */
+static qn__sum sum_bins(const qn__split_input *in, const qn__bin_feature *f, double *scratch,
+                        int32_t *n, sums *s) {
+    bool by_rows = in->few && f->lane >= in->map->n_narrow;
+    *s = sums_in(scratch, *n, by_rows || in->hist->wide);
+    if (!by_rows)
+        return sum_words(in->hist, f->cell, *n, s);
+    *n = qn__few_sums(in->few, in->map, f, s->g, s->h, s->words);
+    s->bin = in->few->bin;
+    return *n > 0 ? sum_at(s, *n - 1) : (qn__sum){0};
+}
+
 /* Of the bounds first .. last those that leave n_min rows on both sides, `more` further ones being
  * on the left: an interval, as rows only add up. */
 static void keep_large(const sums *s, int64_t n_min, int64_t more, int64_t all, int32_t *first,
@@ -143,7 +157,7 @@ static void take_best(const sums *s, int32_t first, int32_t last, double top, qn
     while (first < last && s->gain[first] != top)
         first++;
     *best = top;
-    split->bin = first;
+    split->bin = s->bin ? s->bin[first] : first;
     split->missing_left = missing_left;
     split->left = sum_at(s, first);
     qn__sum_add(&split->left, more);
@@ -166,10 +180,11 @@ static double find_number(const qn__split_input *in, const qn__bin_feature *f, d
                           qn__split *split) {
     units u = units_of(in, 0);
     int32_t n = f->n_values;
-    sums s = sums_in(scratch, n, in->hist->wide);
-    qn__sum all = sum_words(in->hist, f->cell, n, &s), missing = qn__sum_less(in->total, all);
-    /* The last bound splits the missing from the rest. */
-    int32_t first = 0, last = f->has_missing ? n - 1 : n - 2;
+    sums s;
+    qn__sum all = sum_bins(in, f, scratch, &n, &s), missing = qn__sum_less(in->total, all);
+    /* The bound behind the last bin splits the missing from the rest; that of few rows has values, which
+     * another bin may follow. */
+    int32_t end = s.bin ? n - 1 : n - 2, first = 0, last = f->has_missing ? n - 1 : end;
     keep_large(&s, u.n_min - missing.n, 0, all.n, &first, &last);
     if (first > last)
         return 0;
@@ -178,7 +193,7 @@ static double find_number(const qn__split_input *in, const qn__bin_feature *f, d
     double best = 0;
     try_bounds(in, &u, &s, first, last, (qn__sum){0}, false, &best, split);
     if (missing.n > 0)
-        try_bounds(in, &u, &s, first, last < n - 2 ? last : n - 2, missing, true, &best, split);
+        try_bounds(in, &u, &s, first, last < end ? last : end, missing, true, &best, split);
     else if (best > 0) /* Nothing was learned about missing values: they go with the majority. */
         split->missing_left = 2 * split->left.n >= in->total.n;
     return best;
@@ -233,27 +248,56 @@ static double worth_under_rule(const qn__split_input *in, const both_limits *lim
     return allowed ? left.worth + right.worth : -INFINITY;
 }
 
-/* Of a leaf and feature: which of n equally likely things is drawn. */
-static int32_t drawn(const qn__split_input *in, int32_t i_feature, int32_t n) {
-    double x = qn_rng_hash_uniform(in->rule->key, (uint64_t)i_feature);
+/* Of a leaf (by its key) and feature: which of n equally likely things is drawn. */
+static int32_t drawn(uint64_t key, int32_t i_feature, int32_t n) {
+    double x = qn_rng_hash_uniform(key, (uint64_t)i_feature);
     return n > 0 ? (int32_t)(x * (double)n) : 0;
 }
 
-/* The bounds to look at, first .. last: all, or one between the least and the largest value here
- * (Geurts, Ernst and Wehenkel 2006), the one that parts the missing among them. */
+/* The bounds first .. end - 1 lie between the least and the largest value here. */
+static void find_ends(const sums *s, int32_t n, int32_t *first, int32_t *end) {
+    *first = 0;
+    *end = n - 1;
+    while (*first < n - 1 && rows_at(s, *first) == 0)
+        ++*first;
+    while (*end > *first && rows_at(s, *end - 1) == rows_at(s, n - 1))
+        --*end;
+}
+
+/* One of them (Geurts, Ernst and Wehenkel 2006), the one that parts the missing among them. */
+static int32_t drawn_bound(uint64_t key, int32_t i_feature, int32_t n, bool missing, int32_t first,
+                           int32_t end) {
+    int32_t t = first + drawn(key, i_feature, end - first + missing);
+    return t < end ? t : n - 1;
+}
+
+/* The bounds to look at, first .. last: all, or the one that is drawn. */
 static void bounds_to_try(const qn__split_input *in, int32_t i_feature, const sums *s, int32_t n,
                           bool missing, int32_t *first, int32_t *last) {
+    int32_t end;
     *first = 0;
     *last = n - 1;
     if (!in->rule->growth->params->extra_trees)
         return;
-    int32_t end = n - 1;
-    while (*first < n - 1 && rows_at(s, *first) == 0)
-        ++*first;
-    while (end > *first && rows_at(s, end - 1) == rows_at(s, n - 1))
-        end--;
-    int32_t t = *first + drawn(in, i_feature, end - *first + missing);
-    *first = *last = t < end ? t : n - 1;
+    find_ends(s, n, first, &end);
+    *first = *last = drawn_bound(in->rule->key, i_feature, n, missing, *first, end);
+}
+
+/* What lies on the left of the bound t with `more`, the missing if they are any; false: a side is too
+ * small. */
+static bool take_left(const qn__split_input *in, const units *u, const sums *s, int32_t t,
+                      qn__sum more, qn__sum *ret_left) {
+    *ret_left = sum_at(s, t);
+    qn__sum_add(ret_left, more);
+    return !is_too_small(*ret_left, in->total, u);
+}
+
+/* The bound behind the last bin parts the missing from the rest, which have no order. */
+static double worth_of_bound(const qn__split_input *in, const qn__bin_feature *f, int32_t t,
+                             qn__sum left, bool missing_left, int order) {
+    both_limits limits = limits_of(in, f, t, missing_left);
+    return worth_under_rule(in, &limits, in->params->lambda_l2, left,
+                            t == f->n_values - 1 ? 0 : order);
 }
 
 static double find_number_under_rule(const qn__split_input *in, const qn__bin_feature *f,
@@ -261,7 +305,7 @@ static double find_number_under_rule(const qn__split_input *in, const qn__bin_fe
     units u = units_of(in, 0);
     const qn__growth *growth = in->rule->growth;
     int32_t n = f->n_values, first, last;
-    double best = -INFINITY, l2 = growth->params->lambda_l2;
+    double best = -INFINITY;
     sums s = sums_in(scratch, n, in->hist->wide);
     qn__sum missing = qn__sum_less(in->total, sum_words(in->hist, f->cell, n, &s));
     if (!s.wide)
@@ -272,14 +316,12 @@ static double find_number_under_rule(const qn__split_input *in, const qn__bin_fe
         qn__sum more = on_left ? missing : (qn__sum){0};
         int32_t end = f->has_missing && !on_left ? n - 1 : n - 2;
         for (int32_t t = first; t <= (last < end ? last : end); t++) {
-            qn__sum left = sum_at(&s, t);
-            qn__sum_add(&left, more);
-            if (is_too_small(left, in->total, &u))
-                continue;
             /* Where nothing is missing, the missing will go with the majority. */
-            bool with_left = missing.n > 0 ? on_left == 1 : 2 * left.n >= in->total.n;
-            both_limits limits = limits_of(in, f, t, with_left);
-            double both = worth_under_rule(in, &limits, l2, left, t == n - 1 ? 0 : order);
+            bool with_left = missing.n > 0 ? on_left == 1 : 2 * rows_at(&s, t) >= in->total.n;
+            qn__sum left;
+            if (!take_left(in, &u, &s, t, more, &left))
+                continue;
+            double both = worth_of_bound(in, f, t, left, with_left, order);
             if (both > best) {
                 best = both;
                 split->bin = t;
@@ -310,7 +352,7 @@ static double worth_of_nothing(const qn__split_input *in) {
 
 /* Of n candidates the one to look at; -1: all. */
 static int32_t only_one(const qn__split_input *in, int32_t i_feature, int32_t n) {
-    return in->rule && in->rule->growth->params->extra_trees ? drawn(in, i_feature, n) : -1;
+    return in->rule && in->params->extra_trees ? drawn(in->rule->key, i_feature, n) : -1;
 }
 
 /* ---- categories ------------------------------------------------------------------------------- */
@@ -366,16 +408,18 @@ static int32_t sort_categories(const qn__split_input *in, const qn__bin_feature 
     return n;
 }
 
+static int32_t categories_on_a_side(const qn_gbdt_params *p, int32_t n) {
+    int32_t half = (n + 1) / 2;
+    return p->max_cat_threshold < half ? (int32_t)p->max_cat_threshold : half;
+}
+
 /* Categories in order of their gradient statistics, prefixes from either end (Fisher 1958;
  * LightGBM's bounds on their number and on the rows per group). */
 static double find_sorted(const qn__split_input *in, const qn__bin_feature *f, double *ratio,
                           qn__split *split) {
     units u = units_of(in, in->params->cat_l2);
     int32_t order[QN__CAT_BINS];
-    int32_t n = sort_categories(in, f, ratio, order);
-    int32_t limit = (n + 1) / 2;
-    if (in->params->max_cat_threshold < limit)
-        limit = (int32_t)in->params->max_cat_threshold;
+    int32_t n = sort_categories(in, f, ratio, order), limit = categories_on_a_side(in->params, n);
     double best = worth_of_nothing(in), l2 = in->params->lambda_l2 + in->params->cat_l2;
     int32_t best_n = 0, best_dir = 1, only = only_one(in, split->feature, limit);
     for (int32_t dir = 1; dir >= -1; dir -= 2) {
@@ -422,25 +466,35 @@ static void close_split(const qn__split_input *in, double best, qn__split *split
         split->feature = -1;
 }
 
-/* The same under a rule, with the children's values. */
-static void close_under_rule(const qn__split_input *in, double best, qn__split *split) {
-    const qn__leaf_rule *r = in->rule;
-    const qn_gbdt_params *p = in->params;
+/* Twice the loss that the leaf's own value saves. */
+static double worth_whole(const qn__split_input *in) {
     double g = (double)in->total.g * in->g_unit, h = (double)in->total.h * in->h_unit;
-    double gain = best - qn__rule_worth(r, g, h, p->lambda_l2, r->value);
-    if (!(gain > p->min_gain_to_split && gain > 1e-15 && split->left.h > 0
-          && split->left.h < in->total.h)) {
-        split->gain = 0;
-        split->feature = -1;
-        return;
-    }
+    return qn__rule_worth(in->rule, g, h, in->params->lambda_l2, in->rule->value);
+}
+
+/* Under a rule: the gain of children worth `both`, and their values. */
+static void value_under_rule(const qn__split_input *in, double both, qn__split *split) {
+    const qn_gbdt_params *p = in->params;
     double l2 = p->lambda_l2 + (split->is_sorted ? p->cat_l2 : 0);
     both_limits limits = limits_of(in, &in->map->features[split->feature], split->bin,
                                    split->missing_left);
     split->left_value = side_of(in, limits.left, l2, split->left).value;
     split->right_value = side_of(in, limits.right, l2,
                                  qn__sum_less(in->total, split->left)).value;
-    split->gain = gain * qn__rule_penalty(r->growth, split->feature, in->depth);
+    split->gain = (both - worth_whole(in))
+                  * qn__rule_penalty(in->rule->growth, split->feature, in->depth);
+}
+
+/* As close_split. */
+static void close_under_rule(const qn__split_input *in, double best, qn__split *split) {
+    double gain = best - worth_whole(in);
+    if (gain > in->params->min_gain_to_split && gain > 1e-15 && split->left.h > 0
+        && split->left.h < in->total.h) {
+        value_under_rule(in, best, split);
+        return;
+    }
+    split->gain = 0;
+    split->feature = -1;
 }
 
 void qn__split_find(const qn__split_input *in, int32_t i_feature, double *scratch,
@@ -473,19 +527,14 @@ void qn__split_find(const qn__split_input *in, int32_t i_feature, double *scratc
 
 /* The order of the categories in the root, which all leaves of the tree keep, with find_sorted's rules
  * for how many may be on a side. */
-void qn__split_sort(const qn__split_input *root, int32_t i_feature, double *scratch,
-                    qn__category_order *o) {
-    const qn__bin_feature *f = &root->map->features[i_feature];
-    if (f->kind != QN_FEATURE_CATEGORY || f->n_values <= root->params->max_cat_to_onehot)
-        return;
-    int32_t *order = o->bin + f->cell;
-    int32_t n = o->n[f->cell] = sort_categories(root, f, scratch, order);
-    int32_t limit = (n + 1) / 2;
-    if (root->params->max_cat_threshold < limit)
-        limit = (int32_t)root->params->max_cat_threshold;
+static void list_sorted(const qn__split_input *root, const qn__bin_feature *f, double *scratch,
+                        qn__candidates *c) {
+    int32_t *order = c->bin + f->cell;
+    int32_t n = c->n[f->cell] = sort_categories(root, f, scratch, order);
+    int32_t limit = categories_on_a_side(root->params, n);
     int64_t group = root->params->min_data_per_group;
     for (int end = 0; end < 2; end++) {
-        bool *tried = o->tried[end] + f->cell;
+        bool *tried = c->tried[end] + f->cell;
         int64_t in_group = 0, left = 0;
         memset(tried, 0, (size_t)f->n_cells * sizeof *tried);
         for (int32_t i = 0; i < limit; i++) {
@@ -500,8 +549,25 @@ void qn__split_sort(const qn__split_input *root, int32_t i_feature, double *scra
     }
 }
 
-static void add_number(const qn__split_input *in, const qn__bin_feature *f, double *scratch,
-                       double *gain) {
+void qn__split_list(const qn__split_input *root, int32_t i_feature, double *scratch,
+                    qn__candidates *c) {
+    const qn__bin_feature *f = &root->map->features[i_feature];
+    if (f->kind == QN_FEATURE_CATEGORY) {
+        if (f->n_values > root->params->max_cat_to_onehot)
+            list_sorted(root, f, scratch, c);
+    } else if (c->first) {
+        sums s = sums_in(scratch, f->n_values, root->hist->wide);
+        sum_words(root->hist, f->cell, f->n_values, &s);
+        find_ends(&s, f->n_values, &c->first[i_feature], &c->end[i_feature]);
+    }
+}
+
+static void add_to(double *gain, qn__price price, double more) {
+    *gain += more * price.times - price.less;
+}
+
+static void add_number(const qn__split_input *in, const qn__bin_feature *f, qn__price price,
+                       double *scratch, double *gain) {
     units u = units_of(in, 0);
     int32_t n = f->n_values;
     sums s = sums_in(scratch, n, in->hist->wide);
@@ -518,50 +584,92 @@ static void add_number(const qn__split_input *in, const qn__bin_feature *f, doub
         gains_of(s.g + first, s.h + first, last - first + 1, (double)more.g, (double)more.h, g_all,
                  h_all, u.l1, u.l2, u.h_min, s.gain + first);
         for (int32_t t = first; t <= last; t++)
-            gain[on_left * f->n_cells + t] += s.gain[t] >= 0 ? s.gain[t] - own : 0;
+            gain[on_left * f->n_cells + t] +=
+                s.gain[t] >= 0 ? (s.gain[t] - own) * price.times - price.less : 0;
     }
 }
 
-static double gain_of_left(const qn__split_input *in, const units *u, qn__sum left, double own) {
-    if (is_too_small(left, in->total, u))
-        return 0;
-    qn__sum right = qn__sum_less(in->total, left);
-    return worth((double)left.g, (double)left.h, u) + worth((double)right.g, (double)right.h, u)
-           - own;
-}
-
-static void add_categories(const qn__split_input *in, const qn__bin_feature *f,
-                           const qn__category_order *o, double *gain) {
-    units plain = units_of(in, 0), u = units_of(in, in->params->cat_l2);
-    double own = worth((double)in->total.g, (double)in->total.h, &plain);
-    if (f->n_values <= in->params->max_cat_to_onehot) {
-        for (int32_t b = 0; b < f->n_values; b++)
-            gain[b] += gain_of_left(in, &plain, qn__hist_at(in->hist, f->cell + b), own);
-        return;
-    }
-    int32_t n = o->n[f->cell];
-    const int32_t *order = o->bin + f->cell;
-    for (int end = 0; end < 2; end++) {
-        qn__sum left = {0};
-        for (int32_t i = 0; i < n; i++) {
-            qn__sum_add(&left, qn__hist_at(in->hist, f->cell + order[end ? n - 1 - i : i]));
-            if (o->tried[end][f->cell + i])
-                gain[end * f->n_cells + i] += gain_of_left(in, &u, left, own);
+static void add_number_under_rule(const qn__split_input *in, int32_t i_feature,
+                                  const qn__candidates *c, qn__price price, double *scratch,
+                                  double *gain) {
+    const qn__bin_feature *f = &in->map->features[i_feature];
+    const qn__growth *growth = in->rule->growth;
+    units u = units_of(in, 0);
+    int32_t n = f->n_values, first = 0, last = n - 1;
+    sums s = sums_in(scratch, n, in->hist->wide);
+    qn__sum missing = qn__sum_less(in->total, sum_words(in->hist, f->cell, n, &s)), left;
+    double own = worth_whole(in);
+    if (!s.wide)
+        parts_of(s.words, n, s.g, s.h);
+    if (c->first)
+        first = last = drawn_bound(c->key, i_feature, n, f->has_missing, c->first[i_feature],
+                                   c->end[i_feature]);
+    int order = growth->monotone ? growth->monotone[i_feature] : 0;
+    for (int on_left = 0; on_left < 1 + f->has_missing; on_left++) {
+        qn__sum more = on_left ? missing : (qn__sum){0};
+        int32_t end = f->has_missing && !on_left ? n - 1 : n - 2;
+        for (int32_t t = first; t <= (last < end ? last : end); t++) {
+            double *sum = &gain[on_left * f->n_cells + t];
+            if (!take_left(in, &u, &s, t, more, &left))
+                continue;
+            double both = worth_of_bound(in, f, t, left, on_left, order);
+            if (both > -INFINITY)
+                add_to(sum, price, both - own);
+            else
+                *sum = -INFINITY; /* for good: one leaf is enough to forbid it */
         }
     }
 }
 
-void qn__split_add(const qn__split_input *in, int32_t i_feature, const qn__category_order *order,
-                   double *scratch, double *gain) {
+/* What the leaf is worth whole, as worth_of_both counts. */
+static double worth_of_whole(const qn__split_input *in, const units *u) {
+    return in->rule ? worth_whole(in) : worth((double)in->total.g, (double)in->total.h, u);
+}
+
+static void add_categories(const qn__split_input *in, int32_t i_feature, const qn__candidates *c,
+                           qn__price price, double *gain) {
+    const qn__bin_feature *f = &in->map->features[i_feature];
+    units plain = units_of(in, 0), more = units_of(in, in->params->cat_l2);
+    double own = worth_of_whole(in, &plain), l2 = in->params->lambda_l2;
+    bool draw = in->params->extra_trees;
+    if (f->n_values <= in->params->max_cat_to_onehot) {
+        int32_t only = draw ? drawn(c->key, i_feature, f->n_values) : -1;
+        for (int32_t b = 0; b < f->n_values; b++) {
+            qn__sum left = qn__hist_at(in->hist, f->cell + b);
+            if ((only < 0 || b == only) && !is_too_small(left, in->total, &plain))
+                add_to(&gain[b], price, worth_of_both(in, f, &plain, l2, left) - own);
+        }
+        return;
+    }
+    int32_t n = c->n[f->cell], limit = categories_on_a_side(in->params, n);
+    int32_t only = draw ? drawn(c->key, i_feature, limit) : -1;
+    const int32_t *order = c->bin + f->cell;
+    for (int end = 0; end < 2; end++) {
+        qn__sum left = {0};
+        for (int32_t i = 0; i < limit; i++) {
+            qn__sum_add(&left, qn__hist_at(in->hist, f->cell + order[end ? n - 1 - i : i]));
+            if (c->tried[end][f->cell + i] && (only < 0 || i == only)
+                && !is_too_small(left, in->total, &more))
+                add_to(&gain[end * f->n_cells + i], price,
+                       worth_of_both(in, f, &more, l2 + in->params->cat_l2, left) - own);
+        }
+    }
+}
+
+void qn__split_add(const qn__split_input *in, int32_t i_feature, const qn__candidates *candidates,
+                   qn__price price, double *scratch, double *gain) {
     const qn__bin_feature *f = &in->map->features[i_feature];
     if (f->kind == QN_FEATURE_CATEGORY)
-        add_categories(in, f, order, gain);
+        add_categories(in, i_feature, candidates, price, gain);
+    else if (in->rule)
+        add_number_under_rule(in, i_feature, candidates, price, scratch, gain);
     else
-        add_number(in, f, scratch, gain);
+        add_number(in, f, price, scratch, gain);
 }
 
 void qn__split_best(const qn__bin_map *map, const qn_gbdt_params *params, int32_t i_feature,
-                    const qn__category_order *order, const double *gain, qn__split *ret_split) {
+                    const qn__candidates *candidates, const double *gain,
+                    qn__split *ret_split) {
     const qn__bin_feature *f = &map->features[i_feature];
     int32_t best = -1;
     double top = 0;
@@ -581,9 +689,9 @@ void qn__split_best(const qn__bin_map *map, const qn_gbdt_params *params, int32_
         return;
     }
     ret_split->is_sorted = f->n_values > params->max_cat_to_onehot;
-    int32_t n = order->n[f->cell];
+    int32_t n = candidates->n[f->cell];
     for (int32_t i = ret_split->is_sorted ? 0 : at; i <= at; i++) {
-        int32_t b = ret_split->is_sorted ? order->bin[f->cell + (half ? n - 1 - i : i)] : i;
+        int32_t b = ret_split->is_sorted ? candidates->bin[f->cell + (half ? n - 1 - i : i)] : i;
         ret_split->set[b >> 5] |= 1u << (b & 31);
     }
     ret_split->missing_left = ret_split->set[0] & 1;
@@ -606,21 +714,20 @@ qn__sum qn__split_left(const qn__split_input *in, const qn__split *split) {
 }
 
 bool qn__split_fits(const qn__split_input *in, qn__split *split) {
-    units u = units_of(in, 0);
-    double more_l2 = split->is_sorted ? in->params->cat_l2 : 0;
+    units u = units_of(in, 0), children = units_of(in, split->is_sorted ? in->params->cat_l2 : 0);
     if (is_too_small(split->left, in->total, &u))
         return false;
-    if (in->rule) {
-        int order = qn__growth_order(in->rule->growth, in->map, split);
-        both_limits limits = limits_of(in, &in->map->features[split->feature], split->bin,
-                                       split->missing_left);
-        double both = worth_under_rule(in, &limits, in->params->lambda_l2 + more_l2, split->left,
-                                       order);
-        close_under_rule(in, both, split);
-        return split->feature >= 0;
+    if (!in->rule) {
+        const qn__bin_feature *f = &in->map->features[split->feature];
+        double both = worth_of_both(in, f, &children, 0, split->left);
+        split->gain = (both - worth_of_whole(in, &u)) * u.gain;
+        return true;
     }
-    units children = units_of(in, more_l2);
-    double own = worth((double)in->total.g, (double)in->total.h, &u);
-    split->gain = gain_of_left(in, &children, split->left, own) * u.gain;
+    double l2 = in->params->lambda_l2 + (split->is_sorted ? in->params->cat_l2 : 0);
+    both_limits limits = limits_of(in, &in->map->features[split->feature], split->bin,
+                                   split->missing_left);
+    double both = worth_under_rule(in, &limits, l2, split->left,
+                                   qn__growth_order(in->rule->growth, in->map, split));
+    value_under_rule(in, both, split);
     return true;
 }

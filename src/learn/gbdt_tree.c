@@ -21,6 +21,7 @@ void qn__grower_free(qn__grower **grower) {
         qn_freep(&gr->workers[t].search);
         qn_freep(&gr->workers[t].goes_left);
         qn_freep(&gr->workers[t].feature_used);
+        qn__few_done(&gr->workers[t].few);
     }
     free_lists(gr);
     qn_freep(&gr->partition.n_left);
@@ -94,6 +95,8 @@ static qn_status allocate_workers(qn__grower *gr, qn_error *err) {
         if (!gr->workers[t].search || !gr->workers[t].goes_left
             || (gr->growth->by_node && !gr->workers[t].feature_used))
             return qn_error_memory(err);
+        if (gr->few_most > 0)
+            QN_TRY(qn__few_init(&gr->workers[t].few, gr->map, err));
     }
     gr->partition.goes_left = gr->workers[0].goes_left;
     bool wide = gr->bins->n_rows > SURE_PACKED;
@@ -135,6 +138,7 @@ qn_status qn__grower_new(qn__growth *growth, const qn__bin_map *map, const qn__b
     gr->map = map;
     gr->bins = bins;
     gr->n_threads = qn_job_threads(job);
+    gr->few_most = qn__few_most(growth, map);
     /* More leaves than rows cannot be. */
     int64_t leaves = growth->symmetric ? (int64_t)1 << growth->max_depth
                                        : gr->params->num_leaves;
@@ -277,7 +281,8 @@ void qn__tree_build(qn__grower *gr, qn__leaf *lf, int t) {
     qn__row_list list = qn__tree_rows_of(gr, lf);
     qn__hist_input in = {.map = gr->map, .bins = gr->bins, .rows = list.rows, .gh = list.gh,
                          .n = lf->n, .total = lf->total,
-                         .group_used = gr->feature_used ? gr->group_used : NULL};
+                         .group_used = gr->feature_used ? gr->group_used : NULL,
+                         .narrow_only = lf->narrow_only};
     if (lf->n == gr->bins->n_rows)
         in.rows = NULL;
     qn__hist_build(&in, &gr->hist, t, &hist);
@@ -292,6 +297,27 @@ qn__split_input qn__tree_split_input(const qn__grower *gr, const qn__leaf *lf,
                              .limits = gr->growth->advanced ? &gr->limits : NULL};
 }
 
+/* Its descendants have few, too. */
+static bool has_few_rows(const qn__grower *gr, const qn__leaf *lf) {
+    return lf->n < gr->few_most;
+}
+
+/* The same for thread t, with the rows of a leaf that has few. */
+static qn__split_input split_input_of(const qn__grower *gr, const qn__leaf *lf,
+                                      const qn__hist *hist, int t) {
+    qn__split_input in = qn__tree_split_input(gr, lf, hist);
+    qn__few *few = &gr->workers[t].few;
+    if (!has_few_rows(gr, lf))
+        return in;
+    few->bins = gr->bins;
+    qn__row_list list = qn__tree_rows_of(gr, lf);
+    few->rows = lf->n == gr->bins->n_rows ? NULL : list.rows;
+    few->gh = list.gh;
+    few->n = lf->n;
+    in.few = few;
+    return in;
+}
+
 /* The features by which a leaf may be split; NULL: all. Thread t makes the list. */
 static const bool *features_of(const qn__grower *gr, const qn__leaf *lf, int t) {
     if (!gr->growth->by_node)
@@ -304,7 +330,7 @@ static const bool *features_of(const qn__grower *gr, const qn__leaf *lf, int t) 
 /* The best split over all features; ties go to the lower feature. */
 static void search(qn__grower *gr, qn__leaf *lf, int t) {
     qn__hist hist = qn__tree_hist_of(gr, lf);
-    qn__split_input in = qn__tree_split_input(gr, lf, &hist);
+    qn__split_input in = split_input_of(gr, lf, &hist, t);
     const bool *used = features_of(gr, lf, t);
     qn__split one;
     lf->split.feature = -1;
@@ -321,14 +347,15 @@ static void search(qn__grower *gr, qn__leaf *lf, int t) {
 
 static void search_together(qn__grower *gr, qn__leaf *lf) {
     qn__hist hist = qn__tree_hist_of(gr, lf);
-    qn__split_input in = qn__tree_split_input(gr, lf, &hist);
     const bool *used = features_of(gr, lf, 0);
     int32_t n = gr->map->n_features;
 #pragma omp parallel for schedule(static) num_threads(gr->n_threads)
     for (int32_t i = 0; i < n; i++) {
+        int t = omp_get_thread_num();
+        qn__split_input in = split_input_of(gr, lf, &hist, t);
         gr->found[i].feature = -1;
         if (!used || used[i])
-            qn__split_find(&in, i, gr->workers[omp_get_thread_num()].search, &gr->found[i]);
+            qn__split_find(&in, i, gr->workers[t].search, &gr->found[i]);
         if (gr->growth->costs.any && gr->found[i].feature >= 0)
             qn__costs_apply(&gr->growth->costs, lf->n, &gr->found[i]);
     }
@@ -422,6 +449,7 @@ qn_status qn__tree_expand(qn__grower *gr, int32_t i_leaf, bool last, int t) {
                                   : gr->growth->forced[lf->forced].right;
     }
     qn__leaf *small = left->n <= right->n ? left : right, *large = small == left ? right : left;
+    small->narrow_only = large->narrow_only = has_few_rows(gr, large);
     if (last)
         return QN_OK;
     QN_TRY(take_slots(gr, lf, small, large));
@@ -432,7 +460,8 @@ qn_status qn__tree_expand(qn__grower *gr, int32_t i_leaf, bool last, int t) {
     } else if (small->slot != QN__NO_SLOT && lf->slot != QN__NO_SLOT
                && qn__tree_may_split(gr, large)) {
         qn__hist parent = qn__tree_hist_of(gr, lf), counted = qn__tree_hist_of(gr, small);
-        qn__hist_subtract(&parent, &counted, gr->map->n_cells, large->wide);
+        int64_t n_cells = large->narrow_only ? gr->map->narrow_cells : gr->map->n_cells;
+        qn__hist_subtract(&parent, &counted, n_cells, large->wide);
         large->slot = lf->slot;
         lf->slot = QN__NO_SLOT;
     }
@@ -611,6 +640,7 @@ static qn_status plant(qn__grower *gr, const uint32_t *rows) {
     *root = (qn__leaf){.split.feature = -1, .n = gr->n_rows, .total = sum_rows(gr, rows),
                        .l2 = gr->params->lambda_l2, .slot = QN__NO_SLOT};
     root->wide = needs_wide(gr, root);
+    root->narrow_only = has_few_rows(gr, root);
     root->forced = gr->growth->n_forced > 0 ? 0 : -1;
     root->rule = qn__rule_root(gr->growth, (double)root->total.g * gr->q->g_unit,
                                (double)root->total.h * gr->q->h_unit);

@@ -68,6 +68,16 @@ config() { printf 'task: {target: %s}\ndata: {source: d.csv}\nevaluate: {bootstr
     quern -q -C disk check
 }
 
+@test "files larger than allowed: said, nothing broken, and it works again without the limit" {
+    small 20000 >d.csv
+    config y 'train: {families: [linear]}'
+    run bash -c 'ulimit -f 100; "$QUERN" -q run'
+    [ "$status" -eq 1 ]
+    contains "$output" "cannot begin a run" "check the rights of its folder and the free space"
+    quern -q run >/dev/null
+    quern -q check
+}
+
 @test "a closed standard output ends the program quietly" {
     local k
     for k in "help config" "help parameters" "help man"; do

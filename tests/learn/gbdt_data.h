@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "learn/gbdt_int.h"
@@ -71,6 +72,20 @@ static inline void toy_init(toy *d, int64_t n, uint64_t seed) {
     }
     d->x = (qn_matrix){.n_rows = n, .n_features = TOY_FEATURES, .features = d->features,
                        .columns = d->columns};
+}
+
+static const char *const toy_names[TOY_FEATURES] = {"a", "b", "few", "kind", "many", "s1", "s2",
+                                                    "s3", "s4"};
+
+static inline void toy_named(toy *d) {
+    for (int j = 0; j < TOY_FEATURES; j++)
+        d->features[j].name = (char *)(uintptr_t)toy_names[j];
+}
+
+static inline json_t *json(const char *text) {
+    json_t *value = NULL;
+    assert_int_equal(qn_json_parse(text, strlen(text), "test", &value, NULL), QN_OK);
+    return value;
 }
 
 static inline void toy_done(toy *d) {

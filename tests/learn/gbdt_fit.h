@@ -18,6 +18,20 @@ static inline qn_learner *fit(const qn_gbdt_params *p, const qn_fit_input *in, c
     return model;
 }
 
+static inline double *predictions(const qn_learner *m, const qn_matrix *x) {
+    double *raw = qn_new_array(double, x->n_rows * m->n_outputs);
+    m->family->predict(m, x, 0, x->n_rows, raw);
+    return raw;
+}
+
+static inline double squared_error(const qn_learner *m, const toy *d) {
+    double *raw = predictions(m, &d->x), sum = 0;
+    for (int64_t i = 0; i < d->x.n_rows; i++)
+        sum += (raw[i] - d->value[i]) * (raw[i] - d->value[i]);
+    qn_freep(&raw);
+    return sum / (double)d->x.n_rows;
+}
+
 static inline void assert_same_bytes(const qn_learner *a, const qn_learner *b) {
     qn_buf bytes[2] = {{0}, {0}};
     assert_int_equal(qn__family_gbdt.save(a, &bytes[0], NULL), QN_OK);
@@ -44,6 +58,18 @@ static inline void assert_threads_agree(const qn_gbdt_params *p, const qn_fit_in
         qn__gbdt_free(m);
     }
     qn__gbdt_free(first);
+}
+
+/* Parameters that are refused with the message. */
+static inline void assert_refused(const toy *d, const char *text, const char *message) {
+    qn_cleanup(qn_json_free) json_t *params = json(text);
+    qn_fit_input in = regression(d);
+    qn_learner *m = NULL;
+    qn_error err = {0};
+    assert_int_equal(qn_learner_fit(&qn__family_gbdt, params, &in, NULL, &m, &err),
+                     QN_ERR_CONFIG);
+    assert_string_equal(err.message, message);
+    assert_null(m);
 }
 
 /* Training rows below a node of a fitted tree. */

@@ -1,8 +1,12 @@
 /* Family gbdt through its table of functions. */
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "gbdt_fit.h"
 
 static qn_gbdt_params quick(void) {
@@ -501,6 +505,134 @@ static void short_memory_changes_the_layout(void **state) {
     toy_done(&d);
 }
 
+/* A column that takes part in no split, but is sparse, sends all leaves through their cells; without it those
+ * of few rows are searched by rows. */
+static void leaves_of_few_rows_are_split_alike(void **state) {
+    enum { N = 8000, DENSE = 5 };
+    toy d;
+    toy_init(&d, N, 18);
+    toy_named(&d);
+    qn_cleanup(qn_json_free) json_t *contri = json("{\"s1\": 0}");
+    qn_gbdt_params p = quick();
+    p.max_bin = 65535;
+    p.min_data_in_bin = 1;
+    p.num_leaves = 100;
+    qn_fit_input in = input_of(&d, QN_TASK_REGRESSION);
+    d.x.n_features = DENSE + 1;
+    p.feature_contri = contri;
+    qn_learner *by_cells = fit(&p, &in, NULL);
+    double *want = predictions(by_cells, &d.x);
+    d.x.n_features = DENSE;
+    p.feature_contri = NULL;
+    for (int i = 0; i < 2; i++) { /* in order, too: what must not be worth it there costs nothing */
+        qn_cleanup(qn_json_free) json_t *free_one = json("{\"a\": 0}");
+        p.cegb_penalty_feature_coupled = i ? free_one : NULL;
+        qn_learner *by_rows = fit(&p, &in, NULL);
+        double *got = predictions(by_rows, &d.x);
+        assert_memory_equal(got, want, N * sizeof *got);
+        assert_threads_agree(&p, &in, 1 << 16);
+        qn_freep(&got);
+        qn__gbdt_free(by_rows);
+    }
+    qn_freep(&want);
+    qn__gbdt_free(by_cells);
+    toy_done(&d);
+}
+
+static void memory_may_run_out_with_many_bins(void **state) {
+    toy d;
+    toy_init(&d, 600, 19);
+    d.x.n_features = 5; /* dense: leaves of few rows are searched by rows */
+    qn_gbdt_params p = quick();
+    p.num_iterations = 2;
+    p.max_bin = 65535;
+    p.min_data_in_bin = 1;
+    qn_fit_input in = input_of(&d, QN_TASK_REGRESSION);
+    qn_status status = QN_ERR_MEMORY;
+    for (int i = 0; status != QN_OK; i++) {
+        qn_learner *m = NULL;
+        qn_mem_fail_after(i);
+        status = qn__family_gbdt.fit(&p, &in, NULL, &m, NULL);
+        qn_mem_fail_after(-1);
+        assert_true(status == QN_OK || status == QN_ERR_MEMORY);
+        qn__gbdt_free(m);
+    }
+    toy_done(&d);
+}
+
+/* A fit whose bins lie in a file of the folder, for which there is no room. */
+typedef struct no_room {
+    qn_status status;
+    qn_error err;
+    bool is_empty;        /* the folder, behind it */
+} no_room;
+
+enum { NO_ROOM_ROWS = 40000 };
+
+static no_room fit_without_room(const char *folder) {
+    no_room r = {0};
+    toy d;
+    toy_init(&d, NO_ROOM_ROWS, 8);
+    qn_gbdt_params p = quick();
+    qn_fit_input in = input_of(&d, QN_TASK_BINARY);
+    qn_job job = {.n_threads = 2, .memory_bytes = 1000, .temp_folder = folder};
+    qn_learner *m = NULL;
+    r.status = qn__family_gbdt.fit(&p, &in, &job, &m, &r.err);
+    qn__gbdt_free(m);
+    toy_done(&d);
+    qn_cleanup(qn_freep) char *list = qn_format("test -z \"$(ls -A '%s')\"", folder);
+    r.is_empty = system(list) == 0;
+    return r;
+}
+
+/* How much, where, why and what to do. */
+static void assert_told(const no_room *r, const char *folder, int why) {
+    qn_cleanup(qn_freep) char *message = qn_format(
+        "no room for %d bytes of binned rows in %s: %s; raise limits.memory or free space",
+        4 * NO_ROOM_ROWS, folder, strerror(why));
+    assert_int_equal(r->status, QN_ERR_IO);
+    assert_string_equal(r->err.message, message);
+    assert_true(r->is_empty);
+}
+
+static void too_large_a_file_for_the_bins_is_told(void **state) {
+    char folder[] = "/tmp/quern_bins_XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    struct rlimit before;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    struct rlimit low = {.rlim_cur = 100000, .rlim_max = before.rlim_max};
+    void (*action)(int) = signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+    no_room r = fit_without_room(folder);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    signal(SIGXFSZ, action);
+    assert_told(&r, folder, EFBIG);
+    r = fit_without_room(folder); /* with room it works */
+    assert_int_equal(r.status, QN_OK);
+    assert_true(r.is_empty);
+    assert_int_equal(rmdir(folder), 0);
+}
+
+static void no_room_on_disk_for_the_bins_is_told(void **state) {
+    char folder[] = "/tmp/quern_bins_XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    qn_cleanup(qn_freep) char *mount =
+        qn_format("mount -t tmpfs -o size=64k quern '%s' 2>/dev/null", folder);
+    qn_cleanup(qn_freep) char *unmount = qn_format("umount '%s'", folder);
+    bool is_mounted = geteuid() == 0 && system(mount) == 0;
+    no_room r = {0};
+    if (is_mounted) {
+        r = fit_without_room(folder);
+        assert_int_equal(system(unmount), 0);
+    }
+    assert_int_equal(rmdir(folder), 0);
+    if (!is_mounted) {
+        print_message("a full disk needs root, and a tmpfs that can be mounted\n");
+        skip();
+    }
+    assert_told(&r, folder, ENOSPC);
+}
+
 /* Twenty events out of 20,000, alone on their side of a split: Newton's step is 1 / p = 1000. */
 static void steps_in_log_odds_are_bounded(void **state) {
     enum { N = 20000, EVENTS = 20 };
@@ -782,6 +914,10 @@ int main(void) {
         cmocka_unit_test(cancelling_stops),
         cmocka_unit_test(short_memory_gives_the_same_model),
         cmocka_unit_test(short_memory_changes_the_layout),
+        cmocka_unit_test(leaves_of_few_rows_are_split_alike),
+        cmocka_unit_test(memory_may_run_out_with_many_bins),
+        cmocka_unit_test(too_large_a_file_for_the_bins_is_told),
+        cmocka_unit_test(no_room_on_disk_for_the_bins_is_told),
         cmocka_unit_test(steps_in_log_odds_are_bounded),
         cmocka_unit_test(every_objective_learns),
         cmocka_unit_test(class_weights_move_the_scores),

@@ -1,14 +1,10 @@
 /* Forced splits, and features that cost something, beside plain references. */
 #include <stdlib.h>
 
-#include "base/json.h"
 #include "gbdt_data.h"
 #include "learn/family_int.h"
 
 enum { N = 2500, COLUMNS = 3, TREES = 5, LEAVES = 8, MIN_DATA = 20 };
-
-static const char *const names[TOY_FEATURES] = {"a", "b", "few", "kind", "many", "s1", "s2", "s3",
-                                                "s4"};
 
 static qn_gbdt_params quick(void) {
     qn_gbdt_params p;
@@ -23,8 +19,7 @@ static qn_gbdt_params quick(void) {
 /* Numbers in steps of 1/4, none missing; the first three columns only. */
 static void simple_init(toy *d, uint64_t seed) {
     toy_init(d, N, seed);
-    for (int j = 0; j < TOY_FEATURES; j++)
-        d->features[j].name = (char *)(uintptr_t)names[j];
+    toy_named(d);
     for (int64_t i = 0; i < N; i++)
         for (int j = 0; j < 2; j++) {
             double x = d->columns[j].num[i];
@@ -41,12 +36,6 @@ static qn_learner *fit(const qn_gbdt_params *p, const toy *d) {
     if (qn__family_gbdt.fit(p, &in, NULL, &model, &err) != QN_OK)
         fail_msg("%s", err.message);
     return model;
-}
-
-static json_t *json(const char *text) {
-    json_t *value = NULL;
-    assert_int_equal(qn_json_parse(text, strlen(text), "test", &value, NULL), QN_OK);
-    return value;
 }
 
 /* ---- costs ------------------------------------------------------------------------------------- */
@@ -137,7 +126,7 @@ static void grow_plain(plain *m) {
 static json_t *map_of(const double *values) {
     json_t *map = json_object();
     for (int j = 0; j < COLUMNS; j++)
-        json_object_set_new(map, names[j], json_real(values[j]));
+        json_object_set_new(map, toy_names[j], json_real(values[j]));
     return map;
 }
 
@@ -170,8 +159,8 @@ static void costs_are_the_plain_ones(void **state) {
             p.cegb_penalty_split = cases[c].split / 4;
             p.cegb_tradeoff = 4;
             for (int j = 0; j < COLUMNS; j++) {
-                json_object_set_new(coupled, names[j], json_real(cases[c].coupled[j] / 4));
-                json_object_set_new(lazy, names[j], json_real(cases[c].lazy[j] / 4));
+                json_object_set_new(coupled, toy_names[j], json_real(cases[c].coupled[j] / 4));
+                json_object_set_new(lazy, toy_names[j], json_real(cases[c].lazy[j] / 4));
             }
         }
         qn_learner *learner = fit(&p, &d);

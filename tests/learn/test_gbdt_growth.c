@@ -2,11 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/json.h"
 #include "gbdt_fit.h"
-
-static const char *const names[TOY_FEATURES] = {"a", "b", "few", "kind", "many", "s1", "s2", "s3",
-                                                "s4"};
 
 static qn_gbdt_params quick(void) {
     qn_gbdt_params p;
@@ -14,31 +10,6 @@ static qn_gbdt_params quick(void) {
     p.num_iterations = 20;
     p.num_leaves = 15;
     return p;
-}
-
-static void named(toy *d) {
-    for (int j = 0; j < TOY_FEATURES; j++)
-        d->features[j].name = (char *)(uintptr_t)names[j];
-}
-
-static json_t *json(const char *text) {
-    json_t *value = NULL;
-    assert_int_equal(qn_json_parse(text, strlen(text), "test", &value, NULL), QN_OK);
-    return value;
-}
-
-static double *predictions(const qn_learner *m, const qn_matrix *x) {
-    double *raw = qn_new_array(double, x->n_rows * m->n_outputs);
-    m->family->predict(m, x, 0, x->n_rows, raw);
-    return raw;
-}
-
-static double squared_error(const qn_learner *m, const toy *d) {
-    double *raw = predictions(m, &d->x), sum = 0;
-    for (int64_t i = 0; i < d->x.n_rows; i++)
-        sum += (raw[i] - d->value[i]) * (raw[i] - d->value[i]);
-    qn_freep(&raw);
-    return sum / (double)d->x.n_rows;
 }
 
 /* A matrix of two numbers: 0 .. 99 in turn, and a coin; y = a step of the first. */
@@ -172,17 +143,20 @@ static void leaves_are_smoothed_along_the_path(void **state) {
     p.path_smooth = 80;
     p.cat_l2 = 0;
     qn_fit_input in = regression(&d);
-    qn_learner *m = fit(&p, &in, NULL);
-    assert_true(((const qn__gbdt *)m)->n_nodes > 20);
     int64_t *rows = qn_new_array(int64_t, N);
     double base = 0;
     for (int64_t i = 0; i < N; i++) {
         rows[i] = i;
         base += d.value[i] / N;
     }
-    check_smooth((const qn__gbdt *)m, &d, 0, rows, N, base, 0, true, p.path_smooth);
+    for (int i = 0; i < 2; i++) {
+        p.grow_policy = i ? "symmetric" : "leafwise";
+        qn_learner *m = fit(&p, &in, NULL);
+        assert_true(((const qn__gbdt *)m)->n_nodes > 20);
+        check_smooth((const qn__gbdt *)m, &d, 0, rows, N, base, 0, true, p.path_smooth);
+        qn__gbdt_free(m);
+    }
     qn_freep(&rows);
-    qn__gbdt_free(m);
     toy_done(&d);
 }
 
@@ -197,11 +171,13 @@ static int root_of(const qn__gbdt *m, int32_t t) {
     return x;
 }
 
-static void thresholds_of_extra_trees_are_random_and_seeded(void **state) {
+static void check_random_thresholds(const char *policy) {
     enum { TREES = 500 };
     steps s;
     steps_init(&s, 1000, 1);
     qn_gbdt_params p = quick();
+    p.grow_policy = policy;
+    p.max_depth = 1;
     p.num_iterations = TREES;
     p.num_leaves = 2;
     p.learning_rate = 1e-9; /* all trees see the same gradients */
@@ -236,6 +212,11 @@ static void thresholds_of_extra_trees_are_random_and_seeded(void **state) {
     assert_true(n_seen >= 92 && n_seen <= 99 && !seen[0] && !seen[100]);
     assert_near(mean, 50, 4 * 28.6 / sqrt(TREES));
     steps_done(&s);
+}
+
+static void thresholds_of_extra_trees_are_random_and_seeded(void **state) {
+    check_random_thresholds("leafwise");
+    check_random_thresholds("symmetric");
 }
 
 static void extra_trees_still_learn(void **state) {
@@ -561,7 +542,7 @@ static void check_path(const qn__gbdt *m, int32_t tree, uint32_t at, unsigned us
 static void no_path_mixes_groups(void **state) {
     toy d;
     toy_init(&d, 3000, 5);
-    named(&d);
+    toy_named(&d);
     /* a b | b many s1 | the rest */
     const unsigned groups[] = {1u << 0 | 1u << 1, 1u << 1 | 1u << 4 | 1u << 5,
                                1u << 2 | 1u << 3 | 1u << 6 | 1u << 7 | 1u << 8};
@@ -668,23 +649,24 @@ static int n_broken_on_grid(const qn_learner *m, const toy *d) {
 static void predictions_are_monotone(void **state) {
     toy d;
     toy_init(&d, 4000, 7);
-    named(&d);
+    toy_named(&d);
     qn_cleanup(qn_json_free) json_t *map = json("{\"a\": 1, \"b\": -1, \"few\": \"1\"}");
     const char *const methods[] = {"basic", "intermediate", "advanced"};
+    const char *const policies[] = {"leafwise", "leafwise", "depthwise", "symmetric", "symmetric"};
     double error[3];
-    for (int how = 0; how < 3; how++) {
+    for (int how = 0; how < 5; how++) {
         qn_gbdt_params p = quick();
         p.num_iterations = 40;
         p.num_leaves = 31;
-        p.path_smooth = how == 1 ? 5 : 0;
-        p.extra_trees = how == 1;
-        p.grow_policy = how == 2 ? "depthwise" : "leafwise";
+        p.path_smooth = how == 1 || how == 4 ? 5 : 0;
+        p.extra_trees = how == 1 || how == 4;
+        p.grow_policy = policies[how];
         qn_fit_input in = regression(&d);
         qn_learner *free_one = fit(&p, &in, NULL);
         assert_true(n_broken(free_one) > 500 && n_broken_on_grid(free_one, &d) > 100);
         qn__gbdt_free(free_one);
         p.monotone_constraints = map;
-        for (int i = 0; i < 3; i++) {
+        for (int i = 0; i < (how < 3 ? 3 : 1); i++) {
             p.monotone_constraints_method = methods[i];
             qn_learner *m = fit(&p, &in, NULL);
             assert_int_equal(n_broken(m), 0);
@@ -713,27 +695,27 @@ static void predictions_are_monotone(void **state) {
 static void penalty_keeps_constrained_columns_from_the_root(void **state) {
     toy d;
     toy_init(&d, 3000, 8);
-    named(&d);
+    toy_named(&d);
     qn_cleanup(qn_json_free) json_t *map = json("{\"b\": 1}");
     qn_gbdt_params p = quick();
     p.monotone_constraints = map;
-    int n_at_root[2] = {0};
-    for (int with = 0; with < 2; with++) {
-        p.monotone_penalty = with ? 1 : 0;
+    for (int k = 0; k < 4; k++) {
+        int n_at_root = 0;
+        p.grow_policy = k / 2 ? "symmetric" : "leafwise";
+        p.monotone_penalty = k % 2;
         qn_fit_input in = regression(&d);
         qn_learner *learner = fit(&p, &in, NULL);
         const qn__gbdt *m = (const qn__gbdt *)learner;
         for (int32_t t = 0; t < m->n_trees; t++) {
             qn__gbdt_node root = qn__gbdt_node_at(m, m->start[t], 0);
-            n_at_root[with] += m->slot_column[qn__gbdt_node_slot(m, &root)] == 1;
+            n_at_root += m->slot_column[qn__gbdt_node_slot(m, &root)] == 1;
         }
         double importance[TOY_FEATURES];
         m->learner.family->importance(learner, importance);
         assert_true(importance[1] > 0);
+        assert_true(k % 2 ? n_at_root == 0 : n_at_root > 0);
         qn__gbdt_free(learner);
     }
-    assert_true(n_at_root[0] > 0);
-    assert_int_equal(n_at_root[1], 0);
     toy_done(&d);
 }
 
@@ -742,7 +724,7 @@ static void penalty_keeps_constrained_columns_from_the_root(void **state) {
 static void bytes_do_not_depend_on_threads(void **state) {
     toy d;
     toy_init(&d, 40000, 9);
-    named(&d);
+    toy_named(&d);
     const char *const options[] = {
         "{\"data_sample_strategy\": \"goss\", \"learning_rate\": 1}",
         "{\"boosting\": \"dart\", \"skip_drop\": 0, \"drop_rate\": 0.5}",
@@ -800,7 +782,7 @@ static void bytes_do_not_depend_on_threads(void **state) {
 static void bad_values_are_refused(void **state) {
     toy d;
     toy_init(&d, 300, 10);
-    named(&d);
+    toy_named(&d);
     const char *const cases[][2] = {
         {"{\"monotone_constraints\": {\"a\": 2}}",
          "monotone_constraints: 'a' must be 1 (increasing), -1 (decreasing) or 0 (free)"},
@@ -855,16 +837,8 @@ static void bad_values_are_refused(void **state) {
         {"{\"path_smooth\": 1, \"min_data_in_leaf\": 1}",
          "path_smooth needs min_data_in_leaf of at least 2, not 1"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        qn_cleanup(qn_json_free) json_t *params = json(cases[i][0]);
-        qn_fit_input in = regression(&d);
-        qn_learner *m = NULL;
-        qn_error err = {0};
-        assert_int_equal(qn_learner_fit(&qn__family_gbdt, params, &in, NULL, &m, &err),
-                         QN_ERR_CONFIG);
-        assert_string_equal(err.message, cases[i][1]);
-        assert_null(m);
-    }
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_refused(&d, cases[i][0], cases[i][1]);
     toy_done(&d);
 }
 

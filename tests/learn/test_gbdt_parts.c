@@ -136,9 +136,10 @@ typedef struct parts {
     qn__quantised q;
 } parts;
 
-static void parts_init(parts *s, int64_t n, int64_t max_bin) {
+static void parts_init_of(parts *s, int64_t n, int64_t max_bin, int32_t n_features) {
     qn_error err = {0};
     toy_init(&s->d, n, 5);
+    s->d.x.n_features = n_features;
     s->p = defaults();
     s->p.max_bin = max_bin;
     s->p.min_data_in_bin = 1;
@@ -157,6 +158,10 @@ static void parts_init(parts *s, int64_t n, int64_t max_bin) {
     qn__quantise(g, h, n, range, 9, 1, &s->q);
     qn_freep(&g);
     qn_freep(&h);
+}
+
+static void parts_init(parts *s, int64_t n, int64_t max_bin) {
+    parts_init_of(s, n, max_bin, TOY_FEATURES);
 }
 
 static void parts_done(parts *s) {
@@ -409,6 +414,82 @@ static void splits_equal_the_reference(void **state) {
     parts_done(&s);
 }
 
+/* The rows of a leaf: those of an evenly drawn share; `missing`: of the ones without the second number. */
+static int64_t draw_rows(const parts *s, double share, bool missing, uint32_t *rows, int32_t *gh) {
+    int64_t n = 0;
+    for (int64_t i = 0; i < s->d.x.n_rows; i++)
+        if (qn_rng_hash_uniform(17, (uint64_t)i) < share
+            && (!missing || isnan(s->d.columns[1].num[i]))) {
+            rows[n] = (uint32_t)i;
+            gh[n++] = s->q.gh[i];
+        }
+    return n;
+}
+
+static void assert_same_split(const qn__split *a, const qn__split *b) {
+    assert_int_equal(a->feature, b->feature);
+    if (a->feature < 0)
+        return;
+    assert_true(a->gain == b->gain && a->bin == b->bin && a->missing_left == b->missing_left);
+    assert_memory_equal(&a->left, &b->left, sizeof a->left);
+}
+
+/* By rows or by cells, the split is the same to the bit. */
+static void few_rows_are_split_as_many_are(void **state) {
+    enum { N = 6000 };
+    parts s;
+    parts_init_of(&s, N, 65535, 5); /* without sparse ones */
+    qn__few few = {.bins = &s.bins};
+    assert_int_equal(qn__few_init(&few, &s.map, NULL), QN_OK);
+    uint32_t *rows = qn_new_array(uint32_t, N);
+    int32_t *gh = qn_new_array(int32_t, N);
+    qn__hist hist = {.wide = true, .sums = qn_new_array(qn__wide_sum, s.map.n_cells)};
+    qn__hist narrow = {.wide = true, .sums = qn_new_array(qn__wide_sum, s.map.n_cells)};
+    double *scratch = qn_new_array(double, qn__split_scratch_len(&s.map));
+    qn__hist_scratch counting = {0};
+    assert_int_equal(qn__hist_scratch_init(&counting, &s.map, true, 2, NULL), QN_OK);
+    static const double shares[] = {0.004, 0.01, 0.03, 0.1, 0.4, 1};
+    int n_found = 0;
+    for (int k = 0; k < 36; k++) {
+        int64_t n = draw_rows(&s, shares[k % 6], k / 6 == 2, rows, gh);
+        s.p.min_data_in_leaf = k / 6 == 1 ? 1 : k / 6 == 3 ? 40 : 5;
+        s.p.lambda_l1 = k / 6 == 4 ? 1 : 0;
+        qn__hist_input counted = {.map = &s.map, .bins = &s.bins, .rows = n < N ? rows : NULL,
+                                  .gh = gh, .n = n};
+        qn__split_input in = {.params = &s.p, .map = &s.map, .hist = &hist,
+                              .g_unit = s.q.g_unit, .h_unit = s.q.h_unit};
+        for (int64_t i = 0; i < n; i++)
+            qn__sum_add(&in.total, qn__row_sum(gh[i]));
+        counted.total = in.total;
+        qn__hist_build(&counted, &counting, -1, &hist);
+        counted.narrow_only = true;
+        qn__hist_build(&counted, &counting, k % 3 - 1, &narrow);
+        assert_memory_equal(narrow.sums, hist.sums,
+                            (size_t)s.map.narrow_cells * sizeof *hist.sums);
+        few.rows = counted.rows;
+        few.gh = gh;
+        few.n = n;
+        for (int32_t f = 0; f < s.map.n_features; f++) {
+            qn__split by_cells, by_rows;
+            in.few = NULL;
+            qn__split_find(&in, f, scratch, &by_cells);
+            in.few = &few;
+            qn__split_find(&in, f, scratch, &by_rows);
+            assert_same_split(&by_cells, &by_rows);
+            n_found += by_cells.feature >= 0 && s.map.features[f].lane >= s.map.n_narrow;
+        }
+    }
+    assert_true(s.map.n_lanes - s.map.n_narrow == 2 && n_found > 40);
+    qn__few_done(&few);
+    qn__hist_scratch_done(&counting);
+    qn_freep(&rows);
+    qn_freep(&gh);
+    qn_freep(&hist.sums);
+    qn_freep(&narrow.sums);
+    qn_freep(&scratch);
+    parts_done(&s);
+}
+
 /* Hessians that differ a thousandfold say nothing about rows: every leaf has enough all the same. */
 static void leaves_have_enough_rows(void **state) {
     enum { N = 40000 };
@@ -500,6 +581,7 @@ int main(void) {
         cmocka_unit_test(exponentials_are_near_the_library),
         cmocka_unit_test(gradients_have_the_same_bits_everywhere),
         cmocka_unit_test(splits_equal_the_reference),
+        cmocka_unit_test(few_rows_are_split_as_many_are),
         cmocka_unit_test(leaves_have_enough_rows),
         cmocka_unit_test(small_pool_gives_the_same_tree),
     };

@@ -6,13 +6,6 @@
 #include "learn/family_int.h"
 #include "learn/gbdt_refit.h"
 
-static json_t *json(const char *text) {
-    json_t *value = NULL;
-    assert_int_equal(qn_json_parse(text, strlen(text), "test", &value, NULL), QN_OK);
-    return value;
-}
-
-
 /* A coin: every tree parts its sides, and takes the share `rate` of what is left of their distance. */
 typedef struct coin {
     double x[1000], y[1000];
