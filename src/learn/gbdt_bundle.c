@@ -1,0 +1,392 @@
+/* Which features share a lane. A lane holds a byte for each *tuple* of its features' bins that occurs in
+ * the rows, so that features fit together as long as few tuples do occur: columns of a one-hot group
+ * are never set together (exclusive features: Ke et al. 2017), columns of few values have few
+ * combinations. Theirs puts up with conflicts; here nothing is lost, and the trees are the same.
+ *
+ * 1. A sample of the rows tells which features exclude each other; they are placed one after the other.
+ * 2. In that order each joins the first of the last few lanes that hold it on the sample.
+ * 3. All rows are looked at: a lane whose tuples are too many gives up its last features, which
+ *    look for company again.
+ *
+ * The tuples of a lane are numbered feature by feature: the number of the bins so far and the next
+ * bin give the next number (qn__bin_feature.step), which takes one look-up per value and no hashing. */
+#include <omp.h>
+#include <string.h>
+
+#include "learn/gbdt_int.h"
+
+enum {
+    SAMPLE = 1 << 13,      /* rows */
+    RUN = 16,              /* sampled rows that are neighbours: two cache lines of a column */
+    WORDS = SAMPLE / 64,
+    FEW = 128,             /* features of more bins take part if they mostly have the same one */
+    N_GROUPS = 64,         /* latest groups that a feature is compared with */
+    N_OPEN = 4,            /* latest lanes that a feature may join */
+    BLOCK = 1024,
+};
+
+/* What the sample says; by dense feature. */
+typedef struct search {
+    qn__bin_map *map;      /* borrowed */
+    const qn__map_rows *rows; /* borrowed */
+    int64_t n_sample;
+    uint8_t *bin;          /* owned; [n_dense][n_sample] */
+    int32_t *usual;        /* owned; the commonest bin; -1: the feature stays alone */
+    int32_t *order;        /* owned; of those that do not: exclusive ones one after the other */
+    int32_t n_order;
+    int32_t *lane;         /* owned; proposed; -1: the feature has its lane for good */
+    int32_t n_lanes;
+    int32_t *first, *member; /* owned; members of lane l: member[first[l]] .. member[first[l + 1] - 1] */
+    int32_t *n_values;     /* owned; by member: of its lane up to it */
+} search;
+
+static void search_done(search *s) {
+    qn_freep(&s->bin);
+    qn_freep(&s->usual);
+    qn_freep(&s->order);
+    qn_freep(&s->lane);
+    qn_freep(&s->first);
+    qn_freep(&s->member);
+    qn_freep(&s->n_values);
+}
+
+static qn_status search_init(search *s, qn__bin_map *map, const qn__map_rows *rows,
+                             qn_error *err) {
+    *s = (search){.map = map, .rows = rows, .n_sample = rows->x->n_rows};
+    if (s->n_sample > SAMPLE)
+        s->n_sample = SAMPLE;
+    s->bin = qn_malloc_aligned((size_t)map->n_dense, (size_t)s->n_sample);
+    s->usual = qn_new_array(int32_t, map->n_dense);
+    s->order = qn_new_array(int32_t, map->n_dense);
+    s->lane = qn_new_array(int32_t, map->n_dense);
+    s->first = qn_new_array(int32_t, map->n_dense + 2);
+    s->member = qn_new_array(int32_t, map->n_dense);
+    s->n_values = qn_new_array(int32_t, map->n_dense);
+    if (!s->bin || !s->usual || !s->order || !s->lane || !s->first || !s->member || !s->n_values)
+        return qn_error_memory(err);
+    return QN_OK;
+}
+
+/* ---- the sample ---------------------------------------------------------------------------- */
+
+static const uint8_t *sampled(const search *s, int32_t i) {
+    return s->bin + (size_t)i * (size_t)s->n_sample;
+}
+
+/* Runs of rows at even distances: a sample needs no luck where all rows are looked at later. */
+static void sample_feature(const search *s, int32_t i) {
+    const qn__bin_feature *f = &s->map->features[i];
+    uint8_t *out = s->bin + (size_t)i * (size_t)s->n_sample;
+    int64_t n_rows = s->rows->x->n_rows, count[QN__LANE_CELLS] = {0};
+    for (int64_t from = 0; from < s->n_sample; from += RUN) {
+        int64_t n = s->n_sample - from < RUN ? s->n_sample - from : RUN;
+        int64_t row = (int64_t)((double)from / (double)s->n_sample * (double)n_rows);
+        int32_t bin[RUN];
+        qn__feature_bins(f, s->rows->x, row + n < n_rows ? row : n_rows - n, n, bin);
+        for (int64_t k = 0; k < n; k++)
+            count[out[from + k] = (uint8_t)bin[k]]++;
+    }
+    int32_t usual = 0, n_used = 0;
+    for (int32_t b = 0; b < f->n_cells; b++) {
+        n_used += count[b] > 0;
+        usual = count[b] > count[usual] ? b : usual;
+    }
+    s->usual[i] = n_used <= FEW || 2 * count[usual] >= s->n_sample ? usual : -1;
+}
+
+static void sample_features(const search *s) {
+#pragma omp parallel for schedule(dynamic) num_threads(qn_job_threads(s->rows->job))
+    for (int32_t i = 0; i < s->map->n_dense; i++) {
+        s->usual[i] = -1;
+        if (s->map->features[i].n_cells <= QN__LANE_CELLS)
+            sample_feature(s, i);
+    }
+}
+
+/* ---- features that exclude each other ------------------------------------------------------ */
+
+/* Features of which less often two at a time have another bin than their usual one than if they knew
+ * nothing of each other. */
+typedef struct group {
+    uint64_t set[WORDS];   /* sampled rows in which one has */
+    int64_t n_set;
+    int32_t number;
+} group;
+
+/* Returns how many there are. */
+static int64_t unusual_rows(const search *s, int32_t i, uint64_t *set) {
+    const uint8_t *bin = sampled(s, i);
+    int64_t n = 0;
+    memset(set, 0, WORDS * sizeof *set);
+    for (int64_t k = 0; k < s->n_sample; k++) {
+        uint64_t is_set = bin[k] != s->usual[i];
+        set[k / 64] |= is_set << k % 64;
+        n += (int64_t)is_set;
+    }
+    return n;
+}
+
+static int64_t common_rows(const uint64_t *a, const uint64_t *b) {
+    int64_t n = 0;
+    for (int w = 0; w < WORDS; w++)
+        n += __builtin_popcountll(a[w] & b[w]);
+    return n;
+}
+
+/* The group of a feature: of the latest ones that in which the most conflicts fail to appear, if less
+ * than half of them do, or a new one. `n` groups so far. */
+static group *find_group(const search *s, group *groups, int32_t n, const uint64_t *set,
+                         int64_t n_set) {
+    double most = -1;
+    group *best = NULL;
+    for (int32_t g = n > N_GROUPS ? n - N_GROUPS : 0; g < n; g++) {
+        group *with = &groups[g % N_GROUPS];
+        double by_chance = (double)n_set * (double)with->n_set / (double)s->n_sample;
+        double conflicts = (double)common_rows(with->set, set);
+        if (2 * conflicts > by_chance || by_chance - conflicts <= most)
+            continue;
+        most = by_chance - conflicts;
+        best = with;
+    }
+    if (best)
+        return best;
+    groups[n % N_GROUPS] = (group){.number = n};
+    return &groups[n % N_GROUPS];
+}
+
+/* Fills s->order: by groups, those in the order of their first features. */
+static qn_status order_by_groups(search *s, qn_error *err) {
+    qn_cleanup(qn_freep) group *groups = qn_new_array(group, N_GROUPS);
+    qn_cleanup(qn_freep) int32_t *number = qn_new_array(int32_t, s->map->n_dense);
+    qn_cleanup(qn_freep) int32_t *at = qn_new_array(int32_t, s->map->n_dense + 2);
+    if (!groups || !number || !at)
+        return qn_error_memory(err);
+    int32_t n = 0;
+    for (int32_t i = 0; i < s->map->n_dense; i++) {
+        if (s->usual[i] < 0)
+            continue;
+        uint64_t set[WORDS];
+        int64_t n_set = unusual_rows(s, i, set);
+        group *joined = find_group(s, groups, n, set, n_set);
+        for (int w = 0; w < WORDS; w++)
+            joined->set[w] |= set[w];
+        joined->n_set = common_rows(joined->set, joined->set);
+        number[i] = joined->number;
+        n += joined->number == n;
+        at[number[i] + 1]++;
+    }
+    for (int32_t g = 0; g < n; g++)
+        at[g + 1] += at[g];
+    s->n_order = at[n];
+    for (int32_t i = 0; i < s->map->n_dense; i++)
+        if (s->usual[i] >= 0)
+            s->order[at[number[i]]++] = i;
+    return QN_OK;
+}
+
+/* ---- lanes on the sample ------------------------------------------------------------------- */
+
+typedef struct open_lane {
+    uint16_t value[SAMPLE];
+    int32_t n_values, number;
+} open_lane;
+
+typedef struct trial {
+    uint16_t count[QN__LANE_CELLS * QN__LANE_CELLS]; /* rows by value and bin */
+} trial;
+
+/* Whether the sample has at most `most` values with the feature in. A tuple that was seen once stands
+ * for another one that was not. */
+static bool fits(const search *s, const open_lane *lane, int32_t i, int32_t most, trial *t) {
+    enum { STEP = 256 };
+    const uint8_t *bin = sampled(s, i);
+    int32_t n_cells = s->map->features[i].n_cells, n_values = 0, n_once = 0;
+    memset(t->count, 0, (size_t)lane->n_values * (size_t)n_cells * sizeof *t->count);
+    for (int64_t k = 0; k < s->n_sample;) {
+        int64_t end = s->n_sample - k < STEP ? s->n_sample : k + STEP;
+        for (; k < end; k++) {
+            uint16_t count = ++t->count[lane->value[k] * n_cells + bin[k]];
+            n_values += count == 1;
+            n_once += (count == 1) - (count == 2);
+        }
+        if (n_values > most)
+            return false;
+    }
+    return n_values + (s->n_sample < s->rows->x->n_rows ? n_once : 0) <= most;
+}
+
+/* Takes the feature in, after a trial of it. */
+static void join(search *s, open_lane *lane, int32_t i, trial *t) {
+    const uint8_t *bin = sampled(s, i);
+    int32_t n_cells = s->map->features[i].n_cells, n = 0;
+    for (int32_t pair = 0; pair < lane->n_values * n_cells; pair++)
+        t->count[pair] = t->count[pair] ? (uint16_t)n++ : 0;
+    for (int64_t k = 0; k < s->n_sample; k++)
+        lane->value[k] = t->count[lane->value[k] * n_cells + bin[k]];
+    lane->n_values = n;
+    s->lane[i] = lane->number;
+}
+
+/* Proposes lanes for the features that have none for good. */
+static qn_status propose(search *s, int32_t most, qn_error *err) {
+    qn_cleanup(qn_freep) open_lane *lanes = qn_new_array(open_lane, N_OPEN);
+    qn_cleanup(qn_freep) trial *t = qn_new(trial);
+    if (!lanes || !t)
+        return qn_error_memory(err);
+    s->n_lanes = 0;
+    for (int32_t o = 0; o < s->n_order; o++) {
+        int32_t i = s->order[o], l = s->n_lanes > N_OPEN ? s->n_lanes - N_OPEN : 0;
+        if (s->lane[i] < 0)
+            continue;
+        while (l < s->n_lanes && !fits(s, &lanes[l % N_OPEN], i, most, t))
+            l++;
+        open_lane *lane = &lanes[l % N_OPEN];
+        if (l == s->n_lanes) {
+            *lane = (open_lane){.n_values = 1, .number = s->n_lanes++};
+            (void)fits(s, lane, i, most, t); /* counts */
+        }
+        join(s, lane, i, t);
+    }
+    return QN_OK;
+}
+
+/* Members of the proposed lanes, ascending. */
+static void list_members(search *s) {
+    memset(s->first, 0, ((size_t)s->n_lanes + 1) * sizeof *s->first);
+    for (int32_t i = 0; i < s->map->n_dense; i++)
+        if (s->lane[i] >= 0)
+            s->first[s->lane[i] + 1]++;
+    for (int32_t l = 0; l < s->n_lanes; l++)
+        s->first[l + 1] += s->first[l];
+    for (int32_t i = 0; i < s->map->n_dense; i++)
+        if (s->lane[i] >= 0)
+            s->member[s->first[s->lane[i]]++] = i;
+    for (int32_t l = s->n_lanes; l > 0; l--)
+        s->first[l] = s->first[l - 1];
+    s->first[0] = 0;
+}
+
+/* ---- lanes on all rows --------------------------------------------------------------------- */
+
+/* The values of n rows with one more feature; false: there are too many. */
+static bool step_rows(qn__bin_feature *f, const int32_t *bin, int64_t n, uint16_t *value,
+                      int32_t *n_values) {
+    for (int64_t i = 0; i < n; i++) {
+        uint16_t *to = &f->step[value[i] * f->n_cells + bin[i]];
+        if (*to == QN__UNSEEN) {
+            if (*n_values == QN__LANE_CELLS)
+                return false;
+            *to = (uint16_t)(*n_values)++;
+        }
+        value[i] = *to;
+    }
+    return true;
+}
+
+/* Numbers the tuples of the first *n members as they come up in the rows; members from the first whose
+ * tuples are too many on are given up. */
+static void number_tuples(const search *s, const qn_matrix *x, const int32_t *member,
+                          int32_t *n_values, int32_t *n) {
+    uint16_t value[BLOCK];
+    int32_t bin[BLOCK];
+    for (int64_t first = 0; first < x->n_rows && *n > 1; first += BLOCK) {
+        int64_t here = x->n_rows - first < BLOCK ? x->n_rows - first : BLOCK;
+        memset(value, 0, sizeof value);
+        for (int32_t k = 0; k < *n; k++) {
+            qn__bin_feature *f = &s->map->features[member[k]];
+            qn__feature_bins(f, x, first, here, bin);
+            if (!step_rows(f, bin, here, value, &n_values[k]))
+                *n = k;
+        }
+    }
+}
+
+/* From the steps of n members: the bin of each by the lane's value, and the values with other bins
+ * than that of most. */
+static qn_status invert_steps(const search *s, const int32_t *member, const int32_t *n_values,
+                              int32_t n) {
+    int32_t from[QN__LANE_CELLS], n_last = n_values[n - 1];
+    uint8_t at[QN__LANE_CELLS];
+    for (int32_t v = 0; v < n_last; v++)
+        at[v] = (uint8_t)v;
+    for (int32_t k = n - 1; k >= 0; k--) {
+        qn__bin_feature *f = &s->map->features[member[k]];
+        int32_t n_pairs = (k ? n_values[k - 1] : 1) * f->n_cells, count[QN__LANE_CELLS] = {0};
+        for (int32_t pair = 0; pair < n_pairs; pair++)
+            if (f->step[pair] != QN__UNSEEN)
+                from[f->step[pair]] = pair;
+        if (!(f->bin_of = qn_malloc_aligned((size_t)n_last, 2)))
+            return QN_ERR_MEMORY;
+        for (int32_t v = 0; v < n_last; v++) {
+            f->bin_of[v] = (uint8_t)(from[at[v]] % f->n_cells);
+            at[v] = (uint8_t)(from[at[v]] / f->n_cells);
+            count[f->bin_of[v]]++;
+        }
+        for (int32_t b = 0; b < f->n_cells; b++)
+            f->rest_bin = count[b] > count[f->rest_bin] ? b : f->rest_bin;
+        f->others = f->bin_of + n_last;
+        for (int32_t v = 0; v < n_last; v++)
+            if (f->bin_of[v] != f->rest_bin)
+                f->others[f->n_others++] = (uint8_t)v;
+        uint16_t *step = qn_realloc(f->step, (size_t)n_pairs, sizeof *step);
+        f->step = step ? step : f->step;
+    }
+    return QN_OK;
+}
+
+static qn_status allocate_steps(qn__bin_feature *f) {
+    size_t n = (size_t)QN__LANE_CELLS * (size_t)f->n_cells;
+    if (!(f->step = qn_new_array(uint16_t, n)))
+        return QN_ERR_MEMORY;
+    memset(f->step, 0xff, n * sizeof *f->step);
+    return QN_OK;
+}
+
+/* Looks at all rows; the members that stay have the first one for a leader. */
+static qn_status settle_lane(search *s, int32_t lane, qn__lane_plan *plan) {
+    int32_t *member = s->member + s->first[lane], *n_values = s->n_values + s->first[lane];
+    int32_t n_all = s->first[lane + 1] - s->first[lane], n = n_all;
+    for (int32_t k = 0; k < n_all && n_all > 1; k++) {
+        n_values[k] = 0;
+        if (allocate_steps(&s->map->features[member[k]]) != QN_OK)
+            return QN_ERR_MEMORY;
+    }
+    number_tuples(s, s->rows->x, member, n_values, &n);
+    if (s->rows->more)
+        number_tuples(s, s->rows->more, member, n_values, &n);
+    for (int32_t k = n > 1 ? n : 0; k < n_all; k++)
+        qn_freep(&s->map->features[member[k]].step);
+    for (int32_t k = 0; k < n; k++) {
+        plan[member[k]].leader = member[0];
+        s->lane[member[k]] = -1;
+    }
+    if (n < 2)
+        return QN_OK;
+    plan[member[0]].n_values = n_values[n - 1];
+    return invert_steps(s, member, n_values, n);
+}
+
+qn_status qn__lanes_plan(qn__bin_map *map, const qn__map_rows *rows, qn__lane_plan *plan,
+                         qn_error *err) {
+    qn_cleanup(search_done) search s;
+    QN_TRY(search_init(&s, map, rows, err));
+    sample_features(&s);
+    QN_TRY(order_by_groups(&s, err));
+    for (int32_t i = 0; i < map->n_dense; i++)
+        s.lane[i] = s.usual[i] < 0 ? -1 : 0;
+    qn_status status = QN_OK;
+    /* What was given up is asked for less each time. */
+    for (int32_t most = QN__LANE_CELLS; status == QN_OK; most = most > 1 ? most / 2 : 1) {
+        QN_TRY(propose(&s, most, err));
+        list_members(&s);
+        if (s.n_lanes == 0)
+            return QN_OK;
+#pragma omp parallel for schedule(dynamic) num_threads(qn_job_threads(rows->job))
+        for (int32_t l = 0; l < s.n_lanes; l++)
+            if (settle_lane(&s, l, plan) != QN_OK) {
+#pragma omp atomic write
+                status = QN_ERR_MEMORY;
+            }
+    }
+    return qn_error_memory(err);
+}
