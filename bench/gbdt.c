@@ -10,9 +10,10 @@
  * threshold. classes: 10 normal numbers and 44 binary ones (each set in 5 to 50 % of the rows), 7
  * classes, the largest of 7 noisy lines. categories: 9 normal numbers and a column of 3,000
  * categories, the first ones more frequent; onehot: 20 such columns of 500 as 10,000 sparse ones;
- * dense: 20 of 50 as 1,000 dense ones of 0 and 1; the class from a noisy sum of effects. A file holds int64 rows, test rows, features, classes (0:
- * none, a number); int64 categories of each feature (0: a number, -1: sparse); each feature as
- * doubles, training rows first, a sparse one as int64 n, n int64 rows, n doubles; the targets.
+ * dense: 20 of 50 as 1,000 dense ones of 0 and 1; the class from a noisy sum of effects. A file
+ * holds int64 rows, test rows, features, classes (0: none, a number); int64 categories of each
+ * feature (0: a number, -1: sparse); each feature as doubles, training rows first, a sparse one as
+ * int64 n, n int64 rows, n doubles; the targets.
  * gbdt_vs_sklearn.py and gbdt_wide.py train other programs on the same files. */
 #include <float.h>
 #include <inttypes.h>
@@ -362,7 +363,7 @@ static int train(const set *s, const options *o) {
     print_quality(model, raw, s->y + n, n_test);
     qn_cleanup(qn_buf_done) qn_buf out = {0};
     if (family->save(model, &out, &err) == QN_OK)
-        printf("model_bytes: %zu\nmodel_hash: %016" PRIx64 "\n", out.len,
+        printf("model_bytes: %zu\nmodel_hash: %" PRIu64 "\n", out.len,
                qn_hash64(out.data, out.len, 0));
     return 0;
 }

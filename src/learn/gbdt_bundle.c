@@ -17,7 +17,7 @@
 
 enum {
     SAMPLE = 1 << 13,      /* rows */
-    RUN = 16,              /* sampled rows that are neighbours: two cache lines of a column */
+    RUN = 32,              /* sampled rows that are neighbours */
     WORDS = SAMPLE / 64,
     FEW = 128,             /* features of more bins take part if they mostly have the same one */
     N_GROUPS = 64,         /* latest groups that a feature is compared with */
@@ -37,7 +37,7 @@ typedef struct search {
     int32_t *lane;         /* owned; proposed; -1: the feature has its lane for good */
     int32_t n_lanes;
     int32_t *first, *member; /* owned; members of lane l: member[first[l]] .. member[first[l + 1] - 1] */
-    int32_t *n_values;     /* owned; by member: of its lane up to it */
+    size_t *step_at;       /* owned; by member: where its steps begin among those of its lane */
 } search;
 
 static void search_done(search *s) {
@@ -47,7 +47,7 @@ static void search_done(search *s) {
     qn_freep(&s->lane);
     qn_freep(&s->first);
     qn_freep(&s->member);
-    qn_freep(&s->n_values);
+    qn_freep(&s->step_at);
 }
 
 static qn_status search_init(search *s, qn__bin_map *map, const qn__map_rows *rows,
@@ -61,8 +61,8 @@ static qn_status search_init(search *s, qn__bin_map *map, const qn__map_rows *ro
     s->lane = qn_new_array(int32_t, map->n_dense);
     s->first = qn_new_array(int32_t, map->n_dense + 2);
     s->member = qn_new_array(int32_t, map->n_dense);
-    s->n_values = qn_new_array(int32_t, map->n_dense);
-    if (!s->bin || !s->usual || !s->order || !s->lane || !s->first || !s->member || !s->n_values)
+    s->step_at = qn_new_array(size_t, map->n_dense);
+    if (!s->bin || !s->usual || !s->order || !s->lane || !s->first || !s->member || !s->step_at)
         return qn_error_memory(err);
     return QN_OK;
 }
@@ -264,106 +264,209 @@ static void list_members(search *s) {
     for (int32_t l = s->n_lanes; l > 0; l--)
         s->first[l] = s->first[l - 1];
     s->first[0] = 0;
+    for (int32_t l = 0; l < s->n_lanes; l++) {
+        size_t at = 0;
+        for (int32_t m = s->first[l]; m < s->first[l + 1]; m++) {
+            s->step_at[m] = at;
+            at += (size_t)QN__LANE_CELLS * (size_t)s->map->features[s->member[m]].n_cells;
+        }
+    }
 }
 
 /* ---- lanes on all rows --------------------------------------------------------------------- */
 
+/* The tuples of a lane that some of the rows have, numbered in the order in which they come up. */
+typedef struct numbering {
+    int32_t n;             /* members it still holds: those before the first with too many tuples */
+    int32_t *n_values;     /* owned; by member: tuples up to it */
+    uint16_t *step;        /* owned; those of member k begin at search.step_at */
+} numbering;
+
+static void numbering_done(numbering *t) {
+    qn_freep(&t->n_values);
+    qn_freep(&t->step);
+}
+
+/* Those of a lane, all of whose members have company. */
+static qn_status numbering_init(numbering *t, const search *s, int32_t lane) {
+    int32_t first = s->first[lane];
+    t->n = s->first[lane + 1] - first;
+    if (t->n < 2)
+        return QN_OK;
+    size_t last = (size_t)(s->first[lane + 1] - 1);
+    size_t n = s->step_at[last] + (size_t)QN__LANE_CELLS
+               * (size_t)s->map->features[s->member[last]].n_cells;
+    t->n_values = qn_new_array(int32_t, t->n);
+    t->step = qn_malloc_aligned(n, sizeof *t->step);
+    if (!t->n_values || !t->step)
+        return QN_ERR_MEMORY;
+    memset(t->step, 0xff, n * sizeof *t->step);
+    return QN_OK;
+}
+
+static uint16_t *steps_of(const search *s, int32_t lane, int32_t k, const numbering *t) {
+    return t->step + s->step_at[s->first[lane] + k];
+}
+
+/* The number behind a step, a new one if need be; QN__UNSEEN: there are too many. */
+static inline uint16_t take_step(uint16_t *step, int32_t *n_values) {
+    if (*step == QN__UNSEEN && *n_values < QN__LANE_CELLS)
+        *step = (uint16_t)(*n_values)++;
+    return *step;
+}
+
 /* The values of n rows with one more feature; false: there are too many. */
-static bool step_rows(qn__bin_feature *f, const int32_t *bin, int64_t n, uint16_t *value,
-                      int32_t *n_values) {
+static bool step_rows(uint16_t *step, int32_t n_cells, const int32_t *bin, int64_t n,
+                      uint16_t *value, int32_t *n_values) {
     for (int64_t i = 0; i < n; i++) {
-        uint16_t *to = &f->step[value[i] * f->n_cells + bin[i]];
-        if (*to == QN__UNSEEN) {
-            if (*n_values == QN__LANE_CELLS)
-                return false;
-            *to = (uint16_t)(*n_values)++;
-        }
-        value[i] = *to;
+        value[i] = take_step(&step[value[i] * n_cells + bin[i]], n_values);
+        if (value[i] == QN__UNSEEN)
+            return false;
     }
     return true;
 }
 
-/* Numbers the tuples of the first *n members as they come up in the rows; members from the first whose
- * tuples are too many on are given up. */
-static void number_tuples(const search *s, const qn_matrix *x, const int32_t *member,
-                          int32_t *n_values, int32_t *n) {
+static void number_rows(const search *s, int32_t lane, const qn_matrix *x, int64_t first,
+                        int64_t end, numbering *t) {
     uint16_t value[BLOCK];
     int32_t bin[BLOCK];
-    for (int64_t first = 0; first < x->n_rows && *n > 1; first += BLOCK) {
-        int64_t here = x->n_rows - first < BLOCK ? x->n_rows - first : BLOCK;
+    for (; first < end && t->n > 1; first += BLOCK) {
+        int64_t n = end - first < BLOCK ? end - first : BLOCK;
         memset(value, 0, sizeof value);
-        for (int32_t k = 0; k < *n; k++) {
-            qn__bin_feature *f = &s->map->features[member[k]];
-            qn__feature_bins(f, x, first, here, bin);
-            if (!step_rows(f, bin, here, value, &n_values[k]))
-                *n = k;
+        for (int32_t k = 0; k < t->n; k++) {
+            const qn__bin_feature *f = &s->map->features[s->member[s->first[lane] + k]];
+            qn__feature_bins(f, x, first, n, bin);
+            if (!step_rows(steps_of(s, lane, k, t), f->n_cells, bin, n, value, &t->n_values[k]))
+                t->n = k;
         }
     }
 }
 
-/* From the steps of n members: the bin of each by the lane's value, and the values with other bins
- * than that of most. */
-static qn_status invert_steps(const search *s, const int32_t *member, const int32_t *n_values,
-                              int32_t n) {
-    int32_t from[QN__LANE_CELLS], n_last = n_values[n - 1];
-    uint8_t at[QN__LANE_CELLS];
-    for (int32_t v = 0; v < n_last; v++)
+/* Share `i` of n_shares of all rows, the further ones behind the others. */
+static void number_share(const search *s, int32_t lane, int32_t i, int32_t n_shares, numbering *t) {
+    const qn_matrix *x = s->rows->x, *more = s->rows->more;
+    int64_t n = x->n_rows, n_all = n + (more ? more->n_rows : 0);
+    int64_t first = n_all * i / n_shares, end = n_all * (i + 1) / n_shares;
+    number_rows(s, lane, x, first, end < n ? end : n, t);
+    if (more)
+        number_rows(s, lane, more, first > n ? first - n : 0, end - n, t);
+}
+
+/* The inverse of a member's steps: by value, value before * n_cells + bin. */
+static void pairs_of(const uint16_t *step, int32_t n_pairs, int32_t *pair) {
+    for (int32_t p = 0; p < n_pairs; p++)
+        if (step[p] != QN__UNSEEN)
+            pair[step[p]] = p;
+}
+
+/* Adds the tuples of `more`. */
+static void join_numberings(const search *s, int32_t lane, numbering *t, const numbering *more) {
+    uint16_t before[QN__LANE_CELLS] = {0}, now[QN__LANE_CELLS]; /* by value there: the one here */
+    t->n = t->n < more->n ? t->n : more->n;
+    for (int32_t k = 0; k < t->n && t->n > 1; k++) {
+        const uint16_t *from = steps_of(s, lane, k, more);
+        uint16_t *to = steps_of(s, lane, k, t);
+        int32_t n_cells = s->map->features[s->member[s->first[lane] + k]].n_cells;
+        int32_t pair[QN__LANE_CELLS];
+        pairs_of(from, (k ? more->n_values[k - 1] : 1) * n_cells, pair);
+        for (int32_t v = 0; v < more->n_values[k]; v++) {
+            int32_t here = before[pair[v] / n_cells] * n_cells + pair[v] % n_cells;
+            now[v] = take_step(&to[here], &t->n_values[k]);
+            if (now[v] == QN__UNSEEN) {
+                t->n = k;
+                return;
+            }
+        }
+        memcpy(before, now, (size_t)more->n_values[k] * sizeof *now);
+    }
+}
+
+/* The lane's values by bin of a member: rest_bin is that of most values, the others are listed. */
+static void list_others(qn__bin_feature *f, int32_t n_values) {
+    int32_t count[QN__LANE_CELLS] = {0};
+    for (int32_t v = 0; v < n_values; v++)
+        count[f->bin_of[v]]++;
+    f->rest_bin = 0;
+    for (int32_t b = 1; b < f->n_cells; b++)
+        f->rest_bin = count[b] > count[f->rest_bin] ? b : f->rest_bin;
+    f->others = f->bin_of + n_values;
+    f->n_others = 0;
+    for (int32_t v = 0; v < n_values; v++)
+        if (f->bin_of[v] != f->rest_bin)
+            f->others[f->n_others++] = (uint8_t)v;
+}
+
+/* Gives the members what they need to share the lane. */
+static qn_status settle_members(const search *s, int32_t lane, const numbering *t) {
+    int32_t n_values = t->n_values[t->n - 1];
+    uint8_t at[QN__LANE_CELLS]; /* by value of the lane: its value up to member k */
+    for (int32_t v = 0; v < n_values; v++)
         at[v] = (uint8_t)v;
-    for (int32_t k = n - 1; k >= 0; k--) {
-        qn__bin_feature *f = &s->map->features[member[k]];
-        int32_t n_pairs = (k ? n_values[k - 1] : 1) * f->n_cells, count[QN__LANE_CELLS] = {0};
-        for (int32_t pair = 0; pair < n_pairs; pair++)
-            if (f->step[pair] != QN__UNSEEN)
-                from[f->step[pair]] = pair;
-        if (!(f->bin_of = qn_malloc_aligned((size_t)n_last, 2)))
+    for (int32_t k = t->n - 1; k >= 0; k--) {
+        qn__bin_feature *f = &s->map->features[s->member[s->first[lane] + k]];
+        int32_t pair[QN__LANE_CELLS], n_pairs = (k ? t->n_values[k - 1] : 1) * f->n_cells;
+        f->step = qn_malloc_aligned((size_t)n_pairs, sizeof *f->step);
+        f->bin_of = qn_malloc_aligned((size_t)n_values, 2); /* `others` behind it */
+        if (!f->step || !f->bin_of)
             return QN_ERR_MEMORY;
-        for (int32_t v = 0; v < n_last; v++) {
-            f->bin_of[v] = (uint8_t)(from[at[v]] % f->n_cells);
-            at[v] = (uint8_t)(from[at[v]] / f->n_cells);
-            count[f->bin_of[v]]++;
+        memcpy(f->step, steps_of(s, lane, k, t), (size_t)n_pairs * sizeof *f->step);
+        pairs_of(f->step, n_pairs, pair);
+        for (int32_t v = 0; v < n_values; v++) {
+            f->bin_of[v] = (uint8_t)(pair[at[v]] % f->n_cells);
+            at[v] = (uint8_t)(pair[at[v]] / f->n_cells);
         }
-        for (int32_t b = 0; b < f->n_cells; b++)
-            f->rest_bin = count[b] > count[f->rest_bin] ? b : f->rest_bin;
-        f->others = f->bin_of + n_last;
-        for (int32_t v = 0; v < n_last; v++)
-            if (f->bin_of[v] != f->rest_bin)
-                f->others[f->n_others++] = (uint8_t)v;
-        uint16_t *step = qn_realloc(f->step, (size_t)n_pairs, sizeof *step);
-        f->step = step ? step : f->step;
+        list_others(f, n_values);
     }
     return QN_OK;
 }
 
-static qn_status allocate_steps(qn__bin_feature *f) {
-    size_t n = (size_t)QN__LANE_CELLS * (size_t)f->n_cells;
-    if (!(f->step = qn_new_array(uint16_t, n)))
-        return QN_ERR_MEMORY;
-    memset(f->step, 0xff, n * sizeof *f->step);
-    return QN_OK;
-}
-
-/* Looks at all rows; the members that stay have the first one for a leader. */
-static qn_status settle_lane(search *s, int32_t lane, qn__lane_plan *plan) {
-    int32_t *member = s->member + s->first[lane], *n_values = s->n_values + s->first[lane];
-    int32_t n_all = s->first[lane + 1] - s->first[lane], n = n_all;
-    for (int32_t k = 0; k < n_all && n_all > 1; k++) {
-        n_values[k] = 0;
-        if (allocate_steps(&s->map->features[member[k]]) != QN_OK)
-            return QN_ERR_MEMORY;
-    }
-    number_tuples(s, s->rows->x, member, n_values, &n);
-    if (s->rows->more)
-        number_tuples(s, s->rows->more, member, n_values, &n);
-    for (int32_t k = n > 1 ? n : 0; k < n_all; k++)
-        qn_freep(&s->map->features[member[k]].step);
-    for (int32_t k = 0; k < n; k++) {
+/* The members that a lane keeps have its first one for a leader; the others go on looking. */
+static qn_status settle_lane(const search *s, int32_t lane, const numbering *t,
+                             qn__lane_plan *plan) {
+    const int32_t *member = s->member + s->first[lane];
+    for (int32_t k = 0; k < t->n; k++) {
         plan[member[k]].leader = member[0];
         s->lane[member[k]] = -1;
     }
-    if (n < 2)
+    if (t->n < 2)
         return QN_OK;
-    plan[member[0]].n_values = n_values[n - 1];
-    return invert_steps(s, member, n_values, n);
+    plan[member[0]].n_values = t->n_values[t->n - 1];
+    return settle_members(s, lane, t);
+}
+
+/* Looks at all rows: a few lanes by shares of the rows side by side, which gives the same numbers. */
+static qn_status settle_lanes(const search *s, qn__lane_plan *plan, qn_error *err) {
+    int n_threads = qn_job_threads(s->rows->job);
+    int32_t n_shares = s->n_lanes < 4 * n_threads ? n_threads : 1, n = s->n_lanes * n_shares;
+    qn_cleanup(qn_freep) numbering *all = qn_new_array(numbering, n);
+    bool short_of_memory = !all;
+#pragma omp parallel num_threads(n_threads) if (all)
+    {
+#pragma omp for schedule(dynamic)
+        for (int32_t i = 0; i < (all ? n : 0); i++) {
+            if (numbering_init(&all[i], s, i / n_shares) == QN_OK) {
+                number_share(s, i / n_shares, i % n_shares, n_shares, &all[i]);
+                continue;
+            }
+#pragma omp atomic write
+            short_of_memory = true;
+        }
+#pragma omp for schedule(dynamic)
+        for (int32_t l = 0; l < s->n_lanes; l++) {
+            if (short_of_memory)
+                continue;
+            numbering *first = &all[l * n_shares];
+            for (int32_t i = 1; i < n_shares; i++)
+                join_numberings(s, l, first, &first[i]);
+            if (settle_lane(s, l, first, plan) != QN_OK) {
+#pragma omp atomic write
+                short_of_memory = true;
+            }
+        }
+    }
+    for (int32_t i = 0; all && i < n; i++)
+        numbering_done(&all[i]);
+    return short_of_memory ? qn_error_memory(err) : QN_OK;
 }
 
 qn_status qn__lanes_plan(qn__bin_map *map, const qn__map_rows *rows, qn__lane_plan *plan,
@@ -374,19 +477,12 @@ qn_status qn__lanes_plan(qn__bin_map *map, const qn__map_rows *rows, qn__lane_pl
     QN_TRY(order_by_groups(&s, err));
     for (int32_t i = 0; i < map->n_dense; i++)
         s.lane[i] = s.usual[i] < 0 ? -1 : 0;
-    qn_status status = QN_OK;
     /* What was given up is asked for less each time. */
-    for (int32_t most = QN__LANE_CELLS; status == QN_OK; most = most > 1 ? most / 2 : 1) {
+    for (int32_t most = QN__LANE_CELLS;; most = most > 1 ? most / 2 : 1) {
         QN_TRY(propose(&s, most, err));
-        list_members(&s);
         if (s.n_lanes == 0)
             return QN_OK;
-#pragma omp parallel for schedule(dynamic) num_threads(qn_job_threads(rows->job))
-        for (int32_t l = 0; l < s.n_lanes; l++)
-            if (settle_lane(&s, l, plan) != QN_OK) {
-#pragma omp atomic write
-                status = QN_ERR_MEMORY;
-            }
+        list_members(&s);
+        QN_TRY(settle_lanes(&s, plan, err));
     }
-    return qn_error_memory(err);
 }

@@ -179,7 +179,7 @@ static void what_the_sample_did_not_see_is_split_up(void **state) {
     table_init(&t, N, F);
     for (int64_t i = 0; i < N; i++)
         for (int j = 0; j < F; j++)
-            t.columns[j].num[i] = i % 64 >= 16 && qn_rng_hash((uint64_t)j, (uint64_t)i) % 2;
+            t.columns[j].num[i] = i % 128 >= 32 && qn_rng_hash((uint64_t)j, (uint64_t)i) % 2;
     qn_gbdt_params p = defaults();
     assert_int_equal(lanes_of(&t, &p), 3);
     table_done(&t);
@@ -215,6 +215,44 @@ static void later_rows_are_held_too(void **state) {
     qn__bin_map_done(&map);
     table_done(&t[0]);
     table_done(&t[1]);
+}
+
+/* Any number of threads gives the same numbers, with rows for which lanes are split up, too. */
+static void maps_do_not_depend_on_threads(void **state) {
+    enum { N = 1 << 15 };
+    static const int threads[] = {1, 2, 3, 8};
+    qn_gbdt_params p = defaults();
+    for (int hidden = 0; hidden < 2; hidden++) {
+        table t, more;
+        mixed_init(&t, N, 31);
+        mixed_init(&more, N / 4, 32);
+        for (int64_t i = 0; i < N && hidden; i++) /* only where the sample does not look */
+            for (int j = 0; j < LEVELS + N_BINARY; j++)
+                t.columns[j].num[i] = i % 128 >= 32 && qn_rng_hash((uint64_t)j, (uint64_t)i) % 2;
+        uint8_t *first = NULL;
+        int32_t n_lanes = 0;
+        for (int k = 0; k < 4; k++) {
+            qn_job job = {.n_threads = threads[k]};
+            qn__map_rows rows = {.x = &t.x, .more = &more.x, .left_out = -1, .job = &job};
+            qn__bin_map map = {0};
+            qn__bins bins = {0};
+            assert_int_equal(qn__bin_map_fit(&p, &rows, 1, &map, NULL), QN_OK);
+            assert_int_equal(qn__bins_fill(&map, &t.x, true, &job, &bins, NULL), QN_OK);
+            if (k == 0) {
+                n_lanes = map.n_lanes;
+                first = bins.columns;
+                bins.columns = NULL;
+            } else {
+                assert_int_equal(map.n_lanes, n_lanes);
+                assert_memory_equal(bins.columns, first, (size_t)map.row_bytes * N);
+            }
+            qn__bins_done(&bins);
+            qn__bin_map_done(&map);
+        }
+        qn_freep(&first);
+        table_done(&t);
+        table_done(&more);
+    }
 }
 
 /* Packed and wide cells, rows of a leaf and all, one thread and several. */
@@ -351,6 +389,7 @@ int main(void) {
         cmocka_unit_test(few_tuples_make_company),
         cmocka_unit_test(what_the_sample_did_not_see_is_split_up),
         cmocka_unit_test(later_rows_are_held_too),
+        cmocka_unit_test(maps_do_not_depend_on_threads),
         cmocka_unit_test(shared_lanes_count_as_the_reference),
         cmocka_unit_test(models_are_the_same_without),
         cmocka_unit_test(memory_may_run_out),
