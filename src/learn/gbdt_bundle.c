@@ -439,7 +439,7 @@ static qn_status settle_lanes(const search *s, qn__lane_plan *plan, qn_error *er
     int n_threads = qn_job_threads(s->rows->job);
     int32_t n_shares = s->n_lanes < 4 * n_threads ? n_threads : 1, n = s->n_lanes * n_shares;
     qn_cleanup(qn_freep) numbering *all = qn_new_array(numbering, n);
-    bool short_of_memory = !all;
+    bool unnumbered = !all, unsettled = false; /* for want of memory */
 #pragma omp parallel num_threads(n_threads) if (all)
     {
 #pragma omp for schedule(dynamic)
@@ -449,24 +449,24 @@ static qn_status settle_lanes(const search *s, qn__lane_plan *plan, qn_error *er
                 continue;
             }
 #pragma omp atomic write
-            short_of_memory = true;
+            unnumbered = true;
         }
 #pragma omp for schedule(dynamic)
         for (int32_t l = 0; l < s->n_lanes; l++) {
-            if (short_of_memory)
+            if (unnumbered)
                 continue;
             numbering *first = &all[l * n_shares];
             for (int32_t i = 1; i < n_shares; i++)
                 join_numberings(s, l, first, &first[i]);
             if (settle_lane(s, l, first, plan) != QN_OK) {
 #pragma omp atomic write
-                short_of_memory = true;
+                unsettled = true;
             }
         }
     }
     for (int32_t i = 0; all && i < n; i++)
         numbering_done(&all[i]);
-    return short_of_memory ? qn_error_memory(err) : QN_OK;
+    return unnumbered || unsettled ? qn_error_memory(err) : QN_OK;
 }
 
 qn_status qn__lanes_plan(qn__bin_map *map, const qn__map_rows *rows, qn__lane_plan *plan,
