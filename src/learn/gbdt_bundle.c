@@ -326,8 +326,9 @@ static bool step_rows(uint16_t *step, int32_t n_cells, const int32_t *bin, int64
     return true;
 }
 
+/* Rows first .. end - 1 of x; values[row], unless NULL, will hold with all members only. */
 static void number_rows(const search *s, int32_t lane, const qn_matrix *x, int64_t first,
-                        int64_t end, numbering *t) {
+                        int64_t end, numbering *t, uint8_t *values) {
     uint16_t value[BLOCK];
     int32_t bin[BLOCK];
     for (; first < end && t->n > 1; first += BLOCK) {
@@ -339,17 +340,30 @@ static void number_rows(const search *s, int32_t lane, const qn_matrix *x, int64
             if (!step_rows(steps_of(s, lane, k, t), f->n_cells, bin, n, value, &t->n_values[k]))
                 t->n = k;
         }
+        for (int64_t i = 0; values && i < n; i++)
+            values[first + i] = (uint8_t)value[i];
     }
 }
 
-/* Share `i` of n_shares of all rows, the further ones behind the others. */
-static void number_share(const search *s, int32_t lane, int32_t i, int32_t n_shares, numbering *t) {
+/* One of n shares of all rows, the further ones behind the others. */
+typedef struct share {
+    int32_t i, n;
+} share;
+
+/* Where share i begins. */
+static int64_t share_start(const search *s, int32_t i, int32_t n) {
+    const qn_matrix *more = s->rows->more;
+    return (s->rows->x->n_rows + (more ? more->n_rows : 0)) * i / n;
+}
+
+static void number_share(const search *s, int32_t lane, share part, numbering *t,
+                         uint8_t *values) {
     const qn_matrix *x = s->rows->x, *more = s->rows->more;
-    int64_t n = x->n_rows, n_all = n + (more ? more->n_rows : 0);
-    int64_t first = n_all * i / n_shares, end = n_all * (i + 1) / n_shares;
-    number_rows(s, lane, x, first, end < n ? end : n, t);
+    int64_t first = share_start(s, part.i, part.n), end = share_start(s, part.i + 1, part.n);
+    int64_t n = x->n_rows;
+    number_rows(s, lane, x, first, end < n ? end : n, t, values);
     if (more)
-        number_rows(s, lane, more, first > n ? first - n : 0, end - n, t);
+        number_rows(s, lane, more, first > n ? first - n : 0, end - n, t, NULL);
 }
 
 /* The inverse of a member's steps: by value, value before * n_cells + bin. */
@@ -359,9 +373,11 @@ static void pairs_of(const uint16_t *step, int32_t n_pairs, int32_t *pair) {
             pair[step[p]] = p;
 }
 
-/* Adds the tuples of `more`. */
-static void join_numberings(const search *s, int32_t lane, numbering *t, const numbering *more) {
-    uint16_t before[QN__LANE_CELLS] = {0}, now[QN__LANE_CELLS]; /* by value there: the one here */
+/* Adds the tuples of `more`; before[QN__LANE_CELLS] becomes the number here by that there. */
+static void join_numberings(const search *s, int32_t lane, numbering *t, const numbering *more,
+                            uint16_t *before) {
+    uint16_t now[QN__LANE_CELLS];
+    before[0] = 0;
     t->n = t->n < more->n ? t->n : more->n;
     for (int32_t k = 0; k < t->n && t->n > 1; k++) {
         const uint16_t *from = steps_of(s, lane, k, more);
@@ -428,14 +444,46 @@ static qn_status settle_lane(const search *s, int32_t lane, const numbering *t,
         plan[member[k]].leader = member[0];
         s->lane[member[k]] = -1;
     }
+    if (t->n < s->first[lane + 1] - s->first[lane])
+        qn_freep(&plan[member[0]].values);
     if (t->n < 2)
         return QN_OK;
     plan[member[0]].n_values = t->n_values[t->n - 1];
     return settle_members(s, lane, t);
 }
 
+/* Joins the shares' numberings of a lane in the first one. values[row] follow, unless NULL. */
+static void join_shares(const search *s, int32_t lane, numbering *of_share, int32_t n,
+                        uint8_t *values) {
+    for (int32_t i = 1; i < n; i++) {
+        uint16_t here[QN__LANE_CELLS];
+        join_numberings(s, lane, of_share, &of_share[i], here);
+        int64_t end = share_start(s, i + 1, n), n_rows = s->rows->x->n_rows;
+        bool holds = values && of_share->n == s->first[lane + 1] - s->first[lane];
+        for (int64_t row = share_start(s, i, n); holds && row < end && row < n_rows; row++)
+            values[row] = (uint8_t)here[values[row]];
+    }
+}
+
+/* Room for the values of lanes with several members, if that is little of the memory that may be
+ * used: those rows need not be looked at again to be binned. */
+static qn_status allocate_values(const search *s, qn__lane_plan *plan, qn_error *err) {
+    size_t n_rows = (size_t)s->rows->x->n_rows, bytes;
+    size_t most = s->rows->job && s->rows->job->memory_bytes ? s->rows->job->memory_bytes / 8
+                                                             : SIZE_MAX;
+    if (!qn_size_mul(n_rows, (size_t)s->n_lanes, &bytes) || bytes > most)
+        return QN_OK;
+    for (int32_t l = 0; l < s->n_lanes; l++) {
+        uint8_t **values = &plan[s->member[s->first[l]]].values;
+        if (s->first[l + 1] - s->first[l] > 1 && !(*values = qn_malloc_aligned(n_rows, 1)))
+            return qn_error_memory(err);
+    }
+    return QN_OK;
+}
+
 /* Looks at all rows: a few lanes by shares of the rows side by side, which gives the same numbers. */
 static qn_status settle_lanes(const search *s, qn__lane_plan *plan, qn_error *err) {
+    QN_TRY(allocate_values(s, plan, err));
     int n_threads = qn_job_threads(s->rows->job);
     int32_t n_shares = s->n_lanes < 4 * n_threads ? n_threads : 1, n = s->n_lanes * n_shares;
     qn_cleanup(qn_freep) numbering *all = qn_new_array(numbering, n);
@@ -444,8 +492,10 @@ static qn_status settle_lanes(const search *s, qn__lane_plan *plan, qn_error *er
     {
 #pragma omp for schedule(dynamic)
         for (int32_t i = 0; i < (all ? n : 0); i++) {
-            if (numbering_init(&all[i], s, i / n_shares) == QN_OK) {
-                number_share(s, i / n_shares, i % n_shares, n_shares, &all[i]);
+            int32_t l = i / n_shares;
+            if (numbering_init(&all[i], s, l) == QN_OK) {
+                number_share(s, l, (share){.i = i % n_shares, .n = n_shares}, &all[i],
+                             plan[s->member[s->first[l]]].values);
                 continue;
             }
 #pragma omp atomic write
@@ -456,8 +506,7 @@ static qn_status settle_lanes(const search *s, qn__lane_plan *plan, qn_error *er
             if (unnumbered)
                 continue;
             numbering *first = &all[l * n_shares];
-            for (int32_t i = 1; i < n_shares; i++)
-                join_numberings(s, l, first, &first[i]);
+            join_shares(s, l, first, n_shares, plan[s->member[s->first[l]]].values);
             if (settle_lane(s, l, first, plan) != QN_OK) {
 #pragma omp atomic write
                 unsettled = true;

@@ -72,6 +72,8 @@ typedef struct qn__lane {
     int32_t first, n_features; /* in qn__bin_map.by_lane */
     int32_t n_values;
     int64_t cell;              /* where the lane is counted, among all lanes' cells */
+    uint8_t *values;           /* owned; of the rows of qn__bin_map.fitted_to until they are binned;
+                                  NULL: not known */
 } qn__lane;
 
 /* Features with at least two bins, dense ones first. */
@@ -84,6 +86,7 @@ typedef struct qn__bin_map {
     int32_t *by_lane;          /* owned; n_dense: features in order of their lanes */
     int64_t n_cells, dense_cells; /* cells of all features, and of the dense ones (which come first) */
     int64_t lane_cells;        /* cells of all lanes: QN__LANE_CELLS of each narrow one */
+    const qn_matrix *fitted_to; /* borrowed, and only compared once they are binned */
 } qn__bin_map;
 
 /* Binned rows, twice: row by row for counting (all lanes of a row on one or two cache lines), lane
@@ -115,9 +118,10 @@ void qn__bin_map_done(qn__bin_map *map);
 /* Drops features without bins and gives the others their lanes and cells; the end of a fit. */
 qn_status qn__bin_map_place(qn__bin_map *map, const qn__map_rows *rows, bool share_lanes,
                             qn_error *err) QN_MUST_USE;
-/* Where a dense feature goes: to the lane of the feature `leader` (itself: n_values are the lane's). */
+/* Where a dense feature goes: to the lane of the feature `leader` (itself: the rest is the lane's). */
 typedef struct qn__lane_plan {
     int32_t leader, n_values;
+    uint8_t *values;      /* owned, see qn__lane */
 } qn__lane_plan;
 /* Finds features that share lanes of one byte and fills in what they need for it. plan[n_dense] says
  * that all are alone and is changed for those that are not. */
@@ -133,7 +137,7 @@ void qn__bins_of(const qn__bin_feature *feature, const double *x, int64_t n, int
 /* with_columns: also lane by lane, if both take at most half of the job's memory. Rows that alone
  * take more lie in a file in its folder for temporary ones. QN_ERR_USAGE for rows that the map was
  * not made for, if they have other tuples of bins. */
-qn_status qn__bins_fill(const qn__bin_map *map, const qn_matrix *x, bool with_columns,
+qn_status qn__bins_fill(qn__bin_map *map, const qn_matrix *x, bool with_columns,
                         const qn_job *job, qn__bins *ret_bins, qn_error *err) QN_MUST_USE;
 void qn__bins_done(qn__bins *bins);
 /* Room for the dense bins of n rows, where qn__bins_fill would have it. */

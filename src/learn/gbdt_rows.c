@@ -23,10 +23,16 @@ static void feature_done(qn__bin_feature *f) {
     qn_freep(&f->bin_of);
 }
 
+static void forget_values(qn__bin_map *map) {
+    for (int32_t l = 0; map->lanes && l < map->n_lanes; l++)
+        qn_freep(&map->lanes[l].values);
+}
+
 void qn__bin_map_done(qn__bin_map *map) {
     for (int32_t i = 0; map->features && i < map->n_features; i++)
         feature_done(&map->features[i]);
     qn_freep(&map->features);
+    forget_values(map);
     qn_freep(&map->lanes);
     qn_freep(&map->by_lane);
     *map = (qn__bin_map){0};
@@ -69,6 +75,7 @@ static void number_lanes(qn__bin_map *map, const qn__lane_plan *plan) {
             if (plan[i].leader == i) {
                 f->lane = map->n_lanes++;
                 map->lanes[f->lane].n_values = plan[i].n_values;
+                map->lanes[f->lane].values = plan[i].values;
             } else {
                 f->lane = map->features[plan[i].leader].lane;
             }
@@ -88,9 +95,10 @@ static qn_status place_lanes(qn__bin_map *map, const qn__map_rows *rows, bool sh
         return qn_error_memory(err);
     for (int32_t i = 0; i < map->n_dense; i++)
         plan[i] = (qn__lane_plan){.leader = i, .n_values = map->features[i].n_cells};
-    if (share_lanes)
-        QN_TRY(qn__lanes_plan(map, rows, plan, err));
+    qn_status status = share_lanes ? qn__lanes_plan(map, rows, plan, err) : QN_OK;
     number_lanes(map, plan);
+    map->fitted_to = rows->x;
+    QN_TRY(status);
     for (int32_t l = 0, first = 0; l < map->n_lanes; l++) {
         qn__lane *lane = &map->lanes[l];
         bool narrow = l < map->n_narrow;
@@ -289,6 +297,11 @@ static qn_status fill_sparse(const qn__bin_map *map, const qn_matrix *x, qn__bin
 static bool fill_lane(const qn__bin_map *map, const qn__lane *lane, const qn_matrix *x,
                       int64_t first, int64_t n, uint16_t *out) {
     bool seen = true;
+    if (lane->values && x == map->fitted_to) {
+        for (int64_t i = 0; i < n; i++)
+            out[i] = lane->values[first + i];
+        return true;
+    }
     for (int32_t k = 0; k < lane->n_features; k++) {
         const qn__bin_feature *f = &map->features[map->by_lane[lane->first + k]];
         int32_t bin[BLOCK];
@@ -410,7 +423,7 @@ qn_status qn__bins_allocate(const qn__bin_map *map, int64_t n, bool with_columns
     return QN_OK;
 }
 
-qn_status qn__bins_fill(const qn__bin_map *map, const qn_matrix *x, bool with_columns,
+qn_status qn__bins_fill(qn__bin_map *map, const qn_matrix *x, bool with_columns,
                         const qn_job *job, qn__bins *ret_bins, qn_error *err) {
     qn_cleanup(qn__bins_done) qn__bins bins = {.n_rows = x->n_rows};
     QN_TRY(allocate(map, with_columns, job, &bins, err));
@@ -431,6 +444,8 @@ qn_status qn__bins_fill(const qn__bin_map *map, const qn_matrix *x, bool with_co
         }
     }
     QN_FAIL_IF(!seen, err, QN_ERR_USAGE, "rows that the bins were not made for");
+    if (x == map->fitted_to)
+        forget_values(map);
     if (map->n_dense < map->n_features)
         QN_TRY(fill_sparse(map, x, &bins, err));
     *ret_bins = bins;

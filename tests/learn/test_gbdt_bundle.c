@@ -82,11 +82,15 @@ static void mixed_init(table *t, int64_t n, uint64_t seed) {
     }
 }
 
-/* Every bin is found again, by rows and by columns. */
-static void assert_bins_found(const qn__bin_map *map, const table *t) {
+/* Every bin is found again, by rows and by columns; the second time without what the search for lanes
+ * knew of the rows. */
+static void assert_bins_found(qn__bin_map *map, const table *t) {
     qn_job job = {.n_threads = 3};
-    qn__bins bins = {0};
+    qn__bins bins = {0}, again = {0};
     assert_int_equal(qn__bins_fill(map, &t->x, true, &job, &bins, NULL), QN_OK);
+    assert_int_equal(qn__bins_fill(map, &t->x, true, &job, &again, NULL), QN_OK);
+    assert_memory_equal(bins.columns, again.columns, (size_t)(map->row_bytes * t->x.n_rows));
+    qn__bins_done(&again);
     for (int32_t k = 0; k < map->n_features; k++) {
         const qn__bin_feature *f = &map->features[k];
         const qn__lane *lane = &map->lanes[f->lane];
