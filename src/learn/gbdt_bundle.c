@@ -407,9 +407,10 @@ static void list_others(qn__bin_feature *f, int32_t n_values) {
         f->rest_bin = count[b] > count[f->rest_bin] ? b : f->rest_bin;
     f->others = f->bin_of + n_values;
     f->n_others = 0;
-    for (int32_t v = 0; v < n_values; v++)
-        if (f->bin_of[v] != f->rest_bin)
-            f->others[f->n_others++] = (uint8_t)v;
+    for (int32_t b = 0; b < f->n_cells; b++)
+        for (int32_t v = 0; v < n_values && b != f->rest_bin && count[b]; v++)
+            if (f->bin_of[v] == b)
+                f->others[f->n_others++] = (uint8_t)v;
 }
 
 /* Gives the members what they need to share the lane. */

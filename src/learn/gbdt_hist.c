@@ -267,14 +267,20 @@ static void take_shared(const counted *from, const qn__lane *lane, const qn__bin
     for (int t = from->a; t < from->b; t++) {
         const int64_t *block = from->scratch->block[t] + lane->cell;
         const qn__wide_sum *part = from->wide ? from->scratch->part[t] + lane->cell : NULL;
-        for (int32_t k = 0; k < f->n_others; k++) {
-            uint8_t v = f->others[k];
-            int64_t cell = f->cell + f->bin_of[v];
+        for (int32_t k = 0; k < f->n_others;) {
+            uint8_t bin = f->bin_of[f->others[k]];
+            int64_t word = 0;
+            qn__wide_sum sum = {0};
+            for (; k < f->n_others && f->bin_of[f->others[k]] == bin; k++) {
+                word += block[f->others[k]];
+                sum.g += part ? part[f->others[k]].g : 0;
+                sum.hn += part ? part[f->others[k]].hn : 0;
+            }
             if (from->wide) {
-                hist->sums[cell].g += part[v].g;
-                hist->sums[cell].hn += part[v].hn;
+                hist->sums[f->cell + bin].g += sum.g;
+                hist->sums[f->cell + bin].hn += sum.hn;
             } else {
-                hist->packed[cell] += block[v];
+                hist->packed[f->cell + bin] += word;
             }
         }
     }

@@ -61,7 +61,7 @@ typedef struct qn__bin_feature {
     /* Dense and not alone in its lane, or else NULL: */
     uint16_t *step;       /* owned; [value of the lane before this feature][bin]: the value with it */
     uint8_t *bin_of;      /* owned; bin by value of the lane */
-    uint8_t *others;      /* behind bin_of; n_others values whose bin is not rest_bin */
+    uint8_t *others;      /* behind bin_of; n_others values whose bin is not rest_bin, by bin */
     int32_t n_others;
 } qn__bin_feature;
 
