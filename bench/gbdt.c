@@ -1,7 +1,7 @@
 /* Training of family gbdt on made or given rows: time, memory, quality.
  *     gbdt [name=value]...
- *       kind=numeric|classes|categories|onehot          which rows to make
- *       rows=N                how many (200,000 more to test on; a fifth for the last two kinds)
+ *       kind=numeric|classes|categories|onehot|dense    which rows to make
+ *       rows=N                how many (200,000 more to test on; a fifth for the last three kinds)
  *       write=FILE            put them there and stop   read=FILE    rows from there instead
  *       threads, rounds, leaves, seed                   of the training
  *       memory=BYTES          limit of the training; what exceeds it goes to the folder it runs in
@@ -10,24 +10,28 @@
  * threshold. classes: 10 normal numbers and 44 binary ones (each set in 5 to 50 % of the rows), 7
  * classes, the largest of 7 noisy lines. categories: 9 normal numbers and a column of 3,000
  * categories, the first ones more frequent; onehot: 20 such columns of 500 as 10,000 sparse ones;
- * the class from a noisy sum of effects. A file holds int64 rows, test rows, features, classes (0:
- * none, a number); int64 categories of each feature (0: a number, -1: sparse); each feature as
- * doubles, training rows first, a sparse one as int64 n, n int64 rows, n doubles; the targets.
+ * dense: 20 of 50 as 1,000 dense ones of 0 and 1; the class from a noisy sum of effects. A file
+ * holds int64 rows, test rows, features, classes (0: none, a number); int64 categories of each
+ * feature (0: a number, -1: sparse); each feature as doubles, training rows first, a sparse one as
+ * int64 n, n int64 rows, n doubles; the targets.
  * gbdt_vs_sklearn.py and gbdt_wide.py train other programs on the same files. */
 #include <float.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/hash.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "learn/family_int.h"
 #include "learn/gbdt.h"
 
 enum { NUMERIC_FEATURES = 28, CLASSES_FEATURES = 54, CLASSES_NUMERIC = 10, CLASSES = 7 };
-enum { WIDE_NUMERIC = 9, WIDE_CATEGORIES = 3000, WIDE_FIELDS = 20, WIDE_LEVELS = 500 };
+enum { WIDE_NUMERIC = 9, WIDE_CATEGORIES = 3000, WIDE_FIELDS = 20, WIDE_LEVELS = 500,
+       DENSE_LEVELS = 50 };
 
 typedef struct set {
     int64_t head[4];       /* rows, test rows, features, classes */
@@ -153,6 +157,23 @@ static void make_onehot(set *s, int64_t rows) {
     for (int64_t i = 0; i < n; i++)
         s->y[i] = qn_rng_hash_uniform(0, (uint64_t)i) < 1 / (1 + exp(-sum[i]));
     qn_freep(&sum);
+}
+
+static void make_dense(set *s, int64_t rows) {
+    int64_t n = rows + rows / 5;
+    memcpy(s->head, (int64_t[]){rows, rows / 5, WIDE_FIELDS * DENSE_LEVELS, 2}, sizeof s->head);
+    allocate(s);
+    for (int64_t j = 0; j < s->head[2]; j++)
+        memset(s->column[j], 0, (size_t)n * sizeof(double));
+    for (int64_t i = 0; i < n; i++) {
+        double sum = 0;
+        for (int f = 0; f < WIDE_FIELDS; f++) {
+            int level = level_of(i, f, DENSE_LEVELS);
+            s->column[f * DENSE_LEVELS + level][i] = 1;
+            sum += effect_of(f, level);
+        }
+        s->y[i] = qn_rng_hash_uniform(0, (uint64_t)i) < 1 / (1 + exp(-sum));
+    }
 }
 
 static bool move(FILE *file, bool write, void *items, size_t n) {
@@ -342,7 +363,8 @@ static int train(const set *s, const options *o) {
     print_quality(model, raw, s->y + n, n_test);
     qn_cleanup(qn_buf_done) qn_buf out = {0};
     if (family->save(model, &out, &err) == QN_OK)
-        printf("model_bytes: %zu\n", out.len);
+        printf("model_bytes: %zu\nmodel_hash: %" PRIu64 "\n", out.len,
+               qn_hash64(out.data, out.len, 0));
     return 0;
 }
 
@@ -396,6 +418,8 @@ int main(int argc, char **argv) {
         make_categories(&s, o.rows);
     else if (!o.read && strcmp(o.kind, "onehot") == 0)
         make_onehot(&s, o.rows);
+    else if (!o.read && strcmp(o.kind, "dense") == 0)
+        make_dense(&s, o.rows);
     else if (!o.read)
         make_numeric(&s, o.rows);
     if (o.write)

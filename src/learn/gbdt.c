@@ -260,8 +260,9 @@ static qn_status start_bins(fit *f, qn_error *err) {
         f->map = in->bins->map; /* borrowed */
         return qn__bins_gather(in->bins, in->train_rows, x->n_rows, true, f->job, &f->bins, err);
     }
-    QN_TRY(qn__bin_map_fit(f->params, x, in->has_init ? in->init_feature : -1, in->seed, f->job,
-                           &f->map, err));
+    qn__map_rows rows = {.x = x, .more = in->valid.x, .job = f->job,
+                         .left_out = in->has_init ? in->init_feature : -1};
+    QN_TRY(qn__bin_map_fit(f->params, &rows, in->seed, &f->map, err));
     QN_TRY(qn_job_check(f->job, err));
     return qn__bins_fill(&f->map, x, true, f->job, &f->bins, err);
 }

@@ -44,6 +44,7 @@ typedef struct qn_gbdt_params {
     double early_stopping_se; /* 0: the best round; else see gbdt_stop.c */
     bool boost_from_average;
     bool feature_pre_filter;
+    bool enable_bundle;       /* features share bytes of the binned rows */
     const char *data_sample_strategy; /* "bagging" or "goss" */
     double top_rate, other_rate; /* goss: shares of the largest gradients, of the others */
     bool extra_trees;         /* one threshold per feature and node, drawn at random */

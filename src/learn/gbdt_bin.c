@@ -144,9 +144,14 @@ static bool any_missing(const double *values, int64_t n) {
     return false;
 }
 
-/* Sorts n sampled values (NaN left out) and counts equal ones; n_zero further ones are 0. */
-static qn_status count_values(const double *values, int64_t n_all, int64_t n_sample, uint64_t seed,
-                              int64_t n_zero, distinct *d, qn_error *err) {
+static void count_run(distinct *d, uint64_t key, int64_t count) {
+    d->value[d->n] = key_value(key);
+    d->count[d->n++] = count;
+}
+
+/* The sampled values by sorting them. */
+static qn_status sort_values(const double *values, int64_t n_all, int64_t n_sample, uint64_t seed,
+                             distinct *d, qn_error *err) {
     QN_TRY(distinct_reserve(d, n_sample, err));
     uint64_t *keys = d->keys;
     int64_t n = 0;
@@ -158,27 +163,105 @@ static qn_status count_values(const double *values, int64_t n_all, int64_t n_sam
             keys[n++] = sort_key(clamp(x));
     }
     const uint64_t *sorted = radix_sort(keys, d->spare, n);
-    uint64_t zero = sort_key(0.0);
-    bool zero_placed = n_zero == 0;
     for (int64_t i = 0; i < n;) {
         int64_t from = i;
         while (i < n && sorted[i] == sorted[from])
             i++;
-        if (!zero_placed && sorted[from] > zero) {
-            d->value[d->n] = 0;
-            d->count[d->n++] = n_zero;
-            zero_placed = true;
+        count_run(d, sorted[from], i - from);
+    }
+    return QN_OK;
+}
+
+/* Values found so far, by key; that of the missing is MISSING. */
+typedef struct few {
+    uint64_t key[8];
+    int64_t count[8];
+    int n;
+} few;
+
+#define MISSING UINT64_MAX /* no number has this key */
+
+/* Counts a block of keys, one known key after the other: no branch for each. False: there are too many
+ * different ones. */
+static bool count_block(const uint64_t *keys, int64_t n, few *f) {
+    int64_t counted = 0;
+    for (int j = 0; counted < n; j++) {
+        for (int64_t i = 0; j == f->n && i < n; i++) {
+            bool known = false;
+            for (int k = 0; k < f->n; k++)
+                known |= keys[i] == f->key[k];
+            if (known)
+                continue;
+            if (f->n == 8)
+                return false;
+            f->key[f->n++] = keys[i];
         }
-        bool is_zero = sorted[from] == zero && !zero_placed;
-        zero_placed |= is_zero;
-        d->value[d->n] = key_value(sorted[from]);
-        d->count[d->n++] = i - from + (is_zero ? n_zero : 0);
+        int64_t here = 0;
+        for (int64_t i = 0; i < n; i++)
+            here += keys[i] == f->key[j];
+        f->count[j] += here;
+        counted += here;
     }
-    if (!zero_placed) {
-        d->value[d->n] = 0;
-        d->count[d->n++] = n_zero;
+    return true;
+}
+
+/* The same without sorting; *ret_few is false, and nothing done, where there are more than a few. */
+static qn_status count_few(const double *values, int64_t n_all, int64_t n_sample, uint64_t seed,
+                           distinct *d, bool *ret_few, qn_error *err) {
+    enum { BLOCK = 256 };
+    few f = {.n = 0};
+    *ret_few = false;
+    for (int64_t first = 0; first < n_sample; first += BLOCK) {
+        uint64_t keys[BLOCK];
+        int64_t n = n_sample - first < BLOCK ? n_sample - first : BLOCK;
+        for (int64_t i = 0; i < n; i++) {
+            double x = values[sample_at(first + i, n_sample, n_all, seed)];
+            keys[i] = x != x ? MISSING : sort_key(clamp(x));
+        }
+        if (!count_block(keys, n, &f))
+            return QN_OK;
     }
-    d->total = n + n_zero + d->n_missing;
+    *ret_few = true;
+    QN_TRY(distinct_reserve(d, f.n, err));
+    for (uint64_t last = 0; d->n + (d->n_missing > 0) < f.n;) { /* ascending; no key is 0 */
+        int next = -1;
+        for (int k = 0; k < f.n; k++)
+            if (f.key[k] > last && (next < 0 || f.key[k] < f.key[next]))
+                next = k;
+        last = f.key[next];
+        if (last == MISSING)
+            d->n_missing = f.count[next];
+        else
+            count_run(d, last, f.count[next]);
+    }
+    return QN_OK;
+}
+
+/* `n` further values are 0. */
+static void add_zeros(distinct *d, int64_t n) {
+    int64_t at = 0;
+    while (at < d->n && d->value[at] < 0)
+        at++;
+    if (at == d->n || d->value[at] > 0) {
+        memmove(d->value + at + 1, d->value + at, (size_t)(d->n - at) * sizeof *d->value);
+        memmove(d->count + at + 1, d->count + at, (size_t)(d->n - at) * sizeof *d->count);
+        d->value[at] = 0;
+        d->count[at] = 0;
+        d->n++;
+    }
+    d->count[at] += n;
+}
+
+/* Counts the sampled values (NaN left out) that are equal; n_zero further ones are 0. */
+static qn_status count_values(const double *values, int64_t n_all, int64_t n_sample, uint64_t seed,
+                              int64_t n_zero, distinct *d, qn_error *err) {
+    bool is_few;
+    QN_TRY(count_few(values, n_all, n_sample, seed, d, &is_few, err));
+    if (!is_few)
+        QN_TRY(sort_values(values, n_all, n_sample, seed, d, err));
+    if (n_zero > 0)
+        add_zeros(d, n_zero);
+    d->total = n_sample + n_zero;
     return QN_OK;
 }
 
@@ -273,7 +356,7 @@ static qn_status fit_number(const qn_gbdt_params *params, const qn_matrix *x, ui
     f->n_values = 1 + place_bounds(d, max_bin, params->min_data_in_bin, f->upper);
     f->n_cells = f->n_values + 1;
     if (sparse)
-        f->zero_bin = qn__bin_of(f, 0.0);
+        f->rest_bin = qn__bin_of(f, 0.0);
     if (is_useless(params, f, d, x->n_rows))
         f->n_values = 0;
     return QN_OK;
@@ -324,14 +407,15 @@ static qn_status fit_category(const qn_gbdt_params *params, const qn_matrix *x, 
     return QN_OK;
 }
 
-qn_status qn__bin_map_fit(const qn_gbdt_params *params, const qn_matrix *x, int32_t left_out,
-                          uint64_t seed, const qn_job *job, qn__bin_map *ret_map, qn_error *err) {
+qn_status qn__bin_map_fit(const qn_gbdt_params *params, const qn__map_rows *rows, uint64_t seed,
+                          qn__bin_map *ret_map, qn_error *err) {
+    const qn_matrix *x = rows->x;
     qn_cleanup(qn__bin_map_done) qn__bin_map map = {.n_features = x->n_features};
     map.features = qn_new_array(qn__bin_feature, x->n_features);
     if (!map.features)
         return qn_error_memory(err);
     qn_status status = QN_OK;
-#pragma omp parallel num_threads(qn_job_threads(job)) if (x->n_rows > 2000)
+#pragma omp parallel num_threads(qn_job_threads(rows->job)) if (x->n_rows > 2000)
     {
         distinct scratch = {0};
 #pragma omp for schedule(dynamic)
@@ -339,7 +423,7 @@ qn_status qn__bin_map_fit(const qn_gbdt_params *params, const qn_matrix *x, int3
             qn__bin_feature *f = &map.features[i];
             f->column = i;
             f->kind = x->features[i].kind;
-            if (i == left_out)
+            if (i == rows->left_out)
                 continue;
             qn_status s = f->kind == QN_FEATURE_CATEGORY
                               ? fit_category(params, x, f, NULL)
@@ -353,7 +437,8 @@ qn_status qn__bin_map_fit(const qn_gbdt_params *params, const qn_matrix *x, int3
     }
     if (status != QN_OK)
         return qn_error_memory(err);
-    QN_TRY(qn__bin_map_place(&map, x->n_rows >= QN__PACK_ROWS, err));
+    bool share_lanes = params->enable_bundle && x->n_rows >= QN__PACK_ROWS;
+    QN_TRY(qn__bin_map_place(&map, rows, share_lanes, err));
     *ret_map = map;
     map = (qn__bin_map){0};
     return QN_OK;

@@ -107,6 +107,9 @@ static const qn_param params_table[] = {
      .help = "start from the mean, the log odds or the class priors"},
     {"feature_pre_filter", NULL, QN_PARAM_BOOL, P(feature_pre_filter), .preset = 1,
      .help = "leave out features that min_data_in_leaf keeps from ever being split"},
+    {"enable_bundle", "is_enable_bundle bundle", QN_PARAM_BOOL, P(enable_bundle), .preset = 1,
+     .help = "dense columns of which few combinations of bins occur (one-hot groups, few values) "
+             "share a byte of the binned rows: less time and memory, the same model to the byte"},
     {"pos_bagging_fraction", "pos_sub_row pos_subsample pos_bagging", QN_PARAM_REAL,
      P(pos_bagging_fraction), .low = 1e-6, .high = 1, .preset = 1,
      .help = "share of the positive rows in a bag (binary)"},

@@ -218,6 +218,7 @@ typedef struct counted {
     const qn__hist_scratch *scratch;
     int a, b;
     bool wide;
+    qn__sum total;
 } counted;
 
 static void take_cells(const counted *from, int64_t at, int64_t n, qn__hist *hist, int64_t cell) {
@@ -240,10 +241,23 @@ static void take_cells(const counted *from, int64_t at, int64_t n, qn__hist *his
     }
 }
 
-/* A lane of several features: the cells of each are sums over the digits of the others. */
-static void take_digit(const counted *from, const qn__lane *lane, const qn__bin_feature *f,
-                       qn__hist *hist) {
-    int32_t period = f->unit * f->n_cells;
+/* The cell of rest_bin gets what the others leave of the total. */
+static void fill_rest(const qn__bin_feature *f, qn__sum total, qn__hist *hist) {
+    qn__sum rest = total;
+    for (int32_t b = 0; b < f->n_cells; b++)
+        rest = qn__sum_less(rest, qn__hist_at(hist, f->cell + b));
+    if (hist->wide) {
+        hist->sums[f->cell + f->rest_bin].g += rest.g;
+        hist->sums[f->cell + f->rest_bin].hn += qn__widen(rest).hn;
+    } else {
+        hist->packed[f->cell + f->rest_bin] += qn__pack(rest);
+    }
+}
+
+/* One of the features of a lane: its cells are sums over the values with that bin. Of a one-hot
+ * group nearly all values are "not this one": they need no adding up. */
+static void take_shared(const counted *from, const qn__lane *lane, const qn__bin_feature *f,
+                        qn__hist *hist) {
     if (from->wide)
         memset(hist->sums + f->cell, 0, (size_t)f->n_cells * sizeof *hist->sums);
     else
@@ -251,25 +265,24 @@ static void take_digit(const counted *from, const qn__lane *lane, const qn__bin_
     for (int t = from->a; t < from->b; t++) {
         const int64_t *block = from->scratch->block[t] + lane->cell;
         const qn__wide_sum *part = from->wide ? from->scratch->part[t] + lane->cell : NULL;
-        for (int32_t high = 0; high < lane->n_values; high += period)
-            for (int32_t b = 0; b < f->n_cells; b++) {
-                int32_t v = high + b * f->unit, end = v + f->unit;
-                int64_t word = 0;
-                qn__wide_sum sum = {0};
-                for (; v < end && from->wide; v++) {
-                    sum.g += part[v].g;
-                    sum.hn += part[v].hn;
-                }
-                for (; v < end; v++)
-                    word += block[v];
-                if (from->wide) {
-                    hist->sums[f->cell + b].g += sum.g;
-                    hist->sums[f->cell + b].hn += sum.hn;
-                } else {
-                    hist->packed[f->cell + b] += word;
-                }
+        for (int32_t k = 0; k < f->n_others;) {
+            uint8_t bin = f->bin_of[f->others[k]];
+            int64_t word = 0;
+            qn__wide_sum sum = {0};
+            for (; k < f->n_others && f->bin_of[f->others[k]] == bin; k++) {
+                word += block[f->others[k]];
+                sum.g += part ? part[f->others[k]].g : 0;
+                sum.hn += part ? part[f->others[k]].hn : 0;
             }
+            if (from->wide) {
+                hist->sums[f->cell + bin].g += sum.g;
+                hist->sums[f->cell + bin].hn += sum.hn;
+            } else {
+                hist->packed[f->cell + bin] += word;
+            }
+        }
     }
+    fill_rest(f, from->total, hist);
 }
 
 static void take_lane(const qn__bin_map *map, const counted *from, const qn__lane *lane,
@@ -280,7 +293,7 @@ static void take_lane(const qn__bin_map *map, const counted *from, const qn__lan
         return;
     }
     for (int32_t k = 0; k < lane->n_features; k++)
-        take_digit(from, lane, &map->features[feature[k]], hist);
+        take_shared(from, lane, &map->features[feature[k]], hist);
     for (int t = from->a; t < from->b; t++) {
         memset(from->scratch->block[t] + lane->cell, 0, (size_t)lane->n_values * sizeof(int64_t));
         if (from->wide)
@@ -289,25 +302,12 @@ static void take_lane(const qn__bin_map *map, const counted *from, const qn__lan
     }
 }
 
-/* Rows without an entry have the value 0: what the stored ones leave of the total. Zeros that are
- * stored explicitly are in the cell already. */
-static void fill_zero_bin(const qn__bin_feature *f, qn__sum total, qn__hist *hist) {
-    qn__sum rest = total;
-    for (int32_t b = 0; b < f->n_cells; b++)
-        rest = qn__sum_less(rest, qn__hist_at(hist, f->cell + b));
-    if (hist->wide) {
-        hist->sums[f->cell + f->zero_bin].g += rest.g;
-        hist->sums[f->cell + f->zero_bin].hn += qn__widen(rest).hn;
-    } else {
-        hist->packed[f->cell + f->zero_bin] += qn__pack(rest);
-    }
-}
-
+/* Zeros that are stored explicitly are in the cell of the rest already. */
 static void take_sparse(const qn__hist_input *in, const counted *from, int32_t i, qn__hist *hist) {
     const qn__bin_feature *f = &in->map->features[i];
     take_cells(from, in->map->lane_cells + f->cell - in->map->dense_cells, f->n_cells, hist,
                f->cell);
-    fill_zero_bin(f, in->total, hist);
+    fill_rest(f, in->total, hist);
 }
 
 static int32_t lanes_of(const qn__hist_input *in) {
@@ -318,7 +318,8 @@ static void build_alone(const qn__hist_input *in, qn__hist_scratch *scratch, int
                         qn__hist *hist) {
     add_rows(in, 0, in->n, hist->wide, scratch, t);
     empty_block(in, scratch, t);
-    counted from = {.scratch = scratch, .a = t, .b = t + 1, .wide = hist->wide};
+    counted from = {.scratch = scratch, .a = t, .b = t + 1, .wide = hist->wide,
+                    .total = in->total};
     for (int32_t lane = 0; lane < lanes_of(in); lane++)
         take_lane(in->map, &from, &in->map->lanes[lane], hist);
     for (int32_t i = in->map->n_dense; i < in->map->n_features; i++)
@@ -328,7 +329,8 @@ static void build_alone(const qn__hist_input *in, qn__hist_scratch *scratch, int
 /* Each thread counts the blocks of rows it gets; then they add up lane by lane. */
 static void build_together(const qn__hist_input *in, qn__hist_scratch *scratch, qn__hist *hist) {
     int64_t n_tasks = (in->n + TASK_ROWS - 1) / TASK_ROWS;
-    counted from = {.scratch = scratch, .a = 0, .b = scratch->n_threads, .wide = hist->wide};
+    counted from = {.scratch = scratch, .a = 0, .b = scratch->n_threads, .wide = hist->wide,
+                    .total = in->total};
 #pragma omp parallel num_threads(scratch->n_threads)
     {
         int t = omp_get_thread_num();

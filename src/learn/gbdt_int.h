@@ -9,6 +9,7 @@
  *   gbdt_dart   trees dropped for a round         gbdt_stop       when to stop
  *   gbdt_watch  metrics round by round            gbdt_warm       going on from a model
  *   gbdt_share  bins shared by fits               gbdt_few        leaves of fewer rows than bins
+ *   gbdt_bundle features that share a lane
  *   gbdt_rate   how far each round steps          gbdt            the rounds, the family table
  *
  * gbdt_model_int.h has the fitted model. */
@@ -37,6 +38,7 @@ enum {
     QN__GROUP = 32,        /* lanes counted in one pass: a row is read while their cells are in cache */
     QN__LANE_CELLS = 256,  /* of a lane of one byte */
     QN__PACK_ROWS = 2048,  /* fewer rows than this and unpacking costs more than packing saves */
+    QN__UNSEEN = 0xffff,   /* a tuple of bins that no row has */
     QN__CAT_BINS = 4096,   /* most bins of a category feature; bin 0 is "missing, rare or unseen" */
     QN__CAT_WORDS = QN__CAT_BINS / 32,
 };
@@ -53,20 +55,26 @@ typedef struct qn__bin_feature {
     double *upper;        /* owned; n_values - 1 ascending bounds */
     int32_t n_categories;
     int32_t *code_bin;    /* owned; n_categories: bin of a code */
-    int32_t zero_bin;     /* SPARSE: bin of the entries that are not stored */
+    int32_t rest_bin;     /* the bin that gets what the others leave of a leaf's total; SPARSE: that
+                             of the entries that are not stored; in company: the lane's commonest */
     int32_t lane;         /* dense: its place; SPARSE: -1 */
-    int32_t unit;         /* dense: what bin 1 adds to the lane */
     int64_t cell;         /* its first histogram cell */
+    /* Dense and not alone in its lane, or else NULL: */
+    uint16_t *step;       /* owned; [value of the lane before this feature][bin]: the value with it */
+    uint8_t *bin_of;      /* owned; bin by value of the lane */
+    uint8_t *others;      /* behind bin_of; n_others values whose bin is not rest_bin, by bin */
+    int32_t n_others;
 } qn__bin_feature;
 
 /* One byte of a binned row, or two for a feature of many bins. It holds the bin of one feature, or
- * those of several with few bins as the digits of one number: counting the number counts them
- * all. */
+ * the number of a tuple of bins of several: counting the number counts them all. */
 typedef struct qn__lane {
     int32_t at;                /* byte of a row */
     int32_t first, n_features; /* in qn__bin_map.by_lane */
-    int32_t n_values;          /* of the number */
+    int32_t n_values;
     int64_t cell;              /* where the lane is counted, among all lanes' cells */
+    uint8_t *values;           /* owned; of the rows of qn__bin_map.fitted_to until they are binned;
+                                  NULL: not known */
 } qn__lane;
 
 /* Features with at least two bins, dense ones first. */
@@ -80,6 +88,7 @@ typedef struct qn__bin_map {
     int64_t n_cells, dense_cells; /* cells of all features, and of the dense ones (which come first) */
     int64_t narrow_cells;      /* of those in lanes of one byte (the first of these) */
     int64_t lane_cells;        /* cells of all lanes: QN__LANE_CELLS of each narrow one */
+    const qn_matrix *fitted_to; /* borrowed, and only compared once they are binned */
 } qn__bin_map;
 
 /* Binned rows, twice: row by row for counting (all lanes of a row on one or two cache lines), lane
@@ -98,20 +107,39 @@ typedef struct qn__bins {
     uint32_t *entry;  /* owned */
 } qn__bins;
 
-/* All columns but `left_out` (-1: all). */
-qn_status qn__bin_map_fit(const qn_gbdt_params *params, const qn_matrix *x, int32_t left_out,
-                          uint64_t seed, const qn_job *job, qn__bin_map *ret_map,
-                          qn_error *err) QN_MUST_USE;
+/* The rows that a map is made for: those that it is fitted to, and others that will be binned by it. */
+typedef struct qn__map_rows {
+    const qn_matrix *x, *more; /* borrowed; more NULL: none */
+    int32_t left_out;     /* a column without bins; -1: none */
+    const qn_job *job;    /* borrowed; may be NULL */
+} qn__map_rows;
+
+qn_status qn__bin_map_fit(const qn_gbdt_params *params, const qn__map_rows *rows, uint64_t seed,
+                          qn__bin_map *ret_map, qn_error *err) QN_MUST_USE;
 void qn__bin_map_done(qn__bin_map *map);
 /* Drops features without bins and gives the others their lanes and cells; the end of a fit. */
-qn_status qn__bin_map_place(qn__bin_map *map, bool pack, qn_error *err) QN_MUST_USE;
+qn_status qn__bin_map_place(qn__bin_map *map, const qn__map_rows *rows, bool share_lanes,
+                            qn_error *err) QN_MUST_USE;
+/* Where a dense feature goes: to the lane of the feature `leader` (itself: the rest is the lane's). */
+typedef struct qn__lane_plan {
+    int32_t leader, n_values;
+    uint8_t *values;      /* owned, see qn__lane */
+} qn__lane_plan;
+/* Finds features that share lanes of one byte and fills in what they need for it. plan[n_dense] says
+ * that all are alone and is changed for those that are not. */
+qn_status qn__lanes_plan(qn__bin_map *map, const qn__map_rows *rows, qn__lane_plan *plan,
+                         qn_error *err) QN_MUST_USE;
+/* The bins of rows first .. first + n - 1 in a dense feature. */
+void qn__feature_bins(const qn__bin_feature *feature, const qn_matrix *x, int64_t first, int64_t n,
+                      int32_t *bin);
 /* The bin of a number (NaN: n_values). */
 int32_t qn__bin_of(const qn__bin_feature *feature, double x);
 /* The same for n of them, many searches side by side. */
 void qn__bins_of(const qn__bin_feature *feature, const double *x, int64_t n, int32_t *bin);
 /* with_columns: also lane by lane, if both take at most half of the job's memory. Rows that alone
- * take more lie in a file in its folder for temporary ones. */
-qn_status qn__bins_fill(const qn__bin_map *map, const qn_matrix *x, bool with_columns,
+ * take more lie in a file in its folder for temporary ones. QN_ERR_USAGE for rows that the map was
+ * not made for, if they have other tuples of bins. */
+qn_status qn__bins_fill(qn__bin_map *map, const qn_matrix *x, bool with_columns,
                         const qn_job *job, qn__bins *ret_bins, qn_error *err) QN_MUST_USE;
 void qn__bins_done(qn__bins *bins);
 /* Room for the dense bins of n rows, where qn__bins_fill would have it. */
@@ -127,10 +155,9 @@ qn_status qn__bins_gather(const qn_gbdt_bins *from, const int64_t *rows, int64_t
                           qn_error *err) QN_MUST_USE;
 /* Asks for large pages for an array about to be filled and then read out of order. */
 void qn__huge_pages(void *array, size_t bytes);
-/* The digit of a feature in the number of its lane. */
-static inline int32_t qn__lane_bin(const qn__bin_map *map, const qn__bin_feature *f,
-                                   int32_t value) {
-    return map->lanes[f->lane].n_features == 1 ? value : value / f->unit % f->n_cells;
+/* The bin of a feature by the value of its lane. */
+static inline int32_t qn__lane_bin(const qn__bin_feature *f, int32_t value) {
+    return f->bin_of ? f->bin_of[value] : value;
 }
 /* The bin of one row in one feature. */
 static inline int32_t qn__bins_at(const qn__bin_map *map, const qn__bins *bins,
@@ -138,14 +165,14 @@ static inline int32_t qn__bins_at(const qn__bin_map *map, const qn__bins *bins,
     if (f->lane >= 0) {
         const uint8_t *at = bins->rows + (size_t)row * (size_t)bins->stride
                             + map->lanes[f->lane].at;
-        return qn__lane_bin(map, f, f->lane < map->n_narrow ? *at
-                                                            : *(const uint16_t *)(const void *)at);
+        return qn__lane_bin(f, f->lane < map->n_narrow ? *at
+                                                       : *(const uint16_t *)(const void *)at);
     }
     for (int64_t k = bins->start[row]; k < bins->start[row + 1]; k++)
         if (bins->entry[k] >= (uint64_t)f->cell)
             return bins->entry[k] < (uint64_t)(f->cell + f->n_cells)
-                       ? (int32_t)(bins->entry[k] - (uint64_t)f->cell) : f->zero_bin;
-    return f->zero_bin;
+                       ? (int32_t)(bins->entry[k] - (uint64_t)f->cell) : f->rest_bin;
+    return f->rest_bin;
 }
 
 /* ---- histograms ------------------------------------------------------------------------------ */

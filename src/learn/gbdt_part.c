@@ -250,7 +250,7 @@ static void fill_table(const qn__bin_map *map, const qn__bin_feature *f, const q
     int32_t n = f->lane < 0 ? f->n_cells : map->lanes[f->lane].n_values;
     memset(goes_left, 0, QN__LANE_CELLS);
     for (int32_t v = 0; v < n; v++)
-        goes_left[v] = qn__split_goes_left(split, f, f->lane < 0 ? v : qn__lane_bin(map, f, v));
+        goes_left[v] = qn__split_goes_left(split, f, f->lane < 0 ? v : qn__lane_bin(f, v));
 }
 
 static block block_of(const qn__partition_input *in, int64_t first, int64_t size) {

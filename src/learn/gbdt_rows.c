@@ -19,12 +19,20 @@
 static void feature_done(qn__bin_feature *f) {
     qn_freep(&f->upper);
     qn_freep(&f->code_bin);
+    qn_freep(&f->step);
+    qn_freep(&f->bin_of);
+}
+
+static void forget_values(qn__bin_map *map) {
+    for (int32_t l = 0; map->lanes && l < map->n_lanes; l++)
+        qn_freep(&map->lanes[l].values);
 }
 
 void qn__bin_map_done(qn__bin_map *map) {
     for (int32_t i = 0; map->features && i < map->n_features; i++)
         feature_done(&map->features[i]);
     qn_freep(&map->features);
+    forget_values(map);
     qn_freep(&map->lanes);
     qn_freep(&map->by_lane);
     *map = (qn__bin_map){0};
@@ -57,40 +65,40 @@ static bool is_narrow(const qn__bin_feature *f) {
     return f->n_cells <= QN__LANE_CELLS;
 }
 
-/* First fit: a feature joins the first lane whose number stays within a byte. Only features of few
- * bins look for company; the others fill most of a lane. */
-static void place_lane(qn__bin_map *map, qn__bin_feature *f, bool pack) {
-    enum { FEW = 32 };
-    int32_t at = map->n_lanes;
-    bool may_share = pack && f->n_cells <= FEW;
-    for (int32_t l = 0; may_share && l < map->n_lanes; l++)
-        if (map->lanes[l].n_values * f->n_cells <= QN__LANE_CELLS) {
-            at = l;
-            break;
-        }
-    qn__lane *lane = &map->lanes[at];
-    if (at == map->n_lanes) {
-        map->n_lanes++;
-        lane->n_values = 1;
-    }
-    f->lane = at;
-    f->unit = lane->n_values;
-    lane->n_values *= f->n_cells;
-    lane->n_features++;
-}
-
-static qn_status place_lanes(qn__bin_map *map, bool pack, qn_error *err) {
-    map->lanes = qn_new_array(qn__lane, map->n_dense);
-    map->by_lane = qn_new_array(int32_t, map->n_dense);
-    if (!map->lanes || !map->by_lane)
-        return qn_error_memory(err);
+/* Lanes in the order of their first features, narrow ones first. */
+static void number_lanes(qn__bin_map *map, const qn__lane_plan *plan) {
     for (int narrow = 1; narrow >= 0; narrow--) {
-        for (int32_t i = 0; i < map->n_dense; i++)
-            if (is_narrow(&map->features[i]) == narrow)
-                place_lane(map, &map->features[i], pack);
+        for (int32_t i = 0; i < map->n_dense; i++) {
+            qn__bin_feature *f = &map->features[i];
+            if (is_narrow(f) != narrow)
+                continue;
+            if (plan[i].leader == i) {
+                f->lane = map->n_lanes++;
+                map->lanes[f->lane].n_values = plan[i].n_values;
+                map->lanes[f->lane].values = plan[i].values;
+            } else {
+                f->lane = map->features[plan[i].leader].lane;
+            }
+            map->lanes[f->lane].n_features++;
+        }
         if (narrow)
             map->n_narrow = map->n_lanes;
     }
+}
+
+static qn_status place_lanes(qn__bin_map *map, const qn__map_rows *rows, bool share_lanes,
+                             qn_error *err) {
+    qn_cleanup(qn_freep) qn__lane_plan *plan = qn_new_array(qn__lane_plan, map->n_dense);
+    map->lanes = qn_new_array(qn__lane, map->n_dense);
+    map->by_lane = qn_new_array(int32_t, map->n_dense);
+    if (!plan || !map->lanes || !map->by_lane)
+        return qn_error_memory(err);
+    for (int32_t i = 0; i < map->n_dense; i++)
+        plan[i] = (qn__lane_plan){.leader = i, .n_values = map->features[i].n_cells};
+    qn_status status = share_lanes ? qn__lanes_plan(map, rows, plan, err) : QN_OK;
+    number_lanes(map, plan);
+    map->fitted_to = rows->x;
+    QN_TRY(status);
     for (int32_t l = 0, first = 0; l < map->n_lanes; l++) {
         qn__lane *lane = &map->lanes[l];
         bool narrow = l < map->n_narrow;
@@ -127,12 +135,13 @@ static void place_cells(qn__bin_map *map) {
     }
 }
 
-qn_status qn__bin_map_place(qn__bin_map *map, bool pack, qn_error *err) {
+qn_status qn__bin_map_place(qn__bin_map *map, const qn__map_rows *rows, bool share_lanes,
+                            qn_error *err) {
     QN_TRY(order_features(map, err));
     place_cells(map);
     QN_FAIL_IF(map->n_cells > UINT32_MAX, err, QN_ERR_LIMIT,
                "too many bins in all (%lld): lower max_bin", (long long)map->n_cells);
-    return place_lanes(map, pack, err);
+    return place_lanes(map, rows, share_lanes, err);
 }
 
 /* ---- values to bins ------------------------------------------------------------------------ */
@@ -201,9 +210,20 @@ static void find_bounds(const double *upper, int64_t n_bounds, const double *x, 
         bounds_below(upper, n_bounds, x + i, n - i < SIDE_BY_SIDE ? n - i : SIDE_BY_SIDE, at + i);
 }
 
+/* The bins of a feature of two values. */
+QN__WIDE static void sides_of(double bound, const double *restrict x, int64_t n,
+                              int32_t *restrict bin) {
+    for (int64_t i = 0; i < n; i++)
+        bin[i] = x[i] != x[i] ? 2 : bound < x[i] ? 1 : 0;
+}
+
 void qn__bins_of(const qn__bin_feature *feature, const double *x, int64_t n, int32_t *bin) {
     enum { BLOCK_OF_BINS = 1024 };
     int64_t at[BLOCK_OF_BINS];
+    if (feature->n_values == 2) {
+        sides_of(feature->upper[0], x, n, bin);
+        return;
+    }
     for (int64_t i = 0; i < n; i += BLOCK_OF_BINS) {
         int64_t here = n - i < BLOCK_OF_BINS ? n - i : BLOCK_OF_BINS;
         if (feature->n_values > 1)
@@ -217,6 +237,17 @@ void qn__bins_of(const qn__bin_feature *feature, const double *x, int64_t n, int
 
 static int32_t category_bin(const qn__bin_feature *f, int32_t code) {
     return code >= 0 && code < f->n_categories ? f->code_bin[code] : 0;
+}
+
+void qn__feature_bins(const qn__bin_feature *f, const qn_matrix *x, int64_t first, int64_t n,
+                      int32_t *bin) {
+    const qn_matrix_column *c = &x->columns[f->column];
+    if (f->kind != QN_FEATURE_CATEGORY) {
+        qn__bins_of(f, c->num + first, n, bin);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++)
+        bin[i] = category_bin(f, c->code[first + i]);
 }
 
 /* ---- rows ---------------------------------------------------------------------------------- */
@@ -273,31 +304,39 @@ static qn_status fill_sparse(const qn__bin_map *map, const qn_matrix *x, qn__bin
     return QN_OK;
 }
 
-/* The lane's numbers of rows first .. first + n - 1. */
-static void fill_lane(const qn__bin_map *map, const qn__lane *lane, const qn_matrix *x,
+/* The lane's values of rows first .. first + n - 1; false: the map was not made for these rows. */
+static bool fill_lane(const qn__bin_map *map, const qn__lane *lane, const qn_matrix *x,
                       int64_t first, int64_t n, uint16_t *out) {
+    bool seen = true;
+    if (lane->values && x == map->fitted_to) {
+        for (int64_t i = 0; i < n; i++)
+            out[i] = lane->values[first + i];
+        return true;
+    }
     for (int32_t k = 0; k < lane->n_features; k++) {
         const qn__bin_feature *f = &map->features[map->by_lane[lane->first + k]];
-        const qn_matrix_column *c = &x->columns[f->column];
         int32_t bin[BLOCK];
-        if (f->kind == QN_FEATURE_CATEGORY)
-            for (int64_t i = 0; i < n; i++)
-                bin[i] = category_bin(f, c->code[first + i]);
-        else
-            qn__bins_of(f, c->num + first, n, bin);
-        for (int64_t i = 0; i < n; i++)
-            out[i] = (uint16_t)((k ? out[i] : 0) + bin[i] * f->unit);
+        qn__feature_bins(f, x, first, n, bin);
+        for (int64_t i = 0; !f->step && i < n; i++)
+            out[i] = (uint16_t)bin[i];
+        for (int64_t i = 0; f->step && i < n; i++) {
+            uint16_t value = f->step[(k ? out[i] : 0) * f->n_cells + bin[i]];
+            seen &= value != QN__UNSEEN;
+            out[i] = value == QN__UNSEEN ? 0 : value;
+        }
     }
+    return seen;
 }
 
 /* One block of rows; `scratch` holds the lanes of BLOCK rows, each at PITCH times its place. */
-static void fill_block(const qn__bin_map *map, const qn_matrix *x, int64_t first, int64_t n,
+static bool fill_block(const qn__bin_map *map, const qn_matrix *x, int64_t first, int64_t n,
                        uint8_t *scratch, qn__bins *bins) {
+    bool seen = true;
     uint16_t one[BLOCK];
     for (int32_t l = 0; l < map->n_lanes; l++) {
         size_t at = (size_t)map->lanes[l].at, bytes = l < map->n_narrow ? 1 : 2;
         uint8_t *lane = scratch + at * PITCH;
-        fill_lane(map, &map->lanes[l], x, first, n, one);
+        seen &= fill_lane(map, &map->lanes[l], x, first, n, one);
         for (int64_t i = 0; bytes == 1 && i < n; i++)
             lane[i] = (uint8_t)one[i];
         if (bytes == 2)
@@ -315,6 +354,7 @@ static void fill_block(const qn__bin_map *map, const qn_matrix *x, int64_t first
         for (int64_t i = 0; l >= map->n_narrow && i < n; i++)
             memcpy(out + (size_t)i * stride, lane + 2 * i, 2);
     }
+    return seen;
 }
 
 static int32_t stride_of(int32_t row_bytes) {
@@ -397,7 +437,7 @@ qn_status qn__bins_allocate(const qn__bin_map *map, int64_t n, bool with_columns
     return QN_OK;
 }
 
-qn_status qn__bins_fill(const qn__bin_map *map, const qn_matrix *x, bool with_columns,
+qn_status qn__bins_fill(qn__bin_map *map, const qn_matrix *x, bool with_columns,
                         const qn_job *job, qn__bins *ret_bins, qn_error *err) {
     qn_cleanup(qn__bins_done) qn__bins bins = {.n_rows = x->n_rows};
     QN_TRY(allocate(map, with_columns, job, &bins, err));
@@ -407,12 +447,19 @@ qn_status qn__bins_fill(const qn__bin_map *map, const qn_matrix *x, bool with_co
     if (!scratch)
         return qn_error_memory(err);
     int64_t n_blocks = (x->n_rows + BLOCK - 1) / BLOCK;
+    bool seen = true;
 #pragma omp parallel for schedule(dynamic) num_threads(n_threads) if (n_blocks > 8)
     for (int64_t b = 0; b < n_blocks; b++) {
         int64_t first = b * BLOCK, left = x->n_rows - first;
-        fill_block(map, x, first, left < BLOCK ? left : BLOCK,
-                   scratch + (size_t)omp_get_thread_num() * scratch_bytes, &bins);
+        if (!fill_block(map, x, first, left < BLOCK ? left : BLOCK,
+                        scratch + (size_t)omp_get_thread_num() * scratch_bytes, &bins)) {
+#pragma omp atomic write
+            seen = false;
+        }
     }
+    QN_FAIL_IF(!seen, err, QN_ERR_USAGE, "rows that the bins were not made for");
+    if (x == map->fitted_to)
+        forget_values(map);
     if (map->n_dense < map->n_features)
         QN_TRY(fill_sparse(map, x, &bins, err));
     *ret_bins = bins;
