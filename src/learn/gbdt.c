@@ -94,23 +94,6 @@ static qn_status check_rows(const fit *f, const qn_fit_data *data, qn_error *err
     return QN_OK;
 }
 
-static qn_status check_init(const qn_fit_input *in, qn_error *err) {
-    if (!in->has_init)
-        return QN_OK;
-    QN_FAIL_IF(in->task == QN_TASK_MULTICLASS, err, QN_ERR_CONFIG,
-               "init_score is one number a row: a multiclass task has a score for each class");
-    QN_FAIL_IF(in->init_feature < 0 || in->init_feature >= in->train.x->n_features
-                   || in->train.x->features[in->init_feature].kind != QN_FEATURE_NUMERIC,
-               err, QN_ERR_USAGE, "init_score must be a feature of dense numbers");
-    const double *init = in->train.x->columns[in->init_feature].num;
-    for (int64_t i = 0; i < in->train.x->n_rows; i++)
-        if (!isfinite(init[i]))
-            return qn_error_set_at(err, QN_ERR_DATA, NULL, i + 1, NULL,
-                                   "the init_score is %s, not a finite number",
-                                   isnan(init[i]) ? "missing" : "infinite");
-    return QN_OK;
-}
-
 static qn_status check_input(fit *f, qn_error *err) {
     const qn_fit_input *in = f->input;
     QN_FAIL_IF(!in->train.x || !in->train.y || in->train.x->n_rows < 1, err, QN_ERR_DATA,
@@ -127,7 +110,7 @@ static qn_status check_input(fit *f, qn_error *err) {
                err, QN_ERR_USAGE, "validation rows must have the features of the training rows");
     QN_FAIL_IF(strcmp(f->params->objective, "quantile") == 0 && f->params->alpha >= 1, err,
                QN_ERR_CONFIG, "alpha of quantile must be below 1, not %g", f->params->alpha);
-    QN_TRY(check_init(in, err));
+    QN_TRY(qn__init_check(in, err));
     if (in->gradients)
         f->objective = qn__objective_custom(in->task);
     else
@@ -192,10 +175,10 @@ static qn_status start_model(fit *f, qn_error *err) {
     for (int32_t i = 1; qn__objective_names[i]; i++)
         if (strcmp(qn__objective_names[i], f->objective->name) == 0)
             m->objective = i;
-    m->init_column = f->input->has_init ? f->input->init_feature + 1 : 0;
+    QN_TRY(qn__init_take(f->input, m, err));
     /* As in LightGBM, whoever says where to start means it: trees learn the mean, too. What a loss of
      * the caller's own is least at is not known. */
-    f->from_average = f->params->boost_from_average && !f->input->has_init && !f->input->gradients;
+    f->from_average = f->params->boost_from_average && !f->input->n_init && !f->input->gradients;
     if (f->from_average && !f->input->from)
         f->objective->init(&f->data, m->base);
     return QN_OK;
@@ -203,11 +186,10 @@ static qn_status start_model(fit *f, qn_error *err) {
 
 /* Where the rows' scores start, score[n_outputs][n_rows]. */
 static void start_scores(const fit *f, const qn_matrix *x, double *score) {
-    const double *init = f->input->has_init ? x->columns[f->input->init_feature].num : NULL;
     for (int32_t k = 0; k < f->data.n_outputs; k++)
         for (int64_t i = 0; i < x->n_rows; i++)
-            score[k * x->n_rows + i] =
-                f->builder.plain.base[k] + (init && !isnan(init[i]) ? init[i] : 0);
+            score[k * x->n_rows + i] = f->builder.plain.base[k];
+    qn__init_add(&f->builder.plain, x, x->n_rows, score);
 }
 
 /* Rows by queries, for objectives that need them. */
@@ -256,8 +238,7 @@ static qn_status start_bins(fit *f, qn_error *err) {
         f->map = in->bins->map; /* borrowed */
         return qn__bins_gather(in->bins, in->train_rows, x->n_rows, true, f->job, &f->bins, err);
     }
-    QN_TRY(qn__bin_map_fit(f->params, x, in->has_init ? in->init_feature : -1, in->seed, f->job,
-                           &f->map, err));
+    QN_TRY(qn__bin_map_fit(f->params, x, in, f->job, &f->map, err));
     QN_TRY(qn_job_check(f->job, err));
     return qn__bins_fill(&f->map, x, true, f->job, &f->bins, err);
 }

@@ -270,8 +270,9 @@ static qn_status fit_category(const qn_gbdt_params *params, const qn_matrix *x, 
     return QN_OK;
 }
 
-qn_status qn__bin_map_fit(const qn_gbdt_params *params, const qn_matrix *x, int32_t left_out,
-                          uint64_t seed, const qn_job *job, qn__bin_map *ret_map, qn_error *err) {
+qn_status qn__bin_map_fit(const qn_gbdt_params *params, const qn_matrix *x,
+                          const qn_fit_input *input, const qn_job *job, qn__bin_map *ret_map,
+                          qn_error *err) {
     qn_cleanup(qn__bin_map_done) qn__bin_map map = {.n_features = x->n_features};
     map.features = qn_new_array(qn__bin_feature, x->n_features);
     if (!map.features)
@@ -282,11 +283,11 @@ qn_status qn__bin_map_fit(const qn_gbdt_params *params, const qn_matrix *x, int3
         qn__bin_feature *f = &map.features[i];
         f->column = i;
         f->kind = x->features[i].kind;
-        if (i == left_out)
+        if (qn__init_has(input, i))
             continue;
         qn_status s = f->kind == QN_FEATURE_CATEGORY
                           ? fit_category(params, x, f, NULL)
-                          : fit_number(params, x, seed + (uint64_t)i, f, NULL);
+                          : fit_number(params, x, input->seed + (uint64_t)i, f, NULL);
         if (s != QN_OK) {
 #pragma omp atomic write
             status = s;

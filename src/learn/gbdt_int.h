@@ -97,9 +97,9 @@ typedef struct qn__bins {
     uint32_t *entry;  /* owned */
 } qn__bins;
 
-/* All columns but `left_out` (-1: all). */
-qn_status qn__bin_map_fit(const qn_gbdt_params *params, const qn_matrix *x, int32_t left_out,
-                          uint64_t seed, const qn_job *job, qn__bin_map *ret_map,
+/* All columns but those of initial scores; of the input only these and the seed are read. */
+qn_status qn__bin_map_fit(const qn_gbdt_params *params, const qn_matrix *x,
+                          const qn_fit_input *input, const qn_job *job, qn__bin_map *ret_map,
                           qn_error *err) QN_MUST_USE;
 void qn__bin_map_done(qn__bin_map *map);
 /* Drops features without bins and gives the others their lanes and cells; the end of a fit. */
@@ -760,6 +760,17 @@ qn_status qn__model_finish(qn__model_builder *builder, int32_t n_trees, const do
                            const uint64_t *bins, const qn_feature *features,
                            qn_learner **ret_learner, qn_error *err) QN_MUST_USE;
 void qn__model_builder_done(qn__model_builder *builder);
+
+/* ---- initial scores ---------------------------------------------------------------------------- */
+
+qn_status qn__init_check(const qn_fit_input *input, qn_error *err) QN_MUST_USE;
+/* Whether a column of the matrix holds one, and so is not learnt from. */
+bool qn__init_has(const qn_fit_input *input, int32_t column);
+/* Whether the model has the input's. */
+bool qn__init_same(const qn_fit_input *input, const qn__gbdt *m);
+qn_status qn__init_take(const qn_fit_input *input, qn__plain *plain, qn_error *err) QN_MUST_USE;
+/* score[n_outputs][n] += those of the rows of x, as its first x->n_rows; missing ones add nothing. */
+void qn__init_add(const qn__plain *plain, const qn_matrix *x, int64_t n, double *score);
 
 /* ---- going on from a model ------------------------------------------------------------------- */
 

@@ -6,6 +6,7 @@
 
 void qn__plain_done(qn__plain *p) {
     qn_freep(&p->base);
+    qn_freep(&p->init_columns);
     qn_freep(&p->start);
     qn_freep(&p->nodes);
     qn_freep(&p->words);

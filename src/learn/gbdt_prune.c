@@ -186,6 +186,7 @@ static double init_of(double x) {
 
 static void walk_block(qn_pruner *p, const walk *w, int64_t from, double *rows) {
     const qn_matrix *x = w->rows->x[w->i_part];
+    const int32_t n_k = p->plain.n_outputs;
     int64_t n = x->n_rows - from < w->block ? x->n_rows - from : w->block;
     qn_matrix_rows(x, from, n, rows);
     for (int64_t i = 0; i < n; i++) {
@@ -193,8 +194,8 @@ static void walk_block(qn_pruner *p, const walk *w, int64_t from, double *rows) 
         if (all % w->stride)
             continue;
         p->y[r] = w->rows->y[w->i_part][from + i];
-        if (p->plain.init_column)
-            p->init[r] = init_of(rows[i * x->n_features + p->plain.init_column - 1]);
+        for (int32_t k = 0; p->plain.init_columns && k < n_k; k++)
+            p->init[r * n_k + k] = init_of(rows[i * x->n_features + p->plain.init_columns[k] - 1]);
         for (int32_t t = 0; t < p->plain.n_trees; t++)
             p->order[t * p->n_rows + r] = leaf_of(p, t, rows + i * x->n_features);
     }
@@ -251,7 +252,7 @@ static qn_status take_rows(qn_pruner *p, const qn_prune_rows *rows, const qn_job
     w.block = w.block < 1 ? 1 : w.block > BLOCK_ROWS ? BLOCK_ROWS : w.block;
     p->n_rows = (n - 1) / w.stride + 1;
     p->y = qn_new_array(double, p->n_rows);
-    p->init = qn_new_array(double, p->n_rows);
+    p->init = qn_calloc((size_t)(p->n_rows * n_k), sizeof *p->init);
     p->raw = qn_calloc((size_t)(p->n_rows * n_k), sizeof *p->raw);
     p->slope = qn_calloc((size_t)(p->n_rows * n_k), sizeof *p->slope);
     p->order = qn_calloc((size_t)(p->n_rows * n_trees), sizeof *p->order);
@@ -343,7 +344,7 @@ void qn_pruner_start(qn_pruner *p, int32_t n_rounds) {
     p->n_kept = n_rounds < qn_pruner_rounds(p) ? n_rounds * n_k : p->plain.n_trees;
     p->is_cut = p->n_kept < p->plain.n_trees;
     for (int64_t i = 0; i < p->n_rows * n_k; i++)
-        p->raw[i] = p->plain.base[i % n_k] + p->init[i / n_k] + p->offset;
+        p->raw[i] = p->plain.base[i % n_k] + p->init[i] + p->offset;
     for (int32_t t = 0; t < p->n_kept; t++)
         put_back(p, t);
     for (int32_t t = p->n_kept; t < p->plain.n_trees; t++)
@@ -557,6 +558,8 @@ qn_status qn_pruner_learner(const qn_pruner *p, qn_leaf_form form, qn_learner **
     out.n_trees = 0;
     out.leaf_form = form;
     out.base = copy_of(plain->base, n_k, sizeof *out.base);
+    out.init_columns = plain->init_columns ? copy_of(plain->init_columns, n_k,
+                                                     sizeof *out.init_columns) : NULL;
     out.words = copy_of(plain->words, (size_t)plain->n_words, sizeof *out.words);
     out.slot_column = copy_of(plain->slot_column, n_slots, sizeof *out.slot_column);
     out.slot_gain = copy_of(plain->slot_gain, n_slots, sizeof *out.slot_gain);
@@ -566,8 +569,9 @@ qn_status qn_pruner_learner(const qn_pruner *p, qn_leaf_form form, qn_learner **
     qn_cleanup(qn_freep) uint32_t *queue = qn_new_array(uint32_t, n_nodes + 1);
     qn_cleanup(qn_freep) int32_t *next = qn_new_array(int32_t, plain->n_outputs);
     qn_cleanup(qn_freep) int32_t *slot_of = qn_new_array(int32_t, plain->n_slots);
-    if (!out.base || !out.words || !out.slot_column || !out.slot_gain || !out.slot_bins
-        || !out.start || !out.nodes || !queue || !next || !slot_of)
+    const bool has_init = !plain->init_columns || out.init_columns;
+    if (!out.base || !has_init || !out.words || !out.slot_column || !out.slot_gain
+        || !out.slot_bins || !out.start || !out.nodes || !queue || !next || !slot_of)
         return qn_error_memory(err);
     put_trees(p, &out, queue, next);
     for (size_t k = 0; k < n_k; k++)

@@ -46,7 +46,7 @@ struct qn_pruner {
     int64_t n_rows;
     double offset;
     double *y;                 /* owned; n_rows */
-    double *init;              /* owned; n_rows: what the model adds to the row's raw scores */
+    double *init;              /* owned; [n_rows][n_outputs]: what rows add to their scores */
     double *raw;               /* owned; [n_rows][n_outputs]: scores now */
     double *slope;             /* owned; [n_outputs][n_rows]: what costs are made of, see the .c */
     uint32_t *order;           /* owned; [n_trees][n_rows]: rows by the leaves they come to */

@@ -94,18 +94,14 @@ static qn_status start_scores(refit *r, qn_error *err) {
         return qn_error_memory(err);
     r->objective->init(&r->data, base);
     for (int32_t k = 0; k < p->n_outputs; k++) {
-        if (r->params.boost_from_average && !p->init_column)
+        if (r->params.boost_from_average && !p->init_columns)
             p->base[k] = r->options->decay * p->base[k]
                          + (1 - r->options->decay) * (base[k] - r->rows->offset);
         for (int64_t i = 0; i < n; i++)
             r->score[k * n + i] = p->base[k] + r->rows->offset;
     }
-    for (int64_t part = 0, at = 0; p->init_column && part < r->rows->n_parts; part++) {
-        const qn_matrix *x = r->rows->x[part];
-        const double *init = x->columns[p->init_column - 1].num;
-        for (int64_t i = 0; i < x->n_rows; i++, at++)
-            r->score[at] += isnan(init[i]) ? 0 : init[i]; /* one output */
-    }
+    for (int64_t part = 0, at = 0; part < r->rows->n_parts; at += r->rows->x[part++]->n_rows)
+        qn__init_add(p, r->rows->x[part], n, r->score + at);
     return QN_OK;
 }
 

@@ -21,6 +21,9 @@ enum { TOY_FEATURES = 9, TOY_CLASSES = 3 };
 
 #define assert_near(a, b, most) assert_true(fabs((double)(a) - (double)(b)) <= (most))
 
+/* For bins of all columns. */
+static const qn_fit_input seed_one = {.seed = 1};
+
 typedef struct toy {
     qn_feature features[TOY_FEATURES];
     qn_matrix_column columns[TOY_FEATURES];

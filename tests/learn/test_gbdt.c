@@ -485,7 +485,7 @@ static void short_memory_changes_the_layout(void **state) {
     qn_gbdt_params p = quick();
     qn__bin_map map = {0};
     qn_error err = {0};
-    assert_int_equal(qn__bin_map_fit(&p, &d.x, -1, 1, NULL, &map, &err), QN_OK);
+    assert_int_equal(qn__bin_map_fit(&p, &d.x, &seed_one, NULL, &map, &err), QN_OK);
     for (int i = 0; i < 3; i++) {
         size_t both = (size_t)N * (4 + (size_t)map.row_bytes); /* rows are 4 bytes apart */
         qn_job job = {.n_threads = 1, .memory_bytes = i == 0 ? 2 * both : i == 1 ? 2 * both - 2 : 2,

@@ -20,7 +20,7 @@ static void bins_keep_training_values_apart(void **state) {
     p.min_data_in_leaf = 1;
     qn__bin_map map = {0};
     qn_error err = {0};
-    assert_int_equal(qn__bin_map_fit(&p, &x, -1, 1, NULL, &map, &err), QN_OK);
+    assert_int_equal(qn__bin_map_fit(&p, &x, &seed_one, NULL, &map, &err), QN_OK);
     assert_int_equal(map.n_features, 1);
     const qn__bin_feature *f = &map.features[0];
     assert_int_equal(f->n_values, 9);
@@ -51,7 +51,7 @@ static void bins_of_many_values_are_even(void **state) {
     qn_error err = {0};
     for (int sampled = 0; sampled < 2; sampled++) {
         p.bin_construct_sample_cnt = sampled ? 5000 : N;
-        assert_int_equal(qn__bin_map_fit(&p, &x, -1, 1, NULL, &map, &err), QN_OK);
+        assert_int_equal(qn__bin_map_fit(&p, &x, &seed_one, NULL, &map, &err), QN_OK);
         assert_in_range(map.features[0].n_values, 240, 255);
         int64_t *count = qn_new_array(int64_t, map.features[0].n_values);
         for (int i = 0; i < N; i++)
@@ -79,7 +79,7 @@ static void thousands_of_categories_stay_apart(void **state) {
         qn__bin_map map = {0};
         qn__bins bins = {0};
         qn_error err = {0};
-        assert_int_equal(qn__bin_map_fit(&p, &x, -1, 1, NULL, &map, &err), QN_OK);
+        assert_int_equal(qn__bin_map_fit(&p, &x, &seed_one, NULL, &map, &err), QN_OK);
         assert_int_equal(qn__bins_fill(&map, &x, true, NULL, &bins, &err), QN_OK);
         const qn__bin_feature *f = &map.features[0];
         /* The last percent comes after: 2,970 hold 99 %. */
@@ -117,7 +117,7 @@ static void as_many_bins_as_values(void **state) {
     qn__bin_map map = {0};
     qn__bins bins = {0};
     qn_error err = {0};
-    assert_int_equal(qn__bin_map_fit(&p, &x, -1, 1, NULL, &map, &err), QN_OK);
+    assert_int_equal(qn__bin_map_fit(&p, &x, &seed_one, NULL, &map, &err), QN_OK);
     assert_int_equal(qn__bins_fill(&map, &x, true, NULL, &bins, &err), QN_OK);
     assert_int_equal(map.features[0].n_values, N);
     for (int i = 0; i < N; i++)
@@ -144,7 +144,7 @@ static void parts_init(parts *s, int64_t n, int64_t max_bin) {
     s->p.min_data_in_bin = 1;
     s->map = (qn__bin_map){0};
     s->bins = (qn__bins){0};
-    assert_int_equal(qn__bin_map_fit(&s->p, &s->d.x, -1, 1, NULL, &s->map, &err), QN_OK);
+    assert_int_equal(qn__bin_map_fit(&s->p, &s->d.x, &seed_one, NULL, &s->map, &err), QN_OK);
     assert_int_equal(qn__bins_fill(&s->map, &s->d.x, true, NULL, &s->bins, &err), QN_OK);
     s->q.gh = qn_malloc_aligned((size_t)n, sizeof *s->q.gh);
     float *g = qn_new_array(float, n), *h = qn_new_array(float, n);
@@ -252,7 +252,7 @@ static void small_features_share_lanes(void **state) {
     qn_error err = {0};
     qn__bin_map map = {0};
     qn__bins bins = {0};
-    assert_int_equal(qn__bin_map_fit(&p, &x, -1, 1, NULL, &map, &err), QN_OK);
+    assert_int_equal(qn__bin_map_fit(&p, &x, &seed_one, NULL, &map, &err), QN_OK);
     assert_int_equal(qn__bins_fill(&map, &x, true, NULL, &bins, &err), QN_OK);
     assert_int_equal(map.n_features, F);
     assert_in_range(map.n_lanes, 1, F / 2);
