@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "evaluate/metric.h"
 #include "flow/compress_int.h"
+#include "flow/predict_file.h"
 #include "learn/gbdt_prune.h"
 #include "store/workspace.h"
 
@@ -240,7 +241,7 @@ static json_t *told_of(const compression *c, const point *p, json_t *metrics) {
     const json_t *about = json_object_get(qn_model_manifest(c->model), "about");
     json_t *value = json_copy(json_object_get(about, "value"));
     json_t *told = json_pack(
-        "{s:{s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:s*, s:o, s:o, s:o, s:o, s:I, s:I}}",
+        "{s:{s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:s*, s:o, s:o, s:o, s:o, s:I, s:I}, s:n}",
         "compressed",
         "from", c->hash, "from_bytes", (json_int_t)c->from_bytes, "by",
         c->metric ? "merging, dropping rounds, weakest-link pruning" : "merging", "leaf_values",
@@ -249,7 +250,8 @@ static json_t *told_of(const compression *c, const point *p, json_t *metrics) {
         (json_int_t)c->judge.n_rows, "metric", c->metric ? c->metric->name : NULL, "before",
         qn_json_number(c->metric ? c->before : NAN), "after", qn_json_number(p->metric), "loss",
         qn_json_number(p->loss), "loss_se", qn_json_number(p->loss_se), "trees",
-        (json_int_t)p->trees, "leaves", (json_int_t)p->leaves);
+        (json_int_t)p->trees, "leaves", (json_int_t)p->leaves,
+        "dart"); /* rounds are gone: what was dropped for them cannot be told any more */
     if (told && metrics)
         json_object_set(told, "metrics", metrics);
     if (told && metrics && value) {

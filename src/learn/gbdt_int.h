@@ -673,6 +673,22 @@ qn_status qn__custom_gradients(const qn__custom *custom, const qn_fit_input *inp
 qn_status qn__objective_check_target(const qn__objective *objective, double y,
                                      qn_error *err) QN_MUST_USE;
 
+/* ---- weights and values of leaves --------------------------------------------------------------- */
+
+/* Sample weight x class weight of n rows; left alone when all are 1. */
+qn_status qn__weights_make(const qn_gbdt_params *params, const qn_fit_data *data, int64_t n,
+                           qn_task task, int32_t n_classes, double **ret_weight,
+                           qn_error *err) QN_MUST_USE;
+/* A step of a leaf before shrinkage, bounded where scores are log odds. */
+double qn__within_steps(qn_link link, double value);
+/* The value of a leaf of these rows in place of Newton's, for objectives with a renew_quantile: that
+ * quantile of what the scores leave of the targets. items[n] is scratch. */
+typedef struct qn__residual {
+    double value, weight;
+} qn__residual;
+double qn__renewed(const qn__objective *objective, const qn__objective_data *data,
+                   const double *score, const uint32_t *rows, int64_t n, qn__residual *items);
+
 /* ---- early stopping -------------------------------------------------------------------------- */
 
 enum { QN__STRETCHES_MAX = 64 };

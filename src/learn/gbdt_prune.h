@@ -26,11 +26,19 @@ typedef struct qn_prune_rows {
     const qn_matrix *const *x; /* n_parts */
     const double *const *y;    /* n_parts: x[i]->n_rows class indexes or values */
     int32_t n_parts;
+    const double *weight;      /* of the rows of all parts, one after the other, > 0; NULL: all 1. For
+                                  refitting; pruning counts rows */
+    const int32_t *query;      /* rankings: the same rows' queries, 0 .. n_queries - 1; else NULL */
+    int32_t n_queries;
     double offset;             /* binary: what is added to raw scores (negatives were sampled down) */
 } qn_prune_rows;
 
 /* One thread at a time. */
 typedef struct qn_pruner qn_pruner;
+
+/* What the trees were grown for, as the parameter `objective` names it, or "custom"; NULL: a learner of
+ * another family. */
+const char *qn_trees_objective(const qn_learner *learner);
 
 /* The metric of evaluate/ that is, but for a monotone map, the loss that is measured: "log_loss",
  * "rmse", "mae", "poisson_deviance". QN_ERR_USAGE when the learner is not made of trees, or its

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "learn/gbdt_int.h"
@@ -20,6 +21,12 @@
 enum { TOY_FEATURES = 9, TOY_CLASSES = 3 };
 
 #define assert_near(a, b, most) assert_true(fabs((double)(a) - (double)(b)) <= (most))
+
+static inline json_t *json(const char *text) {
+    json_t *value = NULL;
+    assert_int_equal(qn_json_parse(text, strlen(text), "test", &value, NULL), QN_OK);
+    return value;
+}
 
 /* For bins of all columns. */
 static const qn_fit_input seed_one = {.seed = 1};

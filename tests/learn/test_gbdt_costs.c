@@ -43,12 +43,6 @@ static qn_learner *fit(const qn_gbdt_params *p, const toy *d) {
     return model;
 }
 
-static json_t *json(const char *text) {
-    json_t *value = NULL;
-    assert_int_equal(qn_json_parse(text, strlen(text), "test", &value, NULL), QN_OK);
-    return value;
-}
-
 /* ---- costs ------------------------------------------------------------------------------------- */
 
 typedef struct prices {

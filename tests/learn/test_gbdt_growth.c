@@ -21,12 +21,6 @@ static void named(toy *d) {
         d->features[j].name = (char *)(uintptr_t)names[j];
 }
 
-static json_t *json(const char *text) {
-    json_t *value = NULL;
-    assert_int_equal(qn_json_parse(text, strlen(text), "test", &value, NULL), QN_OK);
-    return value;
-}
-
 static double *predictions(const qn_learner *m, const qn_matrix *x) {
     double *raw = qn_new_array(double, x->n_rows * m->n_outputs);
     m->family->predict(m, x, 0, x->n_rows, raw);

@@ -60,10 +60,9 @@ static void trees_start_from_them(void **state) {
             }
             assert_near(step, -g / h, 0.01);
         }
+    const qn__gbdt *trees = (const qn__gbdt *)m;
     for (int t = 0; t < K; t++) /* nothing is split by them */
-        for (uint32_t i = 0; i < ((const qn__gbdt *)m)->start[t + 1] - ((const qn__gbdt *)m)->start[t];
-             i++) {
-            const qn__gbdt *trees = (const qn__gbdt *)m;
+        for (uint32_t i = 0; i < trees->start[t + 1] - trees->start[t]; i++) {
             qn__gbdt_node node = qn__gbdt_node_at(trees, trees->start[t], i);
             assert_true(node.is_leaf || trees->slot_column[qn__gbdt_node_slot(trees, &node)] > 2);
         }
@@ -98,13 +97,15 @@ static void assert_explained(const qn_learner *m, const toy *d, const double *ra
             assert_near(all, raw[i * K + k], 1e-9);
             for (int f = 0; f < 3; f++) /* the columns of the other classes add nothing */
                 assert_near(own[f], f == init_of[k] && !isnan(init) ? init : 0, 0);
-            assert_near(known[i * K + k], raw[i * K + k] - (k == 1 && !isnan(init) ? init : 0), 1e-9);
+            double unknown = k == 1 && !isnan(init) ? init : 0;
+            assert_near(known[i * K + k], raw[i * K + k] - unknown, 1e-9);
         }
     qn_freep(&contrib);
     qn_freep(&pairs);
 }
 
-static void assert_same_answers(const qn_learner *m, const toy *d, const double *want, double most) {
+static void assert_same_answers(const qn_learner *m, const toy *d, const double *want,
+                                double most) {
     double *raw = qn_new_array(double, N * K);
     raw_of(m, d, raw);
     for (int i = 0; i < N * K; i++)
@@ -251,8 +252,8 @@ static void wrong_ones_are_told(void **state) {
         bytes.data[128 + 64] = column;
         assert_int_equal(m->family->load(bytes.data, bytes.len, d.features, TOY_FEATURES, &bad,
                                          &err), QN_ERR_FORMAT);
-        assert_string_equal(err.message, "the trees of the model are damaged: the column of initial "
-                                         "scores");
+        assert_string_equal(err.message, "the trees of the model are damaged: the column of "
+                                         "initial scores");
         bytes.data[128 + 64] = (unsigned char)(init_of[0] + 1);
     }
     bytes.data[128 + 64 + 12] = 1; /* a gap */
