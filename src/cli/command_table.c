@@ -273,8 +273,9 @@ static const qn_cli_command commands[] = {
          "least to the loss of the rows per byte becomes a leaf, until no tree is left. Values of "
          "leaves are doubles, or take 16 or 8 bits, which nearly halves the bytes. Prints "
          "the curve of size, time for a row, and metric, and writes the model marked on it. Every "
-         "other row prunes, the rest judge; the more rows, the smaller their error (+-), and the "
-         "smaller the model. For models of trees (gbdt).",
+         "other row (of a ranking about every other query) prunes, the rest judge; the more rows, "
+         "the smaller their error (+-), and the smaller the model. For models of trees (gbdt), but "
+         "for those of objective quantile.",
      .example =
          "quern compress fraud --input october.csv --output small.qn\n"
          "quern compress fraud.qn -i october.csv -o tiny.qn --to-bytes 200KB\n"

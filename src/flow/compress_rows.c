@@ -6,7 +6,7 @@
 #include "flow/predict_file.h"
 #include "flow/run_int.h"
 
-enum { CHUNK_ROWS = 16384, MIN_ROWS = 30 };
+enum { CHUNK_ROWS = 16384, MIN_ROWS = 30, MIN_QUERIES = 5 };
 
 void qn__row_parts_done(qn__row_parts *parts) {
     for (int32_t i = 0; i < parts->n; i++) {
@@ -205,5 +205,11 @@ qn_status qn__compress_rows(const qn_model *model, const char *input, const qn_j
     QN_FAIL_IF(n < MIN_ROWS, err, QN_ERR_DATA,
                "%s has %lld rows with a %s: compressing needs at least %d, better thousands", input,
                (long long)n, target, MIN_ROWS);
+    const int32_t fewest = prune->n_queries < judge->n_queries ? prune->n_queries
+                                                               : judge->n_queries;
+    QN_FAIL_IF(columns.query && fewest < MIN_QUERIES, err, QN_ERR_DATA,
+               "%s has %d queries to prune by and %d to judge by: compressing needs at least %d of "
+               "each, better hundreds", input, (int)prune->n_queries, (int)judge->n_queries,
+               MIN_QUERIES);
     return QN_OK;
 }
