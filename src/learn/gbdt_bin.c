@@ -5,16 +5,38 @@
 #include "base/rng.h"
 #include "learn/gbdt_int.h"
 
-/* Distinct values of a sample with how often each occurs. */
+/* Distinct values of a sample with how often each occurs. Its memory serves one column after the
+ * other. */
 typedef struct distinct {
-    double *value;   /* owned */
-    int64_t *count;  /* owned */
+    double *value;   /* owned, as the rest */
+    int64_t *count;
     int64_t n, n_missing, total;
+    uint64_t *keys, *spare; /* scratch of the sort */
+    int64_t room;
 } distinct;
 
 static void distinct_done(distinct *d) {
     qn_freep(&d->value);
     qn_freep(&d->count);
+    qn_freep(&d->keys);
+    qn_freep(&d->spare);
+}
+
+/* Empty, with room for n values and a zero. */
+static qn_status distinct_reserve(distinct *d, int64_t n, qn_error *err) {
+    if (n >= d->room) {
+        distinct_done(d);
+        d->room = 0;
+        d->keys = qn_malloc_aligned((size_t)n + 1, sizeof *d->keys);
+        d->spare = qn_malloc_aligned((size_t)n + 1, sizeof *d->spare);
+        d->value = qn_malloc_aligned((size_t)n + 1, sizeof *d->value);
+        d->count = qn_malloc_aligned((size_t)n + 1, sizeof *d->count);
+        if (!d->keys || !d->spare || !d->value || !d->count)
+            return qn_error_memory(err);
+        d->room = n + 1;
+    }
+    d->n = d->n_missing = d->total = 0;
+    return QN_OK;
 }
 
 /* Infinities are ordinary ends of the scale; bounds between values stay finite. */
@@ -37,17 +59,24 @@ static double key_value(uint64_t key) {
     return x;
 }
 
-/* Least-significant-digit radix sort; passes in which all digits agree are skipped. Returns where
- * the sorted keys lie: `keys` or `spare`. n is below 2^31. */
-static uint64_t *radix_sort(uint64_t *keys, uint64_t *spare, int64_t n) {
-    enum { BITS = 11, DIGITS = 1 << BITS, PASSES = (64 + BITS - 1) / BITS };
-    uint32_t count[PASSES][DIGITS] = {0};
+enum { DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS, PASSES = (64 + DIGIT_BITS - 1) / DIGIT_BITS };
+
+static inline uint64_t digit_of(uint64_t key, int shift) {
+    return key >> shift & (DIGITS - 1);
+}
+
+/* Least-significant-digit radix sort by n_passes digits from bit `shift` on; passes in which all
+ * digits agree are skipped. Returns where the sorted keys lie: `keys` or `spare`. n is below
+ * 2^31. */
+static uint64_t *sort_digits(uint64_t *keys, uint64_t *spare, int64_t n, int shift, int n_passes) {
+    uint32_t count[PASSES][DIGITS];
+    memset(count, 0, (size_t)n_passes * sizeof count[0]);
     for (int64_t i = 0; i < n; i++)
-        for (int p = 0; p < PASSES; p++)
-            count[p][keys[i] >> (p * BITS) & (DIGITS - 1)]++;
-    for (int p = 0; p < PASSES && n > 0; p++) {
+        for (int p = 0; p < n_passes; p++)
+            count[p][digit_of(keys[i], shift + p * DIGIT_BITS)]++;
+    for (int p = 0; p < n_passes && n > 0; p++) {
         uint32_t *at = count[p], sum = 0;
-        if (at[keys[0] >> (p * BITS) & (DIGITS - 1)] == n)
+        if (at[digit_of(keys[0], shift + p * DIGIT_BITS)] == n)
             continue;
         for (int d = 0; d < DIGITS; d++) {
             uint32_t c = at[d];
@@ -55,12 +84,41 @@ static uint64_t *radix_sort(uint64_t *keys, uint64_t *spare, int64_t n) {
             sum += c;
         }
         for (int64_t i = 0; i < n; i++)
-            spare[at[keys[i] >> (p * BITS) & (DIGITS - 1)]++] = keys[i];
+            spare[at[digit_of(keys[i], shift + p * DIGIT_BITS)]++] = keys[i];
         uint64_t *swap = keys;
         keys = spare;
         spare = swap;
     }
     return keys;
+}
+
+/* Keys in order but for their low bits; false when that takes more than a few steps a key. */
+static bool insert_keys(uint64_t *keys, int64_t n) {
+    int64_t steps = 8 * n;
+    for (int64_t i = 1; i < n && steps > 0; i++) {
+        uint64_t key = keys[i];
+        int64_t at = i;
+        for (; at > 0 && keys[at - 1] > key; at--, steps--)
+            keys[at] = keys[at - 1];
+        keys[at] = key;
+    }
+    return steps > 0;
+}
+
+/* By the first three digits in which keys differ, which nearly sorts most columns, and the rest by
+ * insertion; by all digits when that does not do. */
+static uint64_t *radix_sort(uint64_t *keys, uint64_t *spare, int64_t n) {
+    enum { FIRST = 3 };
+    uint64_t differ = 1;
+    for (int64_t i = 1; i < n; i++)
+        differ |= keys[i] ^ keys[0];
+    int shift = 64 - __builtin_clzll(differ) - FIRST * DIGIT_BITS;
+    if (shift <= 0)
+        return sort_digits(keys, spare, n, 0, FIRST);
+    uint64_t *sorted = sort_digits(keys, spare, n, shift, FIRST);
+    if (insert_keys(sorted, n))
+        return sorted;
+    return sort_digits(sorted, sorted == keys ? spare : keys, n, 0, PASSES);
 }
 
 /* Row (or entry) i of a sample of `size` out of n: one from each of `size` equal strata. */
@@ -89,12 +147,8 @@ static bool any_missing(const double *values, int64_t n) {
 /* Sorts n sampled values (NaN left out) and counts equal ones; n_zero further ones are 0. */
 static qn_status count_values(const double *values, int64_t n_all, int64_t n_sample, uint64_t seed,
                               int64_t n_zero, distinct *d, qn_error *err) {
-    qn_cleanup(qn_freep) uint64_t *keys = qn_malloc_aligned((size_t)n_sample, sizeof *keys);
-    qn_cleanup(qn_freep) uint64_t *spare = qn_malloc_aligned((size_t)n_sample, sizeof *spare);
-    d->value = qn_malloc_aligned((size_t)n_sample + 1, sizeof *d->value);
-    d->count = qn_malloc_aligned((size_t)n_sample + 1, sizeof *d->count);
-    if (!keys || !spare || !d->value || !d->count)
-        return qn_error_memory(err);
+    QN_TRY(distinct_reserve(d, n_sample, err));
+    uint64_t *keys = d->keys;
     int64_t n = 0;
     for (int64_t i = 0; i < n_sample; i++) {
         double x = values[sample_at(i, n_sample, n_all, seed)];
@@ -103,7 +157,7 @@ static qn_status count_values(const double *values, int64_t n_all, int64_t n_sam
         else
             keys[n++] = sort_key(clamp(x));
     }
-    const uint64_t *sorted = radix_sort(keys, spare, n);
+    const uint64_t *sorted = radix_sort(keys, d->spare, n);
     uint64_t zero = sort_key(0.0);
     bool zero_placed = n_zero == 0;
     for (int64_t i = 0; i < n;) {
@@ -195,9 +249,9 @@ static bool is_useless(const qn_gbdt_params *params, const qn__bin_feature *f, c
     return n_rows - most < params->min_data_in_leaf;
 }
 
+/* `d` is scratch. */
 static qn_status fit_number(const qn_gbdt_params *params, const qn_matrix *x, uint64_t seed,
-                            qn__bin_feature *f, qn_error *err) {
-    qn_cleanup(distinct_done) distinct d = {0};
+                            distinct *d, qn__bin_feature *f, qn_error *err) {
     const qn_matrix_column *column = &x->columns[f->column];
     bool sparse = f->kind == QN_FEATURE_SPARSE;
     int64_t n_all = sparse ? column->n_set : x->n_rows;
@@ -206,21 +260,21 @@ static qn_status fit_number(const qn_gbdt_params *params, const qn_matrix *x, ui
     int64_t n_zero = sparse ? x->n_rows - n_all : 0;
     if (n < n_all)
         n_zero = (int64_t)((double)n_zero * (double)n / (double)n_all);
-    QN_TRY(count_values(sparse ? column->value : column->num, n_all, n, seed, n_zero, &d, err));
+    QN_TRY(count_values(sparse ? column->value : column->num, n_all, n, seed, n_zero, d, err));
     /* A missing value that the sample did not see must still have its side learned. */
-    f->has_missing = d.n_missing > 0;
+    f->has_missing = d->n_missing > 0;
     const double *values = sparse ? column->value : column->num;
     if (n < n_all && !f->has_missing)
         f->has_missing = any_missing(values, n_all);
-    int64_t max_bin = params->max_bin < d.n ? params->max_bin : d.n;
+    int64_t max_bin = params->max_bin < d->n ? params->max_bin : d->n;
     f->upper = qn_new_array(double, max_bin > 0 ? max_bin : 1);
     if (!f->upper)
         return qn_error_memory(err);
-    f->n_values = 1 + place_bounds(&d, max_bin, params->min_data_in_bin, f->upper);
+    f->n_values = 1 + place_bounds(d, max_bin, params->min_data_in_bin, f->upper);
     f->n_cells = f->n_values + 1;
     if (sparse)
         f->zero_bin = qn__bin_of(f, 0.0);
-    if (is_useless(params, f, &d, x->n_rows))
+    if (is_useless(params, f, d, x->n_rows))
         f->n_values = 0;
     return QN_OK;
 }
@@ -278,20 +332,25 @@ qn_status qn__bin_map_fit(const qn_gbdt_params *params, const qn_matrix *x,
     if (!map.features)
         return qn_error_memory(err);
     qn_status status = QN_OK;
-#pragma omp parallel for schedule(dynamic) num_threads(qn_job_threads(job)) if (x->n_rows > 2000)
-    for (int32_t i = 0; i < x->n_features; i++) {
-        qn__bin_feature *f = &map.features[i];
-        f->column = i;
-        f->kind = x->features[i].kind;
-        if (qn__init_has(input, i))
-            continue;
-        qn_status s = f->kind == QN_FEATURE_CATEGORY
-                          ? fit_category(params, x, f, NULL)
-                          : fit_number(params, x, input->seed + (uint64_t)i, f, NULL);
-        if (s != QN_OK) {
+#pragma omp parallel num_threads(qn_job_threads(job)) if (x->n_rows > 2000)
+    {
+        distinct scratch = {0};
+#pragma omp for schedule(dynamic)
+        for (int32_t i = 0; i < x->n_features; i++) {
+            qn__bin_feature *f = &map.features[i];
+            f->column = i;
+            f->kind = x->features[i].kind;
+            if (qn__init_has(input, i))
+                continue;
+            qn_status s = f->kind == QN_FEATURE_CATEGORY
+                              ? fit_category(params, x, f, NULL)
+                              : fit_number(params, x, input->seed + (uint64_t)i, &scratch, f, NULL);
+            if (s != QN_OK) {
 #pragma omp atomic write
-            status = s;
+                status = s;
+            }
         }
+        distinct_done(&scratch);
     }
     if (status != QN_OK)
         return qn_error_memory(err);

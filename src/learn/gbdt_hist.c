@@ -4,8 +4,8 @@
 #include "learn/gbdt_int.h"
 
 enum {
-    CHUNK = 1 << 12,     /* rows that all groups count before the next ones: they stay in cache */
-    SURE = 1 << 11,      /* so many rows always fit a packed cell */
+    CHUNK = 1 << 11,     /* rows that all groups count before the next ones: they stay in cache, and
+                            even the largest of them fit packed cells */
     AHEAD = 10,
     TASK_ROWS = 1 << 14, /* what a thread takes at a time */
 };
@@ -48,6 +48,11 @@ static inline int64_t spread(int32_t gh) {
     return qn__pack(qn__row_sum(gh));
 }
 
+QN__WIDE static void spread_all(const int32_t *restrict gh, int64_t n, int64_t *restrict word) {
+    for (int64_t i = 0; i < n; i++)
+        word[i] = spread(gh[i]);
+}
+
 /* Rows are scattered over memory: each is asked for AHEAD rows before its turn. Those of up to 64
  * bytes lie on one cache line. */
 static inline void ask_for(const void *lanes, size_t bytes, bool straddles) {
@@ -56,18 +61,32 @@ static inline void ask_for(const void *lanes, size_t bytes, bool straddles) {
         __builtin_prefetch((const char *)lanes + bytes - 1);
 }
 
-/* The inner loop of training: 8 * n_eights + `rest` adjacent bins of a row, each adds the row's
- * word to one cell of its lane. `rest` is a constant after inlining, and so are the distances of the
+/* What the inner loop counts: `n_eights` times 8 and some more adjacent lanes of the rows from
+ * bins + i * stride on; rows NULL: i, else rows[i]. Row i adds word[i]. */
+typedef struct some_rows {
+    const uint8_t *bins;
+    size_t stride;
+    int n_eights;
+    const uint32_t *rows;
+    const int64_t *word;
+} some_rows;
+
+/* The inner loop of training, over rows i .. n - 1: each lane of a row adds the row's word to one of
+ * its cells. All flags and `rest` are constants after inlining, and so are the distances of the
  * cells. */
 static inline __attribute__((always_inline)) void
-add_lanes(const uint8_t *bins, size_t stride, int n_eights, int rest, const uint32_t *rows,
-          int64_t first, const int32_t *gh, int64_t n, int64_t *restrict cells) {
-    for (int64_t i = 0; i < n; i++) {
-        if (rows && i + AHEAD < n)
-            ask_for(bins + rows[i + AHEAD] * stride, (size_t)(8 * n_eights + rest), stride > 64);
-        const uint8_t *at = bins + (rows ? rows[i] : (size_t)(first + i)) * stride;
-        int64_t word = spread(gh[i]), *to = cells;
-        for (int e = 0; e < n_eights; e++, at += 8, to += 8 * QN__LANE_CELLS) {
+add_some(const some_rows *in, int64_t i, int64_t n, bool listed, int64_t ahead, bool eights,
+         int rest, int64_t *restrict cells) {
+    const uint8_t *bins = in->bins;
+    const uint32_t *rows = in->rows;
+    const int64_t *words = in->word;
+    size_t stride = in->stride;
+    for (; i < n; i++) {
+        if (listed && ahead)
+            ask_for(bins + rows[i + ahead] * stride, (size_t)(8 * in->n_eights + rest), stride > 64);
+        const uint8_t *at = bins + (listed ? rows[i] : (size_t)i) * stride;
+        int64_t word = words[i], *to = cells;
+        for (int e = eights ? in->n_eights : 0; e > 0; e--, at += 8, to += 8 * QN__LANE_CELLS) {
 #pragma GCC unroll 8
             for (int j = 0; j < 8; j++)
                 to[j * QN__LANE_CELLS + at[j]] += word;
@@ -78,23 +97,35 @@ add_lanes(const uint8_t *bins, size_t stride, int n_eights, int rest, const uint
     }
 }
 
-static void add_narrow(const uint8_t *bins, size_t stride, int width, const uint32_t *rows,
-                       int64_t first, const int32_t *gh, int64_t n, int64_t *cells) {
-    int eights = width / 8;
-    switch (width % 8) {
-    case 0: add_lanes(bins, stride, eights, 0, rows, first, gh, n, cells); break;
-    case 1: add_lanes(bins, stride, eights, 1, rows, first, gh, n, cells); break;
-    case 2: add_lanes(bins, stride, eights, 2, rows, first, gh, n, cells); break;
-    case 3: add_lanes(bins, stride, eights, 3, rows, first, gh, n, cells); break;
-    case 4: add_lanes(bins, stride, eights, 4, rows, first, gh, n, cells); break;
-    case 5: add_lanes(bins, stride, eights, 5, rows, first, gh, n, cells); break;
-    case 6: add_lanes(bins, stride, eights, 6, rows, first, gh, n, cells); break;
-    default: add_lanes(bins, stride, eights, 7, rows, first, gh, n, cells); break;
+static inline __attribute__((always_inline)) void
+add_lanes(const some_rows *in, int64_t n, int rest, int64_t *cells) {
+    int64_t early = n > AHEAD ? n - AHEAD : 0; /* what lies behind the list is not asked for */
+    if (!in->rows) {
+        add_some(in, 0, n, false, 0, true, rest, cells);
+    } else if (in->n_eights == 0) {
+        add_some(in, 0, early, true, AHEAD, false, rest, cells);
+        add_some(in, early, n, true, 0, false, rest, cells);
+    } else {
+        add_some(in, 0, early, true, AHEAD, true, rest, cells);
+        add_some(in, early, n, true, 0, true, rest, cells);
+    }
+}
+
+static void add_narrow(const some_rows *in, int64_t n, int rest, int64_t *cells) {
+    switch (rest) {
+    case 0: add_lanes(in, n, 0, cells); break;
+    case 1: add_lanes(in, n, 1, cells); break;
+    case 2: add_lanes(in, n, 2, cells); break;
+    case 3: add_lanes(in, n, 3, cells); break;
+    case 4: add_lanes(in, n, 4, cells); break;
+    case 5: add_lanes(in, n, 5, cells); break;
+    case 6: add_lanes(in, n, 6, cells); break;
+    default: add_lanes(in, n, 7, cells); break;
     }
 }
 
 static void add_wide(const qn__bin_map *map, const qn__bins *bins, int32_t lane, int width,
-                     const uint32_t *rows, int64_t first, const int32_t *gh, int64_t n,
+                     const uint32_t *rows, int64_t first, const int64_t *words, int64_t n,
                      int64_t *block) {
     const uint8_t *bin = bins->rows + map->lanes[lane].at;
     size_t stride = (size_t)bins->stride;
@@ -106,40 +137,44 @@ static void add_wide(const qn__bin_map *map, const qn__bins *bins, int32_t lane,
             ask_for(bin + rows[i + AHEAD] * stride, (size_t)width * 2, stride > 64);
         const void *row = bin + (rows ? rows[i] : (size_t)(first + i)) * stride;
         const uint16_t *at = row;
-        int64_t word = spread(gh[i]);
+        int64_t word = words[i];
         for (int j = 0; j < width; j++)
             cells[j][at[j]] += word;
     }
 }
 
-static void add_sparse(const qn__bins *bins, const uint32_t *rows, int64_t first, const int32_t *gh,
-                       int64_t n, int64_t *cells) {
+static void add_sparse(const qn__bins *bins, const uint32_t *rows, int64_t first,
+                       const int64_t *words, int64_t n, int64_t *cells) {
     for (int64_t i = 0; i < n; i++) {
         size_t row = rows ? rows[i] : (size_t)(first + i);
-        int64_t word = spread(gh[i]);
+        int64_t word = words[i];
         for (int64_t k = bins->start[row]; k < bins->start[row + 1]; k++)
             cells[bins->entry[k]] += word;
     }
 }
 
-/* n rows of the input from `from` on into a block. */
+/* n rows of the input, at most CHUNK, from `from` on into a block. */
 static void add_chunk(const qn__hist_input *in, int64_t from, int64_t n, int64_t *block) {
     const qn__bin_map *map = in->map;
     const uint32_t *rows = in->rows ? in->rows + from : NULL;
-    const int32_t *gh = in->gh + from;
+    size_t stride = (size_t)in->bins->stride;
+    int64_t words[CHUNK];
+    spread_all(in->gh + from, n, words);
     for (int32_t g = 0; g < qn__n_groups(map); g++) {
         if (in->group_used && !in->group_used[g])
             continue;
         int32_t lane = qn__group_lane(map, g);
         int width = (int)(qn__group_lane(map, g + 1) - lane);
+        int64_t *cells = block + map->lanes[lane].cell;
+        some_rows some = {.bins = in->bins->rows + lane + (rows ? 0 : (size_t)from * stride),
+                          .stride = stride, .n_eights = width / 8, .rows = rows, .word = words};
         if (g >= qn__n_narrow_groups(map))
-            add_wide(map, in->bins, lane, width, rows, from, gh, n, block);
+            add_wide(map, in->bins, lane, width, rows, from, words, n, block);
         else
-            add_narrow(in->bins->rows + lane, (size_t)in->bins->stride, width, rows, from, gh, n,
-                       block + map->lanes[lane].cell);
+            add_narrow(&some, n, width % 8, cells);
     }
     if (in->bins->start)
-        add_sparse(in->bins, rows, from, gh, n, block + map->lane_cells - map->dense_cells);
+        add_sparse(in->bins, rows, from, words, n, block + map->lane_cells - map->dense_cells);
 }
 
 QN__WIDE static void empty_cells(int64_t *restrict block, qn__wide_sum *restrict part, int64_t n) {
@@ -167,8 +202,6 @@ static void add_rows(const qn__hist_input *in, int64_t first, int64_t last, bool
         n = last - first < CHUNK ? last - first : CHUNK;
         if (wide) {
             qn__load more = qn__load_of(in->gh + first, n);
-            while (n > SURE && !qn__load_fits(more))
-                more = qn__load_of(in->gh + first, n /= 2);
             qn__load both = {.abs_g = waiting->abs_g + more.abs_g, .h = waiting->h + more.h,
                              .n = waiting->n + more.n};
             bool fits = qn__load_fits(both);

@@ -525,7 +525,8 @@ typedef struct qn__grown_node {
     qn__split split;      /* feature -1: a leaf */
     int32_t left, right;
     int32_t parent;       /* -1: the root */
-    int64_t begin, n;     /* leaf: its rows in qn__grower.rows */
+    int64_t begin, n;     /* leaf: its rows in qn__grower.rows, ascending ... */
+    int64_t n_first;      /* ... up to this one, and again from it on */
     qn__sum total;        /* of its rows' quantised gradients */
     double l2;            /* leaf: regularisation of its value */
     double value;         /* leaf; under a rule set by the grower, before shrinkage */
@@ -547,6 +548,8 @@ qn_status qn__grower_run(qn__grower *grower, const qn__quantised *q, const uint3
                          qn_error *err) QN_MUST_USE;
 qn__grown_node *qn__grower_nodes(qn__grower *grower, int32_t *ret_n);
 const uint32_t *qn__grower_rows(const qn__grower *grower);
+/* Merges the rows of every leaf, so that n_first is n. */
+void qn__grower_merge_rows(qn__grower *grower);
 /* The leaf of one binned row. */
 int32_t qn__grown_leaf(const qn__grown_node *nodes, const qn__bin_map *map, const qn__bins *bins,
                        int64_t row);

@@ -1,4 +1,7 @@
 /* The layout of binned rows, and filling it. */
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 #include <math.h>
 #include <omp.h>
 #include <string.h>
@@ -146,13 +149,56 @@ QN__WIDE static void bounds_below(const double *restrict upper, int64_t n_bounds
         at[j] += upper[at[j]] < x[j] ? 1 : 0;
 }
 
-void qn__bins_of(const qn__bin_feature *feature, const double *x, int64_t n, int32_t *bin) {
+#if defined(__x86_64__)
+enum { GROUPS = 16, IN_GROUP = 16 }; /* of bounds, for the search in two steps */
+
+/* Up to 256 bounds in two steps: how many groups' last bounds lie below x says which group, how many
+ * of its bounds do says where. What is missing of the last groups is infinite. */
+__attribute__((target("avx512f,avx512bw,popcnt"))) static void
+bounds_below_avx512(const double *upper, int64_t n_bounds, const double *x, int64_t n,
+                    int64_t *at) {
+    double bound[GROUPS * IN_GROUP], last[GROUPS];
+    for (int64_t b = 0; b < GROUPS * IN_GROUP; b++)
+        bound[b] = b < n_bounds ? upper[b] : INFINITY;
+    for (int g = 0; g < GROUPS; g++)
+        last[g] = g + 1 < GROUPS ? bound[g * IN_GROUP + IN_GROUP - 1] : INFINITY;
+    const __m512d low = _mm512_loadu_pd(last), high = _mm512_loadu_pd(last + 8);
+    for (int64_t i = 0; i < n; i++) {
+        __m512d v = _mm512_set1_pd(x[i]);
+        __mmask16 below = _mm512_kunpackb(_mm512_cmp_pd_mask(high, v, _CMP_LT_OQ),
+                                          _mm512_cmp_pd_mask(low, v, _CMP_LT_OQ));
+        const double *group = bound + IN_GROUP * __builtin_popcount(below);
+        __mmask16 in_group =
+            _mm512_kunpackb(_mm512_cmp_pd_mask(_mm512_loadu_pd(group + 8), v, _CMP_LT_OQ),
+                            _mm512_cmp_pd_mask(_mm512_loadu_pd(group), v, _CMP_LT_OQ));
+        at[i] = group - bound + __builtin_popcount(in_group);
+    }
+}
+#endif
+
+static void find_bounds(const double *upper, int64_t n_bounds, const double *x, int64_t n,
+                        int64_t *at) {
+#if defined(__x86_64__)
+    if (n_bounds <= GROUPS * IN_GROUP && n >= GROUPS * IN_GROUP
+        && __builtin_cpu_supports("avx512bw")) {
+        bounds_below_avx512(upper, n_bounds, x, n, at);
+        return;
+    }
+#endif
     enum { SIDE_BY_SIDE = 64 };
-    int64_t at[SIDE_BY_SIDE] = {0};
-    for (int64_t i = 0; i < n; i += SIDE_BY_SIDE) {
-        int64_t here = n - i < SIDE_BY_SIDE ? n - i : SIDE_BY_SIDE;
+    for (int64_t i = 0; i < n; i += SIDE_BY_SIDE)
+        bounds_below(upper, n_bounds, x + i, n - i < SIDE_BY_SIDE ? n - i : SIDE_BY_SIDE, at + i);
+}
+
+void qn__bins_of(const qn__bin_feature *feature, const double *x, int64_t n, int32_t *bin) {
+    enum { BLOCK_OF_BINS = 1024 };
+    int64_t at[BLOCK_OF_BINS];
+    for (int64_t i = 0; i < n; i += BLOCK_OF_BINS) {
+        int64_t here = n - i < BLOCK_OF_BINS ? n - i : BLOCK_OF_BINS;
         if (feature->n_values > 1)
-            bounds_below(feature->upper, feature->n_values - 1, x + i, here, at);
+            find_bounds(feature->upper, feature->n_values - 1, x + i, here, at);
+        else
+            memset(at, 0, (size_t)here * sizeof *at);
         for (int64_t j = 0; j < here; j++)
             bin[i + j] = isnan(x[i + j]) ? feature->n_values : (int32_t)at[j];
     }

@@ -443,6 +443,7 @@ static void make_node(qn__grower *gr, int32_t i_leaf, int32_t parent) {
     qn__leaf *lf = &gr->leaves[i_leaf];
     lf->node = gr->n_nodes++;
     gr->nodes[lf->node] = (qn__grown_node){.split.feature = -1, .begin = lf->begin, .n = lf->n,
+                                           .n_first = lf->n,
                                            .total = lf->total, .l2 = lf->l2, .parent = parent,
                                            .value = gr->growth->ruled ? lf->rule.value : 0};
     if (gr->leaf_of)
@@ -641,17 +642,27 @@ static void grow(qn__grower *gr) {
     }
 }
 
-/* Leaves that were expanded ahead of their time and stayed leaves: their rows go back in order. */
-static void undo_divisions(qn__grower *gr) {
+/* Leaves that were expanded ahead of their time and stayed leaves: their rows are divided. */
+static void mark_divided(qn__grower *gr) {
     for (int32_t i = 0; i < gr->open.n; i++) {
         const qn__leaf *lf = &gr->leaves[gr->open.leaves[i]];
-        if (!lf->expanded)
+        if (lf->expanded)
+            gr->nodes[lf->node].n_first = gr->leaves[lf->children].n;
+    }
+}
+
+void qn__grower_merge_rows(qn__grower *gr) {
+    for (int32_t i = 0; i < gr->n_nodes; i++) {
+        qn__grown_node *leaf = &gr->nodes[i];
+        if (leaf->split.feature >= 0 || leaf->n_first == leaf->n)
             continue;
-        uint32_t *rows = gr->list.rows + lf->begin, *merged = gr->spare.rows + lf->begin;
-        int64_t l = 0, n_left = gr->leaves[lf->children].n, r = n_left;
-        for (int64_t at = 0; at < lf->n; at++)
-            merged[at] = r == lf->n || (l < n_left && rows[l] < rows[r]) ? rows[l++] : rows[r++];
-        memcpy(rows, merged, (size_t)lf->n * sizeof *rows);
+        uint32_t *rows = gr->list.rows + leaf->begin, *merged = gr->spare.rows + leaf->begin;
+        int64_t l = 0, r = leaf->n_first;
+        for (int64_t at = 0; at < leaf->n; at++)
+            merged[at] = r == leaf->n || (l < leaf->n_first && rows[l] < rows[r]) ? rows[l++]
+                                                                                  : rows[r++];
+        memcpy(rows, merged, (size_t)leaf->n * sizeof *rows);
+        leaf->n_first = leaf->n;
     }
 }
 
@@ -666,7 +677,7 @@ qn_status qn__grower_run(qn__grower *gr, const qn__quantised *q, const uint32_t 
         qn__tree_grow_in_order(gr);
     else if (gr->status == QN_OK)
         grow(gr);
-    undo_divisions(gr);
+    mark_divided(gr);
     for (int64_t i = 0; !rows && gr->n_nodes == 1 && i < n; i++)
         gr->list.rows[i] = (uint32_t)i; /* not divided, so not written */
     if (gr->status == QN_ERR_MEMORY)
