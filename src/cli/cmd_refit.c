@@ -19,7 +19,8 @@ static qn_status read_number(const qn_cli_args *args, const char *name, double l
 
 static qn_status read_options(const qn_cli_args *args, qn_model_refit_options *options,
                               qn_error *err) {
-    *options = (qn_model_refit_options){.input = qn__cli_value(args, "input"), .decay = 0.9};
+    *options = (qn_model_refit_options){.input = qn__cli_value(args, "input"), .decay = 0.9,
+                                         .weight = qn__cli_value(args, "weight")};
     QN_FAIL_IF(!options->input, err, QN_ERR_USAGE, "'quern refit' needs --input FILE");
     QN_TRY(qn__cli_check_made(args, "refit", err));
     QN_TRY(read_number(args, "decay", 0, 1, &options->decay, err));

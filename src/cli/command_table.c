@@ -89,6 +89,8 @@ static const qn_cli_option refit_options[] = {
      "how much of the old leaves stays: 0 the new rows alone, 1 nothing new (default: 0.9)"},
     {"learning-rate", 0, "RATE", NULL,
      "shrinkage of the new values (default: the model's own; 0.1 where its file does not tell)"},
+    {"weight", 0, "COLUMN", NULL,
+     "column with the weights of the rows, or none (default: the model's own sample.weight)"},
     {"register", 0, "NAME", NULL, "also register it as the next version of NAME"},
     {"alias", 'a', "ALIAS", NULL, "with --register: the alias to move to it (default: none)"},
 };
@@ -271,8 +273,9 @@ static const qn_cli_command commands[] = {
          "least to the loss of the rows per byte becomes a leaf, until no tree is left. Values of "
          "leaves are doubles, or take 16 or 8 bits, which nearly halves the bytes. Prints "
          "the curve of size, time for a row, and metric, and writes the model marked on it. Every "
-         "other row prunes, the rest judge; the more rows, the smaller their error (+-), and the "
-         "smaller the model. For models of trees (gbdt).",
+         "other row (of a ranking about every other query) prunes, the rest judge; the more rows, "
+         "the smaller their error (+-), and the smaller the model. For models of trees (gbdt), but "
+         "for those of objective quantile.",
      .example =
          "quern compress fraud --input october.csv --output small.qn\n"
          "quern compress fraud.qn -i october.csv -o tiny.qn --to-bytes 200KB\n"
@@ -287,9 +290,11 @@ static const qn_cli_command commands[] = {
      .summary = "let the leaves of a model learn from new rows, its splits staying as they are",
      .details =
          "Round by round every leaf keeps the share --decay of its value; the rest is what the "
-         "rows that come to it say, given the refitted rounds before. A leaf without rows stays "
-         "as it is, and so do features, calibration and threshold. For models of trees (gbdt); to "
-         "grow more trees on new rows, set train.init_model instead.",
+         "rows that come to it say, given the refitted rounds before: a step by their gradients, "
+         "or the quantile of what is left where leaves hold quantiles (quantile, regression_l1). "
+         "Rounds that dart dropped are dropped again. A leaf without rows stays as it is, and so "
+         "do features, calibration and threshold. Rankings need their column of queries. For "
+         "models of trees (gbdt); to grow more trees on new rows, set train.init_model instead.",
      .example = "quern refit fraud --input october.csv --output refitted.qn\n"
                 "quern refit fraud.qn -i october.csv -o refitted.qn --decay 0.5\n"
                 "quern refit fraud -i october.csv -o new.qn --register fraud --alias challenger",

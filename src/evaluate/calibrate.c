@@ -73,15 +73,26 @@ static double sample_weight(const sample *s, int64_t i) {
 
 /* Loss, gradient and curvature of Platt's problem at (a, b), per unit of weight. */
 typedef struct platt_state {
-    double loss, ga, gb, haa, hab, hbb;
+    double a, b, loss, ga, gb, haa, hab, hbb;
 } platt_state;
 
-static platt_state platt_at(const sample *s, const double *target, double total, double a,
-                            double b) {
-    platt_state at = {0};
+/* Platt's problem: targets of the rows that are not and that are positive, drawn towards each other. */
+typedef struct platt_problem {
+    const sample *rows;
+    double *logit; /* owned; of each row's score */
+    double target[2], total;
+} platt_problem;
+
+static void platt_done(platt_problem *p) {
+    qn_freep(&p->logit);
+}
+
+static platt_state platt_at(const platt_problem *problem, double a, double b) {
+    const sample *s = problem->rows;
+    platt_state at = {.a = a, .b = b};
     for (int64_t i = 0; i < s->n; i++) {
-        double w = sample_weight(s, i) / total, f = logit(s->score[i * s->stride]), z = a * f + b;
-        double t = target[s->y[i] == s->positive], p = logistic(z), h = w * p * (1 - p);
+        double w = sample_weight(s, i) / problem->total, f = problem->logit[i], z = a * f + b;
+        double t = problem->target[s->y[i] == s->positive], p = logistic(z), h = w * p * (1 - p);
         at.loss += w * (log1p(exp(-fabs(z))) + (z > 0 ? z : 0) - t * z);
         at.ga += w * (p - t) * f;
         at.gb += w * (p - t);
@@ -92,39 +103,66 @@ static platt_state platt_at(const sample *s, const double *target, double total,
     return at;
 }
 
-/* Newton's method with step halving (Lin, Lin, Weng 2007). */
-static void fit_platt(const sample *s, map *m) {
-    double pos = 0, neg = 0;
-    for (int64_t i = 0; i < s->n; i++)
-        *(s->y[i] == s->positive ? &pos : &neg) += sample_weight(s, i);
-    double target[2] = {1 / (neg + 2), (pos + 1) / (pos + 2)}, a = 0,
-           b = log((pos + 1) / (neg + 1));
-    platt_state at = platt_at(s, target, pos + neg, a, b);
-    for (int i = 0; i < MAX_NEWTON && fmax(fabs(at.ga), fabs(at.gb)) > 1e-12; i++) {
-        double haa = at.haa + 1e-14, hbb = at.hbb + 1e-14, det = haa * hbb - at.hab * at.hab;
-        double da, db;
-        if (det > 1e-14 * haa * hbb) {
-            da = -(hbb * at.ga - at.hab * at.gb) / det;
-            db = -(haa * at.gb - at.hab * at.ga) / det;
-        } else { /* constant scores: only the intercept can move */
-            da = 0;
-            db = -at.gb / hbb;
-        }
-        double t = 1;
-        platt_state next = at;
-        for (; t > 1e-10; t /= 2) {
-            next = platt_at(s, target, pos + neg, a + t * da, b + t * db);
-            if (next.loss <= at.loss + 1e-4 * t * (at.ga * da + at.gb * db) + 1e-16 * fabs(at.loss))
-                break;
-        }
-        if (t <= 1e-10)
-            break;
-        a += t * da;
-        b += t * db;
-        at = next;
+static void newton_step(const platt_state *at, double *da, double *db) {
+    const double sigma = 1e-14; /* per unit of weight, on the diagonal */
+    double haa = at->haa + sigma, hbb = at->hbb + sigma, det = haa * hbb - at->hab * at->hab;
+    *da = 0; /* constant scores: only the intercept can move */
+    *db = -at->gb / hbb;
+    if (det > 1e-14 * haa * hbb) {
+        *da = -(hbb * at->ga - at->hab * at->gb) / det;
+        *db = -(haa * at->gb - at->hab * at->ga) / det;
     }
-    m->a = a;
-    m->b = b;
+}
+
+/* Halves the step until the loss falls by enough; false when no step does. */
+static bool search_line(const platt_problem *problem, double da, double db, platt_state *at) {
+    const double least = 1e-10, share = 1e-4; /* Lin, Lin, Weng 2007 */
+    double slope = at->ga * da + at->gb * db;
+    for (double t = 1; t >= least; t /= 2) {
+        platt_state next = platt_at(problem, at->a + t * da, at->b + t * db);
+        if (next.loss < at->loss + share * t * slope) {
+            *at = next;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Newton's method with step halving (Lin, Lin, Weng 2007). Once a step promises less than the loss is
+ * rounded by, losses say nothing any more about which of two is better: that step, so near to the end
+ * that its error is the square of what it corrects, is the last, and is taken as it is. */
+static platt_state solve_platt(const platt_problem *problem, double b) {
+    platt_state at = platt_at(problem, 0, b);
+    for (int i = 0; i < MAX_NEWTON && fmax(fabs(at.ga), fabs(at.gb)) > 1e-12; i++) {
+        double da, db, rounding = DBL_EPSILON * (double)problem->rows->n * fabs(at.loss);
+        newton_step(&at, &da, &db);
+        if (-(at.ga * da + at.gb * db) <= 2 * rounding) {
+            at.a += da;
+            at.b += db;
+            break;
+        }
+        if (!search_line(problem, da, db, &at))
+            break;
+    }
+    return at;
+}
+
+static qn_status fit_platt(const sample *s, map *m, qn_error *err) {
+    double pos = 0, neg = 0;
+    qn_cleanup(platt_done) platt_problem problem = {.rows = s, .logit = qn_new_array(double, s->n)};
+    if (!problem.logit)
+        return qn_error_memory(err);
+    for (int64_t i = 0; i < s->n; i++) {
+        problem.logit[i] = logit(s->score[i * s->stride]);
+        *(s->y[i] == s->positive ? &pos : &neg) += sample_weight(s, i);
+    }
+    problem.target[0] = 1 / (neg + 2);
+    problem.target[1] = (pos + 1) / (pos + 2);
+    problem.total = pos + neg;
+    platt_state at = solve_platt(&problem, log((pos + 1) / (neg + 1)));
+    m->a = at.a;
+    m->b = at.b;
+    return QN_OK;
 }
 
 /* Scores nearer than this to the first of a run count as equal, as scikit-learn has it. */
@@ -232,7 +270,7 @@ qn_status qn_calibrator_fit(qn_calibration_kind kind, const double *y, const dou
     for (int32_t k = 0; k < n_outputs; k++) {
         sample s = {y, scores + k, weight, n, n_outputs, n_outputs == 1 ? 1 : k};
         if (kind == QN_CALIBRATION_PLATT)
-            fit_platt(&s, &c->maps[k]);
+            QN_TRY(fit_platt(&s, &c->maps[k], err));
         else
             QN_TRY(fit_isotonic(&s, &c->maps[k], err));
     }

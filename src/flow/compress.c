@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "evaluate/metric.h"
 #include "flow/compress_int.h"
+#include "flow/predict_file.h"
 #include "learn/gbdt_prune.h"
 #include "store/workspace.h"
 
@@ -50,7 +51,7 @@ typedef struct compression {
     size_t from_bytes;
     double before;      /* the metric of the model as it was, */
     double without[MAX_GROUPS]; /* and of all rows but those of each group */
-    int32_t *group;     /* owned; of a row: stretches of the file */
+    int32_t *group;     /* owned; of a row: stretches of the file, or of a ranking queries */
     int32_t n_groups;
     point *points;      /* owned; in the end by falling bytes and rising loss */
     int64_t n_points, cap_points, i_chosen;
@@ -76,7 +77,7 @@ static qn_eval_input judge_input(const compression *c) {
     const qn_target_info *target = qn_model_target(c->model);
     return (qn_eval_input){.task = target->task, .n_classes = target->n_classes,
                            .n = c->judge.n_rows, .y = c->y, .scores = c->scores,
-                           .threshold = qn_model_threshold(c->model)};
+                           .threshold = qn_model_threshold(c->model), .query = c->judge.query};
 }
 
 /* The metric, and ret_without[n_groups] that without each group of rows. */
@@ -127,7 +128,8 @@ static qn_status lay_out_judges(compression *c, qn_error *err) {
     int64_t most = TIMED_NUMBERS / (n_features + 1);
     most = most < 1 ? 1 : most > TIMED_ROWS ? TIMED_ROWS : most;
     c->n_timed = x->n_rows < most ? x->n_rows : most;
-    c->n_groups = n < MAX_GROUPS ? (int32_t)n : MAX_GROUPS;
+    const int64_t n_units = c->judge.query ? c->judge.n_queries : n;
+    c->n_groups = n_units < MAX_GROUPS ? (int32_t)n_units : MAX_GROUPS;
     c->y = qn_new_array(double, n);
     c->group = qn_new_array(int32_t, n);
     c->scores = qn_calloc((size_t)n, (size_t)qn_model_n_outputs(c->model) * sizeof *c->scores);
@@ -136,7 +138,7 @@ static qn_status lay_out_judges(compression *c, qn_error *err) {
         return qn_error_memory(err);
     qn_matrix_rows(x, 0, c->n_timed, c->timed);
     for (int64_t i = 0; i < n; i++)
-        c->group[i] = (int32_t)(i * c->n_groups / n);
+        c->group[i] = (int32_t)((c->judge.query ? c->judge.query[i] : i) * c->n_groups / n_units);
     double *y = c->y;
     for (int32_t i = 0; i < c->judge.n; i++) {
         memcpy(y, c->judge.y[i], (size_t)c->judge.x[i]->n_rows * sizeof *y);
@@ -148,7 +150,10 @@ static qn_status lay_out_judges(compression *c, qn_error *err) {
 static qn_status prepare_judging(compression *c, qn_error *err) {
     const char *name;
     QN_TRY(qn_pruner_metric(qn_model_learner(c->model), &name, err));
-    QN_TRY(qn_metric_find(name, qn_model_target(c->model)->task, &c->metric, err));
+    if (c->judge.query)
+        c->metric = qn_metric_default(QN_METRIC_RANKING);
+    else
+        QN_TRY(qn_metric_find(name, qn_model_target(c->model)->task, &c->metric, err));
     QN_TRY(lay_out_judges(c, err));
     QN_TRY(judge(c, c->model, &c->before, c->without, err));
     QN_FAIL_IF(!isfinite(c->before), err, QN_ERR_DATA, "%s is not defined on the rows of %s",
@@ -240,7 +245,7 @@ static json_t *told_of(const compression *c, const point *p, json_t *metrics) {
     const json_t *about = json_object_get(qn_model_manifest(c->model), "about");
     json_t *value = json_copy(json_object_get(about, "value"));
     json_t *told = json_pack(
-        "{s:{s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:s*, s:o, s:o, s:o, s:o, s:I, s:I}}",
+        "{s:{s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:s*, s:o, s:o, s:o, s:o, s:I, s:I}, s:n}",
         "compressed",
         "from", c->hash, "from_bytes", (json_int_t)c->from_bytes, "by",
         c->metric ? "merging, dropping rounds, weakest-link pruning" : "merging", "leaf_values",
@@ -249,7 +254,8 @@ static json_t *told_of(const compression *c, const point *p, json_t *metrics) {
         (json_int_t)c->judge.n_rows, "metric", c->metric ? c->metric->name : NULL, "before",
         qn_json_number(c->metric ? c->before : NAN), "after", qn_json_number(p->metric), "loss",
         qn_json_number(p->loss), "loss_se", qn_json_number(p->loss_se), "trees",
-        (json_int_t)p->trees, "leaves", (json_int_t)p->leaves);
+        (json_int_t)p->trees, "leaves", (json_int_t)p->leaves,
+        "dart"); /* rounds are gone: what was dropped for them cannot be told any more */
     if (told && metrics)
         json_object_set(told, "metrics", metrics);
     if (told && metrics && value) {
@@ -304,7 +310,10 @@ static qn_status start_pruner(compression *c, qn_error *err) {
     const double rate =
         json_number_value(json_object_get(qn_model_manifest(c->model), "negatives_rate"));
     qn_prune_rows rows = {.x = (const qn_matrix *const *)c->prune.x,
-                          .y = (const double *const *)c->prune.y, .n_parts = c->prune.n};
+                          .y = (const double *const *)c->prune.y, .n_parts = c->prune.n,
+                          .query = c->prune.query, .n_queries = c->prune.n_queries,
+                          .params = json_object_get(
+                              json_object_get(qn_model_manifest(c->model), "about"), "params")};
     if (qn_model_target(c->model)->task == QN_TASK_BINARY)
         rows.offset = log(rate); /* odds of the whole are rate times those of the sample */
     return qn_pruner_new(qn_model_learner(c->model), features, c->metric ? &rows : NULL, c->job,
@@ -486,6 +495,9 @@ qn_status qn_compress(const qn_model *model, const qn_compress_options *options,
     qn_cleanup(compression_done) compression c = {.model = model, .options = options, .job = job};
     const char *name;
     QN_TRY(qn_pruner_metric(qn_model_learner(model), &name, err)); /* before the rows are read */
+    QN_FAIL_IF(options->input && strncmp(name, "ndcg", 4) == 0 && !qn_query_column(model), err,
+               QN_ERR_USAGE, "the model ranks and does not tell its column of queries: only those "
+               "of 'quern run' do");
     if (options->input) {
         QN_TRY(qn__compress_rows(model, options->input, job, &c.prune, &c.judge, err));
         QN_TRY(prepare_judging(&c, err));

@@ -54,7 +54,7 @@ typedef struct qn_config {
         char *test;               /* a separate test file; NULL: split.test of the source */
         char *query;              /* NULL: all of the source */
         char *time;               /* event time column; NULL: none */
-        char *init_score;         /* column added to raw scores; NULL: none */
+        qn_config_texts init_score; /* columns added to raw scores: one, or one a class; none */
         qn_config_texts drop;     /* columns left out */
         qn_config_texts missing;  /* further texts that mean missing */
         char *delimiter;          /* NULL: found by looking; one character ("\t" for a tab) */

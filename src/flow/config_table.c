@@ -51,10 +51,11 @@ static const qn__key keys[] = {
     {"data.time", QN__KEY_TEXT, AT(data.time), NAME, .absent = "none",
      .help = "column that tells when a row happened; the split is then by time unless split.method "
              "says otherwise"},
-    {"data.init_score", QN__KEY_TEXT, AT(data.init_score), NAME, .absent = "none",
+    {"data.init_score", QN__KEY_TEXTS, AT(data.init_score), NAME, .absent = "none",
      .help = "column of numbers that are added to the raw score of each row, before the link: the "
-             "log of an exposure, or the score of another model. Trees learn what it leaves; it "
-             "stays an input, given to every prediction as in training"},
+             "log of an exposure, or the score of another model; of a multiclass task a list of "
+             "columns, one for each class in the order of the classes (as text, sorted). Trees "
+             "learn what it leaves; it stays an input, given to every prediction as in training"},
     {"data.drop", QN__KEY_TEXTS, AT(data.drop), NAME, .absent = "[]",
      .help =
          "columns left out: identifiers, and what is not yet known when the prediction is needed"},

@@ -273,7 +273,7 @@ static qn_status fill_texts(qn_config *config, qn_error *err) {
 
 static qn_status fill_families(qn_config *config, qn_error *err) {
     static const char *const names[] = {"gbdt", "linear"};
-    size_t n = config->data.init_score ? 1 : 2; /* linear knows none */
+    size_t n = config->data.init_score.n > 0 ? 1 : 2; /* linear knows none */
     for (size_t i = 0; i < n && !given(config, "train.families"); i++) {
         if (config->train.n_families > i)
             continue;
@@ -387,24 +387,30 @@ static qn_status check_split(const qn_config *config, qn_error *err) {
     return QN_OK;
 }
 
+static qn_status check_not_target(const qn_config *config, const char *path,
+                                  const qn_config_texts *columns, const char *cannot,
+                                  qn_error *err) {
+    for (size_t i = 0; i < columns->n; i++)
+        if (!strcmp(columns->items[i], config->task.target))
+            return qn_config_error(config, path, err, "'%.80s' is the target: it cannot %s",
+                                   config->task.target, cannot);
+    return QN_OK;
+}
+
 static qn_status check_columns(const qn_config *config, qn_error *err) {
     const struct {
         const char *path, *column;
     } others[] = {{"data.time", config->data.time}, {"sample.weight", config->sample.weight},
                   {"split.group", config->split.group},
-                  {"data.init_score", config->data.init_score},
                   {"task.query", config->task.query}};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         if (others[i].column && !strcmp(others[i].column, config->task.target))
             return qn_config_error(config, others[i].path, err,
                                    "'%.80s' is the target: it cannot be this too",
                                    others[i].column);
-    for (size_t i = 0; i < config->data.drop.n; i++)
-        if (!strcmp(config->data.drop.items[i], config->task.target))
-            return qn_config_error(config, "data.drop", err,
-                                   "'%.80s' is the target: it cannot be dropped",
-                                   config->task.target);
-    return QN_OK;
+    QN_TRY(check_not_target(config, "data.drop", &config->data.drop, "be dropped", err));
+    return check_not_target(config, "data.init_score", &config->data.init_score, "be this too",
+                            err);
 }
 
 /* The registry's rule for names: references are NAME@ALIAS and NAME:VERSION. */
@@ -437,10 +443,14 @@ qn_status qn_config_check_task(const qn_config *config, qn_task task, qn_error *
                                given(config, "value.true_positive") ? "value.true_positive"
                                                                     : "value.false_negative",
                                err, "values of outcomes need a binary task; this one is %s", name);
-    if (config->data.init_score && task == QN_TASK_MULTICLASS)
+    if (config->data.init_score.n == 1 && task == QN_TASK_MULTICLASS)
         return qn_config_error(config, "data.init_score", err,
-                               "one number a row cannot be a score of each class; this task is %s",
-                               name);
+                               "one number a row cannot be a score of each class: list a column "
+                               "for each; this task is %s", name);
+    if (config->data.init_score.n > 1 && task != QN_TASK_MULTICLASS)
+        return qn_config_error(config, "data.init_score", err,
+                               "%zu columns are too many: a row of this %s task has one score",
+                               config->data.init_score.n, name);
     if (!binary && config->sample.negatives < 1)
         return qn_config_error(config, "sample.negatives", err,
                                "only a binary task has negatives; this one is %s", name);

@@ -354,30 +354,37 @@ static qn_status judge_rows(const qn_model *model, const qn_judge_options *optio
     return QN_OK;
 }
 
-qn_status qn_labelled_schema(const qn_model *model, qn_schema *ret_schema, qn_error *err) {
+static bool has_column(const qn_schema *schema, const char *name) {
+    for (int32_t i = 0; i < schema->n_columns; i++)
+        if (strcmp(schema->columns[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+qn_status qn_labelled_schema(const qn_model *model, const char *weight, const char *query,
+                             qn_schema *ret_schema, qn_error *err) {
     const qn_schema *inputs = qn_model_inputs(model);
     const qn_target_info *target = qn_model_target(model);
     qn_cleanup(qn_schema_done) qn_schema schema = {0};
-    schema.columns = qn_new_array(qn_schema_column, inputs->n_columns + 1);
+    schema.columns = qn_new_array(qn_schema_column, inputs->n_columns + 3);
     if (!schema.columns)
         return qn_error_memory(err);
     for (int32_t i = 0; i < inputs->n_columns; i++)
         QN_TRY(qn_schema_add(&schema, inputs->columns[i].name, inputs->columns[i].type, err));
     QN_TRY(qn_schema_add(&schema, target->name,
                          target->task == QN_TASK_REGRESSION ? QN_TYPE_F64 : QN_TYPE_CATEGORY, err));
+    if (weight && !has_column(&schema, weight))
+        QN_TRY(qn_schema_add(&schema, weight, QN_TYPE_F64, err));
+    if (query && !has_column(&schema, query)) /* only whether values are equal is asked */
+        QN_TRY(qn_schema_add(&schema, query, QN_TYPE_TEXT, err));
     *ret_schema = schema;
     schema = (qn_schema){0};
     return QN_OK;
 }
 
-/* A schema with one column more, as text: only whether values are equal is asked. */
-static qn_status add_query_column(const char *name, qn_schema *schema, qn_error *err) {
-    qn_schema_column *more = qn_realloc(schema->columns, (size_t)schema->n_columns + 1,
-                                        sizeof *more);
-    if (!more)
-        return qn_error_memory(err);
-    schema->columns = more;
-    return qn_schema_add(schema, name, QN_TYPE_TEXT, err);
+const char *qn_query_column(const qn_model *model) {
+    return json_string_value(json_object_get(json_object_get(qn_model_manifest(model), "about"),
+                                             "query"));
 }
 
 qn_status qn_judge_file(const qn_model *model, const qn_judge_options *options, const qn_job *job,
@@ -388,11 +395,8 @@ qn_status qn_judge_file(const qn_model *model, const qn_judge_options *options, 
     qn_cleanup(judged_done) judged_rows rows = {.n_outputs = qn_model_n_outputs(model)};
     qn_source_options source_options = {.path = options->input, .header = -1};
     source_options.missing = qn_model_missing(model, &source_options.n_missing);
-    QN_TRY(qn_labelled_schema(model, &schema, err));
-    rows.query = json_string_value(json_object_get(
-        json_object_get(qn_model_manifest(model), "about"), "query"));
-    if (rows.query)
-        QN_TRY(add_query_column(rows.query, &schema, err));
+    rows.query = qn_query_column(model);
+    QN_TRY(qn_labelled_schema(model, NULL, rows.query, &schema, err));
     QN_TRY(qn_source_open_as(&source_options, &schema, job, &source, err));
     QN_TRY(model_value(model, qn_source_schema(source), &value, err));
     for (;;) {

@@ -22,9 +22,12 @@ qn_status qn_predict_file(const qn_model *model, const qn_predict_options *optio
                           const qn_job *job, int64_t *ret_n_rows, qn_error *err) QN_MUST_USE;
 
 /* The model's inputs and the target, each once: what a labelled file must have. The target is read as
- * text when it has classes, so that labels such as 1 and "1" are the same. */
-qn_status qn_labelled_schema(const qn_model *model, qn_schema *ret_schema, qn_error *err)
-    QN_MUST_USE;
+ * text when it has classes, so that labels such as 1 and "1" are the same. Then columns of weights and of
+ * queries (NULL: none), unless they are among these. */
+qn_status qn_labelled_schema(const qn_model *model, const char *weight, const char *query,
+                             qn_schema *ret_schema, qn_error *err) QN_MUST_USE;
+/* The column of queries of a model that ranks; NULL: it does not. */
+const char *qn_query_column(const qn_model *model);
 
 typedef struct qn_judge_options {
     const char *input;  /* labelled rows */

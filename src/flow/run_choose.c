@@ -181,17 +181,35 @@ static qn_status choose_threshold(qn_run_state *run, qn_error *err) {
     return QN_OK;
 }
 
+/* What refitting must know to drop the same rounds again; NULL: none were dropped. */
+static json_t *dart_of(const qn_run_state *run, const json_t *params) {
+    const qn_run_candidate *chosen = &run->candidates[run->chosen];
+    const qn_learner *from = qn__run_warm_learner(run, chosen->family);
+    const char *boosting = json_string_value(json_object_get(params, "boosting"));
+    if (!boosting || strcmp(boosting, "dart") != 0)
+        return NULL;
+    qn_cleanup(qn_json_free) json_t *facts = from ? from->family->describe(from) : NULL;
+    json_int_t trees = json_integer_value(json_object_get(facts, "trees"));
+    return json_pack("{s:I, s:I}", "seed", (json_int_t)run->config->seed, "rounds_before",
+                     trees / run->n_outputs);
+}
+
 /* What the model file tells about its making. No times and no run id: the same training gives the
  * same bytes. */
 static json_t *about(const qn_run_state *run) {
     const qn_run_candidate *chosen = &run->candidates[run->chosen];
     qn_cleanup(qn_json_free) json_t *params = qn__run_params(chosen);
     bool went_on = qn__run_warm_learner(run, chosen->family) != NULL;
-    return json_pack("{s:s, s:s, s:s*, s:O, s:{s:s, s:s}, s:O*, s:s*}", "quern", QN_VERSION,
+    const char *balance = run->config->train.class_weight;
+    return json_pack("{s:s, s:s, s:s*, s:O, s:{s:s, s:s}, s:O*, s:s*, s:s*, s:s*, s:o*}", "quern",
+                     QN_VERSION,
                      "project", run->config->project, "query", run->config->task.query, "split",
                      json_object_get(run->document, "split"), "trained_on", "dataset",
                      run->dataset_hash, "family", chosen->family->name, "params", params,
-                     "init_model", went_on ? run->init_hash : NULL);
+                     "init_model", went_on ? run->init_hash : NULL, "weight",
+                     run->weight ? run->config->sample.weight : NULL, "class_weight",
+                     strcmp(balance, "balanced") == 0 ? balance : NULL, "dart",
+                     dart_of(run, params));
 }
 
 /* Histograms of every input and of the scores: against these a service tells drift, with no data

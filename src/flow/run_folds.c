@@ -195,9 +195,11 @@ static qn_status share_bins(const qn_run_state *run, shared_bins *shared, qn_err
         qn_fit_input input = {.train.x = candidate->features->train,
                               .seed = (uint64_t)run->config->seed};
         qn_cleanup(qn_json_free) json_t *params = qn__run_params(candidate);
+        qn_cleanup(qn_freep) int32_t *init = NULL;
         if (!params)
             return qn_error_memory(err);
-        QN_TRY(qn__run_init_score(run, candidate->family, candidate->features->view, &input, err));
+        QN_TRY(qn__run_init_score(run, candidate->family, candidate->features->view, &input,
+                                  &init, err));
         QN_TRY(qn_gbdt_bins_new(params, &input, &run->job, &shared->of[i], err));
     }
     return QN_OK;
@@ -226,13 +228,14 @@ static qn_status fit_fold(const qn_run_state *run, const qn_run_candidate *candi
         .valid_rows = rows->stop.at,
     };
     qn_cleanup(qn__run_stopping_done) qn_run_stopping stop = {0};
+    qn_cleanup(qn_freep) int32_t *init = NULL;
     if (!params || !scores)
         return qn_error_memory(err);
     QN_TRY(qn__run_stopping_init(&stop, run, &input, false, err));
     qn_job quiet = run->job; /* the folds are what is counted */
     quiet.on_progress = NULL;
     quiet.stop = NULL; /* one that ended early would not be comparable */
-    QN_TRY(qn__run_init_score(run, candidate->family, x->pipeline, &input, err));
+    QN_TRY(qn__run_init_score(run, candidate->family, x->pipeline, &input, &init, err));
     QN_TRY(qn_learner_fit(candidate->family, params, &input, &quiet, &learner, err));
     QN_TRY(qn__run_stopping_status(&stop, err));
     qn_learner_predict(learner, x->held, true, &run->job, scores);

@@ -160,13 +160,9 @@ static qn_status read_weight(const qn_run_state *run, const qn_frame *frame, dou
     return QN_OK;
 }
 
-/* Initial scores must be there, and numbers, in all rows that are learnt from or judged by. */
-static qn_status check_init(const qn_run_state *run, const qn_frame *frame, const double *y,
-                            qn_error *err) {
-    const char *name = run->config->data.init_score;
+static qn_status check_init_column(const qn_run_state *run, const qn_frame *frame, const double *y,
+                                   const char *name, qn_error *err) {
     const qn_column *column;
-    if (!name)
-        return QN_OK;
     QN_TRY(qn_frame_get(frame, name, &column, err));
     if (column->type != QN_TYPE_F64 && column->type != QN_TYPE_I64 && column->type != QN_TYPE_BOOL)
         return qn_config_error(run->config, "data.init_score", err, "column %s holds no numbers",
@@ -176,6 +172,26 @@ static qn_status check_init(const qn_run_state *run, const qn_frame *frame, cons
             return qn_error_set_at(err, QN_ERR_DATA, NULL, i + 1, name,
                                    "an init_score must be a finite number");
     return QN_OK;
+}
+
+/* Initial scores must be there, and numbers, in all rows that are learnt from or judged by. */
+static qn_status check_init(const qn_run_state *run, const qn_frame *frame, const double *y,
+                            qn_error *err) {
+    const qn_config_texts *names = &run->config->data.init_score;
+    for (size_t i = 0; i < names->n; i++)
+        QN_TRY(check_init_column(run, frame, y, names->items[i], err));
+    return QN_OK;
+}
+
+/* One score for each class, when there are any. */
+static qn_status count_init(const qn_run_state *run, qn_error *err) {
+    const size_t n = run->config->data.init_score.n, n_classes = (size_t)run->target.n_classes;
+    if (n == 0 || run->target.task != QN_TASK_MULTICLASS || n == n_classes)
+        return QN_OK;
+    return qn_config_error(run->config, "data.init_score", err,
+                           "%zu columns for %zu classes: list one for each, from '%.40s' to "
+                           "'%.40s' as they sort", n, n_classes, run->target.classes[0],
+                           run->target.classes[n_classes - 1]);
 }
 
 unsigned qn__run_kind(const qn_run_state *run) {
@@ -235,21 +251,27 @@ static bool is_input(const qn_run_state *run, const qn_column *column) {
            !is_same(config->task.query, name) && !orders;
 }
 
+static qn_status check_listed(const qn_run_state *run, const char *key,
+                              const qn_config_texts *names, qn_error *err) {
+    const qn_column *column;
+    for (size_t i = 0; i < names->n; i++)
+        if (qn_frame_get(run->frame, names->items[i], &column, err) != QN_OK)
+            return qn_config_error(run->config, key, err, "%s", err ? err->message : "");
+    return QN_OK;
+}
+
 static qn_status check_columns(const qn_run_state *run, qn_error *err) {
     const qn_config *config = run->config;
     const struct {
         const char *key, *name;
     } named[] = {{"data.time", config->data.time}, {"task.query", config->task.query},
-                 {"split.group", config->split.group}, {"sample.weight", config->sample.weight},
-                 {"data.init_score", config->data.init_score}};
+                 {"split.group", config->split.group}, {"sample.weight", config->sample.weight}};
     const qn_column *column;
     for (size_t i = 0; i < sizeof named / sizeof named[0]; i++)
         if (named[i].name && qn_frame_get(run->frame, named[i].name, &column, err) != QN_OK)
             return qn_config_error(config, named[i].key, err, "%s", err ? err->message : "");
-    for (size_t i = 0; i < config->data.drop.n; i++)
-        if (qn_frame_get(run->frame, config->data.drop.items[i], &column, err) != QN_OK)
-            return qn_config_error(config, "data.drop", err, "%s", err ? err->message : "");
-    return QN_OK;
+    QN_TRY(check_listed(run, "data.drop", &config->data.drop, err));
+    return check_listed(run, "data.init_score", &config->data.init_score, err);
 }
 
 static qn_status list_inputs(qn_run_state *run, qn_error *err) {
@@ -276,6 +298,8 @@ static qn_status find_target(qn_run_state *run, qn_error *err) {
                       err);
     if (status == QN_OK)
         status = qn_config_check_task(config, run->target.task, err);
+    if (status == QN_OK)
+        status = count_init(run, err);
     if (status == QN_OK)
         status = qn_target_values(run->frame, &run->target, &run->y, err);
     qn__run_name_file(config->data.source, err);

@@ -146,11 +146,11 @@ const qn_learner *qn__run_warm_learner(const qn_run_state *run, const qn_family 
 qn_status qn__run_warm_pipeline(const qn_run_state *run, const int64_t *rows, int64_t n,
                                 qn_pipeline **ret_pipeline, qn_matrix **ret_x,
                                 qn_error *err) QN_MUST_USE;
-/* Tells the fit which feature of the pipeline's matrices holds data.init_score, if there is one and
- * the family is no baseline. */
+/* Tells the fit which features of the pipeline's matrices hold data.init_score, if there are any and
+ * the family is no baseline; *ret_features, else left alone, is the caller's to free after the fit. */
 qn_status qn__run_init_score(const qn_run_state *run, const qn_family *family,
                              const qn_pipeline *pipeline, qn_fit_input *input,
-                             qn_error *err) QN_MUST_USE;
+                             int32_t **ret_features, qn_error *err) QN_MUST_USE;
 /* Whether these hold a length of boosting that the user has not stated. */
 bool qn__run_chooses_length(const qn_run_candidate *candidate);
 /* Whether early stopping looks at the run's metric rather than at the training loss. */

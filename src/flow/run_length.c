@@ -107,6 +107,7 @@ static qn_status fit_fold(const qn_run_state *run, const qn_run_candidate *candi
     qn_cleanup(qn_matrix_free) qn_matrix *x_held = NULL;
     qn_cleanup(qn_learner_free) qn_learner *learner = NULL;
     qn_cleanup(qn_json_free) json_t *params = qn__run_params(candidate);
+    qn_cleanup(qn_freep) int32_t *init = NULL;
     qn_job quiet = run->job;
     quiet.on_progress = NULL;
     quiet.stop = NULL; /* one that ended early would not be comparable */
@@ -127,7 +128,7 @@ static qn_status fit_fold(const qn_run_state *run, const qn_run_candidate *candi
         .loss = record_loss,
         .user = c,
     };
-    QN_TRY(qn__run_init_score(run, candidate->family, pipeline, &input, err));
+    QN_TRY(qn__run_init_score(run, candidate->family, pipeline, &input, &init, err));
     QN_TRY(qn_learner_fit(candidate->family, params, &input, &quiet, &learner, err));
     return c->is_out_of_memory ? qn_error_memory(err) : QN_OK;
 }

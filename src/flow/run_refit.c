@@ -104,6 +104,7 @@ static qn_status fit_again(qn_run_state *run, const qn_run_candidate *candidate,
     qn_cleanup(qn_matrix_free) qn_matrix *x = NULL;
     const qn_learner *from = qn__run_warm_learner(run, candidate->family);
     qn_cleanup(qn_json_free) json_t *params = found_params(candidate, from);
+    qn_cleanup(qn_freep) int32_t *init = NULL;
     qn_job job = run->job;
     if (!params)
         return qn_error_memory(err);
@@ -127,7 +128,7 @@ static qn_status fit_again(qn_run_state *run, const qn_run_candidate *candidate,
         .seed = (uint64_t)run->config->seed,
         .from = from,
     };
-    QN_TRY(qn__run_init_score(run, candidate->family, pipeline, &input, err));
+    QN_TRY(qn__run_init_score(run, candidate->family, pipeline, &input, &init, err));
     QN_TRY(qn_learner_fit(candidate->family, params, &input, &job, ret_learner, err));
     *ret_pipeline = qn_steal(&pipeline);
     return QN_OK;

@@ -22,32 +22,44 @@ qn_status qn__run_spec(const qn_run_state *run, unsigned takes, qn_pipeline_spec
     return status;
 }
 
-qn_status qn__run_init_score(const qn_run_state *run, const qn_family *family,
-                             const qn_pipeline *pipeline, qn_fit_input *input, qn_error *err) {
-    const char *name = run->config->data.init_score;
+/* The feature that is the column as it stands; -1: none. */
+static int32_t feature_of(const qn_pipeline *pipeline, const qn_direct *direct, const char *name) {
     const qn_schema *inputs = qn_pipeline_inputs(pipeline);
     int32_t n;
     const qn_feature *features = qn_pipeline_features(pipeline, &n);
-    if (!name || family->is_baseline)
-        return QN_OK; /* to a baseline it is a column as any other */
+    for (int32_t f = 0; f < n; f++)
+        if (direct[f].i_input >= 0 && features[f].kind == QN_FEATURE_NUMERIC
+            && strcmp(inputs->columns[direct[f].i_input].name, name) == 0)
+            return f;
+    return -1;
+}
+
+qn_status qn__run_init_score(const qn_run_state *run, const qn_family *family,
+                             const qn_pipeline *pipeline, qn_fit_input *input,
+                             int32_t **ret_features, qn_error *err) {
+    const qn_config_texts *names = &run->config->data.init_score;
+    int32_t n;
+    (void)qn_pipeline_features(pipeline, &n);
+    if (names->n == 0 || family->is_baseline)
+        return QN_OK; /* to a baseline they are columns as any other */
     if (!family->takes_init)
         return qn_config_error(run->config, "train.families", err,
                                "%s knows no initial scores: leave it out, or data.init_score",
                                family->name);
     qn_cleanup(qn_freep) qn_direct *direct = qn_new_array(qn_direct, n);
-    if (!direct)
+    qn_cleanup(qn_freep) int32_t *features = qn_new_array(int32_t, names->n);
+    if (!direct || !features)
         return qn_error_memory(err);
     (void)qn_pipeline_direct(pipeline, direct);
-    for (int32_t f = 0; f < n; f++)
-        if (direct[f].i_input >= 0 && features[f].kind == QN_FEATURE_NUMERIC
-            && strcmp(inputs->columns[direct[f].i_input].name, name) == 0) {
-            input->has_init = true;
-            input->init_feature = f;
-            return QN_OK;
-        }
-    return qn_config_error(run->config, "data.init_score", err,
-                           "column %s does not reach the learner as it is: it must not stand under "
-                           "`features`, and must hold more than one value", name);
+    for (size_t i = 0; i < names->n; i++)
+        if ((features[i] = feature_of(pipeline, direct, names->items[i])) < 0)
+            return qn_config_error(run->config, "data.init_score", err,
+                                   "column %s does not reach the learner as it is: it must not "
+                                   "stand under `features`, and must hold more than one value",
+                                   names->items[i]);
+    input->n_init = (int32_t)names->n;
+    input->init_features = *ret_features = qn_steal(&features);
+    return QN_OK;
 }
 
 static qn_status fit_pipeline(const qn_run_state *run, unsigned takes,
@@ -242,10 +254,12 @@ static qn_status train_candidate(qn_run_state *run, qn_run_candidate *candidate,
         .from = qn__run_warm_learner(run, candidate->family),
     };
     qn_cleanup(qn_json_free) json_t *params = qn__run_params(candidate);
+    qn_cleanup(qn_freep) int32_t *init = NULL;
     qn_cleanup(qn__run_stopping_done) qn_run_stopping stop = {0};
     if (!params)
         return qn_error_memory(err);
-    QN_TRY(qn__run_init_score(run, candidate->family, features->view, &input, err));
+    QN_TRY(qn__run_init_score(run, candidate->family, features->view, &input, &init,
+                              err));
     QN_TRY(qn__run_stopping_init(&stop, run, &input, true, err));
     qn_job job = run->job;
     job.budget_s = budget_s;

@@ -98,23 +98,6 @@ static qn_status check_rows(const fit *f, const qn_fit_data *data, qn_error *err
     return QN_OK;
 }
 
-static qn_status check_init(const qn_fit_input *in, qn_error *err) {
-    if (!in->has_init)
-        return QN_OK;
-    QN_FAIL_IF(in->task == QN_TASK_MULTICLASS, err, QN_ERR_CONFIG,
-               "init_score is one number a row: a multiclass task has a score for each class");
-    QN_FAIL_IF(in->init_feature < 0 || in->init_feature >= in->train.x->n_features
-                   || in->train.x->features[in->init_feature].kind != QN_FEATURE_NUMERIC,
-               err, QN_ERR_USAGE, "init_score must be a feature of dense numbers");
-    const double *init = in->train.x->columns[in->init_feature].num;
-    for (int64_t i = 0; i < in->train.x->n_rows; i++)
-        if (!isfinite(init[i]))
-            return qn_error_set_at(err, QN_ERR_DATA, NULL, i + 1, NULL,
-                                   "the init_score is %s, not a finite number",
-                                   isnan(init[i]) ? "missing" : "infinite");
-    return QN_OK;
-}
-
 static qn_status check_input(fit *f, qn_error *err) {
     const qn_fit_input *in = f->input;
     QN_FAIL_IF(!in->train.x || !in->train.y || in->train.x->n_rows < 1, err, QN_ERR_DATA,
@@ -131,7 +114,7 @@ static qn_status check_input(fit *f, qn_error *err) {
                err, QN_ERR_USAGE, "validation rows must have the features of the training rows");
     QN_FAIL_IF(strcmp(f->params->objective, "quantile") == 0 && f->params->alpha >= 1, err,
                QN_ERR_CONFIG, "alpha of quantile must be below 1, not %g", f->params->alpha);
-    QN_TRY(check_init(in, err));
+    QN_TRY(qn__init_check(in, err));
     if (in->gradients)
         f->objective = qn__objective_custom(in->task);
     else
@@ -145,38 +128,6 @@ static qn_status check_input(fit *f, qn_error *err) {
     QN_TRY(qn__rate_check(f->params, err));
     QN_TRY(qn__watch_init(&f->watch, f->params, in, err));
     return qn__sample_check(f->params, in->task, err);
-}
-
-/* Sample weight x class weight. */
-static qn_status make_weights(fit *f, qn_error *err) {
-    const qn_fit_data *train = &f->input->train;
-    int64_t n = train->x->n_rows;
-    bool balanced = strcmp(f->params->class_weight, "balanced") == 0;
-    bool positive = f->params->scale_pos_weight != 1 && f->input->task == QN_TASK_BINARY;
-    bool by_class = f->input->task != QN_TASK_REGRESSION && (balanced || positive);
-    if (!train->weight && !by_class)
-        return QN_OK;
-    f->weight = qn_malloc_aligned((size_t)n, sizeof *f->weight);
-    qn_cleanup(qn_freep) double *of_class = qn_new_array(double, f->input->n_classes + 1);
-    if (!f->weight || !of_class)
-        return qn_error_memory(err);
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++) {
-        f->weight[i] = train->weight ? train->weight[i] : 1;
-        sum += f->weight[i];
-        if (by_class)
-            of_class[(int32_t)train->y[i]] += f->weight[i];
-    }
-    QN_FAIL_IF(!(sum > 0), err, QN_ERR_DATA, "all weights are 0");
-    for (int32_t k = 0; by_class && k < f->input->n_classes; k++) {
-        double w = of_class[k];
-        of_class[k] = balanced && w > 0 ? sum / (f->input->n_classes * w) : 1;
-        if (k == 1 && positive)
-            of_class[k] *= f->params->scale_pos_weight;
-    }
-    for (int64_t i = 0; by_class && i < n; i++)
-        f->weight[i] *= of_class[(int32_t)train->y[i]];
-    return QN_OK;
 }
 
 static qn_status start_model(fit *f, qn_error *err) {
@@ -196,10 +147,10 @@ static qn_status start_model(fit *f, qn_error *err) {
     for (int32_t i = 1; qn__objective_names[i]; i++)
         if (strcmp(qn__objective_names[i], f->objective->name) == 0)
             m->objective = i;
-    m->init_column = f->input->has_init ? f->input->init_feature + 1 : 0;
+    QN_TRY(qn__init_take(f->input, m, err));
     /* As in LightGBM, whoever says where to start means it: trees learn the mean, too. What a loss of
      * the caller's own is least at is not known. */
-    f->from_average = f->params->boost_from_average && !f->input->has_init && !f->input->gradients;
+    f->from_average = f->params->boost_from_average && !f->input->n_init && !f->input->gradients;
     if (f->from_average && !f->input->from)
         f->objective->init(&f->data, m->base);
     return QN_OK;
@@ -207,11 +158,10 @@ static qn_status start_model(fit *f, qn_error *err) {
 
 /* Where the rows' scores start, score[n_outputs][n_rows]. */
 static void start_scores(const fit *f, const qn_matrix *x, double *score) {
-    const double *init = f->input->has_init ? x->columns[f->input->init_feature].num : NULL;
     for (int32_t k = 0; k < f->data.n_outputs; k++)
         for (int64_t i = 0; i < x->n_rows; i++)
-            score[k * x->n_rows + i] =
-                f->builder.plain.base[k] + (init && !isnan(init[i]) ? init[i] : 0);
+            score[k * x->n_rows + i] = f->builder.plain.base[k];
+    qn__init_add(&f->builder.plain, x, x->n_rows, score);
 }
 
 /* Rows by queries, for objectives that need them. */
@@ -260,8 +210,7 @@ static qn_status start_bins(fit *f, qn_error *err) {
         f->map = in->bins->map; /* borrowed */
         return qn__bins_gather(in->bins, in->train_rows, x->n_rows, true, f->job, &f->bins, err);
     }
-    qn__map_rows rows = {.x = x, .more = in->valid.x, .job = f->job,
-                         .left_out = in->has_init ? in->init_feature : -1};
+    qn__map_rows rows = {.x = x, .more = in->valid.x, .job = f->job, .input = in};
     QN_TRY(qn__bin_map_fit(f->params, &rows, in->seed, &f->map, err));
     QN_TRY(qn_job_check(f->job, err));
     return qn__bins_fill(&f->map, x, true, f->job, &f->bins, err);
@@ -272,7 +221,8 @@ static qn_status start(fit *f, qn_error *err) {
     int64_t n = x->n_rows;
     int32_t n_k = f->input->task == QN_TASK_MULTICLASS ? f->input->n_classes : 1;
     QN_TRY(check_input(f, err));
-    QN_TRY(make_weights(f, err));
+    QN_TRY(qn__weights_make(f->params, &f->input->train, n, f->input->task, f->input->n_classes,
+                            &f->weight, err));
     f->data = (qn__objective_data){.params = f->params, .y = f->input->train.y, .w = f->weight,
                                    .n = n, .n_outputs = n_k, .n_threads = qn_job_threads(f->job)};
     if (f->input->gradients)
@@ -375,53 +325,6 @@ static double newton(const fit *f, const qn__grown_node *leaf) {
     return h + leaf->l2 > 0 ? copysign(a, -g) / (h + leaf->l2) : 0;
 }
 
-/* A Newton step in log odds trusts a parabola far from where it touches the loss. Where a few events
- * meet rows that were sure of the opposite, the second derivatives are next to nothing and the steps
- * thousands; the rows beside them never come back, having no second derivative left. */
-static double within_steps(const fit *f, double value) {
-    enum { MOST_LOG_ODDS = 16 };
-    qn_link link = f->objective->link;
-    bool odds = link == QN_LINK_LOGIT || link == QN_LINK_SOFTMAX || link == QN_LINK_OVA;
-    return odds && fabs(value) > MOST_LOG_ODDS ? copysign(MOST_LOG_ODDS, value) : value;
-}
-
-typedef struct weighted {
-    double value, weight;
-} weighted;
-
-static int by_value(const void *a, const void *b) {
-    double x = ((const weighted *)a)->value, y = ((const weighted *)b)->value;
-    return (x > y) - (x < y);
-}
-
-/* The weighted quantile of the residuals; `items` is scratch. */
-static double residual_quantile(const fit *f, const double *score, const uint32_t *rows, int64_t n,
-                                double q, weighted *items) {
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++) {
-        items[i].value = f->data.y[rows[i]] - score[rows[i]];
-        items[i].weight = f->weight ? f->weight[rows[i]] : 1;
-        sum += items[i].weight;
-    }
-    qsort(items, (size_t)n, sizeof *items, by_value);
-    double below = 0;
-    for (int64_t i = 0; i < n; i++) {
-        below += items[i].weight;
-        if (below > q * sum)
-            return items[i].value;
-        if (below == q * sum && i + 1 < n)
-            return (items[i].value + items[i + 1].value) / 2;
-    }
-    return n ? items[n - 1].value : 0;
-}
-
-/* In place of Newton's value; path_smooth has done its work in the choice of splits. */
-static double renewed(const fit *f, const double *score, const uint32_t *rows, int64_t n, double q,
-                      weighted *items) {
-    double value = residual_quantile(f, score, rows, n, q, items), most = f->params->max_delta_step;
-    return most > 0 && fabs(value) > most ? copysign(most, value) : value;
-}
-
 static qn_status set_values(fit *f, int64_t round, int32_t k, qn__grown_node *nodes,
                             int32_t n_nodes, qn_error *err) {
     if (f->objective->renew_quantile) /* equal residuals are added up in the order of the rows */
@@ -429,8 +332,8 @@ static qn_status set_values(fit *f, int64_t round, int32_t k, qn__grown_node *no
     int64_t n = f->data.n;
     double rate = f->has_dart ? f->dart.rate : qn__rate_of(f->params, round);
     bool renew = f->objective->renew_quantile != NULL;
-    qn_cleanup(qn_freep) weighted *items = renew ? qn_malloc_aligned((size_t)n, sizeof *items)
-                                                 : NULL;
+    qn_cleanup(qn_freep) qn__residual *items = renew ? qn_malloc_aligned((size_t)n, sizeof *items)
+                                                     : NULL;
     if (renew && !items)
         return qn_error_memory(err);
     bool parallel = renew && 8 * n > QN__WORTH_THREADS;
@@ -439,10 +342,11 @@ static qn_status set_values(fit *f, int64_t round, int32_t k, qn__grown_node *no
         qn__grown_node *leaf = &nodes[i];
         if (leaf->split.feature >= 0)
             continue;
-        double value = within_steps(f, f->growth.ruled ? leaf->value : newton(f, leaf));
+        double value = f->growth.ruled ? leaf->value : newton(f, leaf);
+        value = qn__within_steps(f->objective->link, value);
         if (renew)
-            value = renewed(f, f->score + k * n, leaf->rows, leaf->n,
-                            f->objective->renew_quantile(f->params), items + leaf->begin);
+            value = qn__renewed(f->objective, &f->data, f->score + k * n, leaf->rows, leaf->n,
+                                items + leaf->begin);
         leaf->value = isfinite(value) ? rate * value : 0;
     }
     return QN_OK;

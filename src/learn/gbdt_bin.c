@@ -423,7 +423,7 @@ qn_status qn__bin_map_fit(const qn_gbdt_params *params, const qn__map_rows *rows
             qn__bin_feature *f = &map.features[i];
             f->column = i;
             f->kind = x->features[i].kind;
-            if (i == rows->left_out)
+            if (rows->input && qn__init_has(rows->input, i))
                 continue;
             qn_status s = f->kind == QN_FEATURE_CATEGORY
                               ? fit_category(params, x, f, NULL)

@@ -8,6 +8,7 @@
 enum {
     QN__GBDT_VERSION = 2,
     QN__GBDT_CODED_VERSION = 3, /* leaves are codes */
+    QN__GBDT_INIT_VERSION = 4,  /* leaves in any form, and initial scores of several outputs */
     QN__IMAGE_ALIGN = 64,
 };
 
@@ -15,7 +16,7 @@ enum {
 typedef struct qn__image_header {
     uint32_t version, link, n_outputs, n_features, objective, best_iteration, n_trees, n_slots;
     uint32_t n_keys, n_number_keys, side_bits; /* side_bits 0: nodes of 64 bits */
-    uint32_t init_column; /* 1 + the feature that is added to raw scores; 0: none */
+    uint32_t init_column; /* of one output: 1 + the feature added to the raw score; 0: none */
     uint64_t n_cuts, n_answers, n_nodes;
     uint32_t leaf_form, zero;
     uint64_t zeros[6];

@@ -110,7 +110,7 @@ typedef struct qn__bins {
 /* The rows that a map is made for: those that it is fitted to, and others that will be binned by it. */
 typedef struct qn__map_rows {
     const qn_matrix *x, *more; /* borrowed; more NULL: none */
-    int32_t left_out;     /* a column without bins; -1: none */
+    const qn_fit_input *input; /* borrowed: whose columns of initial scores have no bins; may be NULL */
     const qn_job *job;    /* borrowed; may be NULL */
 } qn__map_rows;
 
@@ -753,6 +753,22 @@ qn_status qn__custom_gradients(const qn__custom *custom, const qn_fit_input *inp
 qn_status qn__objective_check_target(const qn__objective *objective, double y,
                                      qn_error *err) QN_MUST_USE;
 
+/* ---- weights and values of leaves --------------------------------------------------------------- */
+
+/* Sample weight x class weight of n rows; left alone when all are 1. */
+qn_status qn__weights_make(const qn_gbdt_params *params, const qn_fit_data *data, int64_t n,
+                           qn_task task, int32_t n_classes, double **ret_weight,
+                           qn_error *err) QN_MUST_USE;
+/* A step of a leaf before shrinkage, bounded where scores are log odds. */
+double qn__within_steps(qn_link link, double value);
+/* The value of a leaf of these rows in place of Newton's, for objectives with a renew_quantile: that
+ * quantile of what the scores leave of the targets. items[n] is scratch. */
+typedef struct qn__residual {
+    double value, weight;
+} qn__residual;
+double qn__renewed(const qn__objective *objective, const qn__objective_data *data,
+                   const double *score, const uint32_t *rows, int64_t n, qn__residual *items);
+
 /* ---- early stopping -------------------------------------------------------------------------- */
 
 enum { QN__STRETCHES_MAX = 64 };
@@ -840,6 +856,17 @@ qn_status qn__model_finish(qn__model_builder *builder, int32_t n_trees, const do
                            const uint64_t *bins, const qn_feature *features,
                            qn_learner **ret_learner, qn_error *err) QN_MUST_USE;
 void qn__model_builder_done(qn__model_builder *builder);
+
+/* ---- initial scores ---------------------------------------------------------------------------- */
+
+qn_status qn__init_check(const qn_fit_input *input, qn_error *err) QN_MUST_USE;
+/* Whether a column of the matrix holds one, and so is not learnt from. */
+bool qn__init_has(const qn_fit_input *input, int32_t column);
+/* Whether the model has the input's. */
+bool qn__init_same(const qn_fit_input *input, const qn__gbdt *m);
+qn_status qn__init_take(const qn_fit_input *input, qn__plain *plain, qn_error *err) QN_MUST_USE;
+/* score[n_outputs][n] += those of the rows of x, as its first x->n_rows; missing ones add nothing. */
+void qn__init_add(const qn__plain *plain, const qn_matrix *x, int64_t n, double *score);
 
 /* ---- going on from a model ------------------------------------------------------------------- */
 

@@ -40,7 +40,6 @@ size_t qn__image_layout(const unsigned char *image, const qn__image_header *h, q
     m->objective = (int32_t)h->objective;
     m->best_iteration = (int32_t)h->best_iteration;
     m->n_slots = (int32_t)h->n_slots;
-    m->init_column = (int32_t)h->init_column;
     m->n_keys = (int32_t)h->n_keys;
     m->n_number_keys = (int32_t)h->n_number_keys;
     m->side_bits = (int32_t)h->side_bits;
@@ -50,6 +49,10 @@ size_t qn__image_layout(const unsigned char *image, const qn__image_header *h, q
     uint64_t at = sizeof *h, n_leaves = (h->n_nodes + h->n_trees) / 2;
     m->image = image;
     m->base = place(image, &at, h->n_outputs, sizeof *m->base);
+    if (h->version == QN__GBDT_INIT_VERSION)
+        m->init_columns = place(image, &at, h->n_outputs, sizeof *m->init_columns);
+    else if (h->init_column && image)
+        m->init_columns = &((const qn__image_header *)(const void *)image)->init_column;
     m->slot_gain = place(image, &at, h->n_slots, sizeof *m->slot_gain);
     m->slot_bins = place(image, &at, h->n_slots, sizeof *m->slot_bins);
     m->slot_column = place(image, &at, h->n_slots, sizeof *m->slot_column);
@@ -107,10 +110,12 @@ static bool header_is_fine(const qn__image_header *h, int32_t n_features) {
     uint32_t side_bits = qn__side_bits(h->n_keys);
     bool classes = h->link == QN_LINK_SOFTMAX || h->link == QN_LINK_OVA;
     bool narrow = h->side_bits == side_bits && side_bits < QN__NODE_BITS;
-    bool form_fits = h->version == QN__GBDT_VERSION
-                         ? h->leaf_form == QN_LEAF_FLOAT64
-                         : h->leaf_form >= QN_LEAF_FLOAT16 && h->leaf_form <= QN_LEAF_UINT8;
-    return form_fits && h->link <= QN_LINK_OVA && h->n_outputs >= 1
+    bool coded = h->leaf_form >= QN_LEAF_FLOAT16 && h->leaf_form <= QN_LEAF_UINT8;
+    bool form_fits = (h->version != QN__GBDT_CODED_VERSION && h->leaf_form == QN_LEAF_FLOAT64)
+                     || (h->version != QN__GBDT_VERSION && coded);
+    bool init_fits = h->version == QN__GBDT_INIT_VERSION ? !h->init_column && h->n_outputs > 1
+                                                         : !h->init_column || h->n_outputs == 1;
+    return form_fits && init_fits && h->link <= QN_LINK_OVA && h->n_outputs >= 1
            && h->n_outputs <= QN_LIMIT_CLASSES && h->n_features == (uint32_t)n_features
            && h->init_column <= h->n_features && h->objective >= 1
            && h->objective < n_objectives && h->n_trees <= QN_LIMIT_TREES
@@ -133,6 +138,16 @@ WIDE static bool all_positive(const uint32_t *x, int64_t n) {
     for (int64_t i = 0; i < n; i++)
         bad |= x[i] == 0;
     return !bad;
+}
+
+static bool init_is_fine(const qn__gbdt *m, const qn_feature *features) {
+    for (int32_t k = 0; m->init_columns && k < m->learner.n_outputs; k++) {
+        uint32_t column = m->init_columns[k];
+        if (column < 1 || column > (uint32_t)m->learner.n_features
+            || features[column - 1].kind != QN_FEATURE_NUMERIC)
+            return false;
+    }
+    return true;
 }
 
 static bool slots_are_fine(const qn__gbdt *m) {
@@ -238,9 +253,12 @@ static bool gaps_are_zero(const qn__gbdt *m, const qn__image_header *h) {
     int64_t n_leaves = (m->n_nodes + m->n_trees) / 2;
     const void *nodes = m->wide ? (const void *)m->wide_nodes : m->nodes;
     bool coded = m->leaf_form != QN_LEAF_FLOAT64;
+    const void *init_end = h->version == QN__GBDT_INIT_VERSION
+                               ? (const void *)(m->init_columns + m->learner.n_outputs)
+                               : (const void *)(m->base + m->learner.n_outputs);
     const void *const ends[] = {
-        m->base + m->learner.n_outputs, m->slot_gain + m->n_slots, m->slot_bins + m->n_slots,
-        m->slot_column + m->n_slots, m->keys + m->n_keys,
+        m->base + m->learner.n_outputs, init_end, m->slot_gain + m->n_slots,
+        m->slot_bins + m->n_slots, m->slot_column + m->n_slots, m->keys + m->n_keys,
         m->cuts + h->n_cuts, m->answers + h->n_answers, m->start + m->n_trees + 1,
         (const unsigned char *)nodes + (size_t)m->n_nodes * (m->wide ? 8 : 4),
         coded ? (const void *)(m->leaf_range + 2 * m->n_trees) : m->value + n_leaves,
@@ -266,7 +284,7 @@ qn_status qn__gbdt_attach(const void *bytes, size_t n, const qn_feature *feature
         return damaged(err, "its counts");
     if (!all_finite(m->base, h.n_outputs))
         return damaged(err, "a base score");
-    if (m->init_column && features[m->init_column - 1].kind != QN_FEATURE_NUMERIC)
+    if (!init_is_fine(m, features))
         return damaged(err, "the column of initial scores");
     if (!slots_are_fine(m))
         return damaged(err, "a feature");
@@ -326,7 +344,7 @@ qn_status qn__gbdt_load(const void *bytes, size_t n, const qn_feature *features,
     uint32_t version = qn_reader_u32(&in);
     if (version == 1)
         return load_v1(bytes, n, features, n_features, ret_learner, err);
-    QN_FAIL_IF(version != QN__GBDT_VERSION && version != QN__GBDT_CODED_VERSION, err, QN_ERR_FORMAT,
+    QN_FAIL_IF(version < QN__GBDT_VERSION || version > QN__GBDT_INIT_VERSION, err, QN_ERR_FORMAT,
                "gbdt version %u is not one this build reads", version);
     qn_cleanup(model_free) qn__gbdt *m = qn_new(qn__gbdt);
     if (!m)

@@ -2,16 +2,23 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "learn/family_int.h"
 #include "learn/gbdt_int.h"
 
 void qn__plain_done(qn__plain *p) {
     qn_freep(&p->base);
+    qn_freep(&p->init_columns);
     qn_freep(&p->start);
     qn_freep(&p->nodes);
     qn_freep(&p->words);
     qn_freep(&p->slot_column);
     qn_freep(&p->slot_gain);
     qn_freep(&p->slot_bins);
+}
+
+const char *qn_trees_objective(const qn_learner *learner) {
+    return learner->family == &qn__family_gbdt
+               ? qn__objective_names[((const qn__gbdt *)learner)->objective] : NULL;
 }
 
 void qn__model_builder_done(qn__model_builder *builder) {

@@ -43,7 +43,7 @@ typedef struct qn__plain {
     int32_t objective;    /* index into qn__objective_names */
     int32_t best_iteration;
     qn_leaf_form leaf_form; /* how they are packed */
-    int32_t init_column;  /* 1 + the feature that is added to raw scores; 0: none */
+    uint32_t *init_columns; /* owned; n_outputs: 1 + the feature added to the raw score; NULL: none */
     double *base;         /* owned; n_outputs */
     int64_t *start;       /* owned; n_trees + 1 */
     qn__plain_node *nodes; /* owned */
@@ -94,7 +94,6 @@ typedef struct qn__gbdt_key {
 typedef struct qn__gbdt {
     qn_learner learner;     /* first */
     int32_t n_trees, objective, best_iteration, n_slots;
-    int32_t init_column;    /* 1 + the feature that is added to raw scores; 0: none */
     int32_t n_keys, n_number_keys; /* keys of numbers first */
     int32_t side_bits;      /* of nodes of 32 bits */
     bool wide;              /* nodes of 64 bits */
@@ -104,6 +103,7 @@ typedef struct qn__gbdt {
                              * of cuts, first cuts less 1; each rank_planned long, 0 beyond the keys */
     int32_t rank_planned;   /* a multiple of QN__RANK_KEYS */
     const double *base;     /* n_outputs */
+    const uint32_t *init_columns; /* n_outputs: 1 + the feature added to the raw score; NULL: none */
     const double *slot_gain;
     const uint64_t *slot_bins;
     const uint32_t *slot_column; /* ascending */

@@ -212,16 +212,24 @@ static uint32_t n_slot_keys(const packer *p, int32_t slot) {
     return (p->n_tests[slot] + QN__KEY_TESTS - 1) / QN__KEY_TESTS;
 }
 
+/* The first that has what the model needs: older programs read the others. */
+static uint32_t version_of(const qn__plain *plain) {
+    return plain->init_columns && plain->n_outputs > 1 ? QN__GBDT_INIT_VERSION
+           : plain->leaf_form == QN_LEAF_FLOAT64       ? QN__GBDT_VERSION
+                                                       : QN__GBDT_CODED_VERSION;
+}
+
 /* Numbers the keys, numbers first, and counts everything. */
 static qn_status plan(packer *p, qn_error *err) {
     const qn__plain *plain = p->plain;
     qn__image_header *h = &p->header;
     *h = (qn__image_header){
-        .version = plain->leaf_form == QN_LEAF_FLOAT64 ? QN__GBDT_VERSION : QN__GBDT_CODED_VERSION,
+        .version = version_of(plain),
         .leaf_form = plain->leaf_form, .link = plain->link, .n_outputs = (uint32_t)plain->n_outputs,
         .n_features = (uint32_t)plain->n_features, .objective = (uint32_t)plain->objective,
         .best_iteration = (uint32_t)plain->best_iteration, .n_trees = (uint32_t)plain->n_trees,
-        .n_slots = (uint32_t)plain->n_slots, .init_column = (uint32_t)plain->init_column,
+        .n_slots = (uint32_t)plain->n_slots,
+        .init_column = plain->init_columns && plain->n_outputs == 1 ? plain->init_columns[0] : 0,
         .n_nodes = (uint64_t)plain->start[plain->n_trees]};
     for (int categories = 0; categories < 2; categories++) {
         for (int32_t s = 0; s < plain->n_slots; s++) {
@@ -356,6 +364,9 @@ static void fill_image(packer *p, const qn__gbdt *m, uint32_t *next_test) {
     const qn__plain *plain = p->plain;
     memcpy(writable(m->image), &p->header, sizeof p->header);
     memcpy(writable(m->base), plain->base, (size_t)plain->n_outputs * sizeof *plain->base);
+    if (p->header.version == QN__GBDT_INIT_VERSION)
+        memcpy(writable(m->init_columns), plain->init_columns,
+               (size_t)plain->n_outputs * sizeof *plain->init_columns);
     size_t n_slots = (size_t)plain->n_slots;
     memcpy(writable(m->slot_gain), plain->slot_gain, n_slots * sizeof *plain->slot_gain);
     memcpy(writable(m->slot_bins), plain->slot_bins, n_slots * sizeof *plain->slot_bins);

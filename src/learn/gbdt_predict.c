@@ -65,19 +65,30 @@ static bool is_wide(const qn__gbdt *m) {
     return m->n_keys / KEYS_PER_TREE > m->n_trees;
 }
 
-/* raw = base + what the rows bring along: init[i * stride] of row i; NULL: nothing. */
-static void start_raw(const qn__gbdt *m, const double *init, int64_t stride, int64_t n,
-                      double *raw) {
+static void put_base(const qn__gbdt *m, int64_t n, double *raw) {
     int32_t n_k = m->learner.n_outputs;
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < n; i++)
         memcpy(raw + i * n_k, m->base, (size_t)n_k * sizeof *raw);
-        for (int32_t k = 0; init && k < n_k; k++)
-            raw[i * n_k + k] += isnan(init[i * stride]) ? 0 : init[i * stride];
-    }
+}
+
+/* What rows bring along for an output, init[i * stride] of row i. */
+static void add_init(const double *init, int64_t stride, int64_t n, int32_t n_k, double *raw) {
+    for (int64_t i = 0; i < n; i++)
+        raw[i * n_k] += isnan(init[i * stride]) ? 0 : init[i * stride];
 }
 
 void qn__gbdt_start(const qn__gbdt *m, const qn_matrix *x, int64_t first, int64_t n, double *raw) {
-    start_raw(m, m->init_column ? x->columns[m->init_column - 1].num + first : NULL, 1, n, raw);
+    int32_t n_k = m->learner.n_outputs;
+    put_base(m, n, raw);
+    for (int32_t k = 0; m->init_columns && k < n_k; k++)
+        add_init(x->columns[m->init_columns[k] - 1].num + first, 1, n, n_k, raw + k);
+}
+
+static void start_rows(const qn__gbdt *m, const double *rows, int64_t n, double *raw) {
+    int32_t n_k = m->learner.n_outputs;
+    put_base(m, n, raw);
+    for (int32_t k = 0; m->init_columns && k < n_k; k++)
+        add_init(rows + m->init_columns[k] - 1, m->learner.n_features, n, n_k, raw + k);
 }
 
 /* ---- rows of a matrix ------------------------------------------------------------------------ */
@@ -158,7 +169,7 @@ void qn__gbdt_predict_rows_by(const qn__gbdt_kernel *kernel, const qn__gbdt *m, 
     int32_t sets[MAX_SETS + 16];
     qn__ranked ranked = {.ranks = ranks, .sets = sets};
     int64_t block;
-    start_raw(m, m->init_column ? rows + m->init_column - 1 : NULL, m->learner.n_features, n, raw);
+    start_rows(m, rows, n, raw);
     if (!plan_rows(m, ROWS_SCRATCH, &ranked, &block) || is_wide(m)) {
         qn__gbdt_add_trees_rows_ref(m, rows, n, raw);
         return;

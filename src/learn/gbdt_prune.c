@@ -35,14 +35,10 @@ static qn_status find_loss(const qn_learner *learner, qn__prune_loss *ret_loss, 
     QN_FAIL_IF(strcmp(objective, "quantile") == 0, err, QN_ERR_USAGE,
                "trees of objective quantile cannot be pruned by their loss: the model does not "
                "keep the quantile");
-    QN_FAIL_IF(strcmp(objective, "lambdarank") == 0, err, QN_ERR_USAGE,
-               "trees of objective lambdarank cannot be pruned by their loss: it is of pairs of "
-               "rows, not of rows");
-    QN_FAIL_IF(strcmp(objective, "custom") == 0, err, QN_ERR_USAGE,
-               "trees of an objective of the caller's own cannot be pruned by their loss: the "
-               "model does not know it");
     bool is_l1 = strcmp(objective, "regression_l1") == 0;
-    *ret_loss = learner->link == QN_LINK_LOG        ? QN__PRUNE_POISSON
+    bool ranks = strcmp(objective, "lambdarank") == 0;
+    *ret_loss = ranks                               ? QN__PRUNE_LAMBDA
+                : learner->link == QN_LINK_LOG      ? QN__PRUNE_POISSON
                 : learner->link != QN_LINK_IDENTITY ? QN__PRUNE_LOG
                 : is_l1                             ? QN__PRUNE_ABSOLUTE
                                                     : QN__PRUNE_SQUARED;
@@ -52,12 +48,22 @@ static qn_status find_loss(const qn_learner *learner, qn__prune_loss *ret_loss, 
 qn_status qn_pruner_metric(const qn_learner *learner, const char **ret_metric, qn_error *err) {
     static const char *const names[] = {
         [QN__PRUNE_LOG] = "log_loss", [QN__PRUNE_SQUARED] = "rmse", [QN__PRUNE_ABSOLUTE] = "mae",
-        [QN__PRUNE_POISSON] = "poisson_deviance"};
+        [QN__PRUNE_POISSON] = "poisson_deviance", [QN__PRUNE_LAMBDA] = "ndcg@10"};
     qn__prune_loss loss;
     QN_TRY(find_loss(learner, &loss, err));
     const char *objective = qn__objective_names[((const qn__gbdt *)learner)->objective];
     *ret_metric = strcmp(objective, "cross_entropy") == 0 ? "cross_entropy" : names[loss];
     return QN_OK;
+}
+
+static void rank_free(qn__rank_rows **rank) {
+    if (!*rank)
+        return;
+    qn__queries_free(&(*rank)->queries);
+    qn_freep(&(*rank)->query);
+    qn_freep(&(*rank)->g);
+    qn_freep(&(*rank)->h);
+    qn_freep(rank);
 }
 
 void qn_pruner_free(qn_pruner **pruner) {
@@ -71,6 +77,7 @@ void qn_pruner_free(qn_pruner **pruner) {
     qn_freep(&(*pruner)->raw);
     qn_freep(&(*pruner)->slope);
     qn_freep(&(*pruner)->order);
+    rank_free(&(*pruner)->rank);
     qn_freep(pruner);
 }
 
@@ -186,6 +193,7 @@ static double init_of(double x) {
 
 static void walk_block(qn_pruner *p, const walk *w, int64_t from, double *rows) {
     const qn_matrix *x = w->rows->x[w->i_part];
+    const int32_t n_k = p->plain.n_outputs;
     int64_t n = x->n_rows - from < w->block ? x->n_rows - from : w->block;
     qn_matrix_rows(x, from, n, rows);
     for (int64_t i = 0; i < n; i++) {
@@ -193,8 +201,10 @@ static void walk_block(qn_pruner *p, const walk *w, int64_t from, double *rows) 
         if (all % w->stride)
             continue;
         p->y[r] = w->rows->y[w->i_part][from + i];
-        if (p->plain.init_column)
-            p->init[r] = init_of(rows[i * x->n_features + p->plain.init_column - 1]);
+        if (p->rank)
+            p->rank->query[r] = w->rows->query[all];
+        for (int32_t k = 0; p->plain.init_columns && k < n_k; k++)
+            p->init[r * n_k + k] = init_of(rows[i * x->n_features + p->plain.init_columns[k] - 1]);
         for (int32_t t = 0; t < p->plain.n_trees; t++)
             p->order[t * p->n_rows + r] = leaf_of(p, t, rows + i * x->n_features);
     }
@@ -239,6 +249,22 @@ static void sort_tree(qn_pruner *p, int32_t tree, uint32_t *leaf_of_row) {
             nodes[i].last_row = nodes[nodes[i + 1].end].last_row;
 }
 
+static qn_status rank_new(qn_pruner *p, const qn_prune_rows *rows, qn_error *err) {
+    QN_FAIL_IF(!rows->query, err, QN_ERR_USAGE,
+               "trees of objective lambdarank are pruned by rows with their queries");
+    qn__rank_rows *rank = p->rank = qn_new(qn__rank_rows);
+    if (!rank)
+        return qn_error_memory(err);
+    qn_params_default(qn__family_gbdt.params, qn__family_gbdt.n_params, &rank->params);
+    if (rows->params)
+        QN_TRY(qn_params_from_json(qn__family_gbdt.params, qn__family_gbdt.n_params, rows->params,
+                                   &rank->params, err));
+    rank->query = qn_new_array(int32_t, p->n_rows);
+    rank->g = qn_new_array(float, p->n_rows);
+    rank->h = qn_new_array(float, p->n_rows);
+    return rank->query && rank->g && rank->h ? QN_OK : qn_error_memory(err);
+}
+
 static qn_status take_rows(qn_pruner *p, const qn_prune_rows *rows, const qn_job *job,
                            qn_error *err) {
     const int32_t n_k = p->plain.n_outputs;
@@ -251,17 +277,22 @@ static qn_status take_rows(qn_pruner *p, const qn_prune_rows *rows, const qn_job
     w.block = w.block < 1 ? 1 : w.block > BLOCK_ROWS ? BLOCK_ROWS : w.block;
     p->n_rows = (n - 1) / w.stride + 1;
     p->y = qn_new_array(double, p->n_rows);
-    p->init = qn_new_array(double, p->n_rows);
+    p->init = qn_calloc((size_t)(p->n_rows * n_k), sizeof *p->init);
     p->raw = qn_calloc((size_t)(p->n_rows * n_k), sizeof *p->raw);
     p->slope = qn_calloc((size_t)(p->n_rows * n_k), sizeof *p->slope);
     p->order = qn_calloc((size_t)(p->n_rows * n_trees), sizeof *p->order);
     qn_cleanup(qn_freep) uint32_t *leaf = qn_new_array(uint32_t, p->n_rows);
     if (!p->y || !p->init || !p->raw || !p->slope || !p->order || !leaf)
         return qn_error_memory(err);
+    if (p->loss == QN__PRUNE_LAMBDA)
+        QN_TRY(rank_new(p, rows, err));
     for (; w.i_part < rows->n_parts; w.i_part++) {
         QN_TRY(walk_part(p, &w, job, err));
         w.first += rows->x[w.i_part]->n_rows;
     }
+    if (p->rank)
+        QN_TRY(qn__queries_new(&p->rank->params, p->y, p->rank->query, p->n_rows, rows->n_queries,
+                               qn_job_threads(job), &p->rank->queries, err));
     for (int32_t t = 0; t < p->plain.n_trees; t++)
         sort_tree(p, t, leaf);
     p->offset = rows->offset;
@@ -270,8 +301,13 @@ static qn_status take_rows(qn_pruner *p, const qn_prune_rows *rows, const qn_job
 
 /* ---- weights --------------------------------------------------------------------------------- */
 
-static double second_derivative(qn__prune_loss loss, double slope) {
-    return loss == QN__PRUNE_LOG ? slope * (1 - slope) : loss == QN__PRUNE_POISSON ? slope : 1;
+static double second_derivative(const qn_pruner *p, const double *slope, int64_t row) {
+    switch (p->loss) {
+    case QN__PRUNE_LOG: return slope[row] * (1 - slope[row]);
+    case QN__PRUNE_POISSON: return slope[row];
+    case QN__PRUNE_LAMBDA: return (double)p->rank->h[row];
+    default: return 1;
+    }
 }
 
 /* Of the leaves of a tree, by the rows that come to them; a leaf that few come to is given some of
@@ -284,12 +320,12 @@ static void weigh_leaves(qn_pruner *p, int32_t tree) {
     uint32_t n = (uint32_t)(p->start[tree + 1] - p->start[tree]);
     double mean = 0;
     for (int64_t r = 0; r < p->n_rows; r++)
-        mean += second_derivative(p->loss, slope[r]) / (double)p->n_rows;
+        mean += second_derivative(p, slope, r) / (double)p->n_rows;
     mean = mean > 1e-12 && isfinite(mean) ? mean : 1e-12;
     for (uint32_t i = 0; i < n; i++) {
         double sum = n_mean * mean;
         for (uint32_t k = nodes[i].first_row; nodes[i].is_leaf && k < nodes[i].last_row; k++)
-            sum += second_derivative(p->loss, slope[order[k]]);
+            sum += second_derivative(p, slope, order[k]);
         double rows = n_mean + nodes[i].last_row - nodes[i].first_row;
         if (nodes[i].is_leaf && isfinite(sum))
             nodes[i].weight = (double)nodes[i].count * (sum / rows);
@@ -343,7 +379,7 @@ void qn_pruner_start(qn_pruner *p, int32_t n_rounds) {
     p->n_kept = n_rounds < qn_pruner_rounds(p) ? n_rounds * n_k : p->plain.n_trees;
     p->is_cut = p->n_kept < p->plain.n_trees;
     for (int64_t i = 0; i < p->n_rows * n_k; i++)
-        p->raw[i] = p->plain.base[i % n_k] + p->init[i / n_k] + p->offset;
+        p->raw[i] = p->plain.base[i % n_k] + p->init[i] + p->offset;
     for (int32_t t = 0; t < p->n_kept; t++)
         put_back(p, t);
     for (int32_t t = p->n_kept; t < p->plain.n_trees; t++)
@@ -557,6 +593,8 @@ qn_status qn_pruner_learner(const qn_pruner *p, qn_leaf_form form, qn_learner **
     out.n_trees = 0;
     out.leaf_form = form;
     out.base = copy_of(plain->base, n_k, sizeof *out.base);
+    out.init_columns = plain->init_columns ? copy_of(plain->init_columns, n_k,
+                                                     sizeof *out.init_columns) : NULL;
     out.words = copy_of(plain->words, (size_t)plain->n_words, sizeof *out.words);
     out.slot_column = copy_of(plain->slot_column, n_slots, sizeof *out.slot_column);
     out.slot_gain = copy_of(plain->slot_gain, n_slots, sizeof *out.slot_gain);
@@ -566,8 +604,9 @@ qn_status qn_pruner_learner(const qn_pruner *p, qn_leaf_form form, qn_learner **
     qn_cleanup(qn_freep) uint32_t *queue = qn_new_array(uint32_t, n_nodes + 1);
     qn_cleanup(qn_freep) int32_t *next = qn_new_array(int32_t, plain->n_outputs);
     qn_cleanup(qn_freep) int32_t *slot_of = qn_new_array(int32_t, plain->n_slots);
-    if (!out.base || !out.words || !out.slot_column || !out.slot_gain || !out.slot_bins
-        || !out.start || !out.nodes || !queue || !next || !slot_of)
+    const bool has_init = !plain->init_columns || out.init_columns;
+    if (!out.base || !has_init || !out.words || !out.slot_column || !out.slot_gain
+        || !out.slot_bins || !out.start || !out.nodes || !queue || !next || !slot_of)
         return qn_error_memory(err);
     put_trees(p, &out, queue, next);
     for (size_t k = 0; k < n_k; k++)

@@ -21,27 +21,39 @@ enum { QN_LEAF_FORMS = 3 };
 const char *qn_leaf_form_name(qn_leaf_form form);
 bool qn_leaf_form_find(const char *name, qn_leaf_form *ret_form) QN_MUST_USE;
 
-/* Labelled rows, in parts. All pointers are borrowed, and read by qn_pruner_new only. */
+/* Labelled rows, in parts. All pointers are borrowed, and but for params read by qn_pruner_new only. */
 typedef struct qn_prune_rows {
     const qn_matrix *const *x; /* n_parts */
     const double *const *y;    /* n_parts: x[i]->n_rows class indexes or values */
     int32_t n_parts;
+    const double *weight;      /* of the rows of all parts, one after the other, > 0; NULL: all 1. For
+                                  refitting; pruning counts rows */
+    const int32_t *query;      /* rankings: the same rows' queries, 0 .. n_queries - 1; else NULL */
+    int32_t n_queries;
+    const json_t *params;      /* rankings, for pruning: what lambdarank was given (label_gain,
+                                  lambdarank_truncation_level, ..); NULL: presets */
     double offset;             /* binary: what is added to raw scores (negatives were sampled down) */
 } qn_prune_rows;
 
 /* One thread at a time. */
 typedef struct qn_pruner qn_pruner;
 
+/* What the trees were grown for, as the parameter `objective` names it, or "custom"; NULL: a learner of
+ * another family. */
+const char *qn_trees_objective(const qn_learner *learner);
+
 /* The metric of evaluate/ that is, but for a monotone map, the loss that is measured: "log_loss",
- * "rmse", "mae", "poisson_deviance". QN_ERR_USAGE when the learner is not made of trees, or its
- * objective is no loss of the rows alone (quantile: the model does not keep its level). */
+ * "rmse", "mae", "poisson_deviance"; "ndcg@10" of a ranking, which lambdas stand in for. An objective of
+ * the caller's own is not known: its loss is that of the task. QN_ERR_USAGE when the learner is not made
+ * of trees, or of objective quantile (the model does not keep its level). */
 qn_status qn_pruner_metric(const qn_learner *learner, const char **ret_metric,
                            qn_error *err) QN_MUST_USE;
 
 /* Takes the trees apart and merges equal leaves and subtrees under one split, which changes no answer
  * by a bit. `rows` NULL: for that alone; nothing can be cut then. The features are borrowed for as
  * long as the pruner lives. Where rows times trees are more than 2^27, every second, third, ... row is
- * used. Errors: those of qn_pruner_metric; QN_ERR_FORMAT, QN_ERR_CANCELLED, QN_ERR_MEMORY. */
+ * used. Errors: those of qn_pruner_metric; QN_ERR_USAGE for a ranking without queries; QN_ERR_FORMAT,
+ * QN_ERR_CANCELLED, QN_ERR_MEMORY. */
 qn_status qn_pruner_new(const qn_learner *learner, const qn_feature *features,
                         const qn_prune_rows *rows, const qn_job *job, qn_pruner **ret_pruner,
                         qn_error *err) QN_MUST_USE;

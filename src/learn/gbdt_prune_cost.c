@@ -8,6 +8,12 @@
  *   squared    d (2 (f - y) + d)
  *   absolute   |f - y + d| - |f - y|
  *   Poisson    e^f (e^d - 1) - d y
+ *   lambdas    d g + d^2 h / 2
+ *
+ * The last is not exact, and cannot be: NDCG hangs on pairs of rows, and moves by jumps. It is what
+ * LambdaMART itself takes for the loss near the scores at hand, where g and h are what the pairs of a row
+ * pull it by; both are worked out anew each time that links are measured. README.md has the comparison
+ * with squared distance to the scores of the whole model.
  *
  * The numbers of a leaf are gathered once, then gone through for each node above it. */
 #include <math.h>
@@ -21,8 +27,21 @@ enum { LANES = 8 };
 
 /* ---- numbers of rows ------------------------------------------------------------------------- */
 
-/* The log loss has the probabilities, squared and absolute errors f - y, Poisson e^f. */
+static void fill_lambdas(qn_pruner *p, const qn_job *job) {
+    const qn__objective_data data = {.params = &p->rank->params, .y = p->y, .n = p->n_rows,
+                                     .n_outputs = 1, .n_threads = qn_job_threads(job),
+                                     .queries = p->rank->queries};
+    qn__rank_gradients(&data, p->raw, p->rank->g, p->rank->h);
+    for (int64_t r = 0; r < p->n_rows; r++)
+        p->slope[r] = (double)p->rank->g[r];
+}
+
+/* The log loss has the probabilities, squared and absolute errors f - y, Poisson e^f, rankings g. */
 void qn__pruner_fill_slopes(qn_pruner *p, const qn_job *job) {
+    if (p->loss == QN__PRUNE_LAMBDA) {
+        fill_lambdas(p, job);
+        return;
+    }
     const int32_t n_k = p->plain.n_outputs;
 #pragma omp parallel for num_threads(qn_job_threads(job)) if (p->n_rows > 4096)
     for (int64_t r = 0; r < p->n_rows; r++) {
@@ -66,7 +85,8 @@ static double log_cost(const double *restrict p, int64_t n, double d) {
     return sum;
 }
 
-/* `sum` of the slopes, `labels`: the number of rows of the class, or the sum of their values. */
+/* `sum` of the slopes, `labels`: the number of rows of the class, or the sum of their values; of a ranking
+ * that of second derivatives. */
 static double leaf_cost(qn__prune_loss loss, const double *slope, int64_t n, double sum,
                         double labels, double d) {
     double cost = 0;
@@ -74,6 +94,7 @@ static double leaf_cost(qn__prune_loss loss, const double *slope, int64_t n, dou
     case QN__PRUNE_LOG: return log_cost(slope, n, d) - d * labels;
     case QN__PRUNE_SQUARED: return d * (2 * sum + (double)n * d);
     case QN__PRUNE_POISSON: return sum * expm1(d) - d * labels;
+    case QN__PRUNE_LAMBDA: return d * sum + d * d * labels / 2;
     case QN__PRUNE_ABSOLUTE:
         for (int64_t i = 0; i < n; i++)
             cost += fabs(slope[i] + d) - fabs(slope[i]);
@@ -94,7 +115,9 @@ static void add_leaf(const qn_pruner *p, int32_t tree, qn__prune_node *nodes, ui
         uint32_t row = order[first + i];
         scratch[i] = slope[row];
         sum += slope[row];
-        labels += p->plain.n_outputs > 1 ? p->y[row] == output : p->y[row];
+        labels += p->rank                    ? (double)p->rank->h[row]
+                  : p->plain.n_outputs > 1 ? p->y[row] == output
+                                           : p->y[row];
     }
     for (uint32_t at = leaf; at != 0 && n > 0;) {
         at = nodes[at].parent;

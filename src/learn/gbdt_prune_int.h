@@ -4,6 +4,7 @@
 #ifndef QN_LEARN_GBDT_PRUNE_INT_H
 #define QN_LEARN_GBDT_PRUNE_INT_H
 
+#include "learn/gbdt.h"
 #include "learn/gbdt_model_int.h"
 #include "learn/gbdt_prune.h"
 
@@ -35,7 +36,16 @@ typedef enum qn__prune_loss {
     QN__PRUNE_SQUARED,
     QN__PRUNE_ABSOLUTE,
     QN__PRUNE_POISSON,  /* deviance, of a log link */
+    QN__PRUNE_LAMBDA,   /* lambdas of a ranking, see gbdt_prune_cost.c */
 } qn__prune_loss;
+
+/* Of a ranking: rows by queries, and what a round of lambdarank makes of them. */
+typedef struct qn__rank_rows {
+    qn_gbdt_params params;
+    struct qn__queries *queries; /* owned */
+    int32_t *query;            /* owned; n_rows */
+    float *g, *h;              /* owned; n_rows: first and second derivatives */
+} qn__rank_rows;
 
 struct qn_pruner {
     qn__plain plain;           /* merged */
@@ -46,9 +56,10 @@ struct qn_pruner {
     int64_t n_rows;
     double offset;
     double *y;                 /* owned; n_rows */
-    double *init;              /* owned; n_rows: what the model adds to the row's raw scores */
+    double *init;              /* owned; [n_rows][n_outputs]: what rows add to their scores */
     double *raw;               /* owned; [n_rows][n_outputs]: scores now */
     double *slope;             /* owned; [n_outputs][n_rows]: what costs are made of, see the .c */
+    qn__rank_rows *rank;       /* owned; NULL: no ranking */
     uint32_t *order;           /* owned; [n_trees][n_rows]: rows by the leaves they come to */
     int64_t n_leaves;
     int32_t n_kept;            /* trees of the rounds that are kept */

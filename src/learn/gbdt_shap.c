@@ -219,9 +219,9 @@ static void read_row(const qn__gbdt *m, const qn_matrix *x, int64_t row, shap_sc
         s->row[f] = qn__matrix_value(x, (int32_t)m->slot_column[f], row);
 }
 
-/* The initial score of a row. */
-static double initial(const qn__gbdt *m, const qn_matrix *x, int64_t row) {
-    double init = m->init_column ? x->columns[m->init_column - 1].num[row] : 0;
+/* The initial score of a row for an output, of a model that has any. */
+static double initial(const qn__gbdt *m, const qn_matrix *x, int32_t output, int64_t row) {
+    double init = x->columns[m->init_columns[output] - 1].num[row];
     return isnan(init) ? 0 : init;
 }
 
@@ -235,11 +235,10 @@ qn_status qn__gbdt_explain(const qn_learner *learner, const qn_matrix *x, int64_
     memset(contrib, 0, (size_t)(n * n_k * width) * sizeof *contrib);
     for (int64_t i = 0; i < n; i++) {
         double *out = contrib + i * n_k * width;
-        double init = initial(m, x, first + i);
         for (int32_t k = 0; k < n_k; k++) {
             out[k * width + width - 1] = m->base[k];
-            if (m->init_column)
-                out[k * width + m->init_column - 1] = init;
+            if (m->init_columns)
+                out[k * width + m->init_columns[k] - 1] = initial(m, x, k, first + i);
         }
         read_row(m, x, first + i, &s);
         for (int32_t t = 0; t < m->n_trees; t++)
@@ -285,8 +284,8 @@ qn_status qn__gbdt_interactions(const qn_learner *learner, const qn_matrix *x, i
             explain_tree(m, t, &s, contrib + (size_t)(t % n_k) * width, &to);
         }
         for (int32_t k = 0; k < n_k; k++) {
-            if (m->init_column)
-                contrib[(size_t)k * width + (size_t)m->init_column - 1] += initial(m, x, first + i);
+            if (m->init_columns)
+                contrib[(size_t)k * width + m->init_columns[k] - 1] += initial(m, x, k, first + i);
             to.pairs = pairs + (i * n_k + k) * cells;
             set_diagonal(m, contrib + (size_t)k * width, m->base[k], &to);
         }
@@ -334,10 +333,11 @@ qn_status qn__gbdt_dependence(const qn_learner *learner, const qn_matrix *x, int
     if (!weight)
         return qn_error_memory(err);
     int32_t n_k = learner->n_outputs;
-    bool knows_init = m->init_column && follows[m->init_column - 1];
     for (int64_t i = 0; i < n; i++) {
-        for (int32_t k = 0; k < n_k; k++)
-            raw[i * n_k + k] = m->base[k] + (knows_init ? initial(m, x, first + i) : 0);
+        for (int32_t k = 0; k < n_k; k++) {
+            bool knows_init = m->init_columns && follows[m->init_columns[k] - 1];
+            raw[i * n_k + k] = m->base[k] + (knows_init ? initial(m, x, k, first + i) : 0);
+        }
         read_row(m, x, first + i, &s);
         for (int32_t t = 0; t < m->n_trees; t++) {
             read_tree(m, t, &s);

@@ -28,8 +28,7 @@ qn_status qn_gbdt_bins_new(const json_t *params, const qn_fit_input *input, cons
     qn_cleanup(qn_gbdt_bins_free) qn_gbdt_bins *bins = qn_new(qn_gbdt_bins);
     if (!bins)
         return qn_error_memory(err);
-    qn__map_rows rows = {.x = x, .left_out = input->has_init ? input->init_feature : -1,
-                         .job = job};
+    qn__map_rows rows = {.x = x, .input = input, .job = job};
     QN_TRY(qn__bin_map_fit(&p, &rows, input->seed, &bins->map, err));
     QN_TRY(qn__bins_fill(&bins->map, x, false, job, &bins->bins, err));
     *ret_bins = qn_steal(&bins);

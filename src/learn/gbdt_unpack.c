@@ -102,10 +102,13 @@ qn_status qn__gbdt_unpack(const qn__gbdt *m, qn__plain *ret_plain, qn_error *err
     qn_cleanup(qn__plain_done) qn__plain p = {
         .link = m->learner.link, .n_outputs = m->learner.n_outputs,
         .n_features = m->learner.n_features, .n_trees = m->n_trees, .objective = m->objective,
-        .best_iteration = m->best_iteration, .n_slots = m->n_slots,
-        .init_column = m->init_column};
+        .best_iteration = m->best_iteration, .n_slots = m->n_slots};
     QN_TRY(allocate(&u, &p, err));
     memcpy(p.base, m->base, (size_t)p.n_outputs * sizeof *p.base);
+    if (m->init_columns && !(p.init_columns = qn_new_array(uint32_t, p.n_outputs)))
+        return qn_error_memory(err);
+    for (int32_t k = 0; m->init_columns && k < p.n_outputs; k++)
+        p.init_columns[k] = m->init_columns[k];
     for (int32_t s = 0; s < p.n_slots; s++) {
         p.slot_column[s] = (int32_t)m->slot_column[s];
         p.slot_gain[s] = m->slot_gain[s];

@@ -24,7 +24,7 @@ qn_status qn__warm_check(const qn_learner *from, const qn_fit_input *input,
                "the model to go on from was trained for objective %s, whose scores mean something "
                "else than those of %s",
                qn__objective_names[m->objective], objective->name);
-    QN_FAIL_IF(m->init_column != (input->has_init ? input->init_feature + 1 : 0), err, QN_ERR_USAGE,
+    QN_FAIL_IF(!qn__init_same(input, m), err, QN_ERR_USAGE,
                "the model to go on from has other initial scores");
     for (int32_t k = 0; k < m->n_keys; k++) {
         const qn_feature *f = &x->features[m->slot_column[m->keys[k].slot]];

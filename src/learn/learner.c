@@ -158,7 +158,7 @@ qn_status qn_learner_check_targets(const qn_family *family, const json_t *params
 qn_status qn_learner_fit(const qn_family *family, const json_t *params, const qn_fit_input *input,
                          const qn_job *job, qn_learner **ret_learner, qn_error *err) {
     QN_TRY(check_input(input, err));
-    QN_FAIL_IF(input->has_init && !family->takes_init, err, QN_ERR_CONFIG,
+    QN_FAIL_IF(input->n_init > 0 && !family->takes_init, err, QN_ERR_CONFIG,
                "family %s knows no init_score", family->name);
     QN_FAIL_IF(input->gradients && !family->takes_gradients, err, QN_ERR_CONFIG,
                "family %s takes no objective of the caller's own", family->name);

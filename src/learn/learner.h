@@ -50,11 +50,11 @@ typedef struct qn_fit_input {
     int32_t n_classes;    /* 2 for binary, 0 for regression */
     int32_t n_queries;    /* a ranking is a regression whose rows have queries */
     uint64_t seed;
-    /* A column of x, dense numbers, that training and predictions add to the raw score of every row
-     * (missing: 0) and that is not learnt from. The column stays an input of the model. Families
-     * that know none refuse it. */
-    bool has_init;
-    int32_t init_feature;
+    /* Columns of x, dense numbers, that training and predictions add to the raw scores of every row
+     * (missing: 0) and that are not learnt from: one for each class of a multiclass task, else one;
+     * n_init 0 for none. They stay inputs of the model. Families that know none refuse them. */
+    const int32_t *init_features; /* borrowed; n_init */
+    int32_t n_init;
     /* Splits by time: which stretch of time each validation row belongs to, 0 .. n_stretches - 1,
      * for families that ask how uncertain a loss is (at most 64). NULL: unknown. */
     const int32_t *valid_stretch; /* valid.x->n_rows */
@@ -102,7 +102,7 @@ struct qn_family {
     const char *help;      /* one sentence */
     unsigned takes;        /* QN_TAKES_... | QN_WANTS_SCALED of feature/pipeline.h */
     bool is_baseline;
-    bool takes_init;       /* knows initial scores (qn_fit_input.has_init) */
+    bool takes_init;       /* knows initial scores (qn_fit_input.init_features) */
     bool takes_gradients;  /* and losses of the caller's own (qn_fit_input.gradients) */
     const qn_param *params;
     size_t n_params;

@@ -10,6 +10,7 @@
 
 void qn_trees_done(qn_trees *trees) {
     qn_freep(&trees->base);
+    qn_freep(&trees->init_columns);
     qn_freep(&trees->output);
     qn_freep(&trees->start);
     qn_freep(&trees->nodes);
@@ -161,7 +162,6 @@ static qn_status plain_init(const qn_trees *t, int32_t rounds, int64_t n_words, 
     m->n_outputs = t->n_outputs;
     m->n_features = t->n_features;
     m->n_trees = (int32_t)n_trees;
-    m->init_column = t->init_column;
     m->best_iteration = rounds;
     for (int32_t i = 1; qn__objective_names[i]; i++)
         if (strcmp(qn__objective_names[i], t->objective) == 0)
@@ -176,6 +176,10 @@ static qn_status plain_init(const qn_trees *t, int32_t rounds, int64_t n_words, 
     if (!m->base || !m->start || !m->nodes || !m->words || !m->slot_column || !m->slot_gain
         || !m->slot_bins)
         return qn_error_memory(err);
+    if (t->init_columns && !(m->init_columns = qn_new_array(uint32_t, t->n_outputs)))
+        return qn_error_memory(err);
+    for (int32_t k = 0; t->init_columns && k < t->n_outputs; k++)
+        m->init_columns[k] = t->init_columns[k];
     for (int32_t k = 0; t->base && k < t->n_outputs; k++)
         m->base[k] = t->base[k];
     return QN_OK;
@@ -292,7 +296,6 @@ qn_status qn_trees_unpack(const qn_learner *learner, qn_trees *ret_trees, qn_err
     QN_TRY(qn__gbdt_unpack((const qn__gbdt *)learner, &m, err));
     qn_cleanup(qn_trees_done) qn_trees t = {.link = m.link, .n_outputs = m.n_outputs,
                                             .n_features = m.n_features,
-                                            .init_column = m.init_column,
                                             .objective = qn__objective_names[m.objective]};
     int64_t most = 1, first_word;
     for (int32_t i = 0; i < m.n_trees; i++)
@@ -308,6 +311,7 @@ qn_status qn_trees_unpack(const qn_learner *learner, qn_trees *ret_trees, qn_err
         QN_TRY(qn_trees_add(&t, nodes, n, i % m.n_outputs, err));
     }
     t.base = qn_steal(&m.base);
+    t.init_columns = qn_steal(&m.init_columns);
     *ret_trees = t;
     t = (qn_trees){0};
     return QN_OK;

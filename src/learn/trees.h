@@ -30,7 +30,7 @@ typedef struct qn_trees {
     int32_t n_outputs, n_features;
     const char *objective;  /* borrowed: a value of gbdt's parameter `objective` */
     double *base;           /* owned; n_outputs; NULL: 0 */
-    int32_t init_column;    /* 1 + the feature that is added to raw scores; 0: none */
+    uint32_t *init_columns; /* owned; n_outputs: 1 + the feature added to the raw score; NULL: none */
     int32_t n_trees;
     int32_t *output;        /* owned; per tree: the output it adds to */
     int64_t *start;         /* owned; n_trees + 1: first node of each tree */

@@ -30,9 +30,9 @@ bool qn_export_format_find(const char *name, qn_export_format *ret_format) {
 
 static qn_status check_features(const qn__export *e, qn_error *err) {
     const char *name = formats[e->options.format].name;
-    QN_FAIL_IF(e->trees.init_column, err, QN_ERR_USAGE,
+    QN_FAIL_IF(e->trees.init_columns, err, QN_ERR_USAGE,
                "%s has no place for an init_score, and the model adds '%.100s' to its scores", name,
-               e->features[e->trees.init_column - 1].name);
+               e->features[e->trees.init_columns[0] - 1].name);
     for (int32_t f = 0; f < e->n_features; f++) {
         const qn_schema *inputs = qn_model_inputs(e->model);
         QN_FAIL_IF(e->direct[f].i_input < 0, err, QN_ERR_USAGE,

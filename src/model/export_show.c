@@ -113,6 +113,21 @@ static void put_json_way(const qn__export *e, int32_t tree, qn_buf *out) {
     qn_buf_put_char(out, ']');
 }
 
+/* A name; names of several outputs; null. */
+static void put_init_score(const qn__export *e, qn_buf *out) {
+    const qn_trees *t = &e->trees;
+    if (!t->init_columns) {
+        qn_buf_put_text(out, "null");
+        return;
+    }
+    qn_buf_put_text(out, t->n_outputs > 1 ? "[" : "");
+    for (int32_t k = 0; k < t->n_outputs; k++) {
+        qn_buf_put_text(out, k ? ", " : "");
+        put_json_text(e->features[t->init_columns[k] - 1].name, out);
+    }
+    qn_buf_put_text(out, t->n_outputs > 1 ? "]" : "");
+}
+
 qn_status qn__export_json(const qn__export *e, qn_buf *out, qn_error *err) {
     int32_t first, last;
     const qn_trees *t = &e->trees;
@@ -132,10 +147,7 @@ qn_status qn__export_json(const qn__export *e, qn_buf *out, qn_error *err) {
         qn_buf_put_double(out, t->base[k]);
     }
     qn_buf_put_text(out, "],\n\"init_score\": ");
-    if (t->init_column)
-        put_json_text(e->features[t->init_column - 1].name, out);
-    else
-        qn_buf_put_text(out, "null");
+    put_init_score(e, out);
     qn_buf_put_text(out, ", \"features\": [");
     for (int32_t f = 0; f < e->n_features; f++) {
         qn_buf_put_text(out, f ? ", " : "");

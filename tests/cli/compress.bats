@@ -175,3 +175,30 @@ evaluate: {bootstrap: 20, dependence: false}'
     refused 3 "few.csv has 20 rows with a churned: compressing needs at least 30, better thousands" compress p.qn -i few.csv -o x.qn
     [ ! -e x.qn ]
 }
+
+@test "rankings: whole queries prune and judge, by NDCG" {
+    awk 'BEGIN { s = 5; print "x,z,q,y"; for (i = 0; i < 3000; i++) { s = s * 16807 % 2147483647; a = s % 1000; s = s * 16807 % 2147483647; b = s % 100
+        s = s * 16807 % 2147483647; print a "," b ",query " int(i / 12) "," int((a + 4 * (b > 50) * b + s % 400) / 360) } }' >all.csv
+    awk -F, 'NR == 1 || substr($3, 7) + 0 < 150' all.csv >ranked.csv
+    awk -F, 'NR == 1 || substr($3, 7) + 0 >= 150' all.csv >others.csv
+    mkdir r
+    printf 'project: r\ntask: {target: y, kind: ranking, query: q}\ndata: {source: ../ranked.csv}\ntrain: {families: {gbdt: {num_iterations: 60, num_leaves: 15, early_stopping_round: 0}}}\nevaluate: {bootstrap: 0, importance: false, dependence: false}\n' >r/quern.yaml
+    quern -q -C r run -o r.qn >/dev/null
+    quern -q compress r.qn -i others.csv -o small.qn --max-loss 2% --json >out
+    holds out "d['metric'] == 'ndcg@10' and sum(d['rows'].values()) == 1200 and min(d['rows'].values()) > 300"
+    holds out "d['changed'] and d['chosen']['bytes'] < 0.8 * d['from']['bytes'] and d['chosen']['loss'] + d['chosen']['loss_se'] <= 0.02"
+    holds out "d['curve'][-1]['leaves'] == 0 and d['curve'][-1]['loss'] > 0.05"
+    # the queries that judge, judged by the program itself: those of the smaller model are among all
+    quern -q evaluate small.qn -i others.csv --rounds 0 --json >judged
+    holds judged "abs(d['metrics']['test']['ndcg@10']['value'] - $(json out "d['chosen']['metric']")) < 0.03"
+    quern -q compress r.qn -i others.csv -o again.qn --max-loss 2% -t 1 >/dev/null
+    same small.qn again.qn
+    quern -q compress r.qn -o merged.qn >/dev/null # without rows only what is twice goes
+    cut -d, -f1,2,4 others.csv >bare.csv
+    refused 3 "bare.csv lacks columns that the model needs: 'q'" compress r.qn -i bare.csv -o x.qn
+    awk -F, 'NR == 1 || substr($3, 7) + 0 < 154' others.csv >few.csv
+    quern -q compress r.qn -i few.csv -o x.qn 2>err && return 1
+    contains "$(<err)" "compressing needs at least 5 of each, better hundreds"
+    sed -i '2s/query 150//' others.csv
+    refused 3 'others.csv row 1, column q: the query is missing' compress r.qn -i others.csv -o x.qn
+}

@@ -27,6 +27,10 @@ check() {
     check init_score
 }
 
+@test "initial scores of classes: as XGBoost's base margins, online as offline" {
+    check init_classes
+}
+
 @test "initial scores that cannot be are told" {
     awk 'BEGIN { print "x,s,y"; for (i = 0; i < 100; i++) print i % 7 "," (i == 41 ? "" : i / 100) "," i % 5 }' >data.csv
     mkdir p
@@ -39,8 +43,14 @@ check() {
     echo 'features: [{columns: [s], transforms: [standard]}]' >>p/quern.yaml
     refused 2 'p/quern.yaml line 2: data.init_score: column s does not reach the learner as it is: it must not stand under `features`, and must hold more than one value' -C p run
     sed -i '/^features/d; s/kind: regression/kind: multiclass/' p/quern.yaml
-    refused 2 'p/quern.yaml line 2: data.init_score: one number a row cannot be a score of each class; this task is multiclass' -C p run
-    sed -i 's/kind: multiclass/kind: regression/; s/init_score: s/init_score: z/' p/quern.yaml
+    refused 2 'p/quern.yaml line 2: data.init_score: one number a row cannot be a score of each class: list a column for each; this task is multiclass' -C p run
+    sed -i 's/init_score: s/init_score: [s, x]/' p/quern.yaml
+    refused 2 "p/quern.yaml line 2: data.init_score: 2 columns for 5 classes: list one for each, from '0' to '4' as they sort" -C p run
+    sed -i 's/kind: multiclass/kind: regression/' p/quern.yaml
+    refused 2 'p/quern.yaml line 2: data.init_score: 2 columns are too many: a row of this regression task has one score' -C p run
+    sed -i 's/init_score: .s, x./init_score: [y]/' p/quern.yaml
+    refused 2 "p/quern.yaml line 2: data.init_score: 'y' is the target: it cannot be this too" -C p run
+    sed -i 's/init_score: .y./init_score: z/' p/quern.yaml
     refused 2 "p/quern.yaml line 2: data.init_score: there is no column 'z'; did you mean 'x'?" -C p run
 }
 

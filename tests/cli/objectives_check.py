@@ -1,6 +1,6 @@
 """Helpers of objectives.bats: what `quern run` learns beside scikit-learn or XGBoost on the same rows.
 
-    objectives_check.py ova | entropy | init_score | rank    exits with 77 when a library is missing; LIGHTGBM may name its program
+    objectives_check.py ova | entropy | init_score | init_classes | rank    exits with 77 when a library is missing; LIGHTGBM may name its program
 """
 import ctypes
 import json
@@ -129,6 +129,59 @@ def init_score():
     quern("predict", "p", "-i", "test.csv", "-c", "none", "-o", "twice.csv")
     twice = np.array([line.split(",")[0] for line in open("twice.csv").read().split()[1:]], float)
     assert np.abs(twice / (2 * q) - 1).max() < 1e-12
+
+
+def init_classes():
+    """Scores of another model for each class, which know half of it: what is left is learnt, and added up."""
+    r = np.random.RandomState(5)
+    x = r.randn(8000, 5)
+    start = np.c_[x[:, 0], -x[:, 0] + x[:, 1], np.zeros(8000)] + 0.3 * r.randn(8000, 3)
+    score = start + np.c_[x[:, 2] ** 2, x[:, 3] * (x[:, 4] > 0), np.sin(2 * x[:, 1])]
+    y = np.argmax(score + r.gumbel(size=score.shape), axis=1)
+    words = np.array(["a", "b", "c"])[y]
+    names = [f"x{i}" for i in range(5)] + ["for_c", "for_a", "for_b", "y"]
+    order = [2, 0, 1]  # of the columns in the file
+
+    def part(rows, moved=0.0):
+        return [*x[rows].T, *(start[rows] + np.array([moved, 0, 0]))[:, order].T, words[rows]]
+
+    def answers(got):
+        return np.array([got[f"probability_{c}"] for c in "abc"], float).T
+
+    train, test = slice(0, 6000), slice(6000, 8000)
+    text = config("y", "multiclass", "objective: multiclass")
+    summary, got = run(text.replace("data: {", "data: {init_score: [for_a, for_b, for_c], "), names, part(train),
+                       part(test))
+    q = answers(got)
+    # Its second derivatives are twice as large: leaves of half the size.
+    booster = xgb.train({"objective": "multi:softprob", "num_class": 3, "max_leaves": LEAVES, "max_depth": 0,
+                         "eta": 2 * RATE, "lambda": 2, "grow_policy": "lossguide", "tree_method": "hist", "verbosity": 0,
+                         "nthread": 2},
+                        xgb.DMatrix(x[train], y[train], base_margin=start[train]), ROUNDS)
+    theirs = booster.predict(xgb.DMatrix(x[test], base_margin=start[test])).astype(float)
+    alone = np.exp(start[test]) / np.exp(start[test]).sum(axis=1, keepdims=True)
+    ours, other, before = (metrics.log_loss(y[test], f) for f in (q, theirs, alone))
+    print(f"log loss {ours:.5f}, XGBoost {other:.5f}, of the initial scores alone {before:.5f}")
+    assert ours < 1.01 * other and ours < before - 0.05
+    assert abs(summary["metrics"]["test"]["log_loss"]["value"] - ours) < 1e-9
+    # What is added to a class's score adds to its log odds against any other, whatever trees say.
+    write("test.csv", names, part(test, 0.5))
+    quern("predict", "p", "-i", "test.csv", "-c", "none", "-o", "moved.csv")
+    lines = [line.strip().split(",") for line in open("moved.csv")]
+    moved = answers(dict(zip(lines[0], zip(*lines[1:]))))
+    assert np.abs(np.log(moved[:, 0] / moved[:, 1]) - np.log(q[:, 0] / q[:, 1]) - 0.5).max() < 1e-9
+    assert np.abs(np.log(moved[:, 2] / moved[:, 1]) - np.log(q[:, 2] / q[:, 1])).max() < 1e-9
+    trees = json.loads(quern("export", "p", "--format", "json"))
+    assert trees["init_score"] == ["for_a", "for_b", "for_c"]
+    write("test.csv", names, part(test))
+    quern("-q", "refit", "p", "-i", "test.csv", "-o", "refitted.qn")
+    quern("-q", "compress", "p", "-i", "test.csv", "--to-bytes", "60KB", "-o", "small.qn")
+    for model in ("refitted.qn", "small.qn"):
+        quern("predict", model, "-i", "test.csv", "-c", "none", "-o", "again.csv")
+        lines = [line.strip().split(",") for line in open("again.csv")]
+        again = metrics.log_loss(y[test], answers(dict(zip(lines[0], zip(*lines[1:])))))
+        print(f"{model}: log loss {again:.5f}")
+        assert again < ours + 0.02
 
 
 def online(offline):

@@ -107,3 +107,51 @@ evaluate: {bootstrap: 0}'
     ! quern -q refit p.qn -i none.csv -o x.qn 2>err
     [ ! -e x.qn ]
 }
+
+# What the last rounds of a run were trained on is all of data.csv: refitted on it without decay, leaves are
+# what they were, but for what training rounds off - if weights, quantiles, drops and queries are its own.
+unchanged() { # NAME MOST [OPTION..]: the largest difference of two predictions is told, and at most MOST
+    local name=$1 most=$2
+    shift 2
+    quern -q refit "$name.qn" -i data.csv -o new.qn --decay 0 "$@" --json >said || return
+    holds said "d['leaves_with_rows'] == d['leaves'] and d['rows'] == 1500" || return
+    quern -q predict "$name.qn" -i data.csv -c none -o a.csv
+    quern -q predict new.qn -i data.csv -c none -o b.csv
+    paste -d, a.csv b.csv | awk -F, -v most="$most" 'NR > 1 { d = $NF - $(NF / 2); if (d < 0) d = -d; if (d > worst) worst = d }
+        END { print worst; exit worst > most }'
+}
+
+@test "quern refit: weights, quantiles, dart and rankings are refitted as they were trained" {
+    awk 'BEGIN { s = 5; print "x,z,w,q,y,g,c"; for (i = 0; i < 1500; i++) { s = s * 16807 % 2147483647; a = s % 1000
+        s = s * 16807 % 2147483647; b = s % 100; s = s * 16807 % 2147483647; y = a / 100 + (b > 50) + s % 700 / 100
+        print a "," b "," 1 + i % 3 * 4 "," int(i / 10) "," y "," int((a + b + s % 300) / 300) "," (y > 13 ? "yes" : "no") } }' >data.csv
+    made() { # NAME TASK DROP SAMPLE GBDT
+        mkdir -p "$1"
+        printf 'project: %s\nseed: 9\ntask: {%s}\ndata: {source: ../data.csv, test: ../data.csv, drop: [%s]}\nsample: {%s}\n' "$1" "$2" "$3" "$4" >"$1/quern.yaml"
+        printf 'train: {calibrate: none%s, families: {gbdt: {num_iterations: 30, num_leaves: 5, lambda_l2: 0, early_stopping_round: 0, %s}}}\n' "${6:-}" "$5" >>"$1/quern.yaml"
+        printf 'evaluate: {bootstrap: 0, importance: false, dependence: false}\n' >>"$1/quern.yaml"
+        quern -q -C "$1" run -o "$WORK/$1.qn" >/dev/null
+    }
+    made level 'target: y, kind: regression' 'q, g, c' 'weight: w' 'objective: quantile, alpha: 0.8'
+    unchanged level 1e-9
+    ! unchanged level 0.1 --weight none
+    unchanged level 1e-9 --weight w
+    made dropped 'target: y, kind: regression' 'q, g, c, w' '' 'boosting: dart, skip_drop: 0.2'
+    unchanged dropped 0.02
+    quern -q models show dropped.qn --json >shown
+    holds shown "d['manifest']['about']['dart'] == {'seed': 9, 'rounds_before': 0}"
+    refused 2 '--learning-rate does not go with a model boosted by dart, whose rates follow from the rounds that were dropped' refit dropped.qn -i data.csv -o x.qn --learning-rate 0.2
+    quern -q compress dropped.qn -i data.csv --to-bytes 30KB -o small.qn
+    refused 2 "the model was boosted by dart and does not tell how its rounds were dropped: only what 'quern run' made, and 'quern compress' left alone, does" refit small.qn -i data.csv -o x.qn
+    made ranks 'target: g, kind: ranking, query: q' 'y, c' 'weight: w' 'min_data_in_leaf: 20'
+    unchanged ranks 0.02
+    made balanced 'target: c' 'q, g, y, w' '' 'min_data_in_leaf: 20' ', class_weight: balanced'
+    unchanged balanced 0.005
+    cut -d, -f1,2,4- data.csv >weightless.csv
+    quern -q refit level.qn -i weightless.csv -o x.qn 2>err && return 1
+    contains "$(<err)" "w"
+    sed -i '3s/^\([^,]*,[^,]*\),[0-9]*/\1,0/' data.csv
+    refused 3 'data.csv row 2, column w: a weight must be a number above 0' refit level.qn -i data.csv -o x.qn
+    sed -i '3s/^\([^,]*,[^,]*\),[0-9]*,[0-9]*/\1,1,/' data.csv
+    refused 3 'data.csv row 2, column q: the query is missing' refit ranks.qn -i data.csv -o x.qn
+}

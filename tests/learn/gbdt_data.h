@@ -101,7 +101,7 @@ static inline void toy_done(toy *d) {
 }
 
 static inline qn_status fit_map(const qn_gbdt_params *p, const qn_matrix *x, qn__bin_map *map) {
-    qn__map_rows rows = {.x = x, .left_out = -1};
+    qn__map_rows rows = {.x = x};
     return qn__bin_map_fit(p, &rows, 1, map, NULL);
 }
 

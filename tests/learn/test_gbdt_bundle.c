@@ -211,7 +211,7 @@ static void later_rows_are_held_too(void **state) {
     assert_int_equal(qn__bins_fill(&map, &t[1].x, false, NULL, &bins, &err), QN_ERR_USAGE);
     assert_non_null(strstr(err.message, "not made for"));
     qn__bin_map_done(&map);
-    qn__map_rows both = {.x = &t[0].x, .more = &t[1].x, .left_out = -1};
+    qn__map_rows both = {.x = &t[0].x, .more = &t[1].x};
     assert_int_equal(qn__bin_map_fit(&p, &both, 1, &map, NULL), QN_OK);
     assert_in_range(map.n_lanes, 2, F / 4);
     assert_bins_found(&map, &t[0]);
@@ -237,7 +237,7 @@ static void maps_do_not_depend_on_threads(void **state) {
         int32_t n_lanes = 0;
         for (int k = 0; k < 4; k++) {
             qn_job job = {.n_threads = threads[k]};
-            qn__map_rows rows = {.x = &t.x, .more = &more.x, .left_out = -1, .job = &job};
+            qn__map_rows rows = {.x = &t.x, .more = &more.x, .job = &job};
             qn__bin_map map = {0};
             qn__bins bins = {0};
             assert_int_equal(qn__bin_map_fit(&p, &rows, 1, &map, NULL), QN_OK);

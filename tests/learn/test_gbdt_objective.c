@@ -363,14 +363,15 @@ static void initial_scores_are_what_trees_start_from(void **state) {
         left[i] = d.value[i] - *c;
     }
     qn_gbdt_params p = defaults();
+    int32_t init = INIT;
     qn_fit_input in = {.train = {.x = &d.x, .y = d.value}, .task = QN_TASK_REGRESSION, .seed = 7,
-                       .has_init = true, .init_feature = INIT};
+                       .init_features = &init, .n_init = 1};
     qn_learner *with = NULL, *without = NULL, *again = NULL;
     qn_error err = {0};
     assert_int_equal(qn__family_gbdt.fit(&p, &in, NULL, &with, &err), QN_OK);
     p.boost_from_average = false;
     double saved = d.columns[INIT].num[0];
-    in.has_init = false;
+    in.n_init = 0;
     in.train.y = left;
     double *c = d.columns[INIT].num;
     d.columns[INIT].num = qn_new_array(double, N); /* the column is not learnt from */
@@ -401,14 +402,14 @@ static void initial_scores_are_what_trees_start_from(void **state) {
         assert_near(contrib[i * (TOY_FEATURES + 1) + INIT], i ? c[i] : 0, 0);
     }
     /* Missing in training, not dense, one for many classes. */
-    in.has_init = true;
+    in.n_init = 1;
     assert_int_equal(qn__family_gbdt.fit(&p, &in, NULL, &again, &err), QN_ERR_DATA);
     assert_string_equal(err.message, "row 1: the init_score is missing, not a finite number");
     c[0] = saved;
-    in.init_feature = 3;
+    init = 3;
     assert_int_equal(qn__family_gbdt.fit(&p, &in, NULL, &again, &err), QN_ERR_USAGE);
     in = (qn_fit_input){.train = {.x = &d.x, .y = d.klass}, .task = QN_TASK_MULTICLASS,
-                        .n_classes = 3, .has_init = true, .init_feature = INIT};
+                        .n_classes = 3, .init_features = &init, .n_init = 1};
     assert_int_equal(qn__family_gbdt.fit(&p, &in, NULL, &again, &err), QN_ERR_CONFIG);
     in.task = QN_TASK_REGRESSION;
     in.n_classes = 0;

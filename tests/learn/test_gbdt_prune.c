@@ -16,6 +16,7 @@ typedef struct world {
     const double *labels[2];
     qn_matrix parts[2];
     qn_matrix *second;
+    int32_t query[N_ROWS];
     qn_prune_rows given;
 } world;
 
@@ -30,15 +31,21 @@ static const kind kinds[] = {
     {"multiclass", QN_TASK_MULTICLASS, 0}, {"regression", QN_TASK_REGRESSION, 0},
     {"huber", QN_TASK_REGRESSION, 0},      {"regression_l1", QN_TASK_REGRESSION, 0},
     {"poisson", QN_TASK_REGRESSION, 0},    {"multiclassova", QN_TASK_MULTICLASS, 0},
-    {"cross_entropy", QN_TASK_REGRESSION, 0},
+    {"cross_entropy", QN_TASK_REGRESSION, 0}, {"lambdarank", QN_TASK_REGRESSION, 0},
 };
-enum { N_KINDS = sizeof kinds / sizeof kinds[0] };
+enum { N_KINDS = sizeof kinds / sizeof kinds[0], N_LOSSES = N_KINDS - 1, N_QUERIES = N_ROWS / 12 };
+
+static bool ranks(const kind *k) {
+    return strcmp(k->objective, "lambdarank") == 0;
+}
 
 static double *labels_of(toy *d, const kind *k) {
     for (int64_t i = 0; strcmp(k->objective, "poisson") == 0 && i < d->x.n_rows; i++)
         d->value[i] = floor(fabs(d->value[i]));
     for (int64_t i = 0; strcmp(k->objective, "cross_entropy") == 0 && i < d->x.n_rows; i++)
         d->value[i] = 1 / (1 + exp(-d->value[i]));
+    for (int64_t i = 0; ranks(k) && i < d->x.n_rows; i++)
+        d->value[i] = fmin(4, fmax(0, floor(d->value[i] + 1)));
     return k->task == QN_TASK_BINARY ? d->y : k->task == QN_TASK_MULTICLASS ? d->klass : d->value;
 }
 
@@ -48,6 +55,10 @@ static void world_init(world *w, const kind *k, int n_rounds, int n_leaves) {
     toy_init(&w->rows, N_ROWS, 2);
     qn_fit_input input = {.train = {.x = &w->train.x, .y = labels_of(&w->train, k)},
                           .task = k->task, .seed = 7};
+    for (int32_t i = 0; i < N_ROWS; i++)
+        w->query[i] = i % N_QUERIES;
+    input.train.query = ranks(k) ? w->query : NULL;
+    input.n_queries = N_QUERIES;
     input.n_classes = k->task == QN_TASK_BINARY ? 2 : k->task == QN_TASK_MULTICLASS ? 3 : 0;
     qn_cleanup(qn_json_free) json_t *params =
         json_pack("{s:s, s:i, s:i, s:i}", "objective", k->objective, "num_iterations", n_rounds,
@@ -58,7 +69,8 @@ static void world_init(world *w, const kind *k, int n_rounds, int n_leaves) {
     w->y = labels_of(&w->rows, k);
     w->x[0] = &w->rows.x;
     w->labels[0] = w->y;
-    w->given = (qn_prune_rows){.x = w->x, .y = w->labels, .n_parts = 1, .offset = k->offset};
+    w->given = (qn_prune_rows){.x = w->x, .y = w->labels, .n_parts = 1, .offset = k->offset,
+                               .query = input.train.query, .n_queries = N_QUERIES};
 }
 
 static void world_done(world *w) {
@@ -123,7 +135,7 @@ static double loss_of(const world *w, const kind *k, const qn_learner *learner) 
 
 /* Every candidate, cut alone out of the trees as they are at first, and after a few cuts. */
 static void costs_are_what_cutting_costs(void **state) {
-    for (int i = 0; i < N_KINDS; i++) {
+    for (int i = 0; i < N_LOSSES; i++) {
         world w;
         world_init(&w, &kinds[i], 6, 8);
         for (int after = 0; after < 2; after++) {
@@ -154,6 +166,80 @@ static void costs_are_what_cutting_costs(void **state) {
         }
         world_done(&w);
     }
+}
+
+/* Of a ranking: what LambdaMART's derivatives at the scores before say of the scores after. */
+static void rankings_cost_what_lambdas_say(void **state) {
+    const kind *k = &kinds[N_LOSSES];
+    world w;
+    world_init(&w, k, 6, 8);
+    qn_gbdt_params params;
+    qn_params_default(qn__family_gbdt.params, qn__family_gbdt.n_params, &params);
+    qn__queries *queries = NULL;
+    assert_int_equal(qn__queries_new(&params, w.y, w.query, N_ROWS, N_QUERIES, 1, &queries, NULL),
+                     QN_OK);
+    const qn__objective_data data = {.params = &params, .y = w.y, .n = N_ROWS, .n_outputs = 1,
+                                     .n_threads = 1, .queries = queries};
+    for (int after = 0; after < 2; after++) {
+        float g[N_ROWS], h[N_ROWS];
+        qn_pruner *p = prune_to(&w, after);
+        assert_int_equal(qn__pruner_measure(p, NULL, NULL), QN_OK);
+        qn__rank_gradients(&data, p->raw, g, h); /* ties are those of its scores, to the bit */
+        for (int32_t t = 0; t < p->plain.n_trees; t++) {
+            const qn__prune_node *root = &p->nodes[p->start[t]];
+            if (root->is_leaf)
+                continue;
+            qn_pruner *q = prune_to(&w, after);
+            qn__pruner_cut_node(q, t, 0);
+            double cost = 0;
+            for (int r = 0; r < N_ROWS; r++) {
+                double d = q->raw[r] - p->raw[r];
+                cost += d * (double)g[r] + d * d * (double)h[r] / 2;
+            }
+            assert_near(cost, root->cost, 1e-6 * (1 + fabs(cost)));
+            qn_pruner_free(&q);
+        }
+        qn_pruner_free(&p);
+    }
+    qn_pruner *none = NULL;
+    qn_error err = {0};
+    w.given.query = NULL;
+    assert_int_equal(qn_pruner_new(w.learner, w.rows.features, &w.given, NULL, &none, &err),
+                     QN_ERR_USAGE);
+    assert_string_equal(err.message,
+                        "trees of objective lambdarank are pruned by rows with their queries");
+    qn__queries_free(&queries);
+    world_done(&w);
+}
+
+/* Of the rows that judge, by the places of a half of the leaves: better than so few rounds. */
+static void rankings_keep_their_order(void **state) {
+    world w;
+    world_init(&w, &kinds[N_LOSSES], 20, 12);
+    qn_gbdt_params params;
+    qn_params_default(qn__family_gbdt.params, qn__family_gbdt.n_params, &params);
+    qn__queries *queries = NULL;
+    assert_int_equal(qn__queries_new(&params, w.y, w.query, N_ROWS, N_QUERIES, 1, &queries, NULL),
+                     QN_OK);
+    const qn__objective_data data = {.params = &params, .y = w.y, .n = N_ROWS, .n_outputs = 1,
+                                     .n_threads = 1, .queries = queries};
+    double raw[N_ROWS], loss[3];
+    for (int i = 0; i < 3; i++) { /* whole; a third of the leaves; of the rounds */
+        qn_pruner *p = prune(&w, NULL);
+        int64_t most = qn_pruner_leaves(p) / 3;
+        if (i == 2)
+            qn_pruner_start(p, 20 / 3);
+        while (i == 1 && qn_pruner_leaves(p) > most)
+            assert_int_equal(qn_pruner_cut(p, qn_pruner_leaves(p) * 19 / 20, NULL, NULL), QN_OK);
+        qn_learner *m = learner_of(p);
+        m->family->predict(m, &w.rows.x, 0, N_ROWS, raw);
+        loss[i] = qn__rank_loss(&data, raw);
+        qn_learner_free(&m);
+        qn_pruner_free(&p);
+    }
+    assert_true(loss[1] < loss[2] - 0.01 && loss[1] < loss[0] + 0.02);
+    qn__queries_free(&queries);
+    world_done(&w);
 }
 
 /* Scores that the pruner keeps, explanations, counts and bytes. */
@@ -380,32 +466,84 @@ static void other_models_are_refused(void **state) {
     world_done(&w);
 }
 
-static void short_memory_is_told(void **state) {
-    world w;
-    world_init(&w, &kinds[2], 3, 6);
-    for (int64_t n = 0;; n++) {
-        qn_pruner *p = NULL;
-        qn_learner *learner = NULL;
-        qn_mem_fail_after(n);
-        qn_status status = qn_pruner_new(w.learner, w.rows.features, &w.given, NULL, &p, NULL);
-        if (status == QN_OK)
-            status = qn_pruner_cut(p, 8, NULL, NULL);
-        if (status == QN_OK)
-            status = qn_pruner_learner(p, QN_LEAF_FLOAT64, &learner, NULL);
-        qn_mem_fail_after(-1);
+static qn_status own_gradients(void *user, const double *raw, const double *y,
+                               const double *weight, int64_t n, int32_t n_outputs, double *g,
+                               double *h) {
+    (void)user, (void)weight;
+    for (int64_t i = 0; i < n; i++)
+        for (int32_t k = 0; k < n_outputs; k++) {
+            double p = n_outputs == 1 ? raw[i] : 1 / (1 + exp(-raw[i * n_outputs + k]));
+            g[i * n_outputs + k] = p - (n_outputs == 1 ? y[i] : y[i] == k);
+            h[i * n_outputs + k] = n_outputs == 1 ? 1 : p * (1 - p);
+        }
+    return QN_OK;
+}
+
+/* The model does not know what the caller's gradients belong to: the loss is that of its link. */
+static void custom_objectives_fall_to_the_task(void **state) {
+    static const kind tasks[] = {{"regression", QN_TASK_REGRESSION, 0},
+                                 {"multiclass", QN_TASK_MULTICLASS, 0}};
+    static const char *const names[] = {"rmse", "log_loss"};
+    for (int i = 0; i < 2; i++) {
+        world w;
+        const char *metric = NULL;
+        world_init(&w, &tasks[i], 2, 4);
+        qn_learner_free(&w.learner);
+        qn_cleanup(qn_json_free) json_t *params = json("{\"num_iterations\": 10}");
+        qn_fit_input input = {.train = {.x = &w.train.x, .y = labels_of(&w.train, &tasks[i])},
+                              .task = tasks[i].task, .n_classes = i ? 3 : 0,
+                              .gradients = own_gradients};
+        assert_int_equal(qn_learner_fit(&qn__family_gbdt, params, &input, NULL, &w.learner, NULL),
+                         QN_OK);
+        assert_string_equal(qn_trees_objective(w.learner), "custom");
+        assert_int_equal(qn_pruner_metric(w.learner, &metric, NULL), QN_OK);
+        assert_string_equal(metric, names[i]);
+        qn_pruner *p = prune(&w, NULL);
+        int64_t before = qn_pruner_leaves(p);
+        assert_int_equal(qn_pruner_cut(p, before / 2, NULL, NULL), QN_OK);
+        qn_learner *half = learner_of(p);
+        assert_true(qn_pruner_leaves(p) <= before / 2);
+        qn_pruner_start(p, 5);
+        qn_learner *rounds = learner_of(p); /* of which half are as many leaves */
+        assert_true(loss_of(&w, &tasks[i], half) < 0.9 * loss_of(&w, &tasks[i], rounds));
+        qn_learner_free(&rounds);
+        qn_learner_free(&half);
         qn_pruner_free(&p);
-        qn_learner_free(&learner);
-        if (status == QN_OK)
-            break;
-        assert_int_equal(status, QN_ERR_MEMORY);
-        assert_true(n < 1000);
+        world_done(&w);
     }
-    world_done(&w);
+}
+
+static void short_memory_is_told(void **state) {
+    for (int which = 0; which < 2; which++) {
+        world w;
+        world_init(&w, &kinds[which ? N_LOSSES : 2], 3, 6);
+        for (int64_t n = 0;; n++) {
+            qn_pruner *p = NULL;
+            qn_learner *learner = NULL;
+            qn_mem_fail_after(n);
+            qn_status status = qn_pruner_new(w.learner, w.rows.features, &w.given, NULL, &p, NULL);
+            if (status == QN_OK)
+                status = qn_pruner_cut(p, 8, NULL, NULL);
+            if (status == QN_OK)
+                status = qn_pruner_learner(p, QN_LEAF_FLOAT64, &learner, NULL);
+            qn_mem_fail_after(-1);
+            qn_pruner_free(&p);
+            qn_learner_free(&learner);
+            if (status == QN_OK)
+                break;
+            assert_int_equal(status, QN_ERR_MEMORY);
+            assert_true(n < 1000);
+        }
+        world_done(&w);
+    }
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(costs_are_what_cutting_costs),
+        cmocka_unit_test(rankings_cost_what_lambdas_say),
+        cmocka_unit_test(rankings_keep_their_order),
+        cmocka_unit_test(custom_objectives_fall_to_the_task),
         cmocka_unit_test(every_model_on_the_way_down_is_sound),
         cmocka_unit_test(parts_and_threads_change_nothing),
         cmocka_unit_test(rounds_are_dropped_from_the_end),

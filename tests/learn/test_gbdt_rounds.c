@@ -1,7 +1,6 @@
 /* What happens from round to round: learning rates, stopping, models that go on from others. */
 #include <stdlib.h>
 
-#include "base/json.h"
 #include "gbdt_data.h"
 #include "learn/family_int.h"
 #include "learn/gbdt_refit.h"
@@ -333,160 +332,6 @@ static void only_its_like_goes_on(void **state) {
     toy_done(&d);
 }
 
-/* ---- leaves refitted ---------------------------------------------------------------------------- */
-
-/* The leaf of a row: its number among the model's. */
-static uint64_t leaf_at(const qn__gbdt *m, int32_t tree, const qn_matrix *x, int64_t row) {
-    qn__gbdt_node node = qn__gbdt_node_at(m, m->start[tree], 0);
-    while (!node.is_leaf) {
-        uint32_t slot = qn__gbdt_node_slot(m, &node);
-        double value = qn__matrix_value(x, (int32_t)m->slot_column[slot], row);
-        node = qn__gbdt_node_at(m, m->start[tree],
-                                node.to + qn__gbdt_node_goes_right(m, &node, value));
-    }
-    return qn__gbdt_leaf_start(m, tree) + node.to;
-}
-
-enum { REFIT_ROWS = 1000 };
-
-/* New scores of the rows, with decay, by the definition: binary or regression. */
-static void refit_plain(const qn__gbdt *m, const qn_matrix *x, const double *y, bool binary,
-                        double decay, double l2, double offset, double *score) {
-    double mean = 0;
-    for (int i = 0; i < REFIT_ROWS; i++)
-        mean += y[i] / REFIT_ROWS;
-    double base = (binary ? log(mean / (1 - mean)) : mean) - offset;
-    for (int i = 0; i < REFIT_ROWS; i++)
-        score[i] = decay * m->base[0] + (1 - decay) * base;
-    int64_t n_leaves = (m->n_nodes + m->n_trees) / 2;
-    double *g = qn_new_array(double, n_leaves), *h = qn_new_array(double, n_leaves);
-    for (int32_t t = 0; t < m->n_trees; t++) {
-        for (int i = 0; i < REFIT_ROWS; i++) {
-            double p = binary ? 1 / (1 + exp(-score[i] - offset)) : score[i];
-            uint64_t leaf = leaf_at(m, t, x, i);
-            g[leaf] += p - y[i];
-            h[leaf] += binary ? p * (1 - p) : 1;
-        }
-        for (int i = 0; i < REFIT_ROWS; i++) {
-            uint64_t leaf = leaf_at(m, t, x, i);
-            score[i] += decay * m->value[leaf] - (1 - decay) * 0.2 * g[leaf] / (h[leaf] + l2);
-        }
-    }
-    qn_freep(&g);
-    qn_freep(&h);
-}
-
-static void refitted_leaves_are_the_plain_ones(void **state) {
-    toy d, v;
-    toy_init(&d, 3000, 31);
-    toy_init(&v, REFIT_ROWS, 32);
-    for (int i = 0; i < REFIT_ROWS; i++)
-        v.value[i] = 3 - v.value[i];
-    for (int k = 0; k < 4; k++) {
-        bool binary = k % 2;
-        double decay = k < 2 ? 0.9 : 0, offset = binary && k > 1 ? -1.2 : 0;
-        qn_fit_input in = {.train = {.x = &d.x, .y = binary ? d.y : d.value},
-                           .task = binary ? QN_TASK_BINARY : QN_TASK_REGRESSION,
-                           .n_classes = binary ? 2 : 0, .seed = 5};
-        qn_cleanup(qn_json_free) json_t *params = json(
-            "{\"num_iterations\": 20, \"eta\": 0.2, \"lambda_l2\": 3}");
-        qn_learner *m = NULL, *refitted[2] = {NULL};
-        assert_int_equal(qn_learner_fit(&qn__family_gbdt, params, &in, NULL, &m, NULL), QN_OK);
-        /* in two parts */
-        int64_t ids[REFIT_ROWS];
-        for (int i = 0; i < REFIT_ROWS; i++)
-            ids[i] = i;
-        qn_matrix *x[2] = {NULL};
-        assert_int_equal(qn_matrix_take(&v.x, ids, 300, &x[0], NULL), QN_OK);
-        assert_int_equal(qn_matrix_take(&v.x, ids + 300, REFIT_ROWS - 300, &x[1], NULL), QN_OK);
-        const double *y = binary ? v.y : v.value, *ys[2] = {y, y + 300};
-        qn_prune_rows rows = {.x = (const qn_matrix *const *)x, .y = ys, .n_parts = 2,
-                              .offset = offset};
-        qn_refit_options options = {.task = in.task, .n_classes = in.n_classes, .decay = decay,
-                                    .params = params};
-        for (int i = 0; i < 2; i++) {
-            qn_job job = {.n_threads = 1 + 2 * i};
-            int64_t n_leaves = 0;
-            qn_error err = {0};
-            if (qn_gbdt_refit(m, v.x.features, &rows, &options, &job, &refitted[i], &n_leaves,
-                              &err) != QN_OK)
-                fail_msg("%s", err.message);
-            assert_true(n_leaves > 100);
-        }
-        assert_same_bytes(refitted[0], refitted[1]);
-        double want[REFIT_ROWS], raw[REFIT_ROWS];
-        refit_plain((const qn__gbdt *)m, &v.x, y, binary, decay, 3, offset, want);
-        m->family->predict(refitted[0], &v.x, 0, REFIT_ROWS, raw);
-        for (int i = 0; i < REFIT_ROWS; i++)
-            assert_near(raw[i], want[i], 2e-5);
-        for (int i = 0; i < 2; i++) {
-            qn_matrix_free(&x[i]);
-            qn__gbdt_free(refitted[i]);
-        }
-        qn__gbdt_free(m);
-    }
-    toy_done(&d);
-    toy_done(&v);
-}
-
-/* A decay of 1 changes nothing; without any, on the same rows, little changes but rounding. */
-static void refitting_on_the_same_rows_gives_the_same_model(void **state) {
-    toy d;
-    toy_init(&d, 3000, 33);
-    qn_cleanup(qn_json_free) json_t *params = json("{\"num_iterations\": 20, \"cat_l2\": 0}");
-    qn_fit_input in = {.train = {.x = &d.x, .y = d.klass}, .task = QN_TASK_MULTICLASS,
-                       .n_classes = 3, .seed = 5};
-    qn_learner *m = NULL, *refitted = NULL;
-    assert_int_equal(qn_learner_fit(&qn__family_gbdt, params, &in, NULL, &m, NULL), QN_OK);
-    const qn_matrix *x = &d.x;
-    const double *y = d.klass;
-    qn_prune_rows rows = {.x = &x, .y = &y, .n_parts = 1};
-    for (int decay = 0; decay < 2; decay++) {
-        qn_refit_options options = {.task = in.task, .n_classes = 3, .decay = decay,
-                                    .params = params};
-        int64_t n_leaves = 0;
-        assert_int_equal(qn_gbdt_refit(m, d.x.features, &rows, &options, NULL, &refitted, &n_leaves,
-                                       NULL), QN_OK);
-        assert_int_equal(n_leaves, (((qn__gbdt *)m)->n_nodes + ((qn__gbdt *)m)->n_trees) / 2);
-        double a[300], b[300], worst = 0;
-        m->family->predict(m, x, 0, 100, a);
-        m->family->predict(refitted, x, 0, 100, b);
-        for (int i = 0; i < 300; i++)
-            worst = fmax(worst, fabs(a[i] - b[i]));
-        assert_true(worst <= (decay ? 0 : 0.02));
-        qn__gbdt_free(refitted);
-    }
-    qn__gbdt_free(m);
-    toy_done(&d);
-}
-
-static void what_cannot_be_refitted_is_refused(void **state) {
-    toy d;
-    toy_init(&d, 300, 34);
-    const qn_matrix *x = &d.x;
-    const double *y = d.value;
-    qn_prune_rows rows = {.x = &x, .y = &y, .n_parts = 1};
-    const char *const cases[][2] = {
-        {"{\"objective\": \"regression_l1\"}",
-         "the leaves of objective regression_l1 hold quantiles, which are not refitted"},
-        {"{\"boosting\": \"dart\"}",
-         "the trees of boosting dart have weights of their own and are not refitted"}};
-    for (int i = 0; i < 2; i++) {
-        qn_cleanup(qn_json_free) json_t *params = json(cases[i][0]);
-        qn_fit_input in = {.train = {.x = &d.x, .y = d.value}, .task = QN_TASK_REGRESSION};
-        qn_learner *m = NULL, *refitted = NULL;
-        int64_t n;
-        qn_error err = {0};
-        assert_int_equal(qn_learner_fit(&qn__family_gbdt, params, &in, NULL, &m, NULL), QN_OK);
-        qn_refit_options options = {.task = in.task, .decay = 0.9, .params = params};
-        assert_int_equal(qn_gbdt_refit(m, d.x.features, &rows, &options, NULL, &refitted, &n, &err),
-                         QN_ERR_USAGE);
-        assert_string_equal(err.message, cases[i][1]);
-        qn__gbdt_free(m);
-    }
-    toy_done(&d);
-}
-
 /* ---- shared bins -------------------------------------------------------------------------------- */
 
 /* Few values, so that a part of the rows has the bins of all: bound between the same neighbours. */
@@ -599,9 +444,6 @@ int main(void) {
         cmocka_unit_test(going_on_is_not_having_stopped),
         cmocka_unit_test(other_rows_are_learnt),
         cmocka_unit_test(only_its_like_goes_on),
-        cmocka_unit_test(refitted_leaves_are_the_plain_ones),
-        cmocka_unit_test(refitting_on_the_same_rows_gives_the_same_model),
-        cmocka_unit_test(what_cannot_be_refitted_is_refused),
         cmocka_unit_test(shared_bins_are_as_good_as_own),
         cmocka_unit_test(memory_may_run_out),
     };

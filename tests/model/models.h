@@ -77,6 +77,16 @@ static const char *const model_targets[] = {
 /* What a test's model remembers as missing; set before training. */
 static const char *const *model_missing;
 static size_t model_n_missing;
+/* Multiclass: whether counts and flags are initial scores of the three classes; set before training. */
+static bool model_has_init;
+
+static inline int32_t model_feature(const qn_pipeline *pipeline, const char *name) {
+    int32_t n, f = 0;
+    const qn_feature *features = qn_pipeline_features(pipeline, &n);
+    while (f < n - 1 && strcmp(features[f].name, name) != 0)
+        f++;
+    return f;
+}
 
 static inline qn_status model_train_on(const qn_frame *frame, const char *const *inputs,
                                        size_t n_inputs, const json_t *steps,
@@ -100,6 +110,10 @@ static inline qn_status model_train_on(const qn_frame *frame, const char *const 
         qn_pipeline_fit(spec, frame, NULL, frame->n_rows, y, &target, 1, job, &pipeline, &x, err));
     qn_fit_input input = {
         .train = {x, y, NULL}, .task = task, .n_classes = target.n_classes, .seed = 1};
+    const int32_t count = model_feature(pipeline, "count"), flag = model_feature(pipeline, "flag");
+    const int32_t init[] = {count, flag, count};
+    input.init_features = init;
+    input.n_init = model_has_init ? 3 : 0;
     qn_cleanup(qn_json_free)
         json_t *params = strcmp(family_name, "gbdt")
                              ? NULL

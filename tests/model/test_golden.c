@@ -12,11 +12,13 @@ static const struct {
     const char *name, *family;
     qn_task task;
     bool is_old; /* a section is of an older version, which is written as the newest */
+    bool has_init;
 } golden[] = {
     {"v1_gbdt_binary", "gbdt", QN_TASK_BINARY, true},
     {"v1_gbdt_multiclass", "gbdt", QN_TASK_MULTICLASS, true},
     {"v2_gbdt_binary", "gbdt", QN_TASK_BINARY},
     {"v2_gbdt_multiclass", "gbdt", QN_TASK_MULTICLASS},
+    {"v4_gbdt_multiclass", "gbdt", QN_TASK_MULTICLASS, .has_init = true},
     {"v1_linear_binary", "linear", QN_TASK_BINARY},
     {"v1_linear_regression", "linear", QN_TASK_REGRESSION},
     {"v1_stump_multiclass", "stump", QN_TASK_MULTICLASS},
@@ -42,6 +44,7 @@ static void write_one(const char *folder, size_t i) {
     qn_error err = {0};
     qn_cleanup(qn_frame_free) qn_frame *frame = model_table();
     qn_cleanup(qn_model_free) qn_model *model = NULL;
+    model_has_init = golden[i].has_init;
     must(model_train(frame, golden[i].family, golden[i].task, NULL, &model, &err), &err);
     path_of(folder, golden[i].name, "qn", path);
     must(qn_model_save(model, path, &err), &err);
