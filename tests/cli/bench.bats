@@ -41,3 +41,10 @@ prepare() {
     cut -d, -f1-3 data.csv >few.csv
     refused 3 "few.csv lacks columns that the model needs: 'colour', 'size', 'price', 'age', 'note', 'weight'" bench m.qn --input few.csv
 }
+
+@test "threads wait for each other awake for a moment only, unless told otherwise" {
+    ! ldd "$QUERN" | grep -q 'lib[gi]*omp' || skip "OpenMP is not part of this build"
+    contains "$(OMP_DISPLAY_ENV=verbose env -u OMP_WAIT_POLICY "$QUERN" --version 2>&1)" "GOMP_SPINCOUNT = '5000'"
+    contains "$(GOMP_SPINCOUNT=77 OMP_DISPLAY_ENV=verbose env -u OMP_WAIT_POLICY "$QUERN" --version 2>&1)" "GOMP_SPINCOUNT = '77'"
+    contains "$(OMP_WAIT_POLICY=passive OMP_DISPLAY_ENV=verbose "$QUERN" --version 2>&1)" "GOMP_SPINCOUNT = '0'"
+}

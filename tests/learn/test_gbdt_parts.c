@@ -63,6 +63,60 @@ static void bins_of_many_values_are_even(void **state) {
     qn_freep(&values);
 }
 
+/* Times of a day, which differ in the low bits only, between an end of the scale and the other: what the
+ * first digits leave undone. */
+static void bins_of_close_values_are_even(void **state) {
+    enum { N = 20000 };
+    double *values = qn_new_array(double, N);
+    for (int i = 0; i < N; i++)
+        values[i] = 1.6e9 + qn_rng_hash_uniform(5, (uint64_t)i) * 100;
+    values[N / 2] = -1e300;
+    values[N / 3] = 1e300;
+    qn_feature feature = {.kind = QN_FEATURE_NUMERIC};
+    qn_matrix_column column = {.num = values};
+    qn_matrix x = {.n_rows = N, .n_features = 1, .features = &feature, .columns = &column};
+    qn_gbdt_params p = defaults();
+    qn__bin_map map = {0};
+    assert_int_equal(fit_map(&p, &x, &map), QN_OK);
+    const qn__bin_feature *f = &map.features[0];
+    assert_int_equal(f->n_values, 255);
+    for (int t = 1; t < f->n_values - 1; t++)
+        assert_true(f->upper[t - 1] < f->upper[t]);
+    int64_t count[255] = {0};
+    for (int i = 0; i < N; i++)
+        count[qn__bin_of(f, values[i])]++;
+    for (int b = 0; b < f->n_values; b++)
+        assert_in_range(count[b], b < f->n_values - 1 ? 70 : 1, 81);
+    qn__bin_map_done(&map);
+    qn_freep(&values);
+}
+
+/* Many at a time, for which there is a kernel, and one by one. */
+static void bins_of_many_equal_bins_of_one(void **state) {
+    enum { N = 1000, MOST = 300 };
+    double x[N], upper[MOST];
+    int32_t bin[N];
+    const int32_t sizes[] = {1, 2, 16, 17, 254, 255, 256, 257, MOST};
+    for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
+        qn__bin_feature f = {.upper = upper, .n_values = sizes[s] + 1};
+        for (int t = 0; t < sizes[s]; t++)
+            upper[t] = t * 0.5;
+        for (int i = 0; i < N; i++) /* on the bounds and beside them */
+            x[i] = (double)(i % (2 * MOST)) * 0.25 - 1;
+        x[1] = NAN;
+        x[2] = INFINITY;
+        x[3] = -INFINITY;
+        qn__bins_of(&f, x, N, bin);
+        for (int i = 0; i < N; i++) {
+            int32_t want = 0;
+            while (want < sizes[s] && upper[want] < x[i])
+                want++;
+            assert_int_equal(bin[i], isnan(x[i]) ? f.n_values : want);
+            assert_int_equal(bin[i], qn__bin_of(&f, x[i]));
+        }
+    }
+}
+
 /* max_bin yields to categories until 99 % of the rows have bins of their own: 3,000 of equal size
  * all get one; of 6,000, the most frequent. */
 static void thousands_of_categories_stay_apart(void **state) {
@@ -570,6 +624,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bins_keep_training_values_apart),
         cmocka_unit_test(bins_of_many_values_are_even),
+        cmocka_unit_test(bins_of_close_values_are_even),
+        cmocka_unit_test(bins_of_many_equal_bins_of_one),
         cmocka_unit_test(thousands_of_categories_stay_apart),
         cmocka_unit_test(as_many_bins_as_values),
         cmocka_unit_test(quantised_sums_are_unbiased),
