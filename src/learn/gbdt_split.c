@@ -39,6 +39,16 @@ static inline double worth(double g, double h, const units *u) {
     return soft_square(g, u->l1) / (h + u->l2);
 }
 
+/* What both sides are worth together, in one division. */
+static inline double worth_of_sides(double gl, double hl, double gr, double hr, double l1,
+                                    double l2) {
+    double al = fabs(gl) - l1, ar = fabs(gr) - l1;
+    al = al > 0 ? al : 0;
+    ar = ar > 0 ? ar : 0;
+    double ql = hl + l2, qr = hr + l2;
+    return (al * al * qr + ar * ar * ql) / (ql * qr);
+}
+
 /* gain[t] = worth of (g[t] + g0, h[t] + h0) and of the rest of the total; -1 where a side is too
  * small. Returns the largest. */
 QN__WIDE static double gains_of(const double *restrict g, const double *restrict h, int32_t n,
@@ -47,11 +57,7 @@ QN__WIDE static double gains_of(const double *restrict g, const double *restrict
     for (int32_t t = 0; t < n; t++) {
         double hl = h[t] + h0, hr = h_all - hl;
         double gl = g[t] + g0, gr = g_all - gl;
-        double al = fabs(gl) - l1, ar = fabs(gr) - l1;
-        al = al > 0 ? al : 0;
-        ar = ar > 0 ? ar : 0;
-        double ql = hl + l2, qr = hr + l2;
-        double both = (al * al * qr + ar * ar * ql) / (ql * qr);
+        double both = worth_of_sides(gl, hl, gr, hr, l1, l2);
         gain[t] = ((hl >= h_min) & (hr >= h_min)) ? both : -1.0;
     }
     enum { LANES = 8 };
@@ -74,6 +80,37 @@ QN__WIDE static void parts_of(const int64_t *restrict sum, int32_t n, double *re
         g[t] = (double)(int32_t)(sum[t] >> QN__G_SHIFT);
         h[t] = (double)(int32_t)(sum[t] >> QN__N_BITS & ((1 << QN__H_BITS) - 1));
     }
+}
+
+/* The same of packed sums in single precision, in which they are exact and what they are worth is
+ * right to a millionth: twice as many side by side, and a division takes a quarter of the time. */
+QN__WIDE static float near_gains_of(const int64_t *restrict sum, int32_t n, qn__sum more,
+                                    qn__sum all, float l1, float l2, float h_min,
+                                    float *restrict gain) {
+    enum { LANES = 16 };
+    float top[LANES] = {0};
+    int32_t g0 = (int32_t)more.g, h0 = (int32_t)more.h;
+    int32_t g_all = (int32_t)all.g, h_all = (int32_t)all.h;
+    for (int32_t t = 0; t < n; t++) {
+        int32_t g = (int32_t)(sum[t] >> QN__G_SHIFT) + g0;
+        int32_t h = (int32_t)(sum[t] >> QN__N_BITS & ((1 << QN__H_BITS) - 1)) + h0;
+        float gl = (float)g, gr = (float)(g_all - g), hl = (float)h, hr = (float)(h_all - h);
+        float al = fabsf(gl) - l1, ar = fabsf(gr) - l1;
+        al = al > 0 ? al : 0;
+        ar = ar > 0 ? ar : 0;
+        float ql = hl + l2, qr = hr + l2;
+        float both = (al * al * qr + ar * ar * ql) / (ql * qr);
+        gain[t] = ((hl >= h_min) & (hr >= h_min)) ? both : -1.0f;
+    }
+    int32_t whole = n - n % LANES;
+    for (int32_t t = 0; t < whole; t += LANES)
+        for (int j = 0; j < LANES; j++)
+            top[j] = gain[t + j] > top[j] ? gain[t + j] : top[j];
+    for (int32_t t = whole; t < n; t++)
+        top[0] = gain[t] > top[0] ? gain[t] : top[0];
+    for (int j = 1; j < LANES; j++)
+        top[0] = top[j] > top[0] ? top[j] : top[0];
+    return top[0];
 }
 
 size_t qn__split_scratch_len(const qn__bin_map *map) {
@@ -163,6 +200,10 @@ static void take_best(const sums *s, int32_t first, int32_t last, double top, qn
     qn__sum_add(&split->left, more);
 }
 
+typedef void bounds_trier(const qn__split_input *in, const units *u, const sums *s, int32_t first,
+                          int32_t last, qn__sum more, bool missing_left, double *best,
+                          qn__split *split);
+
 /* Tries the bounds first .. last with `more`, the missing, on the left. */
 static void try_bounds(const qn__split_input *in, const units *u, const sums *s, int32_t first,
                        int32_t last, qn__sum more, bool missing_left, double *best,
@@ -174,6 +215,36 @@ static void try_bounds(const qn__split_input *in, const units *u, const sums *s,
                           (double)more.h, (double)in->total.g, (double)in->total.h, u->l1, u->l2,
                           u->h_min, s->gain + first);
     take_best(s, first, last, top, more, missing_left, best, split);
+}
+
+/* The same for packed sums: those that may be the best are looked at once more, exactly. */
+static void try_packed(const qn__split_input *in, const units *u, const sums *s, int32_t first,
+                       int32_t last, qn__sum more, bool missing_left, double *best,
+                       qn__split *split) {
+    const float close = 1e-5f;
+    keep_large(s, u->n_min, more.n, in->total.n, &first, &last);
+    if (first > last)
+        return;
+    float *gain = (float *)(void *)s->gain; /* of bound `first` on */
+    float top = near_gains_of(s->words + first, last - first + 1, more, in->total, (float)u->l1,
+                              (float)u->l2, (float)(u->h_min * (1 - 1e-6)), gain);
+    if (!((double)top * (1 + (double)close) > *best))
+        return;
+    for (int32_t t = first; t <= last; t++) {
+        if (!(gain[t - first] >= top * (1 - close)))
+            continue;
+        qn__sum left = qn__unpack(s->words[t]);
+        qn__sum_add(&left, more);
+        double hl = (double)left.h, hr = (double)(in->total.h - left.h);
+        double both = worth_of_sides((double)left.g, hl, (double)(in->total.g - left.g), hr, u->l1,
+                                     u->l2);
+        if (hl < u->h_min || hr < u->h_min || !(both > *best))
+            continue;
+        *best = both;
+        split->bin = s->bin ? s->bin[t] : t;
+        split->missing_left = missing_left;
+        split->left = left;
+    }
 }
 
 static double find_number(const qn__split_input *in, const qn__bin_feature *f, double *scratch,
@@ -188,12 +259,11 @@ static double find_number(const qn__split_input *in, const qn__bin_feature *f, d
     keep_large(&s, u.n_min - missing.n, 0, all.n, &first, &last);
     if (first > last)
         return 0;
-    if (!s.wide)
-        parts_of(s.words + first, last - first + 1, s.g + first, s.h + first);
     double best = 0;
-    try_bounds(in, &u, &s, first, last, (qn__sum){0}, false, &best, split);
+    bounds_trier *try_them = s.wide ? try_bounds : try_packed;
+    try_them(in, &u, &s, first, last, (qn__sum){0}, false, &best, split);
     if (missing.n > 0)
-        try_bounds(in, &u, &s, first, last < end ? last : end, missing, true, &best, split);
+        try_them(in, &u, &s, first, last < end ? last : end, missing, true, &best, split);
     else if (best > 0) /* Nothing was learned about missing values: they go with the majority. */
         split->missing_left = 2 * split->left.n >= in->total.n;
     return best;
