@@ -486,6 +486,7 @@ typedef struct qn__split_input {
     int32_t depth;             /* with a rule */
     const qn__limit_table *limits; /* with a rule, method advanced; else NULL: those of the rule */
     const qn__few *few;        /* without a rule; NULL: the histogram has all lanes */
+    double beaten;             /* a gain: splits of less need not be found */
 } qn__split_input;
 
 /* scratch: qn__split_scratch_len(map) doubles. */

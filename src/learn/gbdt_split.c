@@ -259,14 +259,15 @@ static double find_number(const qn__split_input *in, const qn__bin_feature *f, d
     keep_large(&s, u.n_min - missing.n, 0, all.n, &first, &last);
     if (first > last)
         return 0;
-    double best = 0;
+    double own = worth((double)in->total.g, (double)in->total.h, &u);
+    double beaten = in->beaten > 0 ? (in->beaten / u.gain + own) * (1 - 1e-9) : 0, best = beaten;
     bounds_trier *try_them = s.wide ? try_bounds : try_packed;
     try_them(in, &u, &s, first, last, (qn__sum){0}, false, &best, split);
     if (missing.n > 0)
         try_them(in, &u, &s, first, last < end ? last : end, missing, true, &best, split);
-    else if (best > 0) /* Nothing was learned about missing values: they go with the majority. */
+    else if (best > beaten) /* Nothing was learned about missing values: they go with the majority. */
         split->missing_left = 2 * split->left.n >= in->total.n;
-    return best;
+    return best > beaten ? best : 0;
 }
 
 /* ---- under a rule: values that are not Newton's, random thresholds ---------------------------- */

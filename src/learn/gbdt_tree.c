@@ -342,6 +342,8 @@ static void search(qn__grower *gr, qn__leaf *lf, int t) {
             qn__costs_apply(&gr->growth->costs, lf->n, &one);
         if (one.feature >= 0 && (lf->split.feature < 0 || one.gain > lf->split.gain))
             lf->split = one;
+        if (!gr->growth->costs.any && lf->split.feature >= 0)
+            in.beaten = lf->split.gain;
     }
 }
 
