@@ -6,8 +6,8 @@
  * while the others burn theirs. A third of a millisecond costs nothing alone, and 1.7 s there; who sets
  * OMP_WAIT_POLICY or GOMP_SPINCOUNT has the word.
  *
- * The library reads the environment when it is loaded, so it is linked into the program (meson.build), where
- * this runs before it does. */
+ * The library reads the environment when it is loaded, so with gcc it is linked into the program
+ * (meson.build), where this runs before it does. */
 #include <stdlib.h>
 
 __attribute__((constructor(101))) static void wait_briefly(void) {

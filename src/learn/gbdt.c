@@ -2,14 +2,11 @@
 
 #include <math.h>
 #include <omp.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/limits.h"
 #include "base/rng.h"
 #include "learn/gbdt_int.h"
-
 
 enum { MANY_ROWS = 1 << 16 }; /* gradients do not fit the second-level cache */
 

@@ -527,12 +527,14 @@ qn_status qn__lanes_plan(qn__bin_map *map, const qn__map_rows *rows, qn__lane_pl
     QN_TRY(order_by_groups(&s, err));
     for (int32_t i = 0; i < map->n_dense; i++)
         s.lane[i] = s.usual[i] < 0 ? -1 : 0;
-    /* What was given up is asked for less each time. */
-    for (int32_t most = QN__LANE_CELLS;; most = most > 1 ? most / 2 : 1) {
+    /* What was given up is asked for less each time; what is left after that stays alone. */
+    for (int32_t most = QN__LANE_CELLS; most > 0; most /= 2) {
+        QN_TRY(qn_job_check(rows->job, err));
         QN_TRY(propose(&s, most, err));
         if (s.n_lanes == 0)
             return QN_OK;
         list_members(&s);
         QN_TRY(settle_lanes(&s, plan, err));
     }
+    return QN_OK;
 }

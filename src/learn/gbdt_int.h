@@ -9,7 +9,8 @@
  *   gbdt_dart   trees dropped for a round         gbdt_stop       when to stop
  *   gbdt_watch  metrics round by round            gbdt_warm       going on from a model
  *   gbdt_share  bins shared by fits               gbdt_few        leaves of fewer rows than bins
- *   gbdt_bundle features that share a lane
+ *   gbdt_bundle features that share a lane        gbdt_init       where scores begin
+ *   gbdt_value  leaves from residuals             gbdt_rank, gbdt_custom: gradients of all rows at once
  *   gbdt_rate   how far each round steps          gbdt            the rounds, the family table
  *
  * gbdt_model_int.h has the fitted model. */
@@ -486,7 +487,8 @@ typedef struct qn__split_input {
     int32_t depth;             /* with a rule */
     const qn__limit_table *limits; /* with a rule, method advanced; else NULL: those of the rule */
     const qn__few *few;        /* without a rule; NULL: the histogram has all lanes */
-    double beaten;             /* a gain: splits of less need not be found */
+    double beaten;             /* a gain: of numbers without a rule, splits of less need not be found;
+                                  0: all */
 } qn__split_input;
 
 /* scratch: qn__split_scratch_len(map) doubles. */
@@ -571,6 +573,9 @@ typedef struct qn__row_list {
     uint32_t *rows;
     int32_t *gh;
 } qn__row_list;
+static inline qn__row_list qn__rows_from(qn__row_list list, int64_t first) {
+    return (qn__row_list){.rows = list.rows + first, .gh = list.gh + first};
+}
 
 /* Rows of one node to be divided: `list` from its first row on; `spare` has room for as many. */
 typedef struct qn__partition_input {

@@ -7,10 +7,6 @@
 
 #include "learn/gbdt_int.h"
 
-static inline qn__row_list from_row(qn__row_list list, int64_t first) {
-    return (qn__row_list){.rows = list.rows + first, .gh = list.gh + first};
-}
-
 /* Rows to be divided: those of `list`, or (first >= 0) first .. first + n - 1. */
 typedef struct block {
     qn__row_list list;
@@ -224,7 +220,7 @@ __attribute__((target("avx512f"))) static void divide_avx512(const lane_bins *la
         pack_both(from, i, row, lefts_at(lane->at, table, from, i, row), &to);
     }
     uint16_t goes_left = 0;
-    block rest = {.list = from_row(from->list, i), .n = from->n - i,
+    block rest = {.list = qn__rows_from(from->list, i), .n = from->n - i,
                   .first = from->first >= 0 ? from->first + i : -1};
     find_sides_plain(lane, &rest, 0, &goes_left);
     move_plain(&rest, 0, &goes_left, &to);
@@ -254,7 +250,7 @@ static void fill_table(const qn__bin_map *map, const qn__bin_feature *f, const q
 }
 
 static block block_of(const qn__partition_input *in, int64_t first, int64_t size) {
-    return (block){.list = from_row(in->list, first), .first = in->all ? first : -1,
+    return (block){.list = qn__rows_from(in->list, first), .first = in->all ? first : -1,
                    .n = in->n - first < size ? in->n - first : size};
 }
 
@@ -277,7 +273,7 @@ int64_t qn__partition(const qn__partition_input *in, const qn__split *split, uin
         find_sides(in, f, &lane, table, &from, goes_left);
         move_rows(&from, goes_left, &to);
     }
-    copy_rows(from_row(in->list, to.n_left), in->spare, to.n_right);
+    copy_rows(qn__rows_from(in->list, to.n_left), in->spare, to.n_right);
     return to.n_left;
 }
 
@@ -308,8 +304,8 @@ int64_t qn__partition_together(const qn__partition_input *in, const qn__split *s
             block from = block_of(in, b * size, size);
             int64_t n_left = before[b + 1] - before[b];
             int64_t to_right = before[n_blocks] + b * size - before[b];
-            sides to = {.left = from_row(in->spare, before[b]), .room_left = n_left,
-                        .right = from_row(in->spare, to_right), .room_right = from.n - n_left};
+            sides to = {.left = qn__rows_from(in->spare, before[b]), .room_left = n_left,
+                        .right = qn__rows_from(in->spare, to_right), .room_right = from.n - n_left};
             move_rows(&from, scratch->sides + b * size / TOGETHER, &to);
         }
     }

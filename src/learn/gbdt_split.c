@@ -82,11 +82,11 @@ QN__WIDE static void parts_of(const int64_t *restrict sum, int32_t n, double *re
     }
 }
 
-/* The same of packed sums in single precision, in which they are exact and what they are worth is
- * right to a millionth: twice as many side by side, and a division takes a quarter of the time. */
+/* The same of packed sums without L1 in single precision, in which they are exact and what they are
+ * worth is right to a millionth: twice as many side by side, and a division takes a quarter of the
+ * time. */
 QN__WIDE static float near_gains_of(const int64_t *restrict sum, int32_t n, qn__sum more,
-                                    qn__sum all, float l1, float l2, float h_min,
-                                    float *restrict gain) {
+                                    qn__sum all, float l2, int32_t h_min, float *restrict gain) {
     enum { LANES = 16 };
     float top[LANES] = {0};
     int32_t g0 = (int32_t)more.g, h0 = (int32_t)more.h;
@@ -94,13 +94,10 @@ QN__WIDE static float near_gains_of(const int64_t *restrict sum, int32_t n, qn__
     for (int32_t t = 0; t < n; t++) {
         int32_t g = (int32_t)(sum[t] >> QN__G_SHIFT) + g0;
         int32_t h = (int32_t)(sum[t] >> QN__N_BITS & ((1 << QN__H_BITS) - 1)) + h0;
-        float gl = (float)g, gr = (float)(g_all - g), hl = (float)h, hr = (float)(h_all - h);
-        float al = fabsf(gl) - l1, ar = fabsf(gr) - l1;
-        al = al > 0 ? al : 0;
-        ar = ar > 0 ? ar : 0;
-        float ql = hl + l2, qr = hr + l2;
-        float both = (al * al * qr + ar * ar * ql) / (ql * qr);
-        gain[t] = ((hl >= h_min) & (hr >= h_min)) ? both : -1.0f;
+        float gl = (float)g, gr = (float)(g_all - g);
+        float ql = (float)h + l2, qr = (float)(h_all - h) + l2;
+        float both = (gl * gl * qr + gr * gr * ql) / (ql * qr);
+        gain[t] = ((h >= h_min) & (h_all - h >= h_min)) ? both : -1.0f;
     }
     int32_t whole = n - n % LANES;
     for (int32_t t = 0; t < whole; t += LANES)
@@ -122,7 +119,8 @@ size_t qn__split_scratch_len(const qn__bin_map *map) {
 
 /* Sums of the first 1, 2, ... cells of a feature. */
 typedef struct sums {
-    double *g, *h, *gain;
+    double *g, *h;   /* wide ones; of packed ones after parts_of */
+    double *gain;    /* try_near: floats */
     int64_t *words;  /* packed sums, or the half of wide ones that has the rows */
     int64_t rows;    /* the bits of a word that count them */
     bool wide;
@@ -217,17 +215,24 @@ static void try_bounds(const qn__split_input *in, const units *u, const sums *s,
     take_best(s, first, last, top, more, missing_left, best, split);
 }
 
-/* The same for packed sums: those that may be the best are looked at once more, exactly. */
-static void try_packed(const qn__split_input *in, const units *u, const sums *s, int32_t first,
+/* Whether single precision will do: L1 cancels what is right of a sum, and large numbers overflow. */
+static bool is_near(const sums *s, const units *u) {
+    return !s->wide && u->l1 == 0 && u->l2 < 1e9;
+}
+
+/* The same where it does: those that may be the best are looked at once more, exactly. */
+static void try_near(const qn__split_input *in, const units *u, const sums *s, int32_t first,
                        int32_t last, qn__sum more, bool missing_left, double *best,
                        qn__split *split) {
     const float close = 1e-5f;
+    /* Sums are integers: this is the same bound. */
+    const int32_t h_min = (int32_t)fmin(ceil(u->h_min), 1 << 25);
     keep_large(s, u->n_min, more.n, in->total.n, &first, &last);
     if (first > last)
         return;
     float *gain = (float *)(void *)s->gain; /* of bound `first` on */
-    float top = near_gains_of(s->words + first, last - first + 1, more, in->total, (float)u->l1,
-                              (float)u->l2, (float)(u->h_min * (1 - 1e-6)), gain);
+    float top = near_gains_of(s->words + first, last - first + 1, more, in->total, (float)u->l2,
+                              h_min, gain);
     if (!((double)top * (1 + (double)close) > *best))
         return;
     for (int32_t t = first; t <= last; t++) {
@@ -235,10 +240,10 @@ static void try_packed(const qn__split_input *in, const units *u, const sums *s,
             continue;
         qn__sum left = qn__unpack(s->words[t]);
         qn__sum_add(&left, more);
-        double hl = (double)left.h, hr = (double)(in->total.h - left.h);
-        double both = worth_of_sides((double)left.g, hl, (double)(in->total.g - left.g), hr, u->l1,
-                                     u->l2);
-        if (hl < u->h_min || hr < u->h_min || !(both > *best))
+        double both = worth_of_sides((double)left.g, (double)left.h,
+                                     (double)(in->total.g - left.g),
+                                     (double)(in->total.h - left.h), u->l1, u->l2);
+        if (!(both > *best))
             continue;
         *best = both;
         split->bin = s->bin ? s->bin[t] : t;
@@ -261,7 +266,9 @@ static double find_number(const qn__split_input *in, const qn__bin_feature *f, d
         return 0;
     double own = worth((double)in->total.g, (double)in->total.h, &u);
     double beaten = in->beaten > 0 ? (in->beaten / u.gain + own) * (1 - 1e-9) : 0, best = beaten;
-    bounds_trier *try_them = s.wide ? try_bounds : try_packed;
+    bounds_trier *try_them = is_near(&s, &u) ? try_near : try_bounds;
+    if (!s.wide && try_them == try_bounds)
+        parts_of(s.words + first, last - first + 1, s.g + first, s.h + first);
     try_them(in, &u, &s, first, last, (qn__sum){0}, false, &best, split);
     if (missing.n > 0)
         try_them(in, &u, &s, first, last < end ? last : end, missing, true, &best, split);

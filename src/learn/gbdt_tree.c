@@ -256,12 +256,8 @@ qn_status qn__tree_slot_take(qn__grower *gr, qn__leaf *lf) {
     return QN_OK;
 }
 
-static qn__row_list rows_from(qn__row_list list, int64_t first) {
-    return (qn__row_list){.rows = list.rows + first, .gh = list.gh + first};
-}
-
 qn__row_list qn__tree_rows_of(const qn__grower *gr, const qn__leaf *lf) {
-    return rows_from(lf->in_spare ? gr->spare : gr->list, lf->begin);
+    return qn__rows_from(lf->in_spare ? gr->spare : gr->list, lf->begin);
 }
 
 qn__hist qn__tree_hist_of(const qn__grower *gr, const qn__leaf *lf) {
@@ -395,7 +391,7 @@ static int64_t divide(qn__grower *gr, const qn__leaf *lf, int t) {
     qn__partition_input in = {
         .map = gr->map, .bins = gr->bins, .n = lf->n, .all = lf->n == gr->bins->n_rows,
         .list = qn__tree_rows_of(gr, lf),
-        .spare = rows_from(lf->in_spare ? gr->list : gr->spare, lf->begin)};
+        .spare = qn__rows_from(lf->in_spare ? gr->list : gr->spare, lf->begin)};
     return t < 0 ? qn__partition_together(&in, &lf->split, &gr->partition)
                  : qn__partition(&in, &lf->split, gr->workers[t].goes_left);
 }
@@ -698,12 +694,13 @@ void qn__grower_merge_rows(qn__grower *gr) {
         if (leaf->split.feature >= 0 || leaf->n_first == leaf->n)
             continue;
         bool in_spare = leaf->rows == gr->spare.rows + leaf->begin;
-        uint32_t *rows = leaf->rows, *merged = (in_spare ? gr->list : gr->spare).rows + leaf->begin;
+        const uint32_t *rows = leaf->rows;
+        uint32_t *merged = (in_spare ? gr->list : gr->spare).rows + leaf->begin;
         int64_t l = 0, r = leaf->n_first;
         for (int64_t at = 0; at < leaf->n; at++)
             merged[at] = r == leaf->n || (l < leaf->n_first && rows[l] < rows[r]) ? rows[l++]
                                                                                   : rows[r++];
-        memcpy(rows, merged, (size_t)leaf->n * sizeof *rows);
+        leaf->rows = merged;
         leaf->n_first = leaf->n;
     }
 }

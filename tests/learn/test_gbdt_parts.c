@@ -423,10 +423,11 @@ static void gradients_have_the_same_bits_everywhere(void **state) {
 static void splits_equal_the_reference(void **state) {
     parts s;
     parts_init(&s, 3000, 255);
-    for (int variant = 0; variant < 3; variant++) { /* of wide cells, and of packed ones */
-        s.p.lambda_l1 = variant == 1 ? 3 : 0;
-        s.p.lambda_l2 = variant == 2 ? 5 : 0;
+    for (int variant = 0; variant < 6; variant++) { /* of wide cells, and of packed ones */
+        s.p.lambda_l1 = variant == 1 || variant == 3 ? 3 : 0;
+        s.p.lambda_l2 = variant == 2 ? 5 : variant == 4 ? 1e6 : 0;
         s.p.min_data_in_leaf = variant == 2 ? 700 : 20;
+        s.p.min_sum_hessian_in_leaf = variant == 5 ? 50 : 1e-3;
         bool wide = variant == 1;
         qn__hist hist = {.wide = wide, .sums = qn_new_array(qn__wide_sum, s.map.n_cells)};
         qn__sum *counts = qn_new_array(qn__sum, s.map.n_cells);
@@ -459,7 +460,7 @@ static void splits_equal_the_reference(void **state) {
             assert_int_equal(fast.left.n, plain.left.n);
             assert_near(fast.gain, plain.gain, 1e-9 * plain.gain);
         }
-        assert_true(n_found >= 2);
+        assert_true(n_found >= 2 || variant == 4); /* hardly anything is worth a split then */
         qn_freep(&scratch);
         qn_freep(&hist.sums);
     }
