@@ -86,7 +86,7 @@ QN__WIDE static void parts_of(const int64_t *restrict sum, int32_t n, double *re
  * worth is right to a millionth: twice as many side by side, and a division takes a quarter of the
  * time. */
 QN__WIDE static float near_gains_of(const int64_t *restrict sum, int32_t n, qn__sum more,
-                                    qn__sum all, float l2, int32_t h_min, float *restrict gain) {
+                                    qn__sum all, float l2, float h_min, float *restrict gain) {
     enum { LANES = 16 };
     float top[LANES] = {0};
     int32_t g0 = (int32_t)more.g, h0 = (int32_t)more.h;
@@ -96,8 +96,13 @@ QN__WIDE static float near_gains_of(const int64_t *restrict sum, int32_t n, qn__
         int32_t h = (int32_t)(sum[t] >> QN__N_BITS & ((1 << QN__H_BITS) - 1)) + h0;
         float gl = (float)g, gr = (float)(g_all - g);
         float ql = (float)h + l2, qr = (float)(h_all - h) + l2;
-        float both = (gl * gl * qr + gr * gr * ql) / (ql * qr);
-        gain[t] = ((h >= h_min) & (h_all - h >= h_min)) ? both : -1.0f;
+        gain[t] = (gl * gl * qr + gr * gr * ql) / (ql * qr);
+    }
+    /* By itself, so that the compiler need not keep divisions from where they are not wanted. */
+    for (int32_t t = 0; t < n; t++) {
+        int32_t h = (int32_t)(sum[t] >> QN__N_BITS & ((1 << QN__H_BITS) - 1)) + h0;
+        float hl = (float)h, hr = (float)(h_all - h);
+        gain[t] = ((hl >= h_min) & (hr >= h_min)) ? gain[t] : -1.0f;
     }
     int32_t whole = n - n % LANES;
     for (int32_t t = 0; t < whole; t += LANES)
@@ -225,8 +230,8 @@ static void try_near(const qn__split_input *in, const units *u, const sums *s, i
                        int32_t last, qn__sum more, bool missing_left, double *best,
                        qn__split *split) {
     const float close = 1e-5f;
-    /* Sums are integers: this is the same bound. */
-    const int32_t h_min = (int32_t)fmin(ceil(u->h_min), 1 << 25);
+    /* Sums are integers, exact in floats: this is the same bound. */
+    const float h_min = (float)fmin(ceil(u->h_min), 1 << 25);
     keep_large(s, u->n_min, more.n, in->total.n, &first, &last);
     if (first > last)
         return;
