@@ -28,7 +28,7 @@ enum { TOGETHER = 16 };
 /* ---- which side ------------------------------------------------------------------------------ */
 
 /* The bins of a lane, `stride` bytes from one row to the next, and the side of each, for those of one
- * byte as bits, too. */
+ * byte as bits, too. Of a sparse feature: the sides of its bins, and no more. */
 typedef struct lane_bins {
     const uint8_t *at;
     size_t stride;
@@ -52,10 +52,9 @@ static void find_sides_plain(const lane_bins *lane, const block *from, int64_t i
 }
 
 static void find_sides_sparse(const qn__partition_input *in, const qn__bin_feature *f,
-                              const uint8_t *bin_goes_left, const block *from,
-                              uint16_t *goes_left) {
+                              const lane_bins *lane, const block *from, uint16_t *goes_left) {
     for (int64_t i = 0; i < from->n; i++) {
-        uint16_t bit = bin_goes_left[qn__bins_at(in->map, in->bins, f, row_of(from, i))];
+        uint16_t bit = lane->goes_left[qn__bins_at(in->map, in->bins, f, row_of(from, i))];
         uint16_t *bits = &goes_left[i / TOGETHER];
         *bits = (uint16_t)((i % TOGETHER ? *bits : 0) | bit << i % TOGETHER);
     }
@@ -101,19 +100,16 @@ find_sides_avx512(const lane_bins *lane, const block *from, uint16_t *goes_left)
             (uint16_t)lefts_at(lane->at, table, from, i, rows_at(from, i));
     find_sides_plain(lane, from, i, goes_left);
 }
-#endif
 
 static bool has_avx512(const lane_bins *lane) {
-#if defined(__x86_64__)
     return lane->stride == 1 && __builtin_cpu_supports("avx512f");
-#else
-    (void)lane;
-    return false;
-#endif
 }
+#endif
 
 static lane_bins bins_of(const qn__partition_input *in, const qn__bin_feature *f,
                          const uint8_t *goes_left) {
+    if (f->lane < 0)
+        return (lane_bins){.goes_left = goes_left};
     const qn__bins *bins = in->bins;
     size_t at = (size_t)in->map->lanes[f->lane].at;
     bool wide = f->lane >= in->map->n_narrow;
@@ -127,10 +123,9 @@ static lane_bins bins_of(const qn__partition_input *in, const qn__bin_feature *f
 }
 
 static void find_sides(const qn__partition_input *in, const qn__bin_feature *f,
-                       const lane_bins *lane, const uint8_t *bin_goes_left, const block *from,
-                       uint16_t *goes_left) {
+                       const lane_bins *lane, const block *from, uint16_t *goes_left) {
     if (f->lane < 0) {
-        find_sides_sparse(in, f, bin_goes_left, from, goes_left);
+        find_sides_sparse(in, f, lane, from, goes_left);
         return;
     }
 #if defined(__x86_64__)
@@ -254,25 +249,30 @@ static block block_of(const qn__partition_input *in, int64_t first, int64_t size
                    .n = in->n - first < size ? in->n - first : size};
 }
 
-int64_t qn__partition(const qn__partition_input *in, const qn__split *split, uint8_t *table) {
+static void divide(const qn__partition_input *in, const qn__bin_feature *f, const lane_bins *lane,
+                   sides *to) {
     enum { PIECE = 1 << 10 };
+#if defined(__x86_64__)
+    if (has_avx512(lane)) {
+        block all = block_of(in, 0, in->n);
+        divide_avx512(lane, &all, to);
+        return;
+    }
+#endif
+    for (int64_t first = 0; first < in->n; first += PIECE) {
+        uint16_t goes_left[PIECE / TOGETHER];
+        block from = block_of(in, first, PIECE);
+        find_sides(in, f, lane, &from, goes_left);
+        move_rows(&from, goes_left, to);
+    }
+}
+
+int64_t qn__partition(const qn__partition_input *in, const qn__split *split, uint8_t *table) {
     const qn__bin_feature *f = &in->map->features[split->feature];
     fill_table(in->map, f, split, table);
-    lane_bins lane = f->lane < 0 ? (lane_bins){0} : bins_of(in, f, table);
+    lane_bins lane = bins_of(in, f, table);
     sides to = {.left = in->list, .right = in->spare, .room_left = in->n, .room_right = in->n};
-    bool at_once = has_avx512(&lane);
-    for (int64_t first = 0; first < in->n; first += at_once ? in->n : PIECE) {
-        uint16_t goes_left[PIECE / TOGETHER];
-        block from = block_of(in, first, at_once ? in->n : PIECE);
-#if defined(__x86_64__)
-        if (at_once) {
-            divide_avx512(&lane, &from, &to);
-            continue;
-        }
-#endif
-        find_sides(in, f, &lane, table, &from, goes_left);
-        move_rows(&from, goes_left, &to);
-    }
+    divide(in, f, &lane, &to);
     copy_rows(qn__rows_from(in->list, to.n_left), in->spare, to.n_right);
     return to.n_left;
 }
@@ -285,7 +285,7 @@ int64_t qn__partition_together(const qn__partition_input *in, const qn__split *s
     int64_t *before = scratch->n_left; /* rows on the left before each block */
     uint8_t *table = scratch->goes_left;
     fill_table(in->map, f, split, table);
-    lane_bins lane = f->lane < 0 ? (lane_bins){0} : bins_of(in, f, table);
+    lane_bins lane = bins_of(in, f, table);
     before[0] = 0;
 #pragma omp parallel num_threads(scratch->n_threads)
     {
@@ -293,7 +293,7 @@ int64_t qn__partition_together(const qn__partition_input *in, const qn__split *s
         for (int64_t b = 0; b < n_blocks; b++) {
             block from = block_of(in, b * size, size);
             uint16_t *goes_left = scratch->sides + b * size / TOGETHER;
-            find_sides(in, f, &lane, table, &from, goes_left);
+            find_sides(in, f, &lane, &from, goes_left);
             before[b + 1] = count_lefts(goes_left, from.n);
         }
 #pragma omp single

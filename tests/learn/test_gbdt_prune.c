@@ -168,18 +168,24 @@ static void costs_are_what_cutting_costs(void **state) {
     }
 }
 
+/* Its rows as the objective sees them; the queries are the caller's. */
+static qn__objective_data ranking_of(const world *w, qn_gbdt_params *params,
+                                     qn__queries **queries) {
+    qn_params_default(qn__family_gbdt.params, qn__family_gbdt.n_params, params);
+    assert_int_equal(qn__queries_new(params, w->y, w->query, N_ROWS, N_QUERIES, 1, queries, NULL),
+                     QN_OK);
+    return (qn__objective_data){.params = params, .y = w->y, .n = N_ROWS, .n_outputs = 1,
+                                .n_threads = 1, .queries = *queries};
+}
+
 /* Of a ranking: what LambdaMART's derivatives at the scores before say of the scores after. */
 static void rankings_cost_what_lambdas_say(void **state) {
     const kind *k = &kinds[N_LOSSES];
     world w;
     world_init(&w, k, 6, 8);
     qn_gbdt_params params;
-    qn_params_default(qn__family_gbdt.params, qn__family_gbdt.n_params, &params);
     qn__queries *queries = NULL;
-    assert_int_equal(qn__queries_new(&params, w.y, w.query, N_ROWS, N_QUERIES, 1, &queries, NULL),
-                     QN_OK);
-    const qn__objective_data data = {.params = &params, .y = w.y, .n = N_ROWS, .n_outputs = 1,
-                                     .n_threads = 1, .queries = queries};
+    const qn__objective_data data = ranking_of(&w, &params, &queries);
     for (int after = 0; after < 2; after++) {
         float g[N_ROWS], h[N_ROWS];
         qn_pruner *p = prune_to(&w, after);
@@ -217,12 +223,8 @@ static void rankings_keep_their_order(void **state) {
     world w;
     world_init(&w, &kinds[N_LOSSES], 20, 12);
     qn_gbdt_params params;
-    qn_params_default(qn__family_gbdt.params, qn__family_gbdt.n_params, &params);
     qn__queries *queries = NULL;
-    assert_int_equal(qn__queries_new(&params, w.y, w.query, N_ROWS, N_QUERIES, 1, &queries, NULL),
-                     QN_OK);
-    const qn__objective_data data = {.params = &params, .y = w.y, .n = N_ROWS, .n_outputs = 1,
-                                     .n_threads = 1, .queries = queries};
+    const qn__objective_data data = ranking_of(&w, &params, &queries);
     double raw[N_ROWS], loss[3];
     for (int i = 0; i < 3; i++) { /* whole; a third of the leaves; of the rounds */
         qn_pruner *p = prune(&w, NULL);

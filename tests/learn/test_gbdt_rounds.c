@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "gbdt_data.h"
+#include "gbdt_fit.h"
 #include "learn/family_int.h"
 #include "learn/gbdt_refit.h"
 
@@ -225,16 +226,6 @@ static void what_is_stopped_by_hand_is_a_model(void **state) {
 }
 
 /* ---- going on from a model --------------------------------------------------------------------- */
-
-static void assert_same_bytes(const qn_learner *a, const qn_learner *b) {
-    qn_buf bytes[2] = {{0}, {0}};
-    assert_int_equal(qn__family_gbdt.save(a, &bytes[0], NULL), QN_OK);
-    assert_int_equal(qn__family_gbdt.save(b, &bytes[1], NULL), QN_OK);
-    assert_int_equal(bytes[0].len, bytes[1].len);
-    assert_memory_equal(bytes[0].data, bytes[1].data, bytes[0].len);
-    qn_buf_done(&bytes[0]);
-    qn_buf_done(&bytes[1]);
-}
 
 /* On the same rows, 13 rounds and 12 more are 25 at once, to the byte. */
 static void going_on_is_not_having_stopped(void **state) {
