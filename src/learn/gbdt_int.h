@@ -17,6 +17,8 @@
 #ifndef QN_LEARN_GBDT_INT_H
 #define QN_LEARN_GBDT_INT_H
 
+#include <math.h>
+
 #include "base/mem.h"
 #include "learn/gbdt.h"
 #include "learn/gbdt_model_int.h"
@@ -475,6 +477,33 @@ int64_t qn__few_most(const qn__growth *growth, const qn__bin_map *map);
  * these bins. words: as the second of a wide cell. Returns how many bins there are. */
 int32_t qn__few_sums(const qn__few *few, const qn__bin_map *map, const qn__bin_feature *feature,
                      double *g, double *h, int64_t *words);
+
+/* What both sides of a split are worth together, in one division. */
+static inline double qn__worth_of_sides(double gl, double hl, double gr, double hr, double l1,
+                                        double l2) {
+    double al = fabs(gl) - l1, ar = fabs(gr) - l1;
+    al = al > 0 ? al : 0;
+    ar = ar > 0 ? ar : 0;
+    double ql = hl + l2, qr = hr + l2;
+    return (al * al * qr + ar * ar * ql) / (ql * qr);
+}
+
+/* A number in a leaf of packed cells, without L1 (gbdt_near.c). */
+typedef struct qn__near {
+    const int64_t *cells;  /* n_values */
+    int32_t n_values;
+    qn__sum total;         /* of the leaf */
+    double l2, h_min;      /* in units of the sums; l2 below 1e9 */
+    int64_t n_min;         /* h_min and n_min at least 1 */
+    bool plain;            /* without the kernels of some processors */
+} qn__near;
+
+qn__sum qn__near_missing(const qn__near *input);
+/* The first of the best bounds 0 .. n_bounds - 1, with `more`, the missing, on the left, if it is worth
+ * more than *best: sets that, and bin, missing_left and left of the split. scratch: 2 * (n_bounds + 16)
+ * doubles. */
+void qn__near_find(const qn__near *input, qn__sum more, int32_t n_bounds, double *scratch,
+                   double *best, qn__split *split);
 
 /* What a leaf brings to the search. */
 typedef struct qn__split_input {

@@ -39,16 +39,6 @@ static inline double worth(double g, double h, const units *u) {
     return soft_square(g, u->l1) / (h + u->l2);
 }
 
-/* What both sides are worth together, in one division. */
-static inline double worth_of_sides(double gl, double hl, double gr, double hr, double l1,
-                                    double l2) {
-    double al = fabs(gl) - l1, ar = fabs(gr) - l1;
-    al = al > 0 ? al : 0;
-    ar = ar > 0 ? ar : 0;
-    double ql = hl + l2, qr = hr + l2;
-    return (al * al * qr + ar * ar * ql) / (ql * qr);
-}
-
 /* gain[t] = worth of (g[t] + g0, h[t] + h0) and of the rest of the total; -1 where a side is too
  * small. Returns the largest. */
 QN__WIDE static double gains_of(const double *restrict g, const double *restrict h, int32_t n,
@@ -57,7 +47,7 @@ QN__WIDE static double gains_of(const double *restrict g, const double *restrict
     for (int32_t t = 0; t < n; t++) {
         double hl = h[t] + h0, hr = h_all - hl;
         double gl = g[t] + g0, gr = g_all - gl;
-        double both = worth_of_sides(gl, hl, gr, hr, l1, l2);
+        double both = qn__worth_of_sides(gl, hl, gr, hr, l1, l2);
         gain[t] = ((hl >= h_min) & (hr >= h_min)) ? both : -1.0;
     }
     enum { LANES = 8 };
@@ -82,39 +72,6 @@ QN__WIDE static void parts_of(const int64_t *restrict sum, int32_t n, double *re
     }
 }
 
-/* The same of packed sums without L1 in single precision, in which they are exact and what they are
- * worth is right to a millionth: twice as many side by side, and a division takes a quarter of the
- * time. */
-QN__WIDE static float near_gains_of(const int64_t *restrict sum, int32_t n, qn__sum more,
-                                    qn__sum all, float l2, float h_min, float *restrict gain) {
-    enum { LANES = 16 };
-    float top[LANES] = {0};
-    int32_t g0 = (int32_t)more.g, h0 = (int32_t)more.h;
-    int32_t g_all = (int32_t)all.g, h_all = (int32_t)all.h;
-    for (int32_t t = 0; t < n; t++) {
-        int32_t g = (int32_t)(sum[t] >> QN__G_SHIFT) + g0;
-        int32_t h = (int32_t)(sum[t] >> QN__N_BITS & ((1 << QN__H_BITS) - 1)) + h0;
-        float gl = (float)g, gr = (float)(g_all - g);
-        float ql = (float)h + l2, qr = (float)(h_all - h) + l2;
-        gain[t] = (gl * gl * qr + gr * gr * ql) / (ql * qr);
-    }
-    /* By itself, so that the compiler need not keep divisions from where they are not wanted. */
-    for (int32_t t = 0; t < n; t++) {
-        int32_t h = (int32_t)(sum[t] >> QN__N_BITS & ((1 << QN__H_BITS) - 1)) + h0;
-        float hl = (float)h, hr = (float)(h_all - h);
-        gain[t] = ((hl >= h_min) & (hr >= h_min)) ? gain[t] : -1.0f;
-    }
-    int32_t whole = n - n % LANES;
-    for (int32_t t = 0; t < whole; t += LANES)
-        for (int j = 0; j < LANES; j++)
-            top[j] = gain[t + j] > top[j] ? gain[t + j] : top[j];
-    for (int32_t t = whole; t < n; t++)
-        top[0] = gain[t] > top[0] ? gain[t] : top[0];
-    for (int j = 1; j < LANES; j++)
-        top[0] = top[j] > top[0] ? top[j] : top[0];
-    return top[0];
-}
-
 size_t qn__split_scratch_len(const qn__bin_map *map) {
     size_t most = QN__CAT_BINS;
     for (int32_t i = 0; i < map->n_features; i++)
@@ -125,7 +82,7 @@ size_t qn__split_scratch_len(const qn__bin_map *map) {
 /* Sums of the first 1, 2, ... cells of a feature. */
 typedef struct sums {
     double *g, *h;   /* wide ones; of packed ones after parts_of */
-    double *gain;    /* try_near: floats */
+    double *gain;
     int64_t *words;  /* packed sums, or the half of wide ones that has the rows */
     int64_t rows;    /* the bits of a word that count them */
     bool wide;
@@ -203,10 +160,6 @@ static void take_best(const sums *s, int32_t first, int32_t last, double top, qn
     qn__sum_add(&split->left, more);
 }
 
-typedef void bounds_trier(const qn__split_input *in, const units *u, const sums *s, int32_t first,
-                          int32_t last, qn__sum more, bool missing_left, double *best,
-                          qn__split *split);
-
 /* Tries the bounds first .. last with `more`, the missing, on the left. */
 static void try_bounds(const qn__split_input *in, const units *u, const sums *s, int32_t first,
                        int32_t last, qn__sum more, bool missing_left, double *best,
@@ -220,66 +173,56 @@ static void try_bounds(const qn__split_input *in, const units *u, const sums *s,
     take_best(s, first, last, top, more, missing_left, best, split);
 }
 
-/* Whether single precision will do: L1 cancels what is right of a sum, and large numbers overflow. */
-static bool is_near(const sums *s, const units *u) {
-    return !s->wide && u->l1 == 0 && u->l2 < 1e9;
+/* Whether single precision finds what to look at: L1 cancels what is right of a sum, and large numbers
+ * overflow. */
+static bool is_near(const qn__split_input *in, const qn__bin_feature *f, const units *u) {
+    bool by_rows = in->few && f->lane >= in->map->n_narrow;
+    return !in->hist->wide && !by_rows && u->l1 == 0 && u->l2 < 1e9;
 }
 
-/* The same where it does: those that may be the best are looked at once more, exactly. */
-static void try_near(const qn__split_input *in, const units *u, const sums *s, int32_t first,
-                       int32_t last, qn__sum more, bool missing_left, double *best,
-                       qn__split *split) {
-    const float close = 1e-5f;
-    /* Sums are integers, exact in floats: this is the same bound. */
-    const float h_min = (float)fmin(ceil(u->h_min), 1 << 25);
-    keep_large(s, u->n_min, more.n, in->total.n, &first, &last);
-    if (first > last)
-        return;
-    float *gain = (float *)(void *)s->gain; /* of bound `first` on */
-    float top = near_gains_of(s->words + first, last - first + 1, more, in->total, (float)u->l2,
-                              h_min, gain);
-    if (!((double)top * (1 + (double)close) > *best))
-        return;
-    for (int32_t t = first; t <= last; t++) {
-        if (!(gain[t - first] >= top * (1 - close)))
-            continue;
-        qn__sum left = qn__unpack(s->words[t]);
-        qn__sum_add(&left, more);
-        double both = worth_of_sides((double)left.g, (double)left.h,
-                                     (double)(in->total.g - left.g),
-                                     (double)(in->total.h - left.h), u->l1, u->l2);
-        if (!(both > *best))
-            continue;
-        *best = both;
-        split->bin = s->bin ? s->bin[t] : t;
-        split->missing_left = missing_left;
-        split->left = left;
-    }
+static qn__sum try_near(const qn__split_input *in, const qn__bin_feature *f, const units *u,
+                        double *scratch, double *best, qn__split *split) {
+    qn__near near = {.cells = in->hist->packed + f->cell, .n_values = f->n_values,
+                     .total = in->total, .l2 = u->l2, .h_min = u->h_min, .n_min = u->n_min};
+    qn__sum missing = qn__near_missing(&near);
+    qn__near_find(&near, (qn__sum){0}, f->has_missing ? f->n_values : f->n_values - 1, scratch,
+                  best, split);
+    if (missing.n > 0)
+        qn__near_find(&near, missing, f->n_values - 1, scratch, best, split);
+    return missing;
 }
 
-static double find_number(const qn__split_input *in, const qn__bin_feature *f, double *scratch,
-                          qn__split *split) {
-    units u = units_of(in, 0);
+static qn__sum try_all(const qn__split_input *in, const qn__bin_feature *f, const units *u,
+                       double *scratch, double *best, qn__split *split) {
     int32_t n = f->n_values;
     sums s;
     qn__sum all = sum_bins(in, f, scratch, &n, &s), missing = qn__sum_less(in->total, all);
     /* The bound behind the last bin splits the missing from the rest; that of few rows has values, which
      * another bin may follow. */
     int32_t end = s.bin ? n - 1 : n - 2, first = 0, last = f->has_missing ? n - 1 : end;
-    keep_large(&s, u.n_min - missing.n, 0, all.n, &first, &last);
+    keep_large(&s, u->n_min - missing.n, 0, all.n, &first, &last);
     if (first > last)
-        return 0;
+        return missing;
+    if (!s.wide)
+        parts_of(s.words + first, last - first + 1, s.g + first, s.h + first);
+    try_bounds(in, u, &s, first, last, (qn__sum){0}, false, best, split);
+    if (missing.n > 0)
+        try_bounds(in, u, &s, first, last < end ? last : end, missing, true, best, split);
+    return missing;
+}
+
+static double find_number(const qn__split_input *in, const qn__bin_feature *f, double *scratch,
+                          qn__split *split) {
+    units u = units_of(in, 0);
     double own = worth((double)in->total.g, (double)in->total.h, &u);
     double beaten = in->beaten > 0 ? (in->beaten / u.gain + own) * (1 - 1e-9) : 0, best = beaten;
-    bounds_trier *try_them = is_near(&s, &u) ? try_near : try_bounds;
-    if (!s.wide && try_them == try_bounds)
-        parts_of(s.words + first, last - first + 1, s.g + first, s.h + first);
-    try_them(in, &u, &s, first, last, (qn__sum){0}, false, &best, split);
-    if (missing.n > 0)
-        try_them(in, &u, &s, first, last < end ? last : end, missing, true, &best, split);
-    else if (best > beaten) /* Nothing was learned about missing values: they go with the majority. */
+    qn__sum missing = is_near(in, f, &u) ? try_near(in, f, &u, scratch, &best, split)
+                                         : try_all(in, f, &u, scratch, &best, split);
+    if (!(best > beaten))
+        return 0;
+    if (missing.n == 0) /* Nothing was learned about missing values: they go with the majority. */
         split->missing_left = 2 * split->left.n >= in->total.n;
-    return best > beaten ? best : 0;
+    return best;
 }
 
 /* ---- under a rule: values that are not Newton's, random thresholds ---------------------------- */
@@ -540,12 +483,18 @@ static double find_sorted(const qn__split_input *in, const qn__bin_feature *f, d
 /* The gain over leaving the leaf whole, in units of loss x 2; a split that is not worth it is
  * none. */
 static void close_split(const qn__split_input *in, double best, qn__split *split) {
+    split->gain = 0;
+    if (!(best > 0)) {
+        split->feature = -1;
+        return;
+    }
     units u = units_of(in, 0);
     double gain = (best - worth((double)in->total.g, (double)in->total.h, &u)) * u.gain;
-    bool worth_it = best > 0 && gain > in->params->min_gain_to_split && gain > 1e-15
+    bool worth_it = gain > in->params->min_gain_to_split && gain > 1e-15
                     && split->left.h > 0 && split->left.h < in->total.h;
-    split->gain = worth_it ? gain : 0;
-    if (!worth_it)
+    if (worth_it)
+        split->gain = gain;
+    else
         split->feature = -1;
 }
 
