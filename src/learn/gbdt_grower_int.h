@@ -1,7 +1,8 @@
 /* gbdt_grower_int.h - a tree under way, shared by the ways of growing one:
  *
- *   gbdt_tree       what all do: rows divided, histograms, the search; leaf by leaf or level by level,
- *                   leaves ahead of their turn
+ *   gbdt_tree       the tree, its leaves and the pool of histograms; leaf by leaf or level by level, leaves
+ *                   ahead of their turn
+ *   gbdt_expand     what is done to a leaf: its rows divided, its children counted and searched
  *   gbdt_monotone   in order, when the bounds of a leaf follow the values of others
  *   gbdt_symmetric  one split for all leaves of a level
  */
@@ -58,6 +59,7 @@ typedef struct qn__tree_worker {
     double *search;     /* owned; scratch of the split search */
     uint8_t *goes_left; /* owned; 65536 */
     bool *feature_used; /* owned; of the leaf searched, when leaves differ; else NULL */
+    int64_t *cells;     /* owned; a packed histogram; NULL: growth asks for leaves as a whole */
     qn__few few;        /* where leaves of few rows are searched by them */
 } qn__tree_worker;
 
@@ -103,7 +105,7 @@ struct qn__grower {
     qn_status status;
 };
 
-/* ---- gbdt_tree.c; thread t works alone, or (t = -1) all of them together ----------------------- */
+/* ---- gbdt_tree.c ------------------------------------------------------------------------------- */
 
 void qn__tree_heap_push(const qn__grower *gr, qn__heap *h, int32_t item);
 int32_t qn__tree_heap_pop(const qn__grower *gr, qn__heap *h);
@@ -112,20 +114,34 @@ void qn__tree_slot_release(qn__grower *gr, qn__leaf *lf);
 /* The rows of a leaf. */
 qn__row_list qn__tree_rows_of(const qn__grower *gr, const qn__leaf *lf);
 qn__hist qn__tree_hist_of(const qn__grower *gr, const qn__leaf *lf);
-bool qn__tree_may_split(const qn__grower *gr, const qn__leaf *lf);
 /* Is the leaf one that all threads should work on? */
 bool qn__tree_is_large(const qn__grower *gr, const qn__leaf *lf);
+/* On the heaps when it has a split; otherwise its histogram is given back. */
+void qn__tree_open_or_close(qn__grower *gr, int32_t i_leaf);
+/* Gives a leaf two children; then they are filled; then its split becomes part of the tree. */
+void qn__tree_claim(qn__grower *gr, int32_t i_leaf);
+void qn__tree_take_split(qn__grower *gr, qn__leaf *lf);
+
+static inline void qn__tree_lock(qn__grower *gr) {
+    pthread_mutex_lock(&gr->lock);
+}
+
+static inline void qn__tree_unlock(qn__grower *gr) {
+    pthread_mutex_unlock(&gr->lock);
+}
+
+/* ---- gbdt_expand.c; thread t works alone, or (t = -1) all of them together --------------------- */
+
+bool qn__tree_may_split(const qn__grower *gr, const qn__leaf *lf);
+/* The kind of histogram that the root has. */
+void qn__tree_set_kind(qn__grower *gr, qn__leaf *root);
 void qn__tree_build(qn__grower *gr, qn__leaf *lf, int t);
 qn__split_input qn__tree_split_input(const qn__grower *gr, const qn__leaf *lf,
                                      const qn__hist *hist);
 /* Finds the best split of a leaf that has a histogram and may be split. */
 void qn__tree_search_if(qn__grower *gr, qn__leaf *lf, int t);
-/* Gives a leaf two children; then they are filled; then its split becomes part of the tree. */
-void qn__tree_claim(qn__grower *gr, int32_t i_leaf);
+/* Fills the children of a leaf that was claimed; `last` ones will not be split. */
 qn_status qn__tree_expand(qn__grower *gr, int32_t i_leaf, bool last, int t) QN_MUST_USE;
-void qn__tree_take_split(qn__grower *gr, qn__leaf *lf);
-/* On the heaps when it has a split; otherwise its histogram is given back. */
-void qn__tree_open_or_close(qn__grower *gr, int32_t i_leaf);
 
 /* ---- other ways of growing; both set gr->status ----------------------------------------------- */
 

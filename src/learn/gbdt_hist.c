@@ -314,16 +314,36 @@ static int32_t lanes_of(const qn__hist_input *in) {
     return in->narrow_only ? in->map->n_narrow : in->map->n_lanes;
 }
 
+void qn__hist_count(const qn__hist_input *in, qn__hist_scratch *scratch, int t, bool wide) {
+    add_rows(in, 0, in->n, wide, scratch, t);
+    empty_block(in, scratch, t);
+}
+
+static counted counted_alone(const qn__hist_input *in, const qn__hist_scratch *scratch, int t,
+                             const qn__hist *hist) {
+    return (counted){.scratch = scratch, .a = t, .b = t + 1, .wide = hist->wide,
+                     .total = in->total};
+}
+
+void qn__hist_take_lane(const qn__hist_input *in, qn__hist_scratch *scratch, int t,
+                        const qn__lane *lane, qn__hist *hist) {
+    counted from = counted_alone(in, scratch, t, hist);
+    take_lane(in->map, &from, lane, hist);
+}
+
+void qn__hist_take_sparse(const qn__hist_input *in, qn__hist_scratch *scratch, int t, int32_t i,
+                          qn__hist *hist) {
+    counted from = counted_alone(in, scratch, t, hist);
+    take_sparse(in, &from, i, hist);
+}
+
 static void build_alone(const qn__hist_input *in, qn__hist_scratch *scratch, int t,
                         qn__hist *hist) {
-    add_rows(in, 0, in->n, hist->wide, scratch, t);
-    empty_block(in, scratch, t);
-    counted from = {.scratch = scratch, .a = t, .b = t + 1, .wide = hist->wide,
-                    .total = in->total};
+    qn__hist_count(in, scratch, t, hist->wide);
     for (int32_t lane = 0; lane < lanes_of(in); lane++)
-        take_lane(in->map, &from, &in->map->lanes[lane], hist);
+        qn__hist_take_lane(in, scratch, t, &in->map->lanes[lane], hist);
     for (int32_t i = in->map->n_dense; i < in->map->n_features; i++)
-        take_sparse(in, &from, i, hist);
+        qn__hist_take_sparse(in, scratch, t, i, hist);
 }
 
 /* Each thread counts the blocks of rows it gets; then they add up lane by lane. */
@@ -359,12 +379,16 @@ void qn__hist_build(const qn__hist_input *input, qn__hist_scratch *scratch, int 
         build_alone(input, scratch, thread, hist);
 }
 
+void qn__hist_subtract_packed(qn__hist *parent, const qn__hist *small, int64_t cell, int64_t n) {
+    int64_t *a = parent->packed + cell;
+    const int64_t *b = small->packed + cell;
+    for (int64_t c = 0; c < n; c++)
+        a[c] -= b[c];
+}
+
 void qn__hist_subtract(qn__hist *parent, const qn__hist *small, int64_t n_cells, bool wide) {
     if (!parent->wide) {
-        int64_t *a = parent->packed;
-        const int64_t *b = small->packed;
-        for (int64_t c = 0; c < n_cells; c++)
-            a[c] -= b[c];
+        qn__hist_subtract_packed(parent, small, 0, n_cells);
         return;
     }
     /* In place from the front: a packed cell never lies behind the wide one it comes from. */

@@ -3,7 +3,8 @@
  *   gbdt_bin    matrix -> bin map                 gbdt_objective  scores -> gradients, leaf renewal
  *   gbdt_rows   matrix, bin map -> bins           gbdt_quant      gradients -> integers
  *   gbdt_hist   bins, rows -> histograms          gbdt_split      histogram -> best split of a leaf
- *   gbdt_part   rows of a leaf -> of its children gbdt_tree       grows one tree leaf-wise
+ *   gbdt_near   the same of a number, fast        gbdt_part       rows of a leaf -> of its children
+ *   gbdt_expand a leaf -> its children            gbdt_tree       grows one tree
  *   gbdt_growth constraints and options of growth gbdt_sample     the rows of a tree
  *   gbdt_forced splits every tree begins with     gbdt_cost       what features cost
  *   gbdt_dart   trees dropped for a round         gbdt_stop       when to stop
@@ -306,10 +307,18 @@ typedef struct qn__hist_input {
  * alone, as thread `thread` of `scratch`, or (thread -1) with all its threads. */
 void qn__hist_build(const qn__hist_input *input, qn__hist_scratch *scratch, int thread,
                     qn__hist *hist);
+/* In steps, by a thread alone: the rows are counted in its scratch; from there the cells of a lane's
+ * features, or of a sparse one, are put into `hist`. All have to be. */
+void qn__hist_count(const qn__hist_input *input, qn__hist_scratch *scratch, int thread, bool wide);
+void qn__hist_take_lane(const qn__hist_input *input, qn__hist_scratch *scratch, int thread,
+                        const qn__lane *lane, qn__hist *hist);
+void qn__hist_take_sparse(const qn__hist_input *input, qn__hist_scratch *scratch, int thread,
+                          int32_t feature, qn__hist *hist);
 /* The same, one row and one feature at a time: what the fast one is tested against. */
 void qn__hist_build_ref(const qn__hist_input *input, qn__sum *sums);
 /* large = parent - small, in place of the parent's memory; `wide` is how `large` is to be
  * stored. */
+void qn__hist_subtract_packed(qn__hist *parent, const qn__hist *small, int64_t cell, int64_t n);
 void qn__hist_subtract(qn__hist *parent, const qn__hist *small, int64_t n_cells, bool wide);
 static inline int32_t qn__n_narrow_groups(const qn__bin_map *map) {
     return (map->n_narrow + QN__GROUP - 1) / QN__GROUP;

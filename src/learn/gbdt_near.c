@@ -99,8 +99,9 @@ leaves_enough(__m512i x, int32_t low, int32_t high) {
 __attribute__((target("avx512f"))) static float gains_avx512(const qn__near *in, qn__sum more,
                                                              int32_t n_bounds, float beaten,
                                                              float *gain) {
-    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-    const __m512i odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28,
+                                           30);
+    const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
     const int32_t h_min = least_hessian(in), n_min = fewest_rows(in);
     const __m512i g0 = _mm512_set1_epi32((int32_t)more.g), h0 = _mm512_set1_epi32((int32_t)more.h);
     const __m512i n0 = _mm512_set1_epi32((int32_t)more.n);
@@ -121,9 +122,10 @@ __attribute__((target("avx512f"))) static float gains_avx512(const qn__near *in,
         g = _mm512_add_epi32(g, g0);
         h = _mm512_add_epi32(_mm512_and_si512(h, _mm512_set1_epi32((1 << QN__H_BITS) - 1)), h0);
         n = _mm512_add_epi32(_mm512_and_si512(n, _mm512_set1_epi32((1 << QN__N_BITS) - 1)), n0);
+        int32_t left = n_bounds - t;
         __mmask16 fits = leaves_enough(h, h_min, (int32_t)in->total.h)
                          & leaves_enough(n, n_min, (int32_t)in->total.n)
-                         & (__mmask16)(n_bounds - t >= TOGETHER ? 0xffff : (1 << (n_bounds - t)) - 1);
+                         & (__mmask16)(left >= TOGETHER ? 0xffff : (1 << left) - 1);
         __m512 gl = _mm512_cvtepi32_ps(g), ql = _mm512_add_ps(_mm512_cvtepi32_ps(h), l2);
         __m512 gr = _mm512_sub_ps(g_all, gl), qr = _mm512_sub_ps(q_all, ql);
         __m512 worth = _mm512_fmadd_ps(_mm512_mul_ps(gl, gl), qr,

@@ -21,6 +21,7 @@ void qn__grower_free(qn__grower **grower) {
         qn_freep(&gr->workers[t].search);
         qn_freep(&gr->workers[t].goes_left);
         qn_freep(&gr->workers[t].feature_used);
+        qn_freep(&gr->workers[t].cells);
         qn__few_done(&gr->workers[t].few);
     }
     free_lists(gr);
@@ -83,6 +84,13 @@ static qn_status allocate_pool(qn__grower *gr, const qn_job *job, qn_error *err)
     return QN_OK;
 }
 
+/* Whether children can be searched feature by feature, while what is counted is in cache. */
+static bool by_feature(const qn__grower *gr) {
+    const qn__growth *growth = gr->growth;
+    return gr->few_most == 0
+           && !(growth->by_node || growth->costs.any || growth->in_order || growth->symmetric);
+}
+
 static qn_status allocate_workers(qn__grower *gr, qn_error *err) {
     gr->workers = qn_new_array(qn__tree_worker, gr->n_threads);
     if (!gr->workers)
@@ -92,7 +100,10 @@ static qn_status allocate_workers(qn__grower *gr, qn_error *err) {
         gr->workers[t].goes_left = qn_malloc_aligned(1 << 16, 1);
         if (gr->growth->by_node)
             gr->workers[t].feature_used = qn_new_array(bool, gr->map->n_features);
+        if (by_feature(gr))
+            gr->workers[t].cells = qn_malloc_aligned((size_t)gr->map->n_cells, sizeof(int64_t));
         if (!gr->workers[t].search || !gr->workers[t].goes_left
+            || (by_feature(gr) && !gr->workers[t].cells)
             || (gr->growth->by_node && !gr->workers[t].feature_used))
             return qn_error_memory(err);
         if (gr->few_most > 0)
@@ -264,212 +275,6 @@ qn__hist qn__tree_hist_of(const qn__grower *gr, const qn__leaf *lf) {
     return (qn__hist){.wide = lf->wide, .packed = gr->slots[lf->slot]};
 }
 
-/* ---- expanding a leaf: thread t alone, or (t = -1) all of them -------------------------------- */
-
-bool qn__tree_may_split(const qn__grower *gr, const qn__leaf *lf) {
-    const qn_gbdt_params *p = gr->params;
-    return lf->n >= 2 * p->min_data_in_leaf && lf->n >= 2
-           && (gr->growth->max_depth <= 0 || lf->depth < gr->growth->max_depth);
-}
-
-void qn__tree_build(qn__grower *gr, qn__leaf *lf, int t) {
-    qn__hist hist = qn__tree_hist_of(gr, lf);
-    qn__row_list list = qn__tree_rows_of(gr, lf);
-    qn__hist_input in = {.map = gr->map, .bins = gr->bins, .rows = list.rows, .gh = list.gh,
-                         .n = lf->n, .total = lf->total,
-                         .group_used = gr->feature_used ? gr->group_used : NULL,
-                         .narrow_only = lf->narrow_only};
-    if (lf->n == gr->bins->n_rows)
-        in.rows = NULL;
-    qn__hist_build(&in, &gr->hist, t, &hist);
-}
-
-qn__split_input qn__tree_split_input(const qn__grower *gr, const qn__leaf *lf,
-                                     const qn__hist *hist) {
-    return (qn__split_input){.params = gr->params, .map = gr->map, .hist = hist,
-                             .total = lf->total, .g_unit = gr->q->g_unit, .h_unit = gr->q->h_unit,
-                             .depth = lf->depth,
-                             .rule = gr->growth->ruled ? &lf->rule : NULL,
-                             .limits = gr->growth->advanced ? &gr->limits : NULL};
-}
-
-/* Its descendants have few, too. */
-static bool has_few_rows(const qn__grower *gr, const qn__leaf *lf) {
-    return lf->n < gr->few_most;
-}
-
-/* The same for thread t, with the rows of a leaf that has few. */
-static qn__split_input split_input_of(const qn__grower *gr, const qn__leaf *lf,
-                                      const qn__hist *hist, int t) {
-    qn__split_input in = qn__tree_split_input(gr, lf, hist);
-    qn__few *few = &gr->workers[t].few;
-    if (!has_few_rows(gr, lf))
-        return in;
-    few->bins = gr->bins;
-    qn__row_list list = qn__tree_rows_of(gr, lf);
-    few->rows = lf->n == gr->bins->n_rows ? NULL : list.rows;
-    few->gh = list.gh;
-    few->n = lf->n;
-    in.few = few;
-    return in;
-}
-
-/* The features by which a leaf may be split; NULL: all. Thread t makes the list. */
-static const bool *features_of(const qn__grower *gr, const qn__leaf *lf, int t) {
-    if (!gr->growth->by_node)
-        return gr->feature_used;
-    bool *used = gr->workers[t].feature_used;
-    qn__growth_features(gr->growth, &lf->rule, gr->feature_used, gr->map->n_features, used);
-    return used;
-}
-
-/* The best split over all features; ties go to the lower feature. */
-static void search(qn__grower *gr, qn__leaf *lf, int t) {
-    qn__hist hist = qn__tree_hist_of(gr, lf);
-    qn__split_input in = split_input_of(gr, lf, &hist, t);
-    const bool *used = features_of(gr, lf, t);
-    qn__split one;
-    lf->split.feature = -1;
-    for (int32_t i = 0; i < gr->map->n_features; i++) {
-        if (used && !used[i])
-            continue;
-        qn__split_find(&in, i, gr->workers[t].search, &one);
-        if (gr->growth->costs.any && one.feature >= 0)
-            qn__costs_apply(&gr->growth->costs, lf->n, &one);
-        if (one.feature >= 0 && (lf->split.feature < 0 || one.gain > lf->split.gain))
-            lf->split = one;
-        if (!gr->growth->costs.any && lf->split.feature >= 0)
-            in.beaten = lf->split.gain;
-    }
-}
-
-static void search_together(qn__grower *gr, qn__leaf *lf) {
-    qn__hist hist = qn__tree_hist_of(gr, lf);
-    const bool *used = features_of(gr, lf, 0);
-    int32_t n = gr->map->n_features;
-#pragma omp parallel for schedule(static) num_threads(gr->n_threads)
-    for (int32_t i = 0; i < n; i++) {
-        int t = omp_get_thread_num();
-        qn__split_input in = split_input_of(gr, lf, &hist, t);
-        gr->found[i].feature = -1;
-        if (!used || used[i])
-            qn__split_find(&in, i, gr->workers[t].search, &gr->found[i]);
-        if (gr->growth->costs.any && gr->found[i].feature >= 0)
-            qn__costs_apply(&gr->growth->costs, lf->n, &gr->found[i]);
-    }
-    lf->split.feature = -1;
-    for (int32_t i = 0; i < n; i++)
-        if (gr->found[i].feature >= 0
-            && (lf->split.feature < 0 || gr->found[i].gain > lf->split.gain))
-            lf->split = gr->found[i];
-}
-
-void qn__tree_search_if(qn__grower *gr, qn__leaf *lf, int t) {
-    lf->split.feature = -1;
-    lf->is_forced = lf->stale = false;
-    if (lf->slot == QN__NO_SLOT || !qn__tree_may_split(gr, lf))
-        return;
-    if (gr->growth->advanced)
-        qn__tree_find_limits(gr, lf);
-    if (lf->forced >= 0) {
-        qn__hist hist = qn__tree_hist_of(gr, lf);
-        qn__split_input in = qn__tree_split_input(gr, lf, &hist);
-        lf->is_forced = qn__forced_find(&in, gr->growth, lf->forced, &lf->rule, &lf->split);
-        if (lf->is_forced)
-            return;
-    }
-    bool whole = lf->n == gr->bins->n_rows; /* the list is not filled yet */
-    const uint32_t *rows = whole ? NULL : qn__tree_rows_of(gr, lf).rows;
-    qn__costs_begin(gr->costs, gr->map, rows, 0, lf->n);
-    if (t < 0)
-        search_together(gr, lf);
-    else
-        search(gr, lf, t);
-}
-
-static int64_t divide(qn__grower *gr, const qn__leaf *lf, int t) {
-    qn__partition_input in = {
-        .map = gr->map, .bins = gr->bins, .n = lf->n, .all = lf->n == gr->bins->n_rows,
-        .list = qn__tree_rows_of(gr, lf),
-        .spare = qn__rows_from(lf->in_spare ? gr->list : gr->spare, lf->begin)};
-    return t < 0 ? qn__partition_together(&in, &lf->split, &gr->partition)
-                 : qn__partition(&in, &lf->split, gr->workers[t].goes_left);
-}
-
-static void lock(qn__grower *gr) {
-    pthread_mutex_lock(&gr->lock);
-}
-
-static void unlock(qn__grower *gr) {
-    pthread_mutex_unlock(&gr->lock);
-}
-
-/* Slots for the children that need histograms: the smaller one is counted, the larger one takes the
- * parent's cells, if the parent still has them. */
-static qn_status take_slots(qn__grower *gr, qn__leaf *lf, qn__leaf *small, qn__leaf *large) {
-    qn_status status = QN_OK;
-    lock(gr);
-    bool large_needs = qn__tree_may_split(gr, large);
-    if (qn__tree_may_split(gr, small) || (large_needs && lf->slot != QN__NO_SLOT))
-        status = qn__tree_slot_take(gr, small);
-    if (status == QN_OK && large_needs && lf->slot == QN__NO_SLOT)
-        status = qn__tree_slot_take(gr, large);
-    unlock(gr);
-    return status;
-}
-
-/* Are its cells too large for packed ones? */
-static bool needs_wide(const qn__grower *gr, const qn__leaf *lf) {
-    qn__load load = {.n = lf->n, .h = lf->total.h};
-    return !qn__load_fits(load) || !qn__load_fits(qn__load_of(qn__tree_rows_of(gr, lf).gh, lf->n));
-}
-
-/* Divides the rows, counts and finds the children's splits; `last` children will not be split. */
-qn_status qn__tree_expand(qn__grower *gr, int32_t i_leaf, bool last, int t) {
-    qn__leaf *lf = &gr->leaves[i_leaf];
-    qn__leaf *left = &gr->leaves[lf->children], *right = left + 1;
-    int64_t n_left = divide(gr, lf, t);
-    qn__sum rest = qn__sum_less(lf->total, lf->split.left);
-    double l2 = gr->params->lambda_l2 + (lf->split.is_sorted ? gr->params->cat_l2 : 0);
-    *left = (qn__leaf){.split.feature = -1, .total = lf->split.left, .begin = lf->begin, .n = n_left};
-    *right = (qn__leaf){.split.feature = -1, .total = rest, .begin = lf->begin + n_left,
-                    .n = lf->n - n_left};
-    for (qn__leaf *c = left; c <= right; c++) {
-        c->in_spare = lf->in_spare != (t < 0);
-        c->depth = lf->depth + 1;
-        c->l2 = l2;
-        c->node = c->slot = c->children = -1;
-        c->wide = lf->wide && needs_wide(gr, c);
-        c->rule = qn__rule_child(&lf->rule, gr->map, &lf->split, c == left);
-        c->forced = -1;
-        if (lf->is_forced)
-            c->forced = c == left ? gr->growth->forced[lf->forced].left
-                                  : gr->growth->forced[lf->forced].right;
-    }
-    qn__leaf *small = left->n <= right->n ? left : right, *large = small == left ? right : left;
-    small->narrow_only = large->narrow_only = has_few_rows(gr, large);
-    if (last)
-        return QN_OK;
-    QN_TRY(take_slots(gr, lf, small, large));
-    if (small->slot != QN__NO_SLOT)
-        qn__tree_build(gr, small, t);
-    if (large->slot != QN__NO_SLOT) {
-        qn__tree_build(gr, large, t);
-    } else if (small->slot != QN__NO_SLOT && lf->slot != QN__NO_SLOT
-               && qn__tree_may_split(gr, large)) {
-        qn__hist parent = qn__tree_hist_of(gr, lf), counted = qn__tree_hist_of(gr, small);
-        int64_t n_cells = large->narrow_only ? gr->map->narrow_cells : gr->map->n_cells;
-        qn__hist_subtract(&parent, &counted, n_cells, large->wide);
-        large->slot = lf->slot;
-        lf->slot = QN__NO_SLOT;
-    }
-    if (gr->growth->in_order || gr->growth->symmetric)
-        return QN_OK; /* their bounds are not settled yet */
-    qn__tree_search_if(gr, left, t);
-    qn__tree_search_if(gr, right, t);
-    return QN_OK;
-}
-
 /* ---- the tree (under the lock) --------------------------------------------------------------- */
 
 static void make_node(qn__grower *gr, int32_t i_leaf, int32_t parent) {
@@ -557,7 +362,7 @@ static next find_work(qn__grower *gr, int32_t *ret_leaf) {
 }
 
 static void work(qn__grower *gr, int t) {
-    lock(gr);
+    qn__tree_lock(gr);
     for (;;) {
         int32_t i_leaf;
         next what = find_work(gr, &i_leaf);
@@ -568,16 +373,16 @@ static void work(qn__grower *gr, int t) {
             continue;
         }
         bool last = gr->max_leaves - gr->n_leaves == 1;
-        unlock(gr);
+        qn__tree_unlock(gr);
         qn_status status = qn__tree_expand(gr, i_leaf, last, t);
-        lock(gr);
+        qn__tree_lock(gr);
         if (status != QN_OK)
             gr->status = status;
         gr->leaves[i_leaf].expanded = status == QN_OK;
         pthread_cond_broadcast(&gr->changed);
     }
     pthread_cond_broadcast(&gr->changed);
-    unlock(gr);
+    qn__tree_unlock(gr);
 }
 
 /* The group of lanes with a feature is counted even in a tree that may not use it. */
@@ -637,8 +442,7 @@ static qn_status plant(qn__grower *gr, const uint32_t *rows) {
     qn__leaf *root = &gr->leaves[0];
     *root = (qn__leaf){.split.feature = -1, .n = gr->n_rows, .total = sum_rows(gr, rows),
                        .l2 = gr->params->lambda_l2, .slot = QN__NO_SLOT};
-    root->wide = needs_wide(gr, root);
-    root->narrow_only = has_few_rows(gr, root);
+    qn__tree_set_kind(gr, root);
     root->forced = gr->growth->n_forced > 0 ? 0 : -1;
     root->rule = qn__rule_root(gr->growth, (double)root->total.g * gr->q->g_unit,
                                (double)root->total.h * gr->q->h_unit);

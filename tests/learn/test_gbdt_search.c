@@ -1,0 +1,153 @@
+/* The search of leaves: the kernels of gbdt_near.c, and children feature by feature. */
+#include "gbdt_fit.h"
+
+enum { CELLS = 300, ROWS = 1500 };
+
+/* Rows of a leaf over some of n bins, and some that have none. */
+static void make_leaf(qn_rng *rng, int32_t n, int64_t *cells, qn__near *near) {
+    qn__sum sums[CELLS] = {{0}}, total = {0};
+    int64_t rows = 2 + (int64_t)qn_rng_below(rng, ROWS), step = 1 + (int64_t)qn_rng_below(rng, 4);
+    int64_t missing = qn_rng_below(rng, 2) ? rows / 5 : 0;
+    for (int64_t i = 0; i < rows; i++) {
+        int32_t bin = (int32_t)qn_rng_below(rng, (uint64_t)n) / (int32_t)step * (int32_t)step;
+        int64_t slope = bin > n / 3 ? 700 : -300;
+        qn__sum one = {.g = slope + (int64_t)qn_rng_below(rng, 4000) - 2000,
+                       .h = (int64_t)qn_rng_below(rng, 2000), .n = 1};
+        qn__sum_add(&total, one);
+        if (i >= missing)
+            qn__sum_add(&sums[bin], one);
+    }
+    for (int32_t t = 0; t < n; t++)
+        cells[t] = qn__pack(sums[t]);
+    *near = (qn__near){.cells = cells, .n_values = n, .total = total,
+                       .l2 = qn_rng_below(rng, 2) ? 0 : 1e4 * qn_rng_uniform(rng),
+                       .h_min = qn_rng_below(rng, 2) ? 1 : 300.5,
+                       .n_min = 1 + (int64_t)qn_rng_below(rng, 40)};
+}
+
+static bool fits(const qn__near *near, qn__sum left) {
+    qn__sum right = qn__sum_less(near->total, left);
+    return left.n >= near->n_min && right.n >= near->n_min && (double)left.h >= near->h_min
+           && (double)right.h >= near->h_min;
+}
+
+/* One bound after the other. */
+static void find_slowly(const qn__near *near, qn__sum more, int32_t n_bounds, double *best,
+                        qn__split *split) {
+    qn__sum left = more;
+    for (int32_t t = 0; t < n_bounds; t++) {
+        qn__sum_add(&left, qn__unpack(near->cells[t]));
+        if (!fits(near, left))
+            continue;
+        qn__sum right = qn__sum_less(near->total, left);
+        double both = qn__worth_of_sides((double)left.g, (double)left.h, (double)right.g,
+                                         (double)right.h, 0, near->l2);
+        if (both > *best) {
+            *best = both;
+            split->bin = t;
+            split->left = left;
+        }
+    }
+}
+
+static void bounds_are_those_of_one_after_the_other(void **state) {
+    qn_rng rng;
+    qn_rng_init(&rng, 21);
+    int n_found = 0;
+    for (int i = 0; i < 4000; i++) {
+        int64_t cells[CELLS];
+        double scratch[2 * (CELLS + 16)];
+        int32_t n = 1 + (int32_t)qn_rng_below(&rng, CELLS);
+        qn__near near;
+        make_leaf(&rng, n, cells, &near);
+        qn__sum missing = qn__near_missing(&near);
+        for (int way = 0; way < 4; way++) {
+            near.plain = way & 1;
+            qn__sum more = way & 2 ? missing : (qn__sum){0};
+            qn__split want = {.bin = -1}, got = {.bin = -1};
+            double want_worth = i % 3 == 0 ? 0 : 1e5 * qn_rng_uniform(&rng);
+            double got_worth = want_worth;
+            find_slowly(&near, more, n, &want_worth, &want);
+            qn__near_find(&near, more, n, scratch, &got_worth, &got);
+            assert_true(got_worth == want_worth);
+            assert_int_equal(got.bin, want.bin);
+            if (want.bin < 0)
+                continue;
+            n_found++;
+            assert_int_equal(got.left.g, want.left.g);
+            assert_int_equal(got.left.h, want.left.h);
+            assert_int_equal(got.left.n, want.left.n);
+            assert_int_equal(got.missing_left, more.n > 0);
+        }
+    }
+    assert_true(n_found > 6000 && n_found < 16000);
+}
+
+/* Sums at the ends of what cells hold. */
+static void large_sums_are_exact(void **state) {
+    const int64_t g = (1 << 24) - 1, h = (1 << 23) - 1;
+    int64_t cells[4] = {qn__pack((qn__sum){g, h, 100}), qn__pack((qn__sum){-g, 0, 50}),
+                        qn__pack((qn__sum){-g, h, 100}), qn__pack((qn__sum){0, 1, 2})};
+    double scratch[2 * (4 + 16)];
+    for (int plain = 0; plain < 2; plain++) {
+        qn__near near = {.cells = cells, .n_values = 4, .total = {-g, 2 * h + 1, 252}, .h_min = 1,
+                         .n_min = 3, .plain = plain};
+        qn__split split = {.bin = -1};
+        double best = 0;
+        assert_int_equal(qn__near_missing(&near).n, 0);
+        qn__near_find(&near, (qn__sum){0}, 3, scratch, &best, &split);
+        assert_int_equal(split.bin, 0);
+        assert_int_equal(split.left.g, g);
+        assert_near(best, (double)g * g / h + 4.0 * g * g / (h + 1), 1e-6 * best);
+    }
+}
+
+/* One list of all columns constrains nothing, but has leaves searched one by one and as a whole. */
+static void children_by_feature_are_those_of_whole_leaves(void **state) {
+    const char *const options[] = {
+        "{\"num_leaves\": 31}",
+        "{\"num_leaves\": 700, \"min_data_in_leaf\": 3}",
+        "{\"num_leaves\": 200, \"min_data_in_leaf\": 5, \"max_delta_step\": 0.5}",
+        "{\"num_leaves\": 100, \"feature_fraction\": 0.6, \"enable_bundle\": false}",
+        "{\"num_leaves\": 40, \"grow_policy\": \"depthwise\", \"max_bin\": 15}",
+        "{\"num_leaves\": 40, \"forced_splits\": {\"feature\": \"b\", \"threshold\": 0.5}}",
+    };
+    for (int sparse = 0; sparse < 2; sparse++) {
+        toy d;
+        toy_init(&d, 20000, 4);
+        toy_named(&d);
+        d.x.n_features = sparse ? TOY_FEATURES : 5;
+        for (size_t o = 0; o < sizeof options / sizeof options[0]; o++) {
+            qn_learner *model[3] = {0};
+            for (int i = 0; i < 3; i++) { /* the last time with a pool of few histograms */
+                qn_cleanup(qn_json_free) json_t *params = json(options[o]);
+                json_object_set_new(params, "num_iterations", json_integer(3));
+                if (i == 1)
+                    json_object_set_new(params, "interaction_constraints",
+                                        json(sparse ? "[[\"a\", \"b\", \"few\", \"kind\", \"many\","
+                                                      " \"s1\", \"s2\", \"s3\", \"s4\"]]"
+                                                    : "[[\"a\", \"b\", \"few\", \"kind\", \"many\"]]"));
+                qn_job job = {.n_threads = 1 + (i == 2), .memory_bytes = i == 2 ? 1 << 16 : 0};
+                qn_fit_input in = regression(&d);
+                qn_error err = {0};
+                if (qn_learner_fit(&qn__family_gbdt, params, &in, &job, &model[i], &err) != QN_OK)
+                    fail_msg("%s", err.message);
+            }
+            assert_same_bytes(model[0], model[1]);
+            assert_same_bytes(model[0], model[2]);
+            for (int i = 0; i < 3; i++)
+                qn__gbdt_free(model[i]);
+        }
+        d.x.n_features = TOY_FEATURES;
+        toy_done(&d);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bounds_are_those_of_one_after_the_other),
+        cmocka_unit_test(large_sums_are_exact),
+        cmocka_unit_test(children_by_feature_are_those_of_whole_leaves),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
