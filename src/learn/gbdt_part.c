@@ -22,8 +22,10 @@ static void copy_rows(qn__row_list to, qn__row_list from, int64_t n) {
     memcpy(to.gh, from.gh, (size_t)n * sizeof *to.gh);
 }
 
-/* Sixteen rows at a time: first which of them go left, one bit each, then where they go. */
-enum { TOGETHER = 16 };
+/* Sixteen rows at a time: first which of them go left, one bit each, then where they go. In a leaf of less
+ * than 1 / SCATTERED of all rows their bins lie on lines of their own, and are asked for AHEAD rows before
+ * their turn. */
+enum { TOGETHER = 16, SCATTERED = 8, AHEAD = 128 };
 
 /* ---- which side ------------------------------------------------------------------------------ */
 
@@ -32,18 +34,18 @@ enum { TOGETHER = 16 };
 typedef struct lane_bins {
     const uint8_t *at;
     size_t stride;
-    bool wide;
+    bool wide, scattered;
     const uint8_t *goes_left;
     uint32_t left_bits[QN__LANE_CELLS / 32];
 } lane_bins;
 
 static void find_sides_plain(const lane_bins *lane, const block *from, int64_t i,
                              uint16_t *goes_left) {
-    enum { AHEAD = 16 };
+    enum { SOON = 16 };
     for (; i < from->n; i++) {
         const void *bin = lane->at + row_of(from, i) * lane->stride;
-        if (lane->stride > 2 && i + AHEAD < from->n) /* every row is a miss of its own */
-            __builtin_prefetch(lane->at + row_of(from, i + AHEAD) * lane->stride);
+        if (lane->stride > 2 && i + SOON < from->n) /* every row is a miss of its own */
+            __builtin_prefetch(lane->at + row_of(from, i + SOON) * lane->stride);
         uint16_t bit = lane->goes_left[lane->wide ? *(const uint16_t *)bin
                                                   : *(const uint8_t *)bin];
         uint16_t *bits = &goes_left[i / TOGETHER];
@@ -114,6 +116,7 @@ static lane_bins bins_of(const qn__partition_input *in, const qn__bin_feature *f
     size_t at = (size_t)in->map->lanes[f->lane].at;
     bool wide = f->lane >= in->map->n_narrow;
     lane_bins lane = {.wide = wide, .goes_left = goes_left,
+                      .scattered = in->n < bins->n_rows / SCATTERED,
                       .at = bins->columns ? bins->columns + at * (size_t)bins->n_rows
                                           : bins->rows + at,
                       .stride = bins->columns ? 1u + wide : (size_t)bins->stride};
@@ -137,11 +140,11 @@ static void find_sides(const qn__partition_input *in, const qn__bin_feature *f,
     find_sides_plain(lane, from, 0, goes_left);
 }
 
-static int64_t count_lefts(const uint16_t *goes_left, int64_t n) {
+QN__WIDE static int64_t count_lefts(const uint16_t *goes_left, int64_t n) {
     int64_t n_left = 0;
-    for (int64_t i = 0; i < n / TOGETHER; i++)
+    for (int64_t i = 0; i < (n + TOGETHER - 1) / TOGETHER; i++)
         n_left += __builtin_popcount(goes_left[i]);
-    return n % TOGETHER ? n_left + __builtin_popcount(goes_left[n / TOGETHER]) : n_left;
+    return n_left;
 }
 
 /* ---- the two sides --------------------------------------------------------------------------- */
@@ -203,14 +206,23 @@ __attribute__((target("avx512f"))) static void move_avx512(const block *from,
     *ret = to;
 }
 
+__attribute__((always_inline)) static inline void ask_for(const uint8_t *column,
+                                                          const uint32_t *rows) {
+#pragma GCC unroll 16
+    for (int k = 0; k < TOGETHER; k++)
+        __builtin_prefetch(column + rows[k]);
+}
+
 /* Sides found and rows moved in one pass, in place: there always is room. */
 __attribute__((target("avx512f"))) static void divide_avx512(const lane_bins *lane,
                                                              const block *from, sides *ret) {
     const __m512i table = table_of(lane);
     sides to = *ret;
     to.room_left = to.room_right = INT64_MAX;
-    int64_t i = 0;
+    int64_t i = 0, asked = from->first < 0 && lane->scattered ? from->n - AHEAD - TOGETHER : -1;
     for (; i + TOGETHER <= from->n; i += TOGETHER) {
+        if (i <= asked)
+            ask_for(lane->at, from->list.rows + i + AHEAD);
         __m512i row = rows_at(from, i);
         pack_both(from, i, row, lefts_at(lane->at, table, from, i, row), &to);
     }

@@ -112,6 +112,9 @@ static void children_by_feature_are_those_of_whole_leaves(void **state) {
         "{\"num_leaves\": 40, \"grow_policy\": \"depthwise\", \"max_bin\": 15}",
         "{\"num_leaves\": 40, \"forced_splits\": {\"feature\": \"b\", \"threshold\": 0.5}}",
     };
+    const char *const all[2] = {
+        "[[\"a\", \"b\", \"few\", \"kind\", \"many\"]]",
+        "[[\"a\", \"b\", \"few\", \"kind\", \"many\", \"s1\", \"s2\", \"s3\", \"s4\"]]"};
     for (int sparse = 0; sparse < 2; sparse++) {
         toy d;
         toy_init(&d, 20000, 4);
@@ -123,10 +126,7 @@ static void children_by_feature_are_those_of_whole_leaves(void **state) {
                 qn_cleanup(qn_json_free) json_t *params = json(options[o]);
                 json_object_set_new(params, "num_iterations", json_integer(3));
                 if (i == 1)
-                    json_object_set_new(params, "interaction_constraints",
-                                        json(sparse ? "[[\"a\", \"b\", \"few\", \"kind\", \"many\","
-                                                      " \"s1\", \"s2\", \"s3\", \"s4\"]]"
-                                                    : "[[\"a\", \"b\", \"few\", \"kind\", \"many\"]]"));
+                    json_object_set_new(params, "interaction_constraints", json(all[sparse]));
                 qn_job job = {.n_threads = 1 + (i == 2), .memory_bytes = i == 2 ? 1 << 16 : 0};
                 qn_fit_input in = regression(&d);
                 qn_error err = {0};
