@@ -132,13 +132,15 @@ void qn__tree_search_if(qn__grower *gr, qn__leaf *lf, int t) {
         search(gr, lf, t);
 }
 
-static int64_t divide(qn__grower *gr, const qn__leaf *lf, int t) {
+static void divide(qn__grower *gr, const qn__leaf *lf, int t) {
     qn__partition_input in = {
         .map = gr->map, .bins = gr->bins, .n = lf->n, .all = lf->n == gr->bins->n_rows,
         .list = qn__tree_rows_of(gr, lf),
         .spare = qn__rows_from(lf->in_spare ? gr->list : gr->spare, lf->begin)};
-    return t < 0 ? qn__partition_together(&in, &lf->split, &gr->partition)
-                 : qn__partition(&in, &lf->split, gr->workers[t].goes_left);
+    if (t < 0)
+        qn__partition_together(&in, &lf->split, &gr->partition);
+    else
+        qn__partition(&in, &lf->split, gr->workers[t].goes_left);
 }
 
 /* Slots for the children that need histograms: the smaller one is counted, the larger one takes the
@@ -279,14 +281,15 @@ void qn__tree_set_kind(qn__grower *gr, qn__leaf *root) {
 qn_status qn__tree_expand(qn__grower *gr, int32_t i_leaf, bool last, int t) {
     qn__leaf *lf = &gr->leaves[i_leaf];
     qn__leaf *left = &gr->leaves[lf->children], *right = left + 1;
-    int64_t n_left = divide(gr, lf, t);
+    const int64_t n_left = lf->split.left.n;
     qn__sum rest = qn__sum_less(lf->total, lf->split.left);
     double l2 = gr->params->lambda_l2 + (lf->split.is_sorted ? gr->params->cat_l2 : 0);
+    divide(gr, lf, t);
     *left = (qn__leaf){.split.feature = -1, .total = lf->split.left, .begin = lf->begin, .n = n_left};
     *right = (qn__leaf){.split.feature = -1, .total = rest, .begin = lf->begin + n_left,
                     .n = lf->n - n_left};
     for (qn__leaf *c = left; c <= right; c++) {
-        c->in_spare = lf->in_spare != (t < 0);
+        c->in_spare = !lf->in_spare;
         c->depth = lf->depth + 1;
         c->l2 = l2;
         c->node = c->slot = c->children = -1;

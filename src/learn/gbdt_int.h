@@ -633,12 +633,12 @@ typedef struct qn__partition_scratch {
     uint16_t *sides;      /* n / 16 + 1 */
 } qn__partition_scratch;
 
-/* In place, the left side first. Stable: both sides stay in order. Returns the number of rows on the
- * left. goes_left is scratch of 65536 bytes. */
-int64_t qn__partition(const qn__partition_input *input, const qn__split *split, uint8_t *goes_left);
-/* The same by all threads of `scratch`, and not in place: what was in `list` is then in `spare`. */
-int64_t qn__partition_together(const qn__partition_input *input, const qn__split *split,
-                               const qn__partition_scratch *scratch);
+/* From `list` into `spare`, first the rows that go left, split->left.n of them. Stable: both sides stay in
+ * order. goes_left is scratch of 65536 bytes. */
+void qn__partition(const qn__partition_input *input, const qn__split *split, uint8_t *goes_left);
+/* The same by all threads of `scratch`. */
+void qn__partition_together(const qn__partition_input *input, const qn__split *split,
+                            const qn__partition_scratch *scratch);
 
 typedef struct qn__grown_node {
     qn__split split;      /* feature -1: a leaf */
@@ -662,7 +662,7 @@ void qn__grower_free(qn__grower **grower);
  * leaves them in another order. */
 int32_t *qn__grower_gradients(qn__grower *grower);
 /* Grows one tree on `rows` (ascending, n; NULL: all). feature_used[n_features] may be NULL; `spare`
- * is scratch for n rows. The result stays valid until the next call. */
+ * has room for n rows. The result stays valid until the next call; its rows are in `spare`, too. */
 qn_status qn__grower_run(qn__grower *grower, const qn__quantised *q, const uint32_t *rows,
                          int64_t n, const bool *feature_used, qn__row_list spare,
                          qn_error *err) QN_MUST_USE;

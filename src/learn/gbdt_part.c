@@ -17,11 +17,6 @@ static inline uint32_t row_of(const block *from, int64_t i) {
     return from->first >= 0 ? (uint32_t)(from->first + i) : from->list.rows[i];
 }
 
-static void copy_rows(qn__row_list to, qn__row_list from, int64_t n) {
-    memcpy(to.rows, from.rows, (size_t)n * sizeof *to.rows);
-    memcpy(to.gh, from.gh, (size_t)n * sizeof *to.gh);
-}
-
 /* Sixteen rows at a time: first which of them go left, one bit each, then where they go. In a leaf of less
  * than 1 / SCATTERED of all rows their bins lie on lines of their own, and are asked for AHEAD rows before
  * their turn. */
@@ -149,8 +144,7 @@ QN__WIDE static int64_t count_lefts(const uint16_t *goes_left, int64_t n) {
 
 /* ---- the two sides --------------------------------------------------------------------------- */
 
-/* Where the rows go, how many are there already, and for how many there is room. `left` may be the
- * block itself. */
+/* Where the rows go, how many are there already, and for how many there is room. */
 typedef struct sides {
     qn__row_list left, right;
     int64_t n_left, n_right;
@@ -171,7 +165,7 @@ static void move_plain(const block *from, int64_t i, const uint16_t *goes_left, 
 
 #if defined(__x86_64__)
 /* The chosen rows packed behind `at`, whole vectors, as long as there is room: what lies behind them
- * is overwritten later, and in place it has been read. */
+ * is overwritten later. */
 __attribute__((target("avx512f"), always_inline)) static inline void
 pack_rows(qn__row_list to, int64_t at, int64_t room, __mmask16 chosen, __m512i row, __m512i gh) {
     row = _mm512_maskz_compress_epi32(chosen, row);
@@ -213,12 +207,11 @@ __attribute__((always_inline)) static inline void ask_for(const uint8_t *column,
         __builtin_prefetch(column + rows[k]);
 }
 
-/* Sides found and rows moved in one pass, in place: there always is room. */
+/* Sides found and rows moved in one pass. */
 __attribute__((target("avx512f"))) static void divide_avx512(const lane_bins *lane,
                                                              const block *from, sides *ret) {
     const __m512i table = table_of(lane);
     sides to = *ret;
-    to.room_left = to.room_right = INT64_MAX;
     int64_t i = 0, asked = from->first < 0 && lane->scattered ? from->n - AHEAD - TOGETHER : -1;
     for (; i + TOGETHER <= from->n; i += TOGETHER) {
         if (i <= asked)
@@ -279,18 +272,18 @@ static void divide(const qn__partition_input *in, const qn__bin_feature *f, cons
     }
 }
 
-int64_t qn__partition(const qn__partition_input *in, const qn__split *split, uint8_t *table) {
+void qn__partition(const qn__partition_input *in, const qn__split *split, uint8_t *table) {
     const qn__bin_feature *f = &in->map->features[split->feature];
+    const int64_t n_left = split->left.n;
     fill_table(in->map, f, split, table);
     lane_bins lane = bins_of(in, f, table);
-    sides to = {.left = in->list, .right = in->spare, .room_left = in->n, .room_right = in->n};
+    sides to = {.left = in->spare, .right = qn__rows_from(in->spare, n_left), .room_left = n_left,
+                .room_right = in->n - n_left};
     divide(in, f, &lane, &to);
-    copy_rows(qn__rows_from(in->list, to.n_left), in->spare, to.n_right);
-    return to.n_left;
 }
 
 /* First all sides, by block; then it is known where each block's rows go. */
-int64_t qn__partition_together(const qn__partition_input *in, const qn__split *split,
+void qn__partition_together(const qn__partition_input *in, const qn__split *split,
                                const qn__partition_scratch *scratch) {
     const qn__bin_feature *f = &in->map->features[split->feature];
     const int64_t size = QN__PARTITION_BLOCK, n_blocks = (in->n + size - 1) / size;
@@ -321,5 +314,4 @@ int64_t qn__partition_together(const qn__partition_input *in, const qn__split *s
             move_rows(&from, scratch->sides + b * size / TOGETHER, &to);
         }
     }
-    return before[n_blocks];
 }
