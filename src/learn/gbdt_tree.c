@@ -336,8 +336,9 @@ void qn__tree_claim(qn__grower *gr, int32_t i_leaf) {
 
 /* ---- growing ---------------------------------------------------------------------------------- */
 
+/* One with half as many rows again as each thread's share: working together has its price, too. */
 bool qn__tree_is_large(const qn__grower *gr, const qn__leaf *lf) {
-    return gr->n_threads > 1 && lf->n >= gr->n_rows / (2 * gr->n_threads)
+    return gr->n_threads > 1 && 2 * gr->n_threads * lf->n >= 3 * gr->n_rows
            && lf->n * (gr->map->n_lanes + 4) > 2 * QN__WORTH_THREADS;
 }
 
