@@ -29,7 +29,8 @@
 enum { QN__WORTH_THREADS = 1 << 18 };
 
 /* Loops compiled once for each width of vectors; the widest that the processor has is run. They give
- * the same bits: no sums change their order, no products are fused. */
+ * the same bits: no sums change their order, no products are fused. Names differ from file to file,
+ * since what chooses among them is not static under clang. */
 #if defined(__x86_64__)
 #define QN__WIDE __attribute__((target_clones("avx512f", "avx2", "default")))
 #else

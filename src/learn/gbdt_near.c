@@ -44,7 +44,7 @@ QN__WIDE static void fill_gains(const int64_t *restrict sum, int32_t n, qn__sum 
     }
 }
 
-QN__WIDE static float largest(const float *gain, int32_t n) {
+QN__WIDE static float greatest_gain(const float *gain, int32_t n) {
     float top[TOGETHER] = {0};
     int32_t whole = n - n % TOGETHER;
     for (int32_t t = 0; t < whole; t += TOGETHER)
@@ -65,7 +65,7 @@ static float gains_plain(const qn__near *in, qn__sum more, int32_t n_bounds, int
         words[t] = sum += in->cells[t];
     fill_gains(words, n_bounds, more, in->total, (float)in->l2, least_hessian(in), fewest_rows(in),
                gain);
-    return largest(gain, n_bounds);
+    return greatest_gain(gain, n_bounds);
 }
 
 #if defined(__x86_64__)
