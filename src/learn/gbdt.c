@@ -324,8 +324,6 @@ static double newton(const fit *f, const qn__grown_node *leaf) {
 
 static qn_status set_values(fit *f, int64_t round, int32_t k, qn__grown_node *nodes,
                             int32_t n_nodes, qn_error *err) {
-    if (f->objective->renew_quantile) /* equal residuals are added up in the order of the rows */
-        qn__grower_merge_rows(f->grower);
     int64_t n = f->data.n;
     double rate = f->has_dart ? f->dart.rate : qn__rate_of(f->params, round);
     bool renew = f->objective->renew_quantile != NULL;
@@ -364,24 +362,18 @@ static int64_t rows_before(const uint32_t *rows, int64_t n, int64_t row) {
     return from;
 }
 
-/* Ascending rows of a leaf. */
-typedef struct run {
-    const uint32_t *rows;
+/* What of a leaf its rows' scores need, close together. */
+typedef struct own_rows {
+    const uint32_t *rows; /* ascending */
     int64_t n;
     double value;
-} run;
+} own_rows;
 
-static int32_t runs_of(const qn__grown_node *nodes, int32_t n_nodes, run *runs) {
+static int32_t list_leaves(const qn__grown_node *nodes, int32_t n_nodes, own_rows *leaves) {
     int32_t n = 0;
-    for (int32_t i = 0; i < n_nodes; i++) {
-        if (nodes[i].split.feature >= 0)
-            continue;
-        int64_t first = nodes[i].n_first;
-        runs[n++] = (run){.rows = nodes[i].rows, .n = first, .value = nodes[i].value};
-        if (first < nodes[i].n)
-            runs[n++] = (run){.rows = nodes[i].rows + first, .n = nodes[i].n - first,
-                              .value = nodes[i].value};
-    }
+    for (int32_t i = 0; i < n_nodes; i++)
+        if (nodes[i].split.feature < 0)
+            leaves[n++] = (own_rows){nodes[i].rows, nodes[i].n, nodes[i].value};
     return n;
 }
 
@@ -392,24 +384,24 @@ static qn_status score_own(const fit *f, const qn__grown_node *nodes, int32_t n_
     enum { TASK = 1 << 16, BLOCK = 1 << 12 };
     int64_t n = f->data.n, n_tasks = (n + TASK - 1) / TASK;
     int n_threads = f->data.n_threads;
-    qn_cleanup(qn_freep) run *runs = qn_malloc_aligned(2 * (size_t)n_nodes, sizeof *runs);
-    qn_cleanup(qn_freep) int64_t *all_next = qn_new_array(int64_t, 2 * (size_t)n_nodes
-                                                                       * (size_t)n_threads);
-    if (!runs || !all_next)
+    qn_cleanup(qn_freep) own_rows *leaves = qn_malloc_aligned((size_t)n_nodes, sizeof *leaves);
+    qn_cleanup(qn_freep) int64_t *all_next = qn_new_array(int64_t,
+                                                          (size_t)n_nodes * (size_t)n_threads);
+    if (!leaves || !all_next)
         return qn_error_memory(err);
-    int32_t n_runs = runs_of(nodes, n_nodes, runs);
+    int32_t n_leaves = list_leaves(nodes, n_nodes, leaves);
 #pragma omp parallel for schedule(static) num_threads(n_threads) if (n > QN__WORTH_THREADS)
     for (int64_t task = 0; task < n_tasks; task++) {
         int64_t first = task * TASK, end = first + TASK < n ? first + TASK : n;
-        int64_t *next = all_next + 2 * (size_t)omp_get_thread_num() * (size_t)n_nodes;
-        for (int32_t i = 0; i < n_runs; i++)
-            next[i] = rows_before(runs[i].rows, runs[i].n, first);
+        int64_t *next = all_next + (size_t)omp_get_thread_num() * (size_t)n_nodes;
+        for (int32_t i = 0; i < n_leaves; i++)
+            next[i] = rows_before(leaves[i].rows, leaves[i].n, first);
         for (int64_t last = first + BLOCK; first < end; first = last, last += BLOCK)
-            for (int32_t i = 0; i < n_runs; i++) {
-                const uint32_t *own = runs[i].rows;
-                double value = runs[i].value;
+            for (int32_t i = 0; i < n_leaves; i++) {
+                const uint32_t *own = leaves[i].rows;
+                double value = leaves[i].value;
                 int64_t r = next[i];
-                for (; r < runs[i].n && own[r] < last; r++)
+                for (; r < leaves[i].n && own[r] < last; r++)
                     score[own[r]] += value;
                 next[i] = r;
             }

@@ -318,9 +318,9 @@ void qn__hist_take_sparse(const qn__hist_input *input, qn__hist_scratch *scratch
 /* The same, one row and one feature at a time: what the fast one is tested against. */
 void qn__hist_build_ref(const qn__hist_input *input, qn__sum *sums);
 /* large = parent - small, in place of the parent's memory; `wide` is how `large` is to be
- * stored. */
-void qn__hist_subtract_packed(qn__hist *parent, const qn__hist *small, int64_t cell, int64_t n);
+ * stored. The second: of n packed cells, from `cell` on. */
 void qn__hist_subtract(qn__hist *parent, const qn__hist *small, int64_t n_cells, bool wide);
+void qn__hist_subtract_packed(qn__hist *parent, const qn__hist *small, int64_t cell, int64_t n);
 static inline int32_t qn__n_narrow_groups(const qn__bin_map *map) {
     return (map->n_narrow + QN__GROUP - 1) / QN__GROUP;
 }
@@ -646,8 +646,7 @@ typedef struct qn__grown_node {
     int32_t left, right;
     int32_t parent;       /* -1: the root */
     int64_t begin, n;     /* leaf: its rows; no two leaves overlap */
-    uint32_t *rows;       /* leaf: them, until the next run, ascending ... */
-    int64_t n_first;      /* ... up to this one, and again from it on */
+    uint32_t *rows;       /* leaf: them, ascending, until the next run */
     qn__sum total;        /* of its rows' quantised gradients */
     double l2;            /* leaf: regularisation of its value */
     double value;         /* leaf; under a rule set by the grower, before shrinkage */
@@ -668,8 +667,6 @@ qn_status qn__grower_run(qn__grower *grower, const qn__quantised *q, const uint3
                          int64_t n, const bool *feature_used, qn__row_list spare,
                          qn_error *err) QN_MUST_USE;
 qn__grown_node *qn__grower_nodes(qn__grower *grower, int32_t *ret_n);
-/* Merges the rows of every leaf, so that n_first is n. */
-void qn__grower_merge_rows(qn__grower *grower);
 /* The leaf of one binned row. */
 int32_t qn__grown_leaf(const qn__grown_node *nodes, const qn__bin_map *map, const qn__bins *bins,
                        int64_t row);

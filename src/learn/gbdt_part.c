@@ -284,7 +284,7 @@ void qn__partition(const qn__partition_input *in, const qn__split *split, uint8_
 
 /* First all sides, by block; then it is known where each block's rows go. */
 void qn__partition_together(const qn__partition_input *in, const qn__split *split,
-                               const qn__partition_scratch *scratch) {
+                            const qn__partition_scratch *scratch) {
     const qn__bin_feature *f = &in->map->features[split->feature];
     const int64_t size = QN__PARTITION_BLOCK, n_blocks = (in->n + size - 1) / size;
     int64_t *before = scratch->n_left; /* rows on the left before each block */

@@ -92,6 +92,7 @@ static bool by_feature(const qn__grower *gr) {
 }
 
 static qn_status allocate_workers(qn__grower *gr, qn_error *err) {
+    const bool cells = by_feature(gr);
     gr->workers = qn_new_array(qn__tree_worker, gr->n_threads);
     if (!gr->workers)
         return qn_error_memory(err);
@@ -100,10 +101,10 @@ static qn_status allocate_workers(qn__grower *gr, qn_error *err) {
         gr->workers[t].goes_left = qn_malloc_aligned(1 << 16, 1);
         if (gr->growth->by_node)
             gr->workers[t].feature_used = qn_new_array(bool, gr->map->n_features);
-        if (by_feature(gr))
+        if (cells)
             gr->workers[t].cells = qn_malloc_aligned((size_t)gr->map->n_cells, sizeof(int64_t));
         if (!gr->workers[t].search || !gr->workers[t].goes_left
-            || (by_feature(gr) && !gr->workers[t].cells)
+            || (cells && !gr->workers[t].cells)
             || (gr->growth->by_node && !gr->workers[t].feature_used))
             return qn_error_memory(err);
         if (gr->few_most > 0)
@@ -282,7 +283,6 @@ static void make_node(qn__grower *gr, int32_t i_leaf, int32_t parent) {
     lf->node = gr->n_nodes++;
     gr->nodes[lf->node] = (qn__grown_node){.split.feature = -1, .begin = lf->begin, .n = lf->n,
                                            .rows = qn__tree_rows_of(gr, lf).rows,
-                                           .n_first = lf->n,
                                            .total = lf->total, .l2 = lf->l2, .parent = parent,
                                            .value = gr->growth->ruled ? lf->rule.value : 0};
     if (gr->leaf_of)
@@ -482,34 +482,6 @@ static void grow(qn__grower *gr) {
     }
 }
 
-/* Leaves that were expanded ahead of their time and stayed leaves: their rows are divided. */
-static void mark_divided(qn__grower *gr) {
-    for (int32_t i = 0; i < gr->open.n; i++) {
-        const qn__leaf *lf = &gr->leaves[gr->open.leaves[i]];
-        if (lf->expanded) {
-            gr->nodes[lf->node].n_first = gr->leaves[lf->children].n;
-            gr->nodes[lf->node].rows = qn__tree_rows_of(gr, &gr->leaves[lf->children]).rows;
-        }
-    }
-}
-
-void qn__grower_merge_rows(qn__grower *gr) {
-    for (int32_t i = 0; i < gr->n_nodes; i++) {
-        qn__grown_node *leaf = &gr->nodes[i];
-        if (leaf->split.feature >= 0 || leaf->n_first == leaf->n)
-            continue;
-        bool in_spare = leaf->rows == gr->spare.rows + leaf->begin;
-        const uint32_t *rows = leaf->rows;
-        uint32_t *merged = (in_spare ? gr->list : gr->spare).rows + leaf->begin;
-        int64_t l = 0, r = leaf->n_first;
-        for (int64_t at = 0; at < leaf->n; at++)
-            merged[at] = r == leaf->n || (l < leaf->n_first && rows[l] < rows[r]) ? rows[l++]
-                                                                                  : rows[r++];
-        leaf->rows = merged;
-        leaf->n_first = leaf->n;
-    }
-}
-
 qn_status qn__grower_run(qn__grower *gr, const qn__quantised *q, const uint32_t *rows, int64_t n,
                          const bool *feature_used, qn__row_list spare, qn_error *err) {
     gr->spare = spare;
@@ -521,9 +493,8 @@ qn_status qn__grower_run(qn__grower *gr, const qn__quantised *q, const uint32_t 
         qn__tree_grow_in_order(gr);
     else if (gr->status == QN_OK)
         grow(gr);
-    mark_divided(gr);
-    for (int64_t i = 0; !rows && gr->n_nodes == 1 && !gr->leaves[0].expanded && i < n; i++)
-        gr->list.rows[i] = (uint32_t)i; /* not divided, so not written */
+    for (int64_t i = 0; !rows && gr->n_nodes == 1 && i < n; i++)
+        gr->list.rows[i] = (uint32_t)i; /* only a division would have written them */
     if (gr->status == QN_ERR_MEMORY)
         return qn_error_memory(err);
     QN_FAIL_IF(gr->status != QN_OK, err, QN_ERR_INTERNAL, "the histogram pool is empty");
