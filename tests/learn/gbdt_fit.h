@@ -18,6 +18,16 @@ static inline qn_learner *fit(const qn_gbdt_params *p, const qn_fit_input *in, c
     return model;
 }
 
+/* The same by parameters as a run gives them. */
+static inline qn_learner *fit_params(const json_t *params, const qn_fit_input *in,
+                                     const qn_job *job) {
+    qn_learner *model = NULL;
+    qn_error err = {0};
+    if (qn_learner_fit(&qn__family_gbdt, params, in, job, &model, &err) != QN_OK)
+        fail_msg("%s", err.message);
+    return model;
+}
+
 static inline double *predictions(const qn_learner *m, const qn_matrix *x) {
     double *raw = qn_new_array(double, x->n_rows * m->n_outputs);
     m->family->predict(m, x, 0, x->n_rows, raw);

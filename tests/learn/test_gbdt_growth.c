@@ -761,10 +761,7 @@ static void bytes_do_not_depend_on_threads(void **state) {
                 in.train.y = d.y;
                 in.n_classes = 2;
             }
-            qn_learner *m = NULL;
-            qn_error err = {0};
-            if (qn_learner_fit(&qn__family_gbdt, params, &in, &job, &m, &err) != QN_OK)
-                fail_msg("%s", err.message);
+            qn_learner *m = fit_params(params, &in, &job);
             assert_int_equal(qn__family_gbdt.save(m, i ? &other : &first, NULL), QN_OK);
             qn__gbdt_free(m);
             if (i) {

@@ -116,11 +116,7 @@ static void bad_rates_are_refused(void **state) {
 
 static qn_learner *fit_json(const char *text, const qn_fit_input *in, const qn_job *job) {
     qn_cleanup(qn_json_free) json_t *params = json(text);
-    qn_learner *model = NULL;
-    qn_error err = {0};
-    if (qn_learner_fit(&qn__family_gbdt, params, in, job, &model, &err) != QN_OK)
-        fail_msg("%s", err.message);
-    return model;
+    return fit_params(params, in, job);
 }
 
 /* The first is best in round peak[0], the second in round peak[1], the third is never defined. */
