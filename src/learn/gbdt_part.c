@@ -17,10 +17,10 @@ static inline uint32_t row_of(const block *from, int64_t i) {
     return from->first >= 0 ? (uint32_t)(from->first + i) : from->list.rows[i];
 }
 
-/* Sixteen rows at a time: first which of them go left, one bit each, then where they go. In a leaf of less
- * than 1 / SCATTERED of all rows their bins lie on lines of their own, and are asked for AHEAD rows before
- * their turn. */
-enum { TOGETHER = 16, SCATTERED = 8, AHEAD = 128 };
+/* Sixteen rows at a time: first which of them go left, one bit each, then where they go. Where bins lie on
+ * lines of their own - in rows, and in columns if the leaf has less than 1 / SCATTERED of all rows - they are
+ * asked for some rows before their turn. */
+enum { TOGETHER = 16, SCATTERED = 8, AHEAD_IN_ROWS = 48, AHEAD_IN_COLUMNS = 128, WORD = 4 };
 
 /* ---- which side ------------------------------------------------------------------------------ */
 
@@ -29,7 +29,10 @@ enum { TOGETHER = 16, SCATTERED = 8, AHEAD = 128 };
 typedef struct lane_bins {
     const uint8_t *at;
     size_t stride;
-    bool wide, scattered;
+    bool wide;
+    int in_word;          /* where a bin is in its word of a row */
+    bool gathers;         /* 31 bits hold where the last row is */
+    int64_t ahead;        /* 0: bins are not asked for */
     const uint8_t *goes_left;
     uint32_t left_bits[QN__LANE_CELLS / 32];
 } lane_bins;
@@ -67,16 +70,24 @@ rows_at(const block *from, int64_t i) {
     return _mm512_loadu_si512(from->list.rows + i);
 }
 
-/* Those of them that go left: bins of adjacent bytes are gathered, the sides looked up in 256 bits
- * held in a register. */
+/* Those of them that go left: bins are gathered, the sides looked up in 256 bits held in a register.
+ * `by_rows`, here and below, is a constant after inlining. */
 __attribute__((target("avx512f"), always_inline)) static inline __mmask16
-lefts_at(const uint8_t *column, __m512i table, const block *from, int64_t i, __m512i row) {
+lefts_at(const lane_bins *lane, bool by_rows, __m512i table, const block *from, int64_t i,
+         __m512i row) {
     __m512i bin;
-    if (from->first >= 0)
+    if (by_rows) /* the aligned word around the bin: nothing behind the rows is read */
+        bin = _mm512_srl_epi32(
+            _mm512_i32gather_epi32(
+                _mm512_mullo_epi32(row, _mm512_set1_epi32((int)lane->stride / WORD)),
+                lane->at - lane->in_word, WORD),
+            _mm_cvtsi32_si128(8 * lane->in_word));
+    else if (from->first >= 0)
         bin = _mm512_cvtepu8_epi32(
-            _mm_loadu_si128((const __m128i *)(const void *)(column + from->first + i)));
+            _mm_loadu_si128((const __m128i *)(const void *)(lane->at + from->first + i)));
     else
-        bin = _mm512_and_si512(_mm512_i32gather_epi32(row, column, 1), _mm512_set1_epi32(0xff));
+        bin = _mm512_i32gather_epi32(row, lane->at, 1);
+    bin = _mm512_and_si512(bin, _mm512_set1_epi32(0xff));
     __m512i word = _mm512_permutexvar_epi32(_mm512_srli_epi32(bin, 5), table);
     __m512i bit = _mm512_srlv_epi32(word, _mm512_and_si512(bin, _mm512_set1_epi32(31)));
     return _mm512_test_epi32_mask(bit, _mm512_set1_epi32(1));
@@ -88,18 +99,26 @@ table_of(const lane_bins *lane) {
         _mm256_loadu_si256((const __m256i *)(const void *)lane->left_bits));
 }
 
-__attribute__((target("avx512f"))) static void
-find_sides_avx512(const lane_bins *lane, const block *from, uint16_t *goes_left) {
+__attribute__((target("avx512f"), always_inline)) static inline void
+find_sides_of(const lane_bins *lane, bool by_rows, const block *from, uint16_t *goes_left) {
     const __m512i table = table_of(lane);
     int64_t i = 0;
     for (; i + TOGETHER <= from->n; i += TOGETHER)
         goes_left[i / TOGETHER] =
-            (uint16_t)lefts_at(lane->at, table, from, i, rows_at(from, i));
+            (uint16_t)lefts_at(lane, by_rows, table, from, i, rows_at(from, i));
     find_sides_plain(lane, from, i, goes_left);
 }
 
+__attribute__((target("avx512f"))) static void
+find_sides_avx512(const lane_bins *lane, const block *from, uint16_t *goes_left) {
+    if (lane->stride > 1)
+        find_sides_of(lane, true, from, goes_left);
+    else
+        find_sides_of(lane, false, from, goes_left);
+}
+
 static bool has_avx512(const lane_bins *lane) {
-    return lane->stride == 1 && __builtin_cpu_supports("avx512f");
+    return !lane->wide && lane->gathers && __builtin_cpu_supports("avx512f");
 }
 #endif
 
@@ -109,12 +128,19 @@ static lane_bins bins_of(const qn__partition_input *in, const qn__bin_feature *f
         return (lane_bins){.goes_left = goes_left};
     const qn__bins *bins = in->bins;
     size_t at = (size_t)in->map->lanes[f->lane].at;
-    bool wide = f->lane >= in->map->n_narrow;
-    lane_bins lane = {.wide = wide, .goes_left = goes_left,
-                      .scattered = in->n < bins->n_rows / SCATTERED,
-                      .at = bins->columns ? bins->columns + at * (size_t)bins->n_rows
-                                          : bins->rows + at,
-                      .stride = bins->columns ? 1u + wide : (size_t)bins->stride};
+    lane_bins lane = {.wide = f->lane >= in->map->n_narrow, .goes_left = goes_left};
+    if (bins->columns) {
+        lane.at = bins->columns + at * (size_t)bins->n_rows;
+        lane.stride = 1u + lane.wide;
+        lane.gathers = true;
+        lane.ahead = in->n < bins->n_rows / SCATTERED ? AHEAD_IN_COLUMNS : 0;
+    } else {
+        lane.at = bins->rows + at;
+        lane.stride = (size_t)bins->stride;
+        lane.in_word = (int)(at % WORD);
+        lane.gathers = bins->n_rows * bins->stride / WORD <= INT32_MAX;
+        lane.ahead = AHEAD_IN_ROWS;
+    }
     for (int v = 0; v < QN__LANE_CELLS; v++)
         lane.left_bits[v / 32] |= (uint32_t)goes_left[v] << v % 32;
     return lane;
@@ -200,24 +226,25 @@ __attribute__((target("avx512f"))) static void move_avx512(const block *from,
     *ret = to;
 }
 
-__attribute__((always_inline)) static inline void ask_for(const uint8_t *column,
-                                                          const uint32_t *rows) {
+__attribute__((always_inline)) static inline void ask_for(const lane_bins *lane,
+                                                          bool by_rows, const uint32_t *rows) {
 #pragma GCC unroll 16
     for (int k = 0; k < TOGETHER; k++)
-        __builtin_prefetch(column + rows[k]);
+        __builtin_prefetch(lane->at + rows[k] * (by_rows ? lane->stride : 1));
 }
 
 /* Sides found and rows moved in one pass. */
-__attribute__((target("avx512f"))) static void divide_avx512(const lane_bins *lane,
-                                                             const block *from, sides *ret) {
+__attribute__((target("avx512f"), always_inline)) static inline void
+divide_by(const lane_bins *lane, bool by_rows, const block *from, sides *ret) {
     const __m512i table = table_of(lane);
     sides to = *ret;
-    int64_t i = 0, asked = from->first < 0 && lane->scattered ? from->n - AHEAD - TOGETHER : -1;
+    int64_t i = 0, ahead = lane->ahead;
+    int64_t asked = from->first < 0 && ahead ? from->n - ahead - TOGETHER : -1;
     for (; i + TOGETHER <= from->n; i += TOGETHER) {
         if (i <= asked)
-            ask_for(lane->at, from->list.rows + i + AHEAD);
+            ask_for(lane, by_rows, from->list.rows + i + ahead);
         __m512i row = rows_at(from, i);
-        pack_both(from, i, row, lefts_at(lane->at, table, from, i, row), &to);
+        pack_both(from, i, row, lefts_at(lane, by_rows, table, from, i, row), &to);
     }
     uint16_t goes_left = 0;
     block rest = {.list = qn__rows_from(from->list, i), .n = from->n - i,
@@ -225,6 +252,14 @@ __attribute__((target("avx512f"))) static void divide_avx512(const lane_bins *la
     find_sides_plain(lane, &rest, 0, &goes_left);
     move_plain(&rest, 0, &goes_left, &to);
     *ret = to;
+}
+
+__attribute__((target("avx512f"))) static void divide_avx512(const lane_bins *lane,
+                                                             const block *from, sides *to) {
+    if (lane->stride > 1)
+        divide_by(lane, true, from, to);
+    else
+        divide_by(lane, false, from, to);
 }
 #endif
 
