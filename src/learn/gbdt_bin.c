@@ -313,13 +313,8 @@ static int32_t place_bounds(const distinct *d, int64_t max_bin, int64_t min_in_b
     return n_bounds;
 }
 
-/* No split of the feature could leave min_data rows on both sides. */
-static bool is_useless(const qn_gbdt_params *params, const qn__bin_feature *f, const distinct *d,
-                       int64_t n_rows) {
-    if (f->n_values + f->has_missing < 2)
-        return true;
-    if (!params->feature_pre_filter || d->total != n_rows)
-        return false;
+/* Sampled values in the fullest bin. */
+static int64_t fullest_bin(const qn__bin_feature *f, const distinct *d) {
     int64_t most = d->n_missing, in_bin = 0;
     for (int64_t i = 0, t = 0; i < d->n; i++) {
         while (t < f->n_values - 1 && d->value[i] > f->upper[t]) {
@@ -329,7 +324,16 @@ static bool is_useless(const qn_gbdt_params *params, const qn__bin_feature *f, c
         in_bin += d->count[i];
         most = in_bin > most ? in_bin : most;
     }
-    return n_rows - most < params->min_data_in_leaf;
+    return most;
+}
+
+/* No split of the feature could leave min_data rows on both sides. */
+static bool is_useless(const qn_gbdt_params *params, const qn__bin_feature *f, const distinct *d,
+                       int64_t most, int64_t n_rows) {
+    if (f->n_values + f->has_missing < 2)
+        return true;
+    return params->feature_pre_filter && d->total == n_rows
+           && n_rows - most < params->min_data_in_leaf;
 }
 
 /* `d` is scratch. */
@@ -357,7 +361,9 @@ static qn_status fit_number(const qn_gbdt_params *params, const qn_matrix *x, ui
     f->n_cells = f->n_values + 1;
     if (sparse)
         f->rest_bin = qn__bin_of(f, 0.0);
-    if (is_useless(params, f, d, x->n_rows))
+    int64_t most = fullest_bin(f, d);
+    f->is_even = most * QN__EVEN_SHARE <= d->total;
+    if (is_useless(params, f, d, most, x->n_rows))
         f->n_values = 0;
     return QN_OK;
 }

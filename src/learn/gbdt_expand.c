@@ -14,7 +14,7 @@ static qn__hist_input hist_input_of(const qn__grower *gr, const qn__leaf *lf) {
     qn__row_list list = qn__tree_rows_of(gr, lf);
     return (qn__hist_input){.map = gr->map, .bins = gr->bins,
                             .rows = lf->n == gr->bins->n_rows ? NULL : list.rows, .gh = list.gh,
-                            .n = lf->n, .total = lf->total,
+                            .n = lf->n, .is_small = gr->q->is_small, .total = lf->total,
                             .group_used = gr->feature_used ? gr->group_used : NULL,
                             .narrow_only = lf->narrow_only};
 }

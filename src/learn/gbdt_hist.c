@@ -6,6 +6,8 @@
 enum {
     CHUNK = 1 << 11,     /* rows that all groups count before the next ones: they stay in cache, and
                             even the largest of them fit packed cells */
+    SMALL_CHUNK = 1 << 12, /* of small gradients; an even lane has half of QN__HALF_ROWS in a cell, */
+    WORTH_HALF = 1 << 10,  /* and with fewer rows emptying half cells costs more than they save */
     AHEAD = 10,
     TASK_ROWS = 1 << 14, /* what a thread takes at a time */
 };
@@ -15,15 +17,20 @@ qn_status qn__hist_scratch_init(qn__hist_scratch *scratch, const qn__bin_map *ma
     scratch->n_threads = n_threads;
     scratch->n_cells = map->lane_cells + map->n_cells - map->dense_cells;
     scratch->block = qn_new_array(int64_t *, n_threads);
+    scratch->half = map->n_even ? qn_new_array(uint32_t *, n_threads) : NULL;
     scratch->part = qn_new_array(qn__wide_sum *, n_threads);
     scratch->waiting = qn_new_array(qn__load, n_threads);
-    if (!scratch->block || !scratch->part || !scratch->waiting)
+    if (!scratch->block || (map->n_even && !scratch->half) || !scratch->part || !scratch->waiting)
         return qn_error_memory(err);
     for (int t = 0; t < n_threads; t++) {
         scratch->block[t] = qn_calloc_aligned((size_t)scratch->n_cells, sizeof(int64_t));
         if (wide)
             scratch->part[t] = qn_calloc_aligned((size_t)scratch->n_cells, sizeof(qn__wide_sum));
-        if (!scratch->block[t] || (wide && !scratch->part[t]))
+        if (scratch->half)
+            scratch->half[t] = qn_calloc_aligned((size_t)map->n_even * QN__LANE_PITCH,
+                                                 sizeof(uint32_t));
+        if (!scratch->block[t] || (wide && !scratch->part[t])
+            || (scratch->half && !scratch->half[t]))
             return qn_error_memory(err);
     }
     return QN_OK;
@@ -35,8 +42,11 @@ void qn__hist_scratch_done(qn__hist_scratch *scratch) {
             qn_freep(&scratch->block[t]);
         if (scratch->part)
             qn_freep(&scratch->part[t]);
+        if (scratch->half)
+            qn_freep(&scratch->half[t]);
     }
     qn_freep(&scratch->block);
+    qn_freep(&scratch->half);
     qn_freep(&scratch->part);
     qn_freep(&scratch->waiting);
     *scratch = (qn__hist_scratch){0};
@@ -56,6 +66,12 @@ static inline void ask_for(const void *lanes, size_t bytes, bool straddles) {
         __builtin_prefetch((const char *)lanes + bytes - 1);
 }
 
+/* What a row adds to a half cell. */
+static inline uint32_t half_word(int32_t gh) {
+    return ((uint32_t)(gh >> 16) << QN__HALF_G_SHIFT)
+           + ((uint32_t)(uint16_t)gh << QN__HALF_N_BITS) + 1;
+}
+
 /* What the inner loop counts: `n_eights` times 8 and some more adjacent lanes of the rows from
  * bins + i * stride on; rows NULL: i, else rows[i]. Row i has gradient gh[i]. */
 typedef struct some_rows {
@@ -67,11 +83,11 @@ typedef struct some_rows {
 } some_rows;
 
 /* The inner loop of training, over rows i .. n - 1: each lane of a row adds the row's word to one of
- * its cells. All flags and `rest` are constants after inlining, and so are the distances of the
- * cells. */
+ * its cells, packed ones or (half not NULL) half cells. All flags and `rest` are constants after
+ * inlining, and so are the distances of the cells. */
 static inline __attribute__((always_inline)) void
 add_some(const some_rows *in, int64_t i, int64_t n, bool listed, int64_t ahead, bool eights,
-         int rest, int64_t *restrict cells) {
+         int rest, int64_t *restrict packed, uint32_t *restrict half) {
     const uint8_t *bins = in->bins;
     const uint32_t *rows = in->rows;
     const int32_t *gh = in->gh;
@@ -81,42 +97,80 @@ add_some(const some_rows *in, int64_t i, int64_t n, bool listed, int64_t ahead, 
             ask_for(bins + rows[i + ahead] * stride, (size_t)(8 * in->n_eights + rest),
                     stride > 64);
         const uint8_t *at = bins + (listed ? rows[i] : (size_t)i) * stride;
-        int64_t word = spread(gh[i]), *to = cells;
-        for (int e = eights ? in->n_eights : 0; e > 0; e--, at += 8, to += 8 * QN__LANE_CELLS) {
+        int64_t word = half ? half_word(gh[i]) : spread(gh[i]);
+        int64_t *to = packed;
+        uint32_t *to_half = half;
+        for (int e = eights ? in->n_eights : 0; e > 0; e--, at += 8) {
 #pragma GCC unroll 8
             for (int j = 0; j < 8; j++)
-                to[j * QN__LANE_CELLS + at[j]] += word;
+                if (half)
+                    to_half[j * QN__LANE_PITCH + at[j]] += (uint32_t)word;
+                else
+                    to[j * QN__LANE_PITCH + at[j]] += word;
+            to_half += half ? 8 * QN__LANE_PITCH : 0;
+            to += half ? 0 : 8 * QN__LANE_PITCH;
         }
 #pragma GCC unroll 8
         for (int j = 0; j < rest; j++)
-            to[j * QN__LANE_CELLS + at[j]] += word;
+            if (half)
+                to_half[j * QN__LANE_PITCH + at[j]] += (uint32_t)word;
+            else
+                to[j * QN__LANE_PITCH + at[j]] += word;
     }
 }
 
 static inline __attribute__((always_inline)) void
-add_lanes(const some_rows *in, int64_t n, int rest, int64_t *cells) {
+add_lanes(const some_rows *in, int64_t n, int rest, int64_t *packed, uint32_t *half) {
     int64_t early = n > AHEAD ? n - AHEAD : 0; /* what lies behind the list is not asked for */
     if (!in->rows) {
-        add_some(in, 0, n, false, 0, true, rest, cells);
+        add_some(in, 0, n, false, 0, true, rest, packed, half);
     } else if (in->n_eights == 0) {
-        add_some(in, 0, early, true, AHEAD, false, rest, cells);
-        add_some(in, early, n, true, 0, false, rest, cells);
+        add_some(in, 0, early, true, AHEAD, false, rest, packed, half);
+        add_some(in, early, n, true, 0, false, rest, packed, half);
     } else {
-        add_some(in, 0, early, true, AHEAD, true, rest, cells);
-        add_some(in, early, n, true, 0, true, rest, cells);
+        add_some(in, 0, early, true, AHEAD, true, rest, packed, half);
+        add_some(in, early, n, true, 0, true, rest, packed, half);
     }
 }
 
-static void add_narrow(const some_rows *in, int64_t n, int rest, int64_t *cells) {
+static inline __attribute__((always_inline)) void
+add_by_rest(const some_rows *in, int64_t n, int rest, int64_t *packed, uint32_t *half) {
     switch (rest) {
-    case 0: add_lanes(in, n, 0, cells); break;
-    case 1: add_lanes(in, n, 1, cells); break;
-    case 2: add_lanes(in, n, 2, cells); break;
-    case 3: add_lanes(in, n, 3, cells); break;
-    case 4: add_lanes(in, n, 4, cells); break;
-    case 5: add_lanes(in, n, 5, cells); break;
-    case 6: add_lanes(in, n, 6, cells); break;
-    default: add_lanes(in, n, 7, cells); break;
+    case 0: add_lanes(in, n, 0, packed, half); break;
+    case 1: add_lanes(in, n, 1, packed, half); break;
+    case 2: add_lanes(in, n, 2, packed, half); break;
+    case 3: add_lanes(in, n, 3, packed, half); break;
+    case 4: add_lanes(in, n, 4, packed, half); break;
+    case 5: add_lanes(in, n, 5, packed, half); break;
+    case 6: add_lanes(in, n, 6, packed, half); break;
+    default: add_lanes(in, n, 7, packed, half); break;
+    }
+}
+
+static void add_packed(const some_rows *in, int64_t n, int rest, int64_t *to) {
+    add_by_rest(in, n, rest, to, NULL);
+}
+
+static void add_half(const some_rows *in, int64_t n, int rest, uint32_t *to) {
+    add_by_rest(in, n, rest, NULL, to);
+}
+
+/* Rows in the half cells of a lane, unless one of them overflowed. */
+QN__WIDE static int64_t rows_in_half(const uint32_t *half) {
+    uint32_t n = 0;
+    for (int c = 0; c < QN__LANE_PITCH; c++)
+        n += half[c] & QN__HALF_ROWS;
+    return n;
+}
+
+QN__WIDE static void empty_half(uint32_t *restrict half, int64_t *restrict block) {
+    for (int c = 0; c < QN__LANE_PITCH; c++) {
+        int64_t word = (int32_t)half[c];
+        int64_t hn_mask = ((int64_t)1 << QN__HALF_G_SHIFT) - 1;
+        block[c] += ((word >> QN__HALF_G_SHIFT) << QN__G_SHIFT)
+                    + ((word & hn_mask & ~(int64_t)QN__HALF_ROWS) << (QN__N_BITS - QN__HALF_N_BITS))
+                    + (word & QN__HALF_ROWS);
+        half[c] = 0;
     }
 }
 
@@ -149,28 +203,67 @@ static void add_sparse(const qn__bins *bins, const uint32_t *rows, int64_t first
     }
 }
 
-/* n rows of the input, at most CHUNK, from `from` on into a block. */
-static void add_chunk(const qn__hist_input *in, int64_t from, int64_t n, int64_t *block) {
+/* Lanes from `lane` on as they are counted, of rows from `from` on. */
+static some_rows rows_of(const qn__hist_input *in, int64_t from, int32_t lane, int width) {
+    size_t stride = (size_t)in->bins->stride;
+    const uint32_t *rows = in->rows ? in->rows + from : NULL;
+    return (some_rows){.bins = in->bins->rows + lane + (rows ? 0 : (size_t)from * stride),
+                       .stride = stride, .n_eights = width / 8, .rows = rows,
+                       .gh = in->gh + from};
+}
+
+/* One lane of rows that are in cache. */
+static void add_lane(const qn__hist_input *in, int64_t from, int64_t n, int32_t lane,
+                     int64_t *packed) {
+    some_rows some = rows_of(in, from, lane, 1);
+    for (int64_t i = 0; i < n; i++) {
+        size_t row = some.rows ? some.rows[i] : (size_t)i;
+        packed[some.bins[row * some.stride]] += spread(some.gh[i]);
+    }
+}
+
+/* A group of even lanes in half cells, which go into the packed ones. A lane in which one of them
+ * overflowed - its rows are less even here than all are - is counted once more. False: that was so for
+ * many. */
+static bool add_even(const qn__hist_input *in, const qn__lane_group *group, int64_t from, int64_t n,
+                     uint32_t *half, int64_t *block) {
+    some_rows some = rows_of(in, from, group->lane, group->n);
+    int32_t n_again = 0;
+    add_half(&some, n, group->n % 8, half + (size_t)group->lane * QN__LANE_PITCH);
+    for (int32_t lane = group->lane; lane < group->lane + group->n; lane++) {
+        size_t cell = (size_t)lane * QN__LANE_PITCH;
+        if (rows_in_half(half + cell) == n) {
+            empty_half(half + cell, block + cell);
+            continue;
+        }
+        memset(half + cell, 0, QN__LANE_PITCH * sizeof *half);
+        add_lane(in, from, n, lane, block + cell);
+        n_again++;
+    }
+    return n_again * 8 <= group->n;
+}
+
+/* n rows of the input, at most a chunk, from `from` on into a block. */
+static void add_chunk(const qn__hist_input *in, int64_t from, int64_t n, bool *half_fits,
+                      const qn__hist_scratch *scratch, int t) {
     const qn__bin_map *map = in->map;
     const uint32_t *rows = in->rows ? in->rows + from : NULL;
-    size_t stride = (size_t)in->bins->stride;
-    const int32_t *gh = in->gh + from;
-    int32_t n_groups = in->narrow_only ? qn__n_narrow_groups(map) : qn__n_groups(map);
-    for (int32_t g = 0; g < n_groups; g++) {
-        if (in->group_used && !in->group_used[g])
+    int64_t *block = scratch->block[t];
+    for (int32_t g = 0; g < map->n_groups; g++) {
+        const qn__lane_group *group = &map->groups[g];
+        if ((in->group_used && !in->group_used[g]) || (in->narrow_only && group->is_wide))
             continue;
-        int32_t lane = qn__group_lane(map, g);
-        int width = (int)(qn__group_lane(map, g + 1) - lane);
-        int64_t *cells = block + map->lanes[lane].cell;
-        some_rows some = {.bins = in->bins->rows + lane + (rows ? 0 : (size_t)from * stride),
-                          .stride = stride, .n_eights = width / 8, .rows = rows, .gh = gh};
-        if (g >= qn__n_narrow_groups(map))
-            add_wide(map, in->bins, lane, width, rows, from, gh, n, block);
+        some_rows some = rows_of(in, from, group->lane, group->n);
+        if (group->is_even && *half_fits && n >= WORTH_HALF)
+            *half_fits = add_even(in, group, from, n, scratch->half[t], block);
+        else if (group->is_wide)
+            add_wide(map, in->bins, group->lane, group->n, rows, from, some.gh, n, block);
         else
-            add_narrow(&some, n, width % 8, cells);
+            add_packed(&some, n, group->n % 8, block + map->lanes[group->lane].cell);
     }
     if (in->bins->start)
-        add_sparse(in->bins, rows, from, gh, n, block + map->lane_cells - map->dense_cells);
+        add_sparse(in->bins, rows, from, in->gh + from, n,
+                   block + map->lane_cells - map->dense_cells);
 }
 
 QN__WIDE static void empty_cells(int64_t *restrict block, qn__wide_sum *restrict part, int64_t n) {
@@ -184,7 +277,7 @@ QN__WIDE static void empty_cells(int64_t *restrict block, qn__wide_sum *restrict
 }
 
 static void empty_block(const qn__hist_input *in, const qn__hist_scratch *scratch, int t) {
-    int64_t n_cells = in->narrow_only ? (int64_t)in->map->n_narrow * QN__LANE_CELLS
+    int64_t n_cells = in->narrow_only ? (int64_t)in->map->n_narrow * QN__LANE_PITCH
                                       : scratch->n_cells;
     if (scratch->waiting[t].n > 0)
         empty_cells(scratch->block[t], scratch->part[t], n_cells);
@@ -196,8 +289,10 @@ static void empty_block(const qn__hist_input *in, const qn__hist_scratch *scratc
 static void add_rows(const qn__hist_input *in, int64_t first, int64_t last, bool wide,
                      const qn__hist_scratch *scratch, int t) {
     qn__load *waiting = &scratch->waiting[t];
+    const int64_t chunk = in->is_small ? SMALL_CHUNK : CHUNK;
+    bool half_fits = in->is_small;
     for (int64_t n; first < last; first += n) {
-        n = last - first < CHUNK ? last - first : CHUNK;
+        n = last - first < chunk ? last - first : chunk;
         if (wide) {
             qn__load more = qn__load_of(in->gh + first, n);
             qn__load both = {.abs_g = waiting->abs_g + more.abs_g, .h = waiting->h + more.h,
@@ -207,7 +302,7 @@ static void add_rows(const qn__hist_input *in, int64_t first, int64_t last, bool
                 empty_block(in, scratch, t);
             *waiting = fits ? both : more;
         }
-        add_chunk(in, first, n, scratch->block[t]);
+        add_chunk(in, first, n, &half_fits, scratch, t);
     }
 }
 

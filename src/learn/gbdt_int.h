@@ -42,6 +42,10 @@ enum { QN__WORTH_THREADS = 1 << 18 };
 enum {
     QN__GROUP = 32,        /* lanes counted in one pass: a row is read while their cells are in cache */
     QN__LANE_CELLS = 256,  /* of a lane of one byte */
+    QN__LANE_PITCH = 264,  /* cells from one such lane to the next, where they are counted: a line more,
+                              so that equal bins of different lanes are not 4096 bytes apart (a load
+                              would wait for the store before it, which has the same low 12 bits) */
+    QN__EVEN_SHARE = 128,  /* an even lane is one whose largest bin has at most this part of the rows */
     QN__PACK_ROWS = 2048,  /* fewer rows than this and unpacking costs more than packing saves */
     QN__UNSEEN = 0xffff,   /* a tuple of bins that no row has */
     QN__CAT_BINS = 4096,   /* most bins of a category feature; bin 0 is "missing, rare or unseen" */
@@ -58,6 +62,7 @@ typedef struct qn__bin_feature {
     int32_t n_cells;      /* histogram cells: n_values + 1 (missing) for numbers, n_values for categories */
     bool has_missing;     /* seen in training (numbers) */
     double *upper;        /* owned; n_values - 1 ascending bounds */
+    bool is_even;         /* number: no bin has far more rows than others (QN__EVEN_SHARE) */
     int32_t n_categories;
     int32_t *code_bin;    /* owned; n_categories: bin of a code */
     int32_t rest_bin;     /* the bin that gets what the others leave of a leaf's total; SPARSE: that
@@ -82,17 +87,26 @@ typedef struct qn__lane {
                                   NULL: not known */
 } qn__lane;
 
+/* Adjacent lanes that are counted in one pass. */
+typedef struct qn__lane_group {
+    int32_t lane, n;           /* the first, and how many */
+    bool is_even, is_wide;     /* all even; all of two bytes */
+} qn__lane_group;
+
 /* Features with at least two bins, dense ones first. */
 typedef struct qn__bin_map {
     int32_t n_features;
     qn__bin_feature *features; /* owned */
-    int32_t n_dense, n_lanes, n_narrow; /* lanes of one byte come first */
+    int32_t n_dense, n_lanes, n_narrow; /* lanes of one byte come first, */
+    int32_t n_even;            /* and of these the even ones */
+    qn__lane_group *groups;    /* owned; all lanes, in order */
+    int32_t n_groups;
     int32_t row_bytes;         /* of all lanes */
     qn__lane *lanes;           /* owned */
     int32_t *by_lane;          /* owned; n_dense: features in order of their lanes */
     int64_t n_cells, dense_cells; /* cells of all features, and of the dense ones (which come first) */
     int64_t narrow_cells;      /* of those in lanes of one byte (the first of these) */
-    int64_t lane_cells;        /* cells of all lanes: QN__LANE_CELLS of each narrow one */
+    int64_t lane_cells;        /* cells of all lanes: QN__LANE_PITCH of each narrow one */
     const qn_matrix *fitted_to; /* borrowed, and only compared once they are binned */
 } qn__bin_map;
 
@@ -201,6 +215,11 @@ typedef struct qn__wide_sum {
 enum { QN__N_BITS = 15, QN__H_BITS = 24, QN__G_SHIFT = QN__N_BITS + QN__H_BITS,
        QN__WIDE_N_BITS = 31 };
 
+/* Rows of small gradients may be counted in half cells of one 32-bit word, of at most QN__HALF_ROWS rows
+ * each: 31 ... 19  g  | 18 ... 7  h | 6 ... 0  rows. */
+enum { QN__HALF_N_BITS = 7, QN__HALF_G_SHIFT = 19, QN__HALF_ROWS = (1 << QN__HALF_N_BITS) - 1,
+       QN__SMALL_G = 32, QN__SMALL_H = 32 };
+
 /* What rows may add to a cell at most. */
 typedef struct qn__load {
     int64_t abs_g, h, n;
@@ -214,6 +233,7 @@ qn__load qn__load_of(const int32_t *gh, int64_t n);
 
 typedef struct qn__quantised {
     int32_t *gh;          /* n_rows */
+    bool is_small;        /* |g| is at most QN__SMALL_G and h QN__SMALL_H */
     qn__sum total;        /* of all rows */
     double g_unit, h_unit; /* what 1 stands for */
 } qn__quantised;
@@ -284,6 +304,7 @@ typedef struct qn__hist_scratch {
     int n_threads;
     int64_t n_cells;
     int64_t **block;      /* owned; per thread */
+    uint32_t **half;      /* owned; per thread: half cells of the even lanes; NULL: there are none */
     qn__wide_sum **part;  /* owned; per thread; NULL: packed histograms only */
     qn__load *waiting;    /* owned; per thread: in the block */
 } qn__hist_scratch;
@@ -300,6 +321,7 @@ typedef struct qn__hist_input {
     const int32_t *gh;
     int64_t n;
     qn__sum total;            /* of all rows */
+    bool is_small;            /* gradients are (qn__quantised) */
     const bool *group_used;   /* groups of lanes to skip are false; NULL: count all */
     bool narrow_only;         /* count the lanes of one byte; there is nothing sparse */
 } qn__hist_input;
@@ -321,23 +343,6 @@ void qn__hist_build_ref(const qn__hist_input *input, qn__sum *sums);
  * stored. The second: of n packed cells, from `cell` on. */
 void qn__hist_subtract(qn__hist *parent, const qn__hist *small, int64_t n_cells, bool wide);
 void qn__hist_subtract_packed(qn__hist *parent, const qn__hist *small, int64_t cell, int64_t n);
-static inline int32_t qn__n_narrow_groups(const qn__bin_map *map) {
-    return (map->n_narrow + QN__GROUP - 1) / QN__GROUP;
-}
-/* Of lanes of one byte, then of the others. */
-static inline int32_t qn__n_groups(const qn__bin_map *map) {
-    return qn__n_narrow_groups(map) + (map->n_lanes - map->n_narrow + QN__GROUP - 1) / QN__GROUP;
-}
-/* The first lane of a group; groups are of about equal size. */
-static inline int32_t qn__group_lane(const qn__bin_map *map, int32_t group) {
-    int32_t narrow = qn__n_narrow_groups(map), all = qn__n_groups(map);
-    int64_t n_wide = map->n_lanes - map->n_narrow;
-    if (group < narrow)
-        return (int32_t)((int64_t)group * map->n_narrow / narrow);
-    int64_t wide = all > narrow ? (group - narrow) * n_wide / (all - narrow) : 0;
-    return map->n_narrow + (int32_t)wide;
-}
-
 /* ---- samples of rows ------------------------------------------------------------------------- */
 
 /* What one-side sampling goes by: gradients and hessians, [n_outputs][n]. */

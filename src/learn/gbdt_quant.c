@@ -4,8 +4,9 @@
 
 enum { CHUNK = 1 << 13 };
 
-/* Of g and of h: 13 bits, so that 2,048 of the largest rows fit a packed cell. */
-static const float top = 8190;
+/* What the largest value becomes: 13 bits of g and of h, so that 2,048 of the largest rows fit a packed
+ * cell. */
+static const float top = 8190, small_top_g = QN__SMALL_G - 1, small_top_h = QN__SMALL_H - 1;
 
 /* Murmur3's finaliser: 32 bits for row i of a tree. */
 static inline uint32_t mix(uint32_t seed, uint32_t i) {
@@ -18,11 +19,11 @@ static inline uint32_t mix(uint32_t seed, uint32_t i) {
 /* Rounds x down or up, up with the probability of its fraction. NaN and what is out of range become
  * an end of it: as integers the bits of |x| are in the same order, NaN last, and an integer minimum
  * needs no branch. */
-static inline int32_t round_randomly(float x, uint32_t random16) {
+static inline int32_t round_randomly(float x, float end, uint32_t random16) {
     union {
         float number;
         int32_t bits;
-    } v = {.number = x}, most = {.number = 8190.5f};
+    } v = {.number = x}, most = {.number = end + 0.5f};
     int32_t sign = v.bits & INT32_MIN, size = v.bits & INT32_MAX;
     size = size < most.bits ? size : most.bits;
     v.bits = size | sign;
@@ -32,12 +33,14 @@ static inline int32_t round_randomly(float x, uint32_t random16) {
 }
 
 QN__WIDE static void quantise_rows(const float *restrict g, const float *restrict h, int32_t n,
-                                   uint32_t first, uint32_t seed, float g_scale, float h_scale,
+                                   uint32_t first, uint32_t seed, const qn__quantised *q,
                                    int32_t *restrict gh) {
+    const float g_scale = (float)(1 / q->g_unit), h_scale = (float)(1 / q->h_unit);
+    const float g_end = q->is_small ? small_top_g : top, h_end = q->is_small ? small_top_h : top;
     for (int32_t i = 0; i < n; i++) {
         uint32_t r = mix(seed, first + (uint32_t)i);
-        int32_t gi = round_randomly(g[i] * g_scale, r & 0xffff);
-        int32_t hi = round_randomly(h[i] * h_scale, r >> 16);
+        int32_t gi = round_randomly(g[i] * g_scale, g_end, r & 0xffff);
+        int32_t hi = round_randomly(h[i] * h_scale, h_end, r >> 16);
         hi = hi > 0 ? hi : 0;
         gh[i] = gi * 65536 + hi;
     }
@@ -123,15 +126,15 @@ void qn__range_join(qn__range *range, const qn__range *more) {
     range->sum_h += more->sum_h;
 }
 
-/* What one unit is. The sum of `few` average values must fit `bits`, and that of all 32 bits; where
- * this takes larger units, the largest value is 2^k of them, so that constants stay exact. A largest
- * of 0 or inf leaves nothing to tell apart. */
-static double unit_of(float largest_value, double sum, int64_t n, int bits) {
+/* What one unit is, the largest value being `end` of them. The sum of `few` average values must fit
+ * `bits`, and that of all 32 bits; where this takes larger units, the largest value is 2^k of them, so
+ * that constants stay exact. A largest of 0 or inf leaves nothing to tell apart. */
+static double unit_of(float largest_value, float end, double sum, int64_t n, int bits) {
     enum { PACKED_ROWS = 1 << 14 };
     if (!(largest_value > 0 && largest_value < INFINITY))
         return 1;
     double few = n < PACKED_ROWS ? (double)n : PACKED_ROWS;
-    double unit = (double)largest_value / (double)top;
+    double unit = (double)largest_value / (double)end;
     double least = fmax(sum / (double)n * few / (double)((int64_t)1 << bits),
                         sum / (double)((int64_t)1 << 32));
     for (int k = 12; unit < least && k >= 0; k--)
@@ -139,15 +142,23 @@ static double unit_of(float largest_value, double sum, int64_t n, int bits) {
     return unit;
 }
 
+/* Of many rows of which the largest is not far from the mean, a few bits say as much: rounding a value to
+ * units adds at most a quarter of a unit's square to its variance, 1/64 of the mean's square here. */
+static bool may_be_small(float largest_value, double sum, int64_t n) {
+    enum { MANY = 1 << 16, TIMES = 16 };
+    return n >= MANY && largest_value < INFINITY
+           && (double)largest_value * (double)n <= TIMES * sum;
+}
+
 void qn__quantise_units(qn__range range, int64_t n, qn__quantised *q) {
-    q->g_unit = unit_of(range.g, range.sum_g, n, 63 - QN__G_SHIFT);
-    q->h_unit = unit_of(range.h, range.sum_h, n, QN__H_BITS);
+    q->is_small = may_be_small(range.g, range.sum_g, n) && may_be_small(range.h, range.sum_h, n);
+    q->g_unit = unit_of(range.g, q->is_small ? small_top_g : top, range.sum_g, n, 63 - QN__G_SHIFT);
+    q->h_unit = unit_of(range.h, q->is_small ? small_top_h : top, range.sum_h, n, QN__H_BITS);
 }
 
 void qn__quantise_some(const float *g, const float *h, int64_t first, int32_t n, uint64_t seed,
                        const qn__quantised *q, int64_t *sum_g, int64_t *sum_h) {
-    quantise_rows(g, h, n, (uint32_t)first, (uint32_t)(seed ^ seed >> 32), (float)(1 / q->g_unit),
-                  (float)(1 / q->h_unit), q->gh + first);
+    quantise_rows(g, h, n, (uint32_t)first, (uint32_t)(seed ^ seed >> 32), q, q->gh + first);
     add_up(q->gh + first, n, sum_g, sum_h);
 }
 

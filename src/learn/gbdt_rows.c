@@ -33,6 +33,7 @@ void qn__bin_map_done(qn__bin_map *map) {
     qn_freep(&map->features);
     forget_values(map);
     qn_freep(&map->lanes);
+    qn_freep(&map->groups);
     qn_freep(&map->by_lane);
     *map = (qn__bin_map){0};
 }
@@ -64,12 +65,19 @@ static bool is_narrow(const qn__bin_feature *f) {
     return f->n_cells <= QN__LANE_CELLS;
 }
 
-/* Lanes in the order of their first features, narrow ones first. */
+typedef enum kind { EVEN, NARROW, WIDE, N_KINDS } kind;
+
+/* Of the lane of a feature. */
+static kind kind_of(const qn__bin_feature *f) {
+    return !is_narrow(f) ? WIDE : f->is_even && !f->step ? EVEN : NARROW;
+}
+
+/* Lanes in the order of kinds, and of their first features. */
 static void number_lanes(qn__bin_map *map, const qn__lane_plan *plan) {
-    for (int narrow = 1; narrow >= 0; narrow--) {
+    for (kind k = EVEN; k < N_KINDS; k++) {
         for (int32_t i = 0; i < map->n_dense; i++) {
             qn__bin_feature *f = &map->features[i];
-            if (is_narrow(f) != narrow)
+            if (kind_of(f) != k)
                 continue;
             if (plan[i].leader == i) {
                 f->lane = map->n_lanes++;
@@ -80,9 +88,37 @@ static void number_lanes(qn__bin_map *map, const qn__lane_plan *plan) {
             }
             map->lanes[f->lane].n_features++;
         }
-        if (narrow)
+        if (k == EVEN)
+            map->n_even = map->n_lanes;
+        if (k == NARROW)
             map->n_narrow = map->n_lanes;
     }
+}
+
+/* Lanes first .. last - 1, all of one kind, in groups of about equal size. */
+static void add_groups(qn__bin_map *map, int32_t first, int32_t last, kind k) {
+    int32_t n = last - first, n_groups = (n + QN__GROUP - 1) / QN__GROUP;
+    for (int32_t g = 0; g < n_groups; g++) {
+        int32_t at = (int32_t)((int64_t)n * g / n_groups);
+        map->groups[map->n_groups++] =
+            (qn__lane_group){.lane = first + at, .is_even = k == EVEN, .is_wide = k == WIDE,
+                             .n = (int32_t)((int64_t)n * (g + 1) / n_groups) - at};
+    }
+}
+
+/* Even lanes are counted as the others are when there are not a word of them, or many others: a pass
+ * over the rows more costs more than half cells save. */
+static qn_status group_lanes(qn__bin_map *map, qn_error *err) {
+    enum { WORD = 8 };
+    map->groups = qn_new_array(qn__lane_group, map->n_lanes / QN__GROUP + N_KINDS);
+    if (!map->groups)
+        return qn_error_memory(err);
+    if (map->n_even < WORD || 4 * map->n_even < 3 * map->n_narrow)
+        map->n_even = 0;
+    add_groups(map, 0, map->n_even, EVEN);
+    add_groups(map, map->n_even, map->n_narrow, NARROW);
+    add_groups(map, map->n_narrow, map->n_lanes, WIDE);
+    return QN_OK;
 }
 
 static qn_status place_lanes(qn__bin_map *map, const qn__map_rows *rows, bool share_lanes,
@@ -107,13 +143,13 @@ static qn_status place_lanes(qn__bin_map *map, const qn__map_rows *rows, bool sh
         first += lane->n_features;
         lane->n_features = 0;
         lane->cell = map->lane_cells;
-        map->lane_cells += narrow ? QN__LANE_CELLS : lane->n_values;
+        map->lane_cells += narrow ? QN__LANE_PITCH : lane->n_values;
     }
     for (int32_t i = 0; i < map->n_dense; i++) {
         qn__lane *lane = &map->lanes[map->features[i].lane];
         map->by_lane[lane->first + lane->n_features++] = i;
     }
-    return QN_OK;
+    return group_lanes(map, err);
 }
 
 /* Cells of narrow features, of the other dense ones, of sparse ones. */

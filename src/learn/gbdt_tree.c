@@ -123,7 +123,7 @@ static qn_status allocate(qn__grower *gr, qn_error *err) {
     gr->open.leaves = qn_new_array(int32_t, leaves + 1);
     gr->unclaimed.leaves = qn_new_array(int32_t, leaves + 1);
     gr->found = qn_new_array(qn__split, gr->map->n_features);
-    gr->group_used = qn_new_array(bool, qn__n_groups(gr->map));
+    gr->group_used = qn_new_array(bool, gr->map->n_groups);
     gr->partition.n_threads = gr->n_threads;
     gr->partition.n_left = qn_new_array(int64_t, n_rows / QN__PARTITION_BLOCK + 2);
     gr->partition.sides = qn_malloc_aligned(n_rows / 16 + 1, sizeof *gr->partition.sides);
@@ -391,8 +391,8 @@ static void count_always(qn__grower *gr, int32_t feature) {
     if (feature < 0 || gr->map->features[feature].lane < 0)
         return;
     int32_t g = 0;
-    while (g + 1 < qn__n_groups(gr->map)
-           && qn__group_lane(gr->map, g + 1) <= gr->map->features[feature].lane)
+    while (g + 1 < gr->map->n_groups
+           && gr->map->groups[g + 1].lane <= gr->map->features[feature].lane)
         g++;
     gr->group_used[g] = true;
 }
@@ -401,9 +401,9 @@ static void start(qn__grower *gr, const qn__quantised *q, const uint32_t *rows, 
                   const bool *feature_used) {
     gr->q = q;
     gr->feature_used = feature_used;
-    for (int32_t g = 0; g < qn__n_groups(gr->map); g++) {
-        const qn__lane *from = &gr->map->lanes[qn__group_lane(gr->map, g)];
-        const qn__lane *to = &gr->map->lanes[qn__group_lane(gr->map, g + 1) - 1];
+    for (int32_t g = 0; g < gr->map->n_groups; g++) {
+        const qn__lane *from = &gr->map->lanes[gr->map->groups[g].lane];
+        const qn__lane *to = from + gr->map->groups[g].n - 1;
         gr->group_used[g] = false;
         for (int32_t k = from->first; feature_used && k < to->first + to->n_features; k++)
             gr->group_used[g] |= feature_used[gr->map->by_lane[k]];
