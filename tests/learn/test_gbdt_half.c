@@ -30,7 +30,7 @@ static void rows_init(rows *d) {
         d->columns[j].num = column;
     }
     for (int i = 0; i < ROWS; i++)
-        d->y[i] = draw((uint64_t)i, 200) < 0.2 + 0.5 * d->values[i] * d->values[(size_t)ROWS * 7 + i];
+        d->y[i] = draw((uint64_t)i, 200) < 0.2 + 0.5 * d->values[i] * d->values[ROWS * 7 + i];
     d->x = (qn_matrix){.n_rows = ROWS, .n_features = COLUMNS, .features = d->features,
                        .columns = d->columns};
 }
