@@ -167,7 +167,7 @@ static bool goes_by_feature(const qn__grower *gr, const qn__leaf *lf, int t) {
 
 /* A leaf of so few rows that counting both of its children takes no longer than keeping a histogram for
  * them would: its memory has left the cache by then. */
-static bool is_small(const qn__grower *gr, const qn__leaf *lf) {
+static bool needs_no_histogram(const qn__grower *gr, const qn__leaf *lf) {
     enum { TIMES = 4 };
     return gr->map->n_dense == gr->map->n_features
            && lf->n * gr->map->n_lanes < TIMES * gr->map->n_cells;
@@ -247,7 +247,7 @@ static qn_status expand_by_feature(qn__grower *gr, qn__leaf *lf, qn__leaf *small
     child a, b;
     qn_status status = QN_OK;
     qn__tree_lock(gr);
-    if (qn__tree_may_split(gr, small) && !is_small(gr, small))
+    if (qn__tree_may_split(gr, small) && !needs_no_histogram(gr, small))
         status = qn__tree_slot_take(gr, small);
     qn__tree_unlock(gr);
     QN_TRY(status);
@@ -256,7 +256,7 @@ static qn_status expand_by_feature(qn__grower *gr, qn__leaf *lf, qn__leaf *small
     begin_child(gr, small, gr->workers[t].cells, &a);
     begin_child(gr, large, NULL, &b);
     count_and_search(gr, &a, &b, t);
-    if (is_small(gr, large)) {
+    if (needs_no_histogram(gr, large)) {
         qn__tree_lock(gr);
         qn__tree_slot_release(gr, large);
         qn__tree_unlock(gr);
@@ -268,6 +268,8 @@ static qn_status expand_by_feature(qn__grower *gr, qn__leaf *lf, qn__leaf *small
 
 /* Are its cells too large for packed ones? */
 static bool needs_wide(const qn__grower *gr, const qn__leaf *lf) {
+    if (gr->q->is_small)
+        return !qn__load_fits(qn__small_load(lf->n));
     qn__load load = {.n = lf->n, .h = lf->total.h};
     return !qn__load_fits(load) || !qn__load_fits(qn__load_of(qn__tree_rows_of(gr, lf).gh, lf->n));
 }
@@ -304,7 +306,7 @@ qn_status qn__tree_expand(qn__grower *gr, int32_t i_leaf, bool last, int t) {
     small->narrow_only = large->narrow_only = has_few_rows(gr, large);
     if (last)
         return QN_OK;
-    if (goes_by_feature(gr, lf, t) && is_small(gr, lf)) {
+    if (goes_by_feature(gr, lf, t) && needs_no_histogram(gr, lf)) {
         expand_small(gr, left, t);
         return QN_OK;
     }

@@ -6,7 +6,7 @@
 enum {
     CHUNK = 1 << 11,     /* rows that all groups count before the next ones: they stay in cache, and
                             even the largest of them fit packed cells */
-    SMALL_CHUNK = 1 << 12, /* of small gradients; an even lane has half of QN__HALF_ROWS in a cell, */
+    SMALL_CHUNK = 1 << 12, /* of small gradients: a quarter of QN__HALF_ROWS in a cell of an even lane, */
     WORTH_HALF = 1 << 10,  /* and with fewer rows emptying half cells costs more than they save */
     AHEAD = 10,
     TASK_ROWS = 1 << 14, /* what a thread takes at a time */
@@ -17,17 +17,17 @@ qn_status qn__hist_scratch_init(qn__hist_scratch *scratch, const qn__bin_map *ma
     scratch->n_threads = n_threads;
     scratch->n_cells = map->lane_cells + map->n_cells - map->dense_cells;
     scratch->block = qn_new_array(int64_t *, n_threads);
-    scratch->half = map->n_even ? qn_new_array(uint32_t *, n_threads) : NULL;
+    scratch->half = map->n_half ? qn_new_array(uint32_t *, n_threads) : NULL;
     scratch->part = qn_new_array(qn__wide_sum *, n_threads);
     scratch->waiting = qn_new_array(qn__load, n_threads);
-    if (!scratch->block || (map->n_even && !scratch->half) || !scratch->part || !scratch->waiting)
+    if (!scratch->block || (map->n_half && !scratch->half) || !scratch->part || !scratch->waiting)
         return qn_error_memory(err);
     for (int t = 0; t < n_threads; t++) {
         scratch->block[t] = qn_calloc_aligned((size_t)scratch->n_cells, sizeof(int64_t));
         if (wide)
             scratch->part[t] = qn_calloc_aligned((size_t)scratch->n_cells, sizeof(qn__wide_sum));
         if (scratch->half)
-            scratch->half[t] = qn_calloc_aligned((size_t)map->n_even * QN__LANE_PITCH,
+            scratch->half[t] = qn_calloc_aligned((size_t)map->n_half * QN__LANE_PITCH,
                                                  sizeof(uint32_t));
         if (!scratch->block[t] || (wide && !scratch->part[t])
             || (scratch->half && !scratch->half[t]))
@@ -107,8 +107,10 @@ add_some(const some_rows *in, int64_t i, int64_t n, bool listed, int64_t ahead, 
                     to_half[j * QN__LANE_PITCH + at[j]] += (uint32_t)word;
                 else
                     to[j * QN__LANE_PITCH + at[j]] += word;
-            to_half += half ? 8 * QN__LANE_PITCH : 0;
-            to += half ? 0 : 8 * QN__LANE_PITCH;
+            if (half)
+                to_half += 8 * QN__LANE_PITCH;
+            else
+                to += 8 * QN__LANE_PITCH;
         }
 #pragma GCC unroll 8
         for (int j = 0; j < rest; j++)
@@ -167,7 +169,7 @@ QN__WIDE static void empty_half(uint32_t *restrict half, int64_t *restrict block
     for (int c = 0; c < QN__LANE_PITCH; c++) {
         int64_t word = (int32_t)half[c];
         int64_t hn_mask = ((int64_t)1 << QN__HALF_G_SHIFT) - 1;
-        block[c] += ((word >> QN__HALF_G_SHIFT) << QN__G_SHIFT)
+        block[c] += (word >> QN__HALF_G_SHIFT) * ((int64_t)1 << QN__G_SHIFT)
                     + ((word & hn_mask & ~(int64_t)QN__HALF_ROWS) << (QN__N_BITS - QN__HALF_N_BITS))
                     + (word & QN__HALF_ROWS);
         half[c] = 0;
@@ -254,7 +256,7 @@ static void add_chunk(const qn__hist_input *in, int64_t from, int64_t n, bool *h
         if ((in->group_used && !in->group_used[g]) || (in->narrow_only && group->is_wide))
             continue;
         some_rows some = rows_of(in, from, group->lane, group->n);
-        if (group->is_even && *half_fits && n >= WORTH_HALF)
+        if (group->is_half && *half_fits && n >= WORTH_HALF)
             *half_fits = add_even(in, group, from, n, scratch->half[t], block);
         else if (group->is_wide)
             add_wide(map, in->bins, group->lane, group->n, rows, from, some.gh, n, block);
@@ -294,7 +296,7 @@ static void add_rows(const qn__hist_input *in, int64_t first, int64_t last, bool
     for (int64_t n; first < last; first += n) {
         n = last - first < chunk ? last - first : chunk;
         if (wide) {
-            qn__load more = qn__load_of(in->gh + first, n);
+            qn__load more = in->is_small ? qn__small_load(n) : qn__load_of(in->gh + first, n);
             qn__load both = {.abs_g = waiting->abs_g + more.abs_g, .h = waiting->h + more.h,
                              .n = waiting->n + more.n};
             bool fits = qn__load_fits(both);

@@ -90,7 +90,7 @@ typedef struct qn__lane {
 /* Adjacent lanes that are counted in one pass. */
 typedef struct qn__lane_group {
     int32_t lane, n;           /* the first, and how many */
-    bool is_even, is_wide;     /* all even; all of two bytes */
+    bool is_half, is_wide;     /* small gradients are counted in half cells; lanes are of two bytes */
 } qn__lane_group;
 
 /* Features with at least two bins, dense ones first. */
@@ -98,7 +98,7 @@ typedef struct qn__bin_map {
     int32_t n_features;
     qn__bin_feature *features; /* owned */
     int32_t n_dense, n_lanes, n_narrow; /* lanes of one byte come first, */
-    int32_t n_even;            /* and of these the even ones */
+    int32_t n_half;            /* and of these even ones; those counted in half cells, or 0 */
     qn__lane_group *groups;    /* owned; all lanes, in order */
     int32_t n_groups;
     int32_t row_bytes;         /* of all lanes */
@@ -230,6 +230,10 @@ static inline bool qn__load_fits(qn__load load) {
            && load.abs_g < (int64_t)1 << (63 - QN__G_SHIFT);
 }
 qn__load qn__load_of(const int32_t *gh, int64_t n);
+/* Of n rows of small gradients, at most. */
+static inline qn__load qn__small_load(int64_t n) {
+    return (qn__load){.abs_g = n * QN__SMALL_G, .h = n * QN__SMALL_H, .n = n};
+}
 
 typedef struct qn__quantised {
     int32_t *gh;          /* n_rows */
@@ -249,7 +253,8 @@ void qn__range_add(qn__range *range, const float *g, const float *h, int64_t n);
 void qn__range_join(qn__range *range, const qn__range *more);
 /* Stochastic rounding by a hash of (seed, row): without bias even for gradients far below the
  * largest. The largest is at most 13 bits of units, fewer where else packed cells of
- * thousands of average rows would overflow. Fills q->gh, which the caller provides. */
+ * thousands of average rows would overflow, or (is_small) where many rows are much alike. Fills
+ * q->gh, which the caller provides. */
 void qn__quantise(const float *g, const float *h, int64_t n, qn__range range, uint64_t seed,
                   int n_threads, qn__quantised *q);
 
@@ -304,7 +309,7 @@ typedef struct qn__hist_scratch {
     int n_threads;
     int64_t n_cells;
     int64_t **block;      /* owned; per thread */
-    uint32_t **half;      /* owned; per thread: half cells of the even lanes; NULL: there are none */
+    uint32_t **half;      /* owned; per thread: half cells of n_half lanes; NULL: there are none */
     qn__wide_sum **part;  /* owned; per thread; NULL: packed histograms only */
     qn__load *waiting;    /* owned; per thread: in the block */
 } qn__hist_scratch;

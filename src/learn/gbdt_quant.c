@@ -143,9 +143,9 @@ static double unit_of(float largest_value, float end, double sum, int64_t n, int
 }
 
 /* Of many rows of which the largest is not far from the mean, a few bits say as much: rounding a value to
- * units adds at most a quarter of a unit's square to its variance, 1/64 of the mean's square here. */
+ * units adds at most a quarter of a unit's square to its variance, 1/60 of the mean's square here. */
 static bool may_be_small(float largest_value, double sum, int64_t n) {
-    enum { MANY = 1 << 16, TIMES = 16 };
+    enum { MANY = 1 << 16, TIMES = 8 };
     return n >= MANY && largest_value < INFINITY
            && (double)largest_value * (double)n <= TIMES * sum;
 }

@@ -72,12 +72,13 @@ static kind kind_of(const qn__bin_feature *f) {
     return !is_narrow(f) ? WIDE : f->is_even && !f->step ? EVEN : NARROW;
 }
 
-/* Lanes in the order of kinds, and of their first features. */
+/* Lanes in the order of kinds, and of their first features; a lane has the kind of its leader, with whom the
+ * others agree unless memory ran out in the middle. */
 static void number_lanes(qn__bin_map *map, const qn__lane_plan *plan) {
     for (kind k = EVEN; k < N_KINDS; k++) {
         for (int32_t i = 0; i < map->n_dense; i++) {
             qn__bin_feature *f = &map->features[i];
-            if (kind_of(f) != k)
+            if (kind_of(&map->features[plan[i].leader]) != k)
                 continue;
             if (plan[i].leader == i) {
                 f->lane = map->n_lanes++;
@@ -89,7 +90,7 @@ static void number_lanes(qn__bin_map *map, const qn__lane_plan *plan) {
             map->lanes[f->lane].n_features++;
         }
         if (k == EVEN)
-            map->n_even = map->n_lanes;
+            map->n_half = map->n_lanes;
         if (k == NARROW)
             map->n_narrow = map->n_lanes;
     }
@@ -101,7 +102,7 @@ static void add_groups(qn__bin_map *map, int32_t first, int32_t last, kind k) {
     for (int32_t g = 0; g < n_groups; g++) {
         int32_t at = (int32_t)((int64_t)n * g / n_groups);
         map->groups[map->n_groups++] =
-            (qn__lane_group){.lane = first + at, .is_even = k == EVEN, .is_wide = k == WIDE,
+            (qn__lane_group){.lane = first + at, .is_half = k == EVEN, .is_wide = k == WIDE,
                              .n = (int32_t)((int64_t)n * (g + 1) / n_groups) - at};
     }
 }
@@ -113,10 +114,10 @@ static qn_status group_lanes(qn__bin_map *map, qn_error *err) {
     map->groups = qn_new_array(qn__lane_group, map->n_lanes / QN__GROUP + N_KINDS);
     if (!map->groups)
         return qn_error_memory(err);
-    if (map->n_even < WORD || 4 * map->n_even < 3 * map->n_narrow)
-        map->n_even = 0;
-    add_groups(map, 0, map->n_even, EVEN);
-    add_groups(map, map->n_even, map->n_narrow, NARROW);
+    if (map->n_half < WORD || 4 * map->n_half < 3 * map->n_narrow)
+        map->n_half = 0;
+    add_groups(map, 0, map->n_half, EVEN);
+    add_groups(map, map->n_half, map->n_narrow, NARROW);
     add_groups(map, map->n_narrow, map->n_lanes, WIDE);
     return QN_OK;
 }

@@ -4,7 +4,7 @@
 
 #include "learn/gbdt_grower_int.h"
 
-enum { AHEAD = 8, SURE_PACKED = 1 << 11 };
+enum { AHEAD = 8, SURE_PACKED = 1 << 11, MANY_LEAVES = 1 << 10 };
 
 static void free_lists(qn__grower *gr) {
     qn_freep(&gr->list.rows);
@@ -53,13 +53,15 @@ void qn__grower_free(qn__grower **grower) {
 
 /* Histograms that are of use, within a quarter of the memory limit (1 GB without one): taken in order of
  * gain, only as many leaves can still be split as splits are left, so half of max_leaves; all where the order
- * is not settled. A leaf whose histogram was taken away is counted afresh; the sums, being integers, are the
- * same. */
+ * is not settled, or leaves are so many that looking for one to give up takes long. A leaf whose histogram
+ * was taken away is counted afresh; the sums, being integers, are the same. */
 static int32_t pool_size(const qn__grower *gr, const qn_job *job) {
     size_t cap = job && job->memory_bytes ? job->memory_bytes / 4 : (size_t)1 << 30;
     size_t each = (size_t)gr->map->n_cells * sizeof(qn__wide_sum) + 64;
     bool settled = !gr->growth->in_order && !gr->growth->symmetric;
-    size_t leaves = settled ? (size_t)gr->max_leaves / 2 + 1 : (size_t)gr->max_leaves;
+    size_t leaves = (size_t)gr->max_leaves;
+    if (settled && leaves <= MANY_LEAVES)
+        leaves = leaves / 2 + 1;
     size_t n = cap / each, most = leaves + 2 * AHEAD * (size_t)gr->n_threads;
     n = n < 3 ? 3 : n;
     return (int32_t)(n > most ? most : n);

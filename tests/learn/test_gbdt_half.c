@@ -67,9 +67,9 @@ static void even_lanes_come_first(void **state) {
     qn_gbdt_params p = defaults();
     qn__bin_map map = {0};
     assert_int_equal(fit_map(&p, &d.x, &map), QN_OK);
-    assert_int_equal(map.n_even, COLUMNS - 1);
+    assert_int_equal(map.n_half, COLUMNS - 1);
     assert_int_equal(map.n_groups, 2);
-    assert_true(map.groups[0].is_even && !map.groups[1].is_even);
+    assert_true(map.groups[0].is_half && !map.groups[1].is_half);
     assert_int_equal(map.groups[0].n + map.groups[1].n, COLUMNS);
     for (int32_t i = 0; i < COLUMNS; i++)
         assert_int_equal(map.features[i].is_even, i < COLUMNS - 1);
