@@ -6,7 +6,7 @@
 enum {
     CHUNK = 1 << 11,     /* rows that all groups count before the next ones: they stay in cache, and
                             even the largest of them fit packed cells */
-    SMALL_CHUNK = 1 << 12, /* of small gradients: a quarter of QN__HALF_ROWS in a cell of an even lane, */
+    SMALL_CHUNK = 1 << 13, /* of small gradients: at most half of QN__HALF_ROWS in a cell of an even lane, */
     WORTH_HALF = 1 << 10,  /* and with fewer rows emptying half cells costs more than they save */
     AHEAD = 10,
     TASK_ROWS = 1 << 14, /* what a thread takes at a time */
@@ -83,11 +83,11 @@ typedef struct some_rows {
 } some_rows;
 
 /* The inner loop of training, over rows i .. n - 1: each lane of a row adds the row's word to one of
- * its cells, packed ones or (half not NULL) half cells. All flags and `rest` are constants after
+ * its cells, packed ones or (in_half) half cells. All flags and `rest` are constants after
  * inlining, and so are the distances of the cells. */
 static inline __attribute__((always_inline)) void
 add_some(const some_rows *in, int64_t i, int64_t n, bool listed, int64_t ahead, bool eights,
-         int rest, int64_t *restrict packed, uint32_t *restrict half) {
+         int rest, bool in_half, int64_t *restrict packed, uint32_t *restrict half) {
     const uint8_t *bins = in->bins;
     const uint32_t *rows = in->rows;
     const int32_t *gh = in->gh;
@@ -97,24 +97,24 @@ add_some(const some_rows *in, int64_t i, int64_t n, bool listed, int64_t ahead, 
             ask_for(bins + rows[i + ahead] * stride, (size_t)(8 * in->n_eights + rest),
                     stride > 64);
         const uint8_t *at = bins + (listed ? rows[i] : (size_t)i) * stride;
-        int64_t word = half ? half_word(gh[i]) : spread(gh[i]);
+        int64_t word = in_half ? half_word(gh[i]) : spread(gh[i]);
         int64_t *to = packed;
         uint32_t *to_half = half;
         for (int e = eights ? in->n_eights : 0; e > 0; e--, at += 8) {
 #pragma GCC unroll 8
             for (int j = 0; j < 8; j++)
-                if (half)
+                if (in_half)
                     to_half[j * QN__LANE_PITCH + at[j]] += (uint32_t)word;
                 else
                     to[j * QN__LANE_PITCH + at[j]] += word;
-            if (half)
+            if (in_half)
                 to_half += 8 * QN__LANE_PITCH;
             else
                 to += 8 * QN__LANE_PITCH;
         }
 #pragma GCC unroll 8
         for (int j = 0; j < rest; j++)
-            if (half)
+            if (in_half)
                 to_half[j * QN__LANE_PITCH + at[j]] += (uint32_t)word;
             else
                 to[j * QN__LANE_PITCH + at[j]] += word;
@@ -122,39 +122,40 @@ add_some(const some_rows *in, int64_t i, int64_t n, bool listed, int64_t ahead, 
 }
 
 static inline __attribute__((always_inline)) void
-add_lanes(const some_rows *in, int64_t n, int rest, int64_t *packed, uint32_t *half) {
+add_lanes(const some_rows *in, int64_t n, int rest, bool in_half, int64_t *packed, uint32_t *half) {
     int64_t early = n > AHEAD ? n - AHEAD : 0; /* what lies behind the list is not asked for */
     if (!in->rows) {
-        add_some(in, 0, n, false, 0, true, rest, packed, half);
+        add_some(in, 0, n, false, 0, true, rest, in_half, packed, half);
     } else if (in->n_eights == 0) {
-        add_some(in, 0, early, true, AHEAD, false, rest, packed, half);
-        add_some(in, early, n, true, 0, false, rest, packed, half);
+        add_some(in, 0, early, true, AHEAD, false, rest, in_half, packed, half);
+        add_some(in, early, n, true, 0, false, rest, in_half, packed, half);
     } else {
-        add_some(in, 0, early, true, AHEAD, true, rest, packed, half);
-        add_some(in, early, n, true, 0, true, rest, packed, half);
+        add_some(in, 0, early, true, AHEAD, true, rest, in_half, packed, half);
+        add_some(in, early, n, true, 0, true, rest, in_half, packed, half);
     }
 }
 
 static inline __attribute__((always_inline)) void
-add_by_rest(const some_rows *in, int64_t n, int rest, int64_t *packed, uint32_t *half) {
+add_by_rest(const some_rows *in, int64_t n, int rest, bool in_half, int64_t *packed,
+            uint32_t *half) {
     switch (rest) {
-    case 0: add_lanes(in, n, 0, packed, half); break;
-    case 1: add_lanes(in, n, 1, packed, half); break;
-    case 2: add_lanes(in, n, 2, packed, half); break;
-    case 3: add_lanes(in, n, 3, packed, half); break;
-    case 4: add_lanes(in, n, 4, packed, half); break;
-    case 5: add_lanes(in, n, 5, packed, half); break;
-    case 6: add_lanes(in, n, 6, packed, half); break;
-    default: add_lanes(in, n, 7, packed, half); break;
+    case 0: add_lanes(in, n, 0, in_half, packed, half); break;
+    case 1: add_lanes(in, n, 1, in_half, packed, half); break;
+    case 2: add_lanes(in, n, 2, in_half, packed, half); break;
+    case 3: add_lanes(in, n, 3, in_half, packed, half); break;
+    case 4: add_lanes(in, n, 4, in_half, packed, half); break;
+    case 5: add_lanes(in, n, 5, in_half, packed, half); break;
+    case 6: add_lanes(in, n, 6, in_half, packed, half); break;
+    default: add_lanes(in, n, 7, in_half, packed, half); break;
     }
 }
 
 static void add_packed(const some_rows *in, int64_t n, int rest, int64_t *to) {
-    add_by_rest(in, n, rest, to, NULL);
+    add_by_rest(in, n, rest, false, to, NULL);
 }
 
 static void add_half(const some_rows *in, int64_t n, int rest, uint32_t *to) {
-    add_by_rest(in, n, rest, NULL, to);
+    add_by_rest(in, n, rest, true, NULL, to);
 }
 
 /* Rows in the half cells of a lane, unless one of them overflowed. */
