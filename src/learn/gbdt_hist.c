@@ -292,8 +292,8 @@ static void empty_block(const qn__hist_input *in, const qn__hist_scratch *scratc
 static void add_rows(const qn__hist_input *in, int64_t first, int64_t last, bool wide,
                      const qn__hist_scratch *scratch, int t) {
     qn__load *waiting = &scratch->waiting[t];
-    const int64_t chunk = in->is_small ? SMALL_CHUNK : CHUNK;
-    bool half_fits = in->is_small;
+    bool half_fits = in->is_small && in->map->n_half > 0;
+    const int64_t chunk = half_fits ? SMALL_CHUNK : CHUNK;
     for (int64_t n; first < last; first += n) {
         n = last - first < chunk ? last - first : chunk;
         if (wide) {

@@ -5,6 +5,12 @@
 #include "gbdt_data.h"
 #include "learn/family_int.h"
 
+static inline qn_gbdt_params gbdt_defaults(void) {
+    qn_gbdt_params p;
+    qn_params_default(qn__family_gbdt.params, qn__family_gbdt.n_params, &p);
+    return p;
+}
+
 static inline qn_fit_input regression(const toy *d) {
     return (qn_fit_input){.train = {.x = &d->x, .y = d->value}, .task = QN_TASK_REGRESSION,
                           .seed = 7};

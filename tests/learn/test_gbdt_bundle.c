@@ -2,12 +2,6 @@
  * those of features alone, and so are the models, to the byte. */
 #include "gbdt_fit.h"
 
-static qn_gbdt_params defaults(void) {
-    qn_gbdt_params p;
-    qn_params_default(qn__family_gbdt.params, qn__family_gbdt.n_params, &p);
-    return p;
-}
-
 /* A matrix of numbers, unless a column gets codes. */
 typedef struct table {
     qn_feature *features;
@@ -119,7 +113,7 @@ static int32_t lanes_of(const table *t, const qn_gbdt_params *p) {
 static void one_hot_groups_share_lanes(void **state) {
     enum { N = 30000 };
     static const int32_t levels[] = {40, 255, 256, 400}, lanes[] = {1, 1, 2, 2};
-    qn_gbdt_params p = defaults();
+    qn_gbdt_params p = gbdt_defaults();
     for (int k = 0; k < 4; k++) {
         table t;
         table_init(&t, N, levels[k]);
@@ -145,7 +139,7 @@ static void groups_may_be_interleaved(void **state) {
             for (int j = 0; j < EACH; j++)
                 t.columns[j * GROUPS + g].num[i] = j == level;
         }
-    qn_gbdt_params p = defaults();
+    qn_gbdt_params p = gbdt_defaults();
     assert_in_range(lanes_of(&t, &p), GROUPS, GROUPS + 2);
     table_done(&t);
 }
@@ -154,7 +148,7 @@ static void groups_may_be_interleaved(void **state) {
  * 10,000. Eight free binary ones make 256. */
 static void few_tuples_make_company(void **state) {
     enum { N = 20000 };
-    qn_gbdt_params p = defaults();
+    qn_gbdt_params p = gbdt_defaults();
     for (int exclusive = 0; exclusive < 2; exclusive++) {
         table t;
         table_init(&t, N, 2);
@@ -184,7 +178,7 @@ static void what_the_sample_did_not_see_is_split_up(void **state) {
     for (int64_t i = 0; i < N; i++)
         for (int j = 0; j < F; j++)
             t.columns[j].num[i] = i % 128 >= 32 && qn_rng_hash((uint64_t)j, (uint64_t)i) % 2;
-    qn_gbdt_params p = defaults();
+    qn_gbdt_params p = gbdt_defaults();
     assert_int_equal(lanes_of(&t, &p), 3);
     table_done(&t);
 }
@@ -193,7 +187,7 @@ static void what_the_sample_did_not_see_is_split_up(void **state) {
 static void later_rows_are_held_too(void **state) {
     enum { N = 3000, F = 30 };
     table t[2];
-    qn_gbdt_params p = defaults();
+    qn_gbdt_params p = gbdt_defaults();
     for (int k = 0; k < 2; k++) {
         table_init(&t[k], N, F);
         for (int64_t i = 0; i < N; i++) {
@@ -225,7 +219,7 @@ static void later_rows_are_held_too(void **state) {
 static void maps_do_not_depend_on_threads(void **state) {
     enum { N = 1 << 15 };
     static const int threads[] = {1, 2, 3, 8};
-    qn_gbdt_params p = defaults();
+    qn_gbdt_params p = gbdt_defaults();
     for (int hidden = 0; hidden < 2; hidden++) {
         table t, more;
         mixed_init(&t, N, 31);
@@ -264,7 +258,7 @@ static void shared_lanes_count_as_the_reference(void **state) {
     enum { N = 6000 };
     table t;
     mixed_init(&t, N, 3);
-    qn_gbdt_params p = defaults();
+    qn_gbdt_params p = gbdt_defaults();
     p.max_bin = 1000;
     qn__bin_map map = {0};
     qn__bins bins = {0};
@@ -330,7 +324,7 @@ static void models_are_the_same_without(void **state) {
                     {QN_TASK_MULTICLASS, "symmetric", 0.7, 255, 0, false}};
     double *y[2] = {qn_new_array(double, N), qn_new_array(double, VALID)};
     for (size_t v = 0; v < sizeof variants / sizeof variants[0]; v++) {
-        qn_gbdt_params p = defaults();
+        qn_gbdt_params p = gbdt_defaults();
         p.num_iterations = 8;
         p.num_leaves = 15;
         p.grow_policy = variants[v].grow;
@@ -370,7 +364,7 @@ static void models_are_the_same_without(void **state) {
 static void memory_may_run_out(void **state) {
     table t;
     mixed_init(&t, 2100, 21);
-    qn_gbdt_params p = defaults();
+    qn_gbdt_params p = gbdt_defaults();
     qn_status status;
     for (int64_t n = 0; n < 4000; n++) {
         qn__bin_map map = {0};

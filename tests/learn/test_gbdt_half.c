@@ -40,12 +40,6 @@ static void rows_done(rows *d) {
     qn_freep(&d->y);
 }
 
-static qn_gbdt_params defaults(void) {
-    qn_gbdt_params p;
-    qn_params_default(qn__family_gbdt.params, qn__family_gbdt.n_params, &p);
-    return p;
-}
-
 /* By g = y - 0.3 and h = 0.25. */
 static void quantise(const rows *d, qn__quantised *q) {
     float *g = qn_new_array(float, ROWS), *h = qn_new_array(float, ROWS);
@@ -64,7 +58,7 @@ static void quantise(const rows *d, qn__quantised *q) {
 static void even_lanes_come_first(void **state) {
     rows d;
     rows_init(&d);
-    qn_gbdt_params p = defaults();
+    qn_gbdt_params p = gbdt_defaults();
     qn__bin_map map = {0};
     assert_int_equal(fit_map(&p, &d.x, &map), QN_OK);
     assert_int_equal(map.n_half, COLUMNS - 1);
@@ -82,7 +76,7 @@ static void even_lanes_come_first(void **state) {
 static void half_cells_equal_the_reference(void **state) {
     rows d;
     rows_init(&d);
-    qn_gbdt_params p = defaults();
+    qn_gbdt_params p = gbdt_defaults();
     qn__bin_map map = {0};
     qn__bins bins = {0};
     qn__quantised q;
@@ -184,7 +178,7 @@ static void gradients_much_alike_are_small(void **state) {
 static void threads_and_memory_agree(void **state) {
     rows d;
     rows_init(&d);
-    qn_gbdt_params p = defaults();
+    qn_gbdt_params p = gbdt_defaults();
     p.num_iterations = 4;
     p.num_leaves = 63;
     qn_fit_input in = {.train = {.x = &d.x, .y = d.y}, .task = QN_TASK_BINARY, .n_classes = 2,

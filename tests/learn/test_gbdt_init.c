@@ -22,8 +22,7 @@ static void world_init(toy *d) {
 }
 
 static qn_gbdt_params params(int64_t rounds) {
-    qn_gbdt_params p;
-    qn_params_default(qn__family_gbdt.params, qn__family_gbdt.n_params, &p);
+    qn_gbdt_params p = gbdt_defaults();
     p.num_iterations = rounds;
     p.num_leaves = 6;
     return p;

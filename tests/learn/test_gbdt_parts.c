@@ -1,13 +1,6 @@
 /* The parts of the tree engine against their plain references: bins, histograms, splits, pool. */
-#include "gbdt_data.h"
-#include "learn/family_int.h"
+#include "gbdt_fit.h"
 #include "learn/gbdt_exp.h"
-
-static qn_gbdt_params defaults(void) {
-    qn_gbdt_params p;
-    qn_params_default(qn__family_gbdt.params, qn__family_gbdt.n_params, &p);
-    return p;
-}
 
 static void bins_keep_training_values_apart(void **state) {
     double values[] = {1, 2, 2, 3, -INFINITY, INFINITY, NAN, 5e-324, 0, -0.0, 1e308, -1e308};
@@ -15,7 +8,7 @@ static void bins_keep_training_values_apart(void **state) {
     qn_feature feature = {.kind = QN_FEATURE_NUMERIC};
     qn_matrix_column column = {.num = values};
     qn_matrix x = {.n_rows = n, .n_features = 1, .features = &feature, .columns = &column};
-    qn_gbdt_params p = defaults();
+    qn_gbdt_params p = gbdt_defaults();
     p.min_data_in_bin = 1;
     p.min_data_in_leaf = 1;
     qn__bin_map map = {0};
@@ -45,7 +38,7 @@ static void bins_of_many_values_are_even(void **state) {
     qn_feature feature = {.kind = QN_FEATURE_NUMERIC};
     qn_matrix_column column = {.num = values};
     qn_matrix x = {.n_rows = N, .n_features = 1, .features = &feature, .columns = &column};
-    qn_gbdt_params p = defaults();
+    qn_gbdt_params p = gbdt_defaults();
     qn__bin_map map = {0};
     for (int sampled = 0; sampled < 2; sampled++) {
         p.bin_construct_sample_cnt = sampled ? 5000 : N;
@@ -75,7 +68,7 @@ static void bins_of_close_values_are_even(void **state) {
     qn_feature feature = {.kind = QN_FEATURE_NUMERIC};
     qn_matrix_column column = {.num = values};
     qn_matrix x = {.n_rows = N, .n_features = 1, .features = &feature, .columns = &column};
-    qn_gbdt_params p = defaults();
+    qn_gbdt_params p = gbdt_defaults();
     qn__bin_map map = {0};
     assert_int_equal(fit_map(&p, &x, &map), QN_OK);
     const qn__bin_feature *f = &map.features[0];
@@ -127,7 +120,7 @@ static void thousands_of_categories_stay_apart(void **state) {
         qn_matrix x = {.n_rows = N, .n_features = 1, .features = &feature, .columns = &column};
         for (int i = 0; i < N; i++)
             column.code[i] = i % n_categories;
-        qn_gbdt_params p = defaults();
+        qn_gbdt_params p = gbdt_defaults();
         qn__bin_map map = {0};
         qn__bins bins = {0};
         qn_error err = {0};
@@ -163,7 +156,7 @@ static void as_many_bins_as_values(void **state) {
     qn_feature feature = {.kind = QN_FEATURE_NUMERIC};
     qn_matrix_column column = {.num = values};
     qn_matrix x = {.n_rows = N, .n_features = 1, .features = &feature, .columns = &column};
-    qn_gbdt_params p = defaults();
+    qn_gbdt_params p = gbdt_defaults();
     p.max_bin = 65535;
     p.min_data_in_bin = 1;
     qn__bin_map map = {0};
@@ -192,7 +185,7 @@ static void parts_init_of(parts *s, int64_t n, int64_t max_bin, int32_t n_featur
     qn_error err = {0};
     toy_init(&s->d, n, 5);
     s->d.x.n_features = n_features;
-    s->p = defaults();
+    s->p = gbdt_defaults();
     s->p.max_bin = max_bin;
     s->p.min_data_in_bin = 1;
     s->map = (qn__bin_map){0};
@@ -305,7 +298,7 @@ static void small_features_share_lanes(void **state) {
                 columns[j].num[i] = NAN;
         }
     }
-    qn_gbdt_params p = defaults();
+    qn_gbdt_params p = gbdt_defaults();
     qn_error err = {0};
     qn__bin_map map = {0};
     qn__bins bins = {0};

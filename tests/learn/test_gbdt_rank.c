@@ -5,8 +5,7 @@
 #include "gbdt_fit.h"
 
 static qn_gbdt_params defaults(void) {
-    qn_gbdt_params p;
-    qn_params_default(qn__family_gbdt.params, qn__family_gbdt.n_params, &p);
+    qn_gbdt_params p = gbdt_defaults();
     p.num_iterations = 30;
     p.num_leaves = 15;
     return p;

@@ -8,8 +8,7 @@ enum { N = 3000, DEPTH = 5, TREES = 2, MIN_DATA = 20, COLUMNS = 4, LEAVES = 1 <<
 static const double rate = 0.5;
 
 static qn_gbdt_params quick(void) {
-    qn_gbdt_params p;
-    qn_params_default(qn__family_gbdt.params, qn__family_gbdt.n_params, &p);
+    qn_gbdt_params p = gbdt_defaults();
     p.num_iterations = 5;
     p.grow_policy = "symmetric";
     return p;
