@@ -8,7 +8,7 @@ enum {
                             even the largest of them fit packed cells */
     SMALL_CHUNK = 1 << 13, /* of small gradients: at most half of QN__HALF_ROWS in a cell of an even lane, */
     WORTH_HALF = 1 << 10,  /* and with fewer rows emptying half cells costs more than they save */
-    AHEAD = 10,
+    AHEAD = 24,
     TASK_ROWS = 1 << 14, /* what a thread takes at a time */
 };
 

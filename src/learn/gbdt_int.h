@@ -37,6 +37,10 @@ enum { QN__WORTH_THREADS = 1 << 18 };
 #define QN__WIDE
 #endif
 
+/* Of the kernels written for a kind of vectors the best that the processor has is run; tests ask for less. */
+typedef enum qn__vectors { QN__VECTORS_BEST, QN__VECTORS_AVX2, QN__VECTORS_NONE } qn__vectors;
+enum { QN__N_VECTORS = QN__VECTORS_NONE + 1 };
+
 /* ---- bins ------------------------------------------------------------------------------------ */
 
 enum {
@@ -515,7 +519,7 @@ typedef struct qn__near {
     qn__sum total;         /* of the leaf */
     double l2, h_min;      /* in units of the sums; l2 below 1e9 */
     int64_t n_min;         /* h_min and n_min at least 1 */
-    bool plain;            /* without the kernels of some processors */
+    qn__vectors most;
 } qn__near;
 
 qn__sum qn__near_missing(const qn__near *input);
@@ -633,6 +637,7 @@ typedef struct qn__partition_input {
     qn__row_list list, spare;
     int64_t n;
     bool all;             /* rows 0 .. n - 1: list.rows need not be filled */
+    qn__vectors most;
 } qn__partition_input;
 
 enum { QN__PARTITION_BLOCK = 1 << 14 };

@@ -110,8 +110,6 @@ __attribute__((target("avx512f"))) static float gains_avx512(const qn__near *in,
     const __m512 least = _mm512_set1_ps(beaten * (1 - close_by));
     __m512 top = _mm512_setzero_ps();
     __m512i before = _mm512_setzero_si512();
-    if (in->total.h < 2 * (int64_t)h_min || in->total.n < 2 * (int64_t)n_min)
-        return 0;
     for (int32_t t = 0; t < n_bounds; t += TOGETHER) {
         __m512i a = sums_at(in->cells, t, n_bounds, &before);
         __m512i b = sums_at(in->cells, t + 8, n_bounds, &before);
@@ -139,14 +137,96 @@ __attribute__((target("avx512f"))) static float gains_avx512(const qn__near *in,
     }
     return _mm512_reduce_max_ps(top);
 }
+
+/* The same of four cells. */
+__attribute__((target("avx2"), always_inline)) static inline __m256i
+four_sums_at(const int64_t *cells, int32_t t, int32_t n, __m256i *before) {
+    const __m256i places = _mm256_setr_epi64x(0, 1, 2, 3), zero = _mm256_setzero_si256();
+    __m256i x;
+    if (n - t >= 4)
+        x = _mm256_loadu_si256((const void *)(cells + t));
+    else
+        x = _mm256_maskload_epi64((const void *)(cells + t),
+                                  _mm256_cmpgt_epi64(_mm256_set1_epi64x(n - t), places));
+    x = _mm256_add_epi64(x, _mm256_slli_si256(x, 8));
+    x = _mm256_add_epi64(x, _mm256_blend_epi32(zero, _mm256_permute4x64_epi64(x, 0x50), 0xf0));
+    x = _mm256_add_epi64(x, *before);
+    *before = _mm256_permute4x64_epi64(x, 0xff);
+    return x;
+}
+
+/* The lower or (high) the upper halves of eight words, in the order 0 1 4 5 2 3 6 7. */
+__attribute__((target("avx2"), always_inline)) static inline __m256i halves_of(__m256i a, __m256i b,
+                                                                               bool high) {
+    __m256 x = _mm256_castsi256_ps(a), y = _mm256_castsi256_ps(b);
+    return _mm256_castps_si256(high ? _mm256_shuffle_ps(x, y, 0xdd) : _mm256_shuffle_ps(x, y, 0x88));
+}
+
+__attribute__((target("avx2"), always_inline)) static inline __m256i
+eight_leave_enough(__m256i x, int32_t low, int32_t high) {
+    return _mm256_and_si256(_mm256_cmpgt_epi32(x, _mm256_set1_epi32(low - 1)),
+                            _mm256_cmpgt_epi32(_mm256_set1_epi32(high - low + 1), x));
+}
+
+/* As gains_avx512, eight bounds at a time. */
+__attribute__((target("avx2,fma"))) static float
+gains_avx2(const qn__near *in, qn__sum more, int32_t n_bounds, float beaten, float *gain) {
+    const __m256i places = _mm256_setr_epi32(0, 1, 4, 5, 2, 3, 6, 7);
+    const __m256i h_mask = _mm256_set1_epi32((1 << QN__H_BITS) - 1);
+    const __m256i n_mask = _mm256_set1_epi32((1 << QN__N_BITS) - 1);
+    const int32_t h_min = least_hessian(in), n_min = fewest_rows(in);
+    const __m256i g0 = _mm256_set1_epi32((int32_t)more.g), h0 = _mm256_set1_epi32((int32_t)more.h);
+    const __m256i n0 = _mm256_set1_epi32((int32_t)more.n);
+    const __m256 g_all = _mm256_set1_ps((float)in->total.g), l2 = _mm256_set1_ps((float)in->l2);
+    const __m256 q_all = _mm256_set1_ps((float)in->total.h + 2 * (float)in->l2);
+    const __m256 least = _mm256_set1_ps(beaten * (1 - close_by));
+    __m256 top = _mm256_setzero_ps();
+    __m256i before = _mm256_setzero_si256();
+    for (int32_t t = 0; t < n_bounds; t += 8) {
+        __m256i a = four_sums_at(in->cells, t, n_bounds, &before);
+        __m256i b = four_sums_at(in->cells, t + 4, n_bounds, &before);
+        __m256i g = _mm256_srai_epi32(halves_of(a, b, true), QN__G_SHIFT - 32);
+        __m256i n = halves_of(a, b, false);
+        __m256i h = halves_of(_mm256_srli_epi64(a, QN__N_BITS), _mm256_srli_epi64(b, QN__N_BITS),
+                              false);
+        g = _mm256_add_epi32(g, g0);
+        h = _mm256_add_epi32(_mm256_and_si256(h, h_mask), h0);
+        n = _mm256_add_epi32(_mm256_and_si256(n, n_mask), n0);
+        __m256i fits = _mm256_and_si256(eight_leave_enough(h, h_min, (int32_t)in->total.h),
+                                        eight_leave_enough(n, n_min, (int32_t)in->total.n));
+        fits = _mm256_and_si256(fits, _mm256_cmpgt_epi32(_mm256_set1_epi32(n_bounds - t), places));
+        __m256 gl = _mm256_cvtepi32_ps(g), ql = _mm256_add_ps(_mm256_cvtepi32_ps(h), l2);
+        __m256 gr = _mm256_sub_ps(g_all, gl), qr = _mm256_sub_ps(q_all, ql);
+        __m256 worth = _mm256_fmadd_ps(_mm256_mul_ps(gl, gl), qr,
+                                       _mm256_mul_ps(_mm256_mul_ps(gr, gr), ql));
+        __m256 by = _mm256_mul_ps(ql, qr), each = _mm256_set1_ps(-1);
+        __m256 wanted = _mm256_and_ps(_mm256_castsi256_ps(fits),
+                                      _mm256_cmp_ps(worth, _mm256_mul_ps(least, by), _CMP_GT_OQ));
+        if (!_mm256_testz_ps(wanted, wanted))
+            each = _mm256_blendv_ps(each, _mm256_div_ps(worth, by), wanted);
+        top = _mm256_max_ps(top, each);
+        each = _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(each), 0xd8));
+        _mm256_storeu_ps(gain + t, each);
+    }
+    float tops[8], most = 0;
+    _mm256_storeu_ps(tops, top);
+    for (int j = 0; j < 8; j++)
+        most = tops[j] > most ? tops[j] : most;
+    return most;
+}
 #endif
 
 static float gains(const qn__near *in, qn__sum more, int32_t n_bounds, double beaten,
                    double *scratch) {
     float *gain = (float *)(void *)scratch;
+    if (in->total.h < 2 * (int64_t)least_hessian(in) || in->total.n < 2 * (int64_t)fewest_rows(in))
+        return 0;
 #if defined(__x86_64__)
-    if (!in->plain && __builtin_cpu_supports("avx512f"))
+    if (in->most == QN__VECTORS_BEST && __builtin_cpu_supports("avx512f"))
         return gains_avx512(in, more, n_bounds, (float)beaten, gain);
+    if (in->most <= QN__VECTORS_AVX2 && __builtin_cpu_supports("avx2")
+        && __builtin_cpu_supports("fma"))
+        return gains_avx2(in, more, n_bounds, (float)beaten, gain);
 #endif
     return gains_plain(in, more, n_bounds, (int64_t *)(void *)(scratch + n_bounds / 2 + TOGETHER),
                        gain);

@@ -11,6 +11,7 @@
 typedef struct block {
     qn__row_list list;
     int64_t first, n;
+    int64_t n_listed;     /* with those of the blocks behind */
 } block;
 
 static inline uint32_t row_of(const block *from, int64_t i) {
@@ -20,7 +21,7 @@ static inline uint32_t row_of(const block *from, int64_t i) {
 /* Sixteen rows at a time: first which of them go left, one bit each, then where they go. Where bins lie on
  * lines of their own - in rows, and in columns if the leaf has less than 1 / SCATTERED of all rows - they are
  * asked for some rows before their turn. */
-enum { TOGETHER = 16, SCATTERED = 8, AHEAD_IN_ROWS = 48, AHEAD_IN_COLUMNS = 128, WORD = 4 };
+enum { TOGETHER = 16, EIGHT = 8, SCATTERED = 8, AHEAD_IN_ROWS = 48, AHEAD_IN_COLUMNS = 128, WORD = 4 };
 
 /* ---- which side ------------------------------------------------------------------------------ */
 
@@ -37,18 +38,55 @@ typedef struct lane_bins {
     uint32_t left_bits[QN__LANE_CELLS / 32];
 } lane_bins;
 
+/* Of n rows, at most 16, from row i of a block on. A row adds its bit from the right, so the last comes
+ * first: nothing but loads and one addition. `listed`, `wide` and `stride` are constants after inlining,
+ * where they can be. */
+static inline __attribute__((always_inline)) uint16_t
+lefts_of(const lane_bins *lane, const block *from, int64_t i, int n, bool listed, bool wide,
+         size_t stride) {
+    const uint32_t *rows = from->list.rows + i;
+    const uint8_t *at = lane->at + (listed ? 0 : (size_t)(from->first + i) * stride);
+    uint32_t bits = 0;
+#pragma GCC unroll 16
+    for (int k = n - 1; k >= 0; k--) {
+        const void *bin = at + (listed ? rows[k] : (size_t)k) * stride;
+        bits = 2 * bits + lane->goes_left[wide ? *(const uint16_t *)bin : *(const uint8_t *)bin];
+    }
+    return (uint16_t)bits;
+}
+
+static inline __attribute__((always_inline)) void
+ask_for(const lane_bins *lane, size_t stride, const uint32_t *rows) {
+#pragma GCC unroll 16
+    for (int k = 0; k < TOGETHER; k++)
+        __builtin_prefetch(lane->at + rows[k] * stride);
+}
+
+static inline __attribute__((always_inline)) void
+find_sides_by(const lane_bins *lane, const block *from, int64_t i, bool listed, bool wide,
+              size_t stride, uint16_t *goes_left) {
+    int64_t ahead = lane->ahead, asked = listed && ahead ? from->n_listed - ahead - TOGETHER : -1;
+    for (; i + TOGETHER <= from->n; i += TOGETHER) {
+        if (i <= asked)
+            ask_for(lane, stride, from->list.rows + i + ahead);
+        goes_left[i / TOGETHER] = lefts_of(lane, from, i, TOGETHER, listed, wide, stride);
+    }
+    if (i < from->n)
+        goes_left[i / TOGETHER] = lefts_of(lane, from, i, (int)(from->n - i), listed, wide, stride);
+}
+
+/* From row i on, a multiple of 16. */
 static void find_sides_plain(const lane_bins *lane, const block *from, int64_t i,
                              uint16_t *goes_left) {
-    enum { SOON = 16 };
-    for (; i < from->n; i++) {
-        const void *bin = lane->at + row_of(from, i) * lane->stride;
-        if (lane->stride > 2 && i + SOON < from->n) /* every row is a miss of its own */
-            __builtin_prefetch(lane->at + row_of(from, i + SOON) * lane->stride);
-        uint16_t bit = lane->goes_left[lane->wide ? *(const uint16_t *)bin
-                                                  : *(const uint8_t *)bin];
-        uint16_t *bits = &goes_left[i / TOGETHER];
-        *bits = (uint16_t)((i % TOGETHER ? *bits : 0) | bit << i % TOGETHER);
-    }
+    bool listed = from->first < 0;
+    if (lane->wide)
+        find_sides_by(lane, from, i, listed, true, lane->stride, goes_left);
+    else if (lane->stride > 1)
+        find_sides_by(lane, from, i, listed, false, lane->stride, goes_left);
+    else if (listed)
+        find_sides_by(lane, from, i, true, false, 1, goes_left);
+    else
+        find_sides_by(lane, from, i, false, false, 1, goes_left);
 }
 
 static void find_sides_sparse(const qn__partition_input *in, const qn__bin_feature *f,
@@ -100,7 +138,7 @@ table_of(const lane_bins *lane) {
 }
 
 __attribute__((target("avx512f"), always_inline)) static inline void
-find_sides_of(const lane_bins *lane, bool by_rows, const block *from, uint16_t *goes_left) {
+find_lefts_of(const lane_bins *lane, bool by_rows, const block *from, uint16_t *goes_left) {
     const __m512i table = table_of(lane);
     int64_t i = 0;
     for (; i + TOGETHER <= from->n; i += TOGETHER)
@@ -112,13 +150,17 @@ find_sides_of(const lane_bins *lane, bool by_rows, const block *from, uint16_t *
 __attribute__((target("avx512f"))) static void
 find_sides_avx512(const lane_bins *lane, const block *from, uint16_t *goes_left) {
     if (lane->stride > 1)
-        find_sides_of(lane, true, from, goes_left);
+        find_lefts_of(lane, true, from, goes_left);
     else
-        find_sides_of(lane, false, from, goes_left);
+        find_lefts_of(lane, false, from, goes_left);
 }
 
-static bool has_avx512(const lane_bins *lane) {
-    return !lane->wide && lane->gathers && __builtin_cpu_supports("avx512f");
+static bool has_avx512(qn__vectors most) {
+    return most == QN__VECTORS_BEST && __builtin_cpu_supports("avx512f");
+}
+
+static bool gathers(const qn__partition_input *in, const lane_bins *lane) {
+    return !lane->wide && lane->gathers && has_avx512(in->most);
 }
 #endif
 
@@ -153,7 +195,7 @@ static void find_sides(const qn__partition_input *in, const qn__bin_feature *f,
         return;
     }
 #if defined(__x86_64__)
-    if (has_avx512(lane)) {
+    if (gathers(in, lane)) {
         find_sides_avx512(lane, from, goes_left);
         return;
     }
@@ -226,23 +268,16 @@ __attribute__((target("avx512f"))) static void move_avx512(const block *from,
     *ret = to;
 }
 
-__attribute__((always_inline)) static inline void ask_for(const lane_bins *lane,
-                                                          bool by_rows, const uint32_t *rows) {
-#pragma GCC unroll 16
-    for (int k = 0; k < TOGETHER; k++)
-        __builtin_prefetch(lane->at + rows[k] * (by_rows ? lane->stride : 1));
-}
-
 /* Sides found and rows moved in one pass. */
 __attribute__((target("avx512f"), always_inline)) static inline void
 divide_by(const lane_bins *lane, bool by_rows, const block *from, sides *ret) {
     const __m512i table = table_of(lane);
     sides to = *ret;
     int64_t i = 0, ahead = lane->ahead;
-    int64_t asked = from->first < 0 && ahead ? from->n - ahead - TOGETHER : -1;
+    int64_t asked = from->first < 0 && ahead ? from->n_listed - ahead - TOGETHER : -1;
     for (; i + TOGETHER <= from->n; i += TOGETHER) {
         if (i <= asked)
-            ask_for(lane, by_rows, from->list.rows + i + ahead);
+            ask_for(lane, by_rows ? lane->stride : 1, from->list.rows + i + ahead);
         __m512i row = rows_at(from, i);
         pack_both(from, i, row, lefts_at(lane, by_rows, table, from, i, row), &to);
     }
@@ -261,12 +296,67 @@ __attribute__((target("avx512f"))) static void divide_avx512(const lane_bins *la
     else
         divide_by(lane, false, from, to);
 }
+
+/* For each choice of eight rows the places of those chosen, eight bits each, from the right. */
+#define PLACE(c, k) \
+    ((uint64_t)((c) >> (k)&1) * (k) << 8 * __builtin_popcount((c) & ((1 << (k)) - 1)))
+#define PLACES(c) \
+    (PLACE(c, 1) | PLACE(c, 2) | PLACE(c, 3) | PLACE(c, 4) | PLACE(c, 5) | PLACE(c, 6) | PLACE(c, 7))
+#define PLACES_OF_4(c) PLACES(c), PLACES((c) + 1), PLACES((c) + 2), PLACES((c) + 3)
+#define PLACES_OF_16(c) \
+    PLACES_OF_4(c), PLACES_OF_4((c) + 4), PLACES_OF_4((c) + 8), PLACES_OF_4((c) + 12)
+#define PLACES_OF_64(c) \
+    PLACES_OF_16(c), PLACES_OF_16((c) + 16), PLACES_OF_16((c) + 32), PLACES_OF_16((c) + 48)
+static const uint64_t places[256] = {PLACES_OF_64(0), PLACES_OF_64(64), PLACES_OF_64(128),
+                                     PLACES_OF_64(192)};
+
+/* As pack_rows, eight rows at a time. */
+__attribute__((target("avx2,popcnt"), always_inline)) static inline void
+pack_eight(qn__row_list to, int64_t at, int64_t room, uint32_t chosen, __m256i row, __m256i gh) {
+    __m256i from = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((int64_t)places[chosen]));
+    row = _mm256_permutevar8x32_epi32(row, from);
+    gh = _mm256_permutevar8x32_epi32(gh, from);
+    if (at + EIGHT <= room) {
+        _mm256_storeu_si256((__m256i *)(void *)(to.rows + at), row);
+        _mm256_storeu_si256((__m256i *)(void *)(to.gh + at), gh);
+    } else {
+        size_t bytes = (size_t)__builtin_popcount(chosen) * sizeof *to.rows;
+        memcpy(to.rows + at, &row, bytes);
+        memcpy(to.gh + at, &gh, bytes);
+    }
+}
+
+__attribute__((target("avx2,popcnt"))) static void
+move_avx2(const block *from, const uint16_t *goes_left, sides *ret) {
+    const __m256i count = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const uint8_t *eights = (const uint8_t *)goes_left;
+    sides to = *ret;
+    int64_t i = 0;
+    for (; i + EIGHT <= from->n; i += EIGHT) {
+        __m256i row = from->first >= 0
+                          ? _mm256_add_epi32(_mm256_set1_epi32((int)(from->first + i)), count)
+                          : _mm256_loadu_si256((const void *)(from->list.rows + i));
+        __m256i gh = _mm256_loadu_si256((const void *)(from->list.gh + i));
+        uint32_t is_left = eights[i / EIGHT];
+        pack_eight(to.left, to.n_left, to.room_left, is_left, row, gh);
+        pack_eight(to.right, to.n_right, to.room_right, is_left ^ 0xff, row, gh);
+        int n = __builtin_popcount(is_left);
+        to.n_left += n;
+        to.n_right += EIGHT - n;
+    }
+    move_plain(from, i, goes_left, &to);
+    *ret = to;
+}
 #endif
 
-static void move_rows(const block *from, const uint16_t *goes_left, sides *to) {
+static void move_rows(const block *from, qn__vectors most, const uint16_t *goes_left, sides *to) {
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512f")) {
+    if (has_avx512(most)) {
         move_avx512(from, goes_left, to);
+        return;
+    }
+    if (most <= QN__VECTORS_AVX2 && __builtin_cpu_supports("avx2")) {
+        move_avx2(from, goes_left, to);
         return;
     }
 #endif
@@ -286,14 +376,14 @@ static void fill_table(const qn__bin_map *map, const qn__bin_feature *f, const q
 
 static block block_of(const qn__partition_input *in, int64_t first, int64_t size) {
     return (block){.list = qn__rows_from(in->list, first), .first = in->all ? first : -1,
-                   .n = in->n - first < size ? in->n - first : size};
+                   .n = in->n - first < size ? in->n - first : size, .n_listed = in->n - first};
 }
 
 static void divide(const qn__partition_input *in, const qn__bin_feature *f, const lane_bins *lane,
                    sides *to) {
     enum { PIECE = 1 << 10 };
 #if defined(__x86_64__)
-    if (has_avx512(lane)) {
+    if (gathers(in, lane)) {
         block all = block_of(in, 0, in->n);
         divide_avx512(lane, &all, to);
         return;
@@ -303,7 +393,7 @@ static void divide(const qn__partition_input *in, const qn__bin_feature *f, cons
         uint16_t goes_left[PIECE / TOGETHER];
         block from = block_of(in, first, PIECE);
         find_sides(in, f, lane, &from, goes_left);
-        move_rows(&from, goes_left, to);
+        move_rows(&from, in->most, goes_left, to);
     }
 }
 
@@ -346,7 +436,7 @@ void qn__partition_together(const qn__partition_input *in, const qn__split *spli
             int64_t to_right = before[n_blocks] + b * size - before[b];
             sides to = {.left = qn__rows_from(in->spare, before[b]), .room_left = n_left,
                         .right = qn__rows_from(in->spare, to_right), .room_right = from.n - n_left};
-            move_rows(&from, scratch->sides + b * size / TOGETHER, &to);
+            move_rows(&from, in->most, scratch->sides + b * size / TOGETHER, &to);
         }
     }
 }

@@ -333,8 +333,8 @@ static void partitions_are_stable(void **state) {
                                .missing_left = f % 2,
                                .is_category = s.map.features[f].kind == QN_FEATURE_CATEGORY,
                                .set = {0x5555aaaa, 0x12345678}};
-            for (int variant = 0; variant < 4; variant++) {
-                bool all = variant % 2, together = variant / 2;
+            for (int variant = 0; variant < 4 * QN__N_VECTORS; variant++) {
+                bool all = variant % 2, together = variant / 2 % 2;
                 qn__row_list list = {qn_new_array(uint32_t, N), qn_new_array(int32_t, N)};
                 qn__row_list spare = {qn_new_array(uint32_t, N), qn_new_array(int32_t, N)};
                 uint32_t *want = qn_new_array(uint32_t, N);
@@ -357,7 +357,8 @@ static void partitions_are_stable(void **state) {
                     .n_threads = 3, .goes_left = goes_left, .n_left = counts,
                     .sides = qn_new_array(uint16_t, N / 16 + 1)};
                 qn__partition_input in = {.map = &s.map, .bins = &s.bins, .list = list,
-                                          .spare = spare, .n = n, .all = all};
+                                          .spare = spare, .n = n, .all = all,
+                                          .most = (qn__vectors)(variant / 4)};
                 split.left.n = n_left;
                 if (together)
                     qn__partition_together(&in, &split, &scratch);

@@ -61,9 +61,9 @@ static void bounds_are_those_of_one_after_the_other(void **state) {
         qn__near near;
         make_leaf(&rng, n, cells, &near);
         qn__sum missing = qn__near_missing(&near);
-        for (int way = 0; way < 4; way++) {
-            near.plain = way & 1;
-            qn__sum more = way & 2 ? missing : (qn__sum){0};
+        for (int way = 0; way < 2 * QN__N_VECTORS; way++) {
+            near.most = (qn__vectors)(way % QN__N_VECTORS);
+            qn__sum more = way < QN__N_VECTORS ? missing : (qn__sum){0};
             qn__split want = {.bin = -1}, got = {.bin = -1};
             double want_worth = i % 3 == 0 ? 0 : 1e5 * qn_rng_uniform(&rng);
             double got_worth = want_worth;
@@ -80,7 +80,7 @@ static void bounds_are_those_of_one_after_the_other(void **state) {
             assert_int_equal(got.missing_left, more.n > 0);
         }
     }
-    assert_true(n_found > 6000 && n_found < 16000);
+    assert_true(n_found > 9000 && n_found < 24000);
 }
 
 /* Sums at the ends of what cells hold. */
@@ -89,9 +89,9 @@ static void large_sums_are_exact(void **state) {
     int64_t cells[4] = {qn__pack((qn__sum){g, h, 100}), qn__pack((qn__sum){-g, 0, 50}),
                         qn__pack((qn__sum){-g, h, 100}), qn__pack((qn__sum){0, 1, 2})};
     double scratch[2 * (4 + 16)];
-    for (int plain = 0; plain < 2; plain++) {
+    for (int most = 0; most < QN__N_VECTORS; most++) {
         qn__near near = {.cells = cells, .n_values = 4, .total = {-g, 2 * h + 1, 252}, .h_min = 1,
-                         .n_min = 3, .plain = plain};
+                         .n_min = 3, .most = (qn__vectors)most};
         qn__split split = {.bin = -1};
         double best = 0;
         assert_int_equal(qn__near_missing(&near).n, 0);
