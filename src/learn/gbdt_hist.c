@@ -18,9 +18,11 @@ qn_status qn__hist_scratch_init(qn__hist_scratch *scratch, const qn__bin_map *ma
     scratch->n_cells = map->lane_cells + map->n_cells - map->dense_cells;
     scratch->block = qn_new_array(int64_t *, n_threads);
     scratch->half = map->n_half ? qn_new_array(uint32_t *, n_threads) : NULL;
+    scratch->in_half = qn_new_array(bool, n_threads);
     scratch->part = qn_new_array(qn__wide_sum *, n_threads);
     scratch->waiting = qn_new_array(qn__load, n_threads);
-    if (!scratch->block || (map->n_half && !scratch->half) || !scratch->part || !scratch->waiting)
+    if (!scratch->block || (map->n_half && !scratch->half) || !scratch->in_half || !scratch->part
+        || !scratch->waiting)
         return qn_error_memory(err);
     for (int t = 0; t < n_threads; t++) {
         scratch->block[t] = qn_calloc_aligned((size_t)scratch->n_cells, sizeof(int64_t));
@@ -47,6 +49,7 @@ void qn__hist_scratch_done(qn__hist_scratch *scratch) {
     }
     qn_freep(&scratch->block);
     qn_freep(&scratch->half);
+    qn_freep(&scratch->in_half);
     qn_freep(&scratch->part);
     qn_freep(&scratch->waiting);
     *scratch = (qn__hist_scratch){0};
@@ -246,7 +249,8 @@ static bool add_even(const qn__hist_input *in, const qn__lane_group *group, int6
     return n_again * 8 <= group->n;
 }
 
-/* n rows of the input, at most a chunk, from `from` on into a block. */
+/* n rows of the input, at most a chunk, from `from` on into a block; those of even lanes stay in half cells
+ * if scratch->in_half. */
 static void add_chunk(const qn__hist_input *in, int64_t from, int64_t n, bool *half_fits,
                       const qn__hist_scratch *scratch, int t) {
     const qn__bin_map *map = in->map;
@@ -257,7 +261,10 @@ static void add_chunk(const qn__hist_input *in, int64_t from, int64_t n, bool *h
         if ((in->group_used && !in->group_used[g]) || (in->narrow_only && group->is_wide))
             continue;
         some_rows some = rows_of(in, from, group->lane, group->n);
-        if (group->is_half && *half_fits && n >= WORTH_HALF)
+        if (group->is_half && scratch->in_half[t])
+            add_half(&some, n, group->n % 8,
+                     scratch->half[t] + (size_t)group->lane * QN__LANE_PITCH);
+        else if (group->is_half && *half_fits && n >= WORTH_HALF)
             *half_fits = add_even(in, group, from, n, scratch->half[t], block);
         else if (group->is_wide)
             add_wide(map, in->bins, group->lane, group->n, rows, from, some.gh, n, block);
@@ -339,6 +346,21 @@ static void take_cells(const counted *from, int64_t at, int64_t n, qn__hist *his
     }
 }
 
+/* Empties half cells of a lane into a histogram; returns the rows in them, if none overflowed. */
+QN__WIDE static int64_t take_half(uint32_t *restrict half, int32_t n, int64_t *restrict cells) {
+    const uint32_t h_mask = ((1u << QN__HALF_G_SHIFT) - 1) & ~(uint32_t)QN__HALF_ROWS;
+    uint32_t rows = 0;
+    for (int32_t c = 0; c < n; c++) {
+        uint32_t word = half[c];
+        int32_t g = (int32_t)word >> QN__HALF_G_SHIFT;
+        uint32_t hn = ((word & h_mask) << (QN__N_BITS - QN__HALF_N_BITS)) | (word & QN__HALF_ROWS);
+        rows += word & QN__HALF_ROWS;
+        cells[c] = (int64_t)((uint64_t)(int64_t)g << QN__G_SHIFT) + hn;
+        half[c] = 0;
+    }
+    return rows;
+}
+
 /* The cell of rest_bin gets what the others leave of the total. */
 static void fill_rest(const qn__bin_feature *f, qn__sum total, qn__hist *hist) {
     qn__sum rest = total;
@@ -412,7 +434,10 @@ static int32_t lanes_of(const qn__hist_input *in) {
     return in->narrow_only ? in->map->n_narrow : in->map->n_lanes;
 }
 
+/* Even lanes of so few rows that half cells can hold them stay there until they are taken: their cells are
+ * gone over once. */
 void qn__hist_count(const qn__hist_input *in, qn__hist_scratch *scratch, int t, bool wide) {
+    scratch->in_half[t] = in->is_small && in->map->n_half > 0 && !wide && in->n <= SMALL_CHUNK;
     add_rows(in, 0, in->n, wide, scratch, t);
     empty_block(in, scratch, t);
 }
@@ -423,9 +448,32 @@ static counted counted_alone(const qn__hist_input *in, const qn__hist_scratch *s
                      .total = in->total};
 }
 
+static bool is_counted(const qn__hist_input *in, int32_t i_lane) {
+    int32_t g = 0;
+    while (i_lane >= in->map->groups[g].lane + in->map->groups[g].n)
+        g++;
+    return !in->group_used || in->group_used[g];
+}
+
+/* Of an even lane whose rows are in half cells; false: one of them overflowed, and so the lane was counted
+ * once more, as others are. */
+static bool take_even(const qn__hist_input *in, qn__hist_scratch *scratch, int t,
+                      const qn__lane *lane, qn__hist *hist) {
+    int32_t i_lane = (int32_t)(lane - in->map->lanes);
+    const qn__bin_feature *f = &in->map->features[in->map->by_lane[lane->first]];
+    uint32_t *half = scratch->half[t] + (size_t)i_lane * QN__LANE_PITCH;
+    if (take_half(half, lane->n_values, hist->packed + f->cell) == in->n || !is_counted(in, i_lane))
+        return true;
+    add_lane(in, 0, in->n, i_lane, scratch->block[t] + lane->cell);
+    return false;
+}
+
 void qn__hist_take_lane(const qn__hist_input *in, qn__hist_scratch *scratch, int t,
                         const qn__lane *lane, qn__hist *hist) {
     counted from = counted_alone(in, scratch, t, hist);
+    if (scratch->in_half[t] && lane - in->map->lanes < in->map->n_half
+        && take_even(in, scratch, t, lane, hist))
+        return;
     take_lane(in->map, &from, lane, hist);
 }
 
@@ -452,6 +500,7 @@ static void build_together(const qn__hist_input *in, qn__hist_scratch *scratch, 
 #pragma omp parallel num_threads(scratch->n_threads)
     {
         int t = omp_get_thread_num();
+        scratch->in_half[t] = false;
 #pragma omp for schedule(dynamic)
         for (int64_t task = 0; task < n_tasks; task++) {
             int64_t first = task * TASK_ROWS, left = in->n - first;

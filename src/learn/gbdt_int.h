@@ -314,6 +314,7 @@ typedef struct qn__hist_scratch {
     int64_t n_cells;
     int64_t **block;      /* owned; per thread */
     uint32_t **half;      /* owned; per thread: half cells of n_half lanes; NULL: there are none */
+    bool *in_half;        /* owned; per thread: what it counted in them is still there */
     qn__wide_sum **part;  /* owned; per thread; NULL: packed histograms only */
     qn__load *waiting;    /* owned; per thread: in the block */
 } qn__hist_scratch;
@@ -516,17 +517,18 @@ static inline double qn__worth_of_sides(double gl, double hl, double gr, double 
 typedef struct qn__near {
     const int64_t *cells;  /* n_values */
     int32_t n_values;
-    qn__sum total;         /* of the leaf */
+    qn__sum total, missing; /* of the leaf, and what cells leave of it */
     double l2, h_min;      /* in units of the sums; l2 below 1e9 */
     int64_t n_min;         /* h_min and n_min at least 1 */
     qn__vectors most;
 } qn__near;
 
-qn__sum qn__near_missing(const qn__near *input);
-/* The first of the best bounds 0 .. n_bounds - 1, with `more`, the missing, on the left, if it is worth
- * more than *best: sets that, and bin, missing_left and left of the split. scratch: 2 * (n_bounds + 16)
- * doubles. */
-void qn__near_find(const qn__near *input, qn__sum more, int32_t n_bounds, double *scratch,
+/* Fills in what is missing. */
+void qn__near_begin(qn__near *input);
+/* The first of the best bounds 0 .. n_bounds - 1 of at most n_values, if it is worth more than *best: sets
+ * that, and bin, missing_left (as given; true: n_bounds < n_values) and left of the split. scratch:
+ * 2 * (n_values + 16) doubles. */
+void qn__near_find(const qn__near *input, bool missing_left, int32_t n_bounds, double *scratch,
                    double *best, qn__split *split);
 
 /* What a leaf brings to the search. */

@@ -12,35 +12,49 @@ static const float close_by = 1e-5f;
 
 enum { TOGETHER = 16 };
 
-/* Sums are integers below 2^25, exact in floats; where h_min is more than any of them, so is 2^25. */
-static int32_t least_hessian(const qn__near *in) {
-    return (int32_t)fmin(ceil(in->h_min), 1 << 25);
+/* The bounds first .. end - 1 leave enough on both sides: an interval, as rows and hessians only add up. */
+typedef struct bounds {
+    int32_t first, end;
+    int64_t before;       /* what lies on the left of all of them, packed */
+} bounds;
+
+static inline bool is_enough(int64_t word, int64_t h_min, int64_t n_min) {
+    qn__sum side = qn__unpack(word);
+    return side.h >= h_min && side.n >= n_min;
 }
 
-static int32_t fewest_rows(const qn__near *in) {
-    return (int32_t)(in->n_min < 1 << QN__N_BITS ? in->n_min : 1 << QN__N_BITS);
+static bounds bounds_of(const qn__near *in, qn__sum more, int32_t n_bounds) {
+    /* No side has as much as 2^25. */
+    const int64_t h_min = (int64_t)fmin(ceil(in->h_min), 1 << 25), n_min = in->n_min;
+    bounds found = {.before = qn__pack(more)};
+    int64_t left = found.before, right = qn__pack(qn__sum_less(in->missing, more));
+    for (; found.first < n_bounds; found.first++) {
+        left += in->cells[found.first];
+        if (is_enough(left, h_min, n_min))
+            break;
+        found.before = left;
+    }
+    for (int32_t t = in->n_values - 1; t >= found.first; right += in->cells[t], t--) {
+        if (t < n_bounds && is_enough(right, h_min, n_min)) {
+            found.end = t + 1;
+            return found;
+        }
+    }
+    found.end = found.first;
+    return found;
 }
 
-/* gain[t] = what the sides of bound t are worth together, -1 where one is too small; sum[t]: of the
- * cells up to t. */
-QN__WIDE static void fill_gains(const int64_t *restrict sum, int32_t n, qn__sum more, qn__sum all,
-                                float l2, int32_t h_min, int32_t n_min, float *restrict gain) {
-    const int64_t n_mask = (1 << QN__N_BITS) - 1, h_mask = (1 << QN__H_BITS) - 1;
-    int32_t g0 = (int32_t)more.g, h0 = (int32_t)more.h, n0 = (int32_t)more.n;
-    int32_t g_all = (int32_t)all.g, h_all = (int32_t)all.h, n_all = (int32_t)all.n;
+/* gain[t] = what the sides of bound t are worth together; sum[t]: of the cells up to t. */
+QN__WIDE static void fill_gains(const int64_t *restrict sum, int32_t n, qn__sum all, float l2,
+                                float *restrict gain) {
+    const int64_t h_mask = (1 << QN__H_BITS) - 1;
+    int32_t g_all = (int32_t)all.g, h_all = (int32_t)all.h;
     for (int32_t t = 0; t < n; t++) {
-        int32_t g = (int32_t)(sum[t] >> QN__G_SHIFT) + g0;
-        int32_t h = (int32_t)(sum[t] >> QN__N_BITS & h_mask) + h0;
+        int32_t g = (int32_t)(sum[t] >> QN__G_SHIFT);
+        int32_t h = (int32_t)(sum[t] >> QN__N_BITS & h_mask);
         float gl = (float)g, gr = (float)(g_all - g);
         float ql = (float)h + l2, qr = (float)(h_all - h) + l2;
         gain[t] = (gl * gl * qr + gr * gr * ql) / (ql * qr);
-    }
-    /* By itself, so that the compiler need not keep divisions from where they are not wanted. */
-    for (int32_t t = 0; t < n; t++) {
-        int32_t h = (int32_t)(sum[t] >> QN__N_BITS & h_mask) + h0;
-        int32_t rows = (int32_t)(sum[t] & n_mask) + n0;
-        bool fits = (h >= h_min) & (h_all - h >= h_min) & (rows >= n_min) & (n_all - rows >= n_min);
-        gain[t] = fits ? gain[t] : -1.0f;
     }
 }
 
@@ -57,18 +71,21 @@ QN__WIDE static float greatest_gain(const float *gain, int32_t n) {
     return top[0];
 }
 
-/* gain[n_bounds] with `more` on the left; returns the largest, or 0. words[n_bounds] is scratch. */
-static float gains_plain(const qn__near *in, qn__sum more, int32_t n_bounds, int64_t *words,
-                         float *gain) {
-    int64_t sum = 0;
-    for (int32_t t = 0; t < n_bounds; t++)
-        words[t] = sum += in->cells[t];
-    fill_gains(words, n_bounds, more, in->total, (float)in->l2, least_hessian(in), fewest_rows(in),
-               gain);
-    return greatest_gain(gain, n_bounds);
+/* The gains of the bounds, from gain[0] on; returns the largest, or 0. words[n_values] is scratch. */
+static float gains_plain(const qn__near *in, bounds where, int64_t *words, float *gain) {
+    int64_t sum = where.before;
+    int32_t n = where.end - where.first;
+    for (int32_t t = 0; t < n; t++)
+        words[t] = sum += in->cells[where.first + t];
+    fill_gains(words, n, in->total, (float)in->l2, gain);
+    return greatest_gain(gain, n);
 }
 
 #if defined(__x86_64__)
+/* What the kernels below have in common, in one pass over cells, which stay packed until they are summed:
+ * `n` is how many bounds there are still, at least as many as the kernel takes at a time if `whole`. Gains
+ * clearly below `least` are not divided out but are -1. */
+
 /* x[0], x[0] + x[1], ... */
 __attribute__((target("avx512f"), always_inline)) static inline __m512i running_sums(__m512i x) {
     const __m512i zero = _mm512_setzero_si512();
@@ -77,159 +94,151 @@ __attribute__((target("avx512f"), always_inline)) static inline __m512i running_
     return _mm512_add_epi64(x, _mm512_alignr_epi64(x, zero, 4));
 }
 
-/* Those of cells t .. t + 7 of n, behind `before`, which becomes the last of them, eight times. */
+/* Those of eight cells, as far as there are n, behind `before`, which becomes the last of them, eight
+ * times. */
 __attribute__((target("avx512f"), always_inline)) static inline __m512i
-sums_at(const int64_t *cells, int32_t t, int32_t n, __m512i *before) {
-    __mmask8 there = (__mmask8)(n - t >= 8 ? 0xff : n > t ? (1 << (n - t)) - 1 : 0);
-    __m512i sums = running_sums(_mm512_maskz_loadu_epi64(there, cells + t));
+sums_at(const int64_t *cells, int32_t n, bool whole, __m512i *before) {
+    __mmask8 there = (__mmask8)(whole || n >= 8 ? 0xff : n > 0 ? (1 << n) - 1 : 0);
+    __m512i sums = running_sums(whole ? _mm512_loadu_si512(cells)
+                                      : _mm512_maskz_loadu_epi64(there, cells));
+    __m512i all = _mm512_permutexvar_epi64(_mm512_set1_epi64(7), sums);
     sums = _mm512_add_epi64(sums, *before);
-    *before = _mm512_permutexvar_epi64(_mm512_set1_epi64(7), sums);
+    *before = _mm512_add_epi64(*before, all);
     return sums;
 }
 
-/* Whether low <= x <= high - low, of numbers that are not below 0. */
-__attribute__((target("avx512f"), always_inline)) static inline __mmask16
-leaves_enough(__m512i x, int32_t low, int32_t high) {
-    return _mm512_cmple_epu32_mask(_mm512_sub_epi32(x, _mm512_set1_epi32(low)),
-                                   _mm512_set1_epi32(high - 2 * low));
-}
+typedef struct all_of_16 {
+    __m512 g, q, l2, least; /* of the leaf: gradient, hessian with 2 l2 */
+} all_of_16;
 
-/* The same in one pass over the cells, which stay packed until they are summed; and gains clearly
- * below `beaten` are not divided out but are -1. */
-__attribute__((target("avx512f"))) static float gains_avx512(const qn__near *in, qn__sum more,
-                                                             int32_t n_bounds, float beaten,
-                                                             float *gain) {
+__attribute__((target("avx512f"), always_inline)) static inline __m512
+sixteen_gains(const int64_t *cells, int32_t n, bool whole, const all_of_16 *all, __m512i *before) {
     const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28,
                                            30);
     const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
-    const int32_t h_min = least_hessian(in), n_min = fewest_rows(in);
-    const __m512i g0 = _mm512_set1_epi32((int32_t)more.g), h0 = _mm512_set1_epi32((int32_t)more.h);
-    const __m512i n0 = _mm512_set1_epi32((int32_t)more.n);
-    const __m512 g_all = _mm512_set1_ps((float)in->total.g), l2 = _mm512_set1_ps((float)in->l2);
-    const __m512 q_all = _mm512_set1_ps((float)in->total.h + 2 * (float)in->l2);
-    const __m512 least = _mm512_set1_ps(beaten * (1 - close_by));
+    __m512i a = sums_at(cells, n, whole, before), b = sums_at(cells + 8, n - 8, whole, before);
+    __m512i g = _mm512_srai_epi32(_mm512_permutex2var_epi32(a, odd, b), QN__G_SHIFT - 32);
+    __m512i h = _mm512_permutex2var_epi32(_mm512_srli_epi64(a, QN__N_BITS), even,
+                                          _mm512_srli_epi64(b, QN__N_BITS));
+    h = _mm512_and_si512(h, _mm512_set1_epi32((1 << QN__H_BITS) - 1));
+    __m512 gl = _mm512_cvtepi32_ps(g), ql = _mm512_add_ps(_mm512_cvtepi32_ps(h), all->l2);
+    __m512 gr = _mm512_sub_ps(all->g, gl), qr = _mm512_sub_ps(all->q, ql);
+    __m512 worth = _mm512_fmadd_ps(_mm512_mul_ps(gl, gl), qr,
+                                   _mm512_mul_ps(_mm512_mul_ps(gr, gr), ql));
+    __m512 by = _mm512_mul_ps(ql, qr), each = _mm512_set1_ps(-1);
+    __mmask16 wanted = (__mmask16)(whole || n >= TOGETHER ? 0xffff : (1 << n) - 1);
+    wanted = _mm512_mask_cmp_ps_mask(wanted, worth, _mm512_mul_ps(all->least, by), _CMP_GT_OQ);
+    return wanted ? _mm512_mask_div_ps(each, wanted, worth, by) : each;
+}
+
+__attribute__((target("avx512f"))) static float gains_avx512(const qn__near *in, bounds where,
+                                                             float beaten, float *gain) {
+    const int64_t *cells = in->cells + where.first;
+    const all_of_16 all = {.g = _mm512_set1_ps((float)in->total.g),
+                           .q = _mm512_set1_ps((float)in->total.h + 2 * (float)in->l2),
+                           .l2 = _mm512_set1_ps((float)in->l2),
+                           .least = _mm512_set1_ps(beaten * (1 - close_by))};
     __m512 top = _mm512_setzero_ps();
-    __m512i before = _mm512_setzero_si512();
-    for (int32_t t = 0; t < n_bounds; t += TOGETHER) {
-        __m512i a = sums_at(in->cells, t, n_bounds, &before);
-        __m512i b = sums_at(in->cells, t + 8, n_bounds, &before);
-        __m512i g = _mm512_srai_epi32(_mm512_permutex2var_epi32(a, odd, b), QN__G_SHIFT - 32);
-        __m512i n = _mm512_permutex2var_epi32(a, even, b);
-        __m512i h = _mm512_permutex2var_epi32(_mm512_srli_epi64(a, QN__N_BITS), even,
-                                              _mm512_srli_epi64(b, QN__N_BITS));
-        g = _mm512_add_epi32(g, g0);
-        h = _mm512_add_epi32(_mm512_and_si512(h, _mm512_set1_epi32((1 << QN__H_BITS) - 1)), h0);
-        n = _mm512_add_epi32(_mm512_and_si512(n, _mm512_set1_epi32((1 << QN__N_BITS) - 1)), n0);
-        int32_t left = n_bounds - t;
-        __mmask16 fits = leaves_enough(h, h_min, (int32_t)in->total.h)
-                         & leaves_enough(n, n_min, (int32_t)in->total.n)
-                         & (__mmask16)(left >= TOGETHER ? 0xffff : (1 << left) - 1);
-        __m512 gl = _mm512_cvtepi32_ps(g), ql = _mm512_add_ps(_mm512_cvtepi32_ps(h), l2);
-        __m512 gr = _mm512_sub_ps(g_all, gl), qr = _mm512_sub_ps(q_all, ql);
-        __m512 worth = _mm512_fmadd_ps(_mm512_mul_ps(gl, gl), qr,
-                                       _mm512_mul_ps(_mm512_mul_ps(gr, gr), ql));
-        __m512 by = _mm512_mul_ps(ql, qr), each = _mm512_set1_ps(-1);
-        fits = _mm512_mask_cmp_ps_mask(fits, worth, _mm512_mul_ps(least, by), _CMP_GT_OQ);
-        if (fits)
-            each = _mm512_mask_div_ps(each, fits, worth, by);
+    __m512i before = _mm512_set1_epi64(where.before);
+    int32_t n = where.end - where.first;
+    for (; n >= TOGETHER; n -= TOGETHER, cells += TOGETHER, gain += TOGETHER) {
+        __m512 each = sixteen_gains(cells, n, true, &all, &before);
         top = _mm512_max_ps(top, each);
-        _mm512_storeu_ps(gain + t, each);
+        _mm512_storeu_ps(gain, each);
+    }
+    if (n > 0) {
+        __m512 each = sixteen_gains(cells, n, false, &all, &before);
+        top = _mm512_max_ps(top, each);
+        _mm512_storeu_ps(gain, each);
     }
     return _mm512_reduce_max_ps(top);
 }
 
-/* The same of four cells. */
+/* As sums_at, of four cells. */
 __attribute__((target("avx2"), always_inline)) static inline __m256i
-four_sums_at(const int64_t *cells, int32_t t, int32_t n, __m256i *before) {
+four_sums_at(const int64_t *cells, int32_t n, bool whole, __m256i *before) {
     const __m256i places = _mm256_setr_epi64x(0, 1, 2, 3), zero = _mm256_setzero_si256();
-    __m256i x;
-    if (n - t >= 4)
-        x = _mm256_loadu_si256((const void *)(cells + t));
-    else
-        x = _mm256_maskload_epi64((const void *)(cells + t),
-                                  _mm256_cmpgt_epi64(_mm256_set1_epi64x(n - t), places));
+    __m256i x = whole ? _mm256_loadu_si256((const void *)cells)
+                      : _mm256_maskload_epi64((const void *)cells,
+                                              _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), places));
     x = _mm256_add_epi64(x, _mm256_slli_si256(x, 8));
     x = _mm256_add_epi64(x, _mm256_blend_epi32(zero, _mm256_permute4x64_epi64(x, 0x50), 0xf0));
+    __m256i all = _mm256_permute4x64_epi64(x, 0xff);
     x = _mm256_add_epi64(x, *before);
-    *before = _mm256_permute4x64_epi64(x, 0xff);
+    *before = _mm256_add_epi64(*before, all);
     return x;
 }
 
-/* The lower or (high) the upper halves of eight words, in the order 0 1 4 5 2 3 6 7. */
-__attribute__((target("avx2"), always_inline)) static inline __m256i halves_of(__m256i a, __m256i b,
-                                                                               bool high) {
-    __m256 x = _mm256_castsi256_ps(a), y = _mm256_castsi256_ps(b);
-    return _mm256_castps_si256(high ? _mm256_shuffle_ps(x, y, 0xdd) : _mm256_shuffle_ps(x, y, 0x88));
-}
+typedef struct all_of_8 {
+    __m256 g, q, l2, least; /* as all_of_16 */
+} all_of_8;
 
-__attribute__((target("avx2"), always_inline)) static inline __m256i
-eight_leave_enough(__m256i x, int32_t low, int32_t high) {
-    return _mm256_and_si256(_mm256_cmpgt_epi32(x, _mm256_set1_epi32(low - 1)),
-                            _mm256_cmpgt_epi32(_mm256_set1_epi32(high - low + 1), x));
-}
-
-/* As gains_avx512, eight bounds at a time. */
-__attribute__((target("avx2,fma"))) static float
-gains_avx2(const qn__near *in, qn__sum more, int32_t n_bounds, float beaten, float *gain) {
-    const __m256i places = _mm256_setr_epi32(0, 1, 4, 5, 2, 3, 6, 7);
-    const __m256i h_mask = _mm256_set1_epi32((1 << QN__H_BITS) - 1);
-    const __m256i n_mask = _mm256_set1_epi32((1 << QN__N_BITS) - 1);
-    const int32_t h_min = least_hessian(in), n_min = fewest_rows(in);
-    const __m256i g0 = _mm256_set1_epi32((int32_t)more.g), h0 = _mm256_set1_epi32((int32_t)more.h);
-    const __m256i n0 = _mm256_set1_epi32((int32_t)more.n);
-    const __m256 g_all = _mm256_set1_ps((float)in->total.g), l2 = _mm256_set1_ps((float)in->l2);
-    const __m256 q_all = _mm256_set1_ps((float)in->total.h + 2 * (float)in->l2);
-    const __m256 least = _mm256_set1_ps(beaten * (1 - close_by));
-    __m256 top = _mm256_setzero_ps();
-    __m256i before = _mm256_setzero_si256();
-    for (int32_t t = 0; t < n_bounds; t += 8) {
-        __m256i a = four_sums_at(in->cells, t, n_bounds, &before);
-        __m256i b = four_sums_at(in->cells, t + 4, n_bounds, &before);
-        __m256i g = _mm256_srai_epi32(halves_of(a, b, true), QN__G_SHIFT - 32);
-        __m256i n = halves_of(a, b, false);
-        __m256i h = halves_of(_mm256_srli_epi64(a, QN__N_BITS), _mm256_srli_epi64(b, QN__N_BITS),
-                              false);
-        g = _mm256_add_epi32(g, g0);
-        h = _mm256_add_epi32(_mm256_and_si256(h, h_mask), h0);
-        n = _mm256_add_epi32(_mm256_and_si256(n, n_mask), n0);
-        __m256i fits = _mm256_and_si256(eight_leave_enough(h, h_min, (int32_t)in->total.h),
-                                        eight_leave_enough(n, n_min, (int32_t)in->total.n));
-        fits = _mm256_and_si256(fits, _mm256_cmpgt_epi32(_mm256_set1_epi32(n_bounds - t), places));
-        __m256 gl = _mm256_cvtepi32_ps(g), ql = _mm256_add_ps(_mm256_cvtepi32_ps(h), l2);
-        __m256 gr = _mm256_sub_ps(g_all, gl), qr = _mm256_sub_ps(q_all, ql);
-        __m256 worth = _mm256_fmadd_ps(_mm256_mul_ps(gl, gl), qr,
-                                       _mm256_mul_ps(_mm256_mul_ps(gr, gr), ql));
-        __m256 by = _mm256_mul_ps(ql, qr), each = _mm256_set1_ps(-1);
-        __m256 wanted = _mm256_and_ps(_mm256_castsi256_ps(fits),
-                                      _mm256_cmp_ps(worth, _mm256_mul_ps(least, by), _CMP_GT_OQ));
-        if (!_mm256_testz_ps(wanted, wanted))
-            each = _mm256_blendv_ps(each, _mm256_div_ps(worth, by), wanted);
-        top = _mm256_max_ps(top, each);
-        each = _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(each), 0xd8));
-        _mm256_storeu_ps(gain + t, each);
+/* Between two pairs of instructions that work on half registers, bounds stand in the order
+ * 0 1 4 5 2 3 6 7. */
+__attribute__((target("avx2,fma"), always_inline)) static inline __m256
+eight_gains(const int64_t *cells, int32_t n, bool whole, const all_of_8 *all, __m256i *before) {
+    __m256i a = four_sums_at(cells, n, whole, before);
+    __m256i b = four_sums_at(cells + 4, n - 4, whole, before);
+    __m256i h = _mm256_castps_si256(_mm256_shuffle_ps(
+        _mm256_castsi256_ps(_mm256_srli_epi64(a, QN__N_BITS)),
+        _mm256_castsi256_ps(_mm256_srli_epi64(b, QN__N_BITS)), 0x88));
+    __m256i g = _mm256_castps_si256(
+        _mm256_shuffle_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b), 0xdd));
+    g = _mm256_srai_epi32(g, QN__G_SHIFT - 32);
+    h = _mm256_and_si256(h, _mm256_set1_epi32((1 << QN__H_BITS) - 1));
+    __m256 gl = _mm256_cvtepi32_ps(g), ql = _mm256_add_ps(_mm256_cvtepi32_ps(h), all->l2);
+    __m256 gr = _mm256_sub_ps(all->g, gl), qr = _mm256_sub_ps(all->q, ql);
+    __m256 worth = _mm256_fmadd_ps(_mm256_mul_ps(gl, gl), qr,
+                                   _mm256_mul_ps(_mm256_mul_ps(gr, gr), ql));
+    __m256 by = _mm256_mul_ps(ql, qr), each = _mm256_set1_ps(-1);
+    __m256 wanted = _mm256_cmp_ps(worth, _mm256_mul_ps(all->least, by), _CMP_GT_OQ);
+    if (!whole) {
+        const __m256i places = _mm256_setr_epi32(0, 1, 4, 5, 2, 3, 6, 7);
+        __m256i there = _mm256_cmpgt_epi32(_mm256_set1_epi32(n), places);
+        wanted = _mm256_and_ps(wanted, _mm256_castsi256_ps(there));
     }
-    float tops[8], most = 0;
+    if (!_mm256_testz_ps(wanted, wanted))
+        each = _mm256_blendv_ps(each, _mm256_div_ps(worth, by), wanted);
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(each), 0xd8));
+}
+
+__attribute__((target("avx2,fma"))) static float gains_avx2(const qn__near *in, bounds where,
+                                                            float beaten, float *gain) {
+    enum { EIGHT = 8 };
+    const int64_t *cells = in->cells + where.first;
+    const all_of_8 all = {.g = _mm256_set1_ps((float)in->total.g),
+                          .q = _mm256_set1_ps((float)in->total.h + 2 * (float)in->l2),
+                          .l2 = _mm256_set1_ps((float)in->l2),
+                          .least = _mm256_set1_ps(beaten * (1 - close_by))};
+    __m256 top = _mm256_setzero_ps();
+    __m256i before = _mm256_set1_epi64x(where.before);
+    int32_t n = where.end - where.first;
+    for (; n >= EIGHT; n -= EIGHT, cells += EIGHT, gain += EIGHT) {
+        __m256 each = eight_gains(cells, n, true, &all, &before);
+        top = _mm256_max_ps(top, each);
+        _mm256_storeu_ps(gain, each);
+    }
+    if (n > 0) {
+        __m256 each = eight_gains(cells, n, false, &all, &before);
+        top = _mm256_max_ps(top, each);
+        _mm256_storeu_ps(gain, each);
+    }
+    float tops[EIGHT];
     _mm256_storeu_ps(tops, top);
-    for (int j = 0; j < 8; j++)
-        most = tops[j] > most ? tops[j] : most;
-    return most;
+    return greatest_gain(tops, EIGHT);
 }
 #endif
 
-static float gains(const qn__near *in, qn__sum more, int32_t n_bounds, double beaten,
-                   double *scratch) {
+static float gains(const qn__near *in, bounds where, double beaten, double *scratch) {
     float *gain = (float *)(void *)scratch;
-    if (in->total.h < 2 * (int64_t)least_hessian(in) || in->total.n < 2 * (int64_t)fewest_rows(in))
-        return 0;
 #if defined(__x86_64__)
     if (in->most == QN__VECTORS_BEST && __builtin_cpu_supports("avx512f"))
-        return gains_avx512(in, more, n_bounds, (float)beaten, gain);
+        return gains_avx512(in, where, (float)beaten, gain);
     if (in->most <= QN__VECTORS_AVX2 && __builtin_cpu_supports("avx2")
         && __builtin_cpu_supports("fma"))
-        return gains_avx2(in, more, n_bounds, (float)beaten, gain);
+        return gains_avx2(in, where, (float)beaten, gain);
 #endif
-    return gains_plain(in, more, n_bounds, (int64_t *)(void *)(scratch + n_bounds / 2 + TOGETHER),
-                       gain);
+    return gains_plain(in, where, (int64_t *)(void *)(scratch + in->n_values / 2 + TOGETHER), gain);
 }
 
 QN__WIDE static int64_t sum_cells(const int64_t *cells, int32_t n) {
@@ -239,31 +248,32 @@ QN__WIDE static int64_t sum_cells(const int64_t *cells, int32_t n) {
     return sum;
 }
 
-qn__sum qn__near_missing(const qn__near *in) {
-    return qn__sum_less(in->total, qn__unpack(sum_cells(in->cells, in->n_values)));
+void qn__near_begin(qn__near *in) {
+    in->missing = qn__sum_less(in->total, qn__unpack(sum_cells(in->cells, in->n_values)));
 }
 
-void qn__near_find(const qn__near *in, qn__sum more, int32_t n_bounds, double *scratch,
+void qn__near_find(const qn__near *in, bool missing_left, int32_t n_bounds, double *scratch,
                    double *best, qn__split *split) {
-    float top = gains(in, more, n_bounds, *best, scratch);
+    bounds where = bounds_of(in, missing_left ? in->missing : (qn__sum){0}, n_bounds);
+    float top = gains(in, where, *best, scratch);
     if (!((double)top * (1 + (double)close_by) > *best))
         return;
     const float *gain = (const float *)(const void *)scratch;
-    int64_t sum = 0;
-    for (int32_t t = 0; t < n_bounds; t++) {
-        sum += in->cells[t];
-        if (gain[t] < top * (1 - close_by) || (in->cells[t] == 0 && t > 0))
+    const int64_t *cells = in->cells + where.first;
+    int64_t sum = where.before;
+    for (int32_t t = 0; t < where.end - where.first; t++) {
+        sum += cells[t];
+        if (gain[t] < top * (1 - close_by) || (cells[t] == 0 && t > 0))
             continue; /* behind an empty cell both sides are what they were before it */
         qn__sum left = qn__unpack(sum);
-        qn__sum_add(&left, more);
         double both = qn__worth_of_sides((double)left.g, (double)left.h,
                                          (double)(in->total.g - left.g),
                                          (double)(in->total.h - left.h), 0, in->l2);
         if (!(both > *best))
             continue;
         *best = both;
-        split->bin = t;
-        split->missing_left = more.n > 0;
+        split->bin = where.first + t;
+        split->missing_left = missing_left;
         split->left = left;
     }
 }

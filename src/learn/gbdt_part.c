@@ -21,7 +21,8 @@ static inline uint32_t row_of(const block *from, int64_t i) {
 /* Sixteen rows at a time: first which of them go left, one bit each, then where they go. Where bins lie on
  * lines of their own - in rows, and in columns if the leaf has less than 1 / SCATTERED of all rows - they are
  * asked for some rows before their turn. */
-enum { TOGETHER = 16, EIGHT = 8, SCATTERED = 8, AHEAD_IN_ROWS = 48, AHEAD_IN_COLUMNS = 128, WORD = 4 };
+enum { TOGETHER = 16, EIGHT = 8, SCATTERED = 8, AHEAD_IN_ROWS = 48, AHEAD_IN_COLUMNS = 128,
+       WORD = 4 };
 
 /* ---- which side ------------------------------------------------------------------------------ */
 
@@ -301,7 +302,8 @@ __attribute__((target("avx512f"))) static void divide_avx512(const lane_bins *la
 #define PLACE(c, k) \
     ((uint64_t)((c) >> (k)&1) * (k) << 8 * __builtin_popcount((c) & ((1 << (k)) - 1)))
 #define PLACES(c) \
-    (PLACE(c, 1) | PLACE(c, 2) | PLACE(c, 3) | PLACE(c, 4) | PLACE(c, 5) | PLACE(c, 6) | PLACE(c, 7))
+    (PLACE(c, 1) | PLACE(c, 2) | PLACE(c, 3) | PLACE(c, 4) | PLACE(c, 5) | PLACE(c, 6)            \
+     | PLACE(c, 7))
 #define PLACES_OF_4(c) PLACES(c), PLACES((c) + 1), PLACES((c) + 2), PLACES((c) + 3)
 #define PLACES_OF_16(c) \
     PLACES_OF_4(c), PLACES_OF_4((c) + 4), PLACES_OF_4((c) + 8), PLACES_OF_4((c) + 12)

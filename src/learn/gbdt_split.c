@@ -184,12 +184,12 @@ static qn__sum try_near(const qn__split_input *in, const qn__bin_feature *f, con
                         double *scratch, double *best, qn__split *split) {
     qn__near near = {.cells = in->hist->packed + f->cell, .n_values = f->n_values,
                      .total = in->total, .l2 = u->l2, .h_min = u->h_min, .n_min = u->n_min};
-    qn__sum missing = qn__near_missing(&near);
-    qn__near_find(&near, (qn__sum){0}, f->has_missing ? f->n_values : f->n_values - 1, scratch,
-                  best, split);
-    if (missing.n > 0)
-        qn__near_find(&near, missing, f->n_values - 1, scratch, best, split);
-    return missing;
+    qn__near_begin(&near);
+    qn__near_find(&near, false, f->has_missing ? f->n_values : f->n_values - 1, scratch, best,
+                  split);
+    if (near.missing.n > 0)
+        qn__near_find(&near, true, f->n_values - 1, scratch, best, split);
+    return near.missing;
 }
 
 static qn__sum try_all(const qn__split_input *in, const qn__bin_feature *f, const units *u,

@@ -60,15 +60,16 @@ static void bounds_are_those_of_one_after_the_other(void **state) {
         int32_t n = 1 + (int32_t)qn_rng_below(&rng, CELLS);
         qn__near near;
         make_leaf(&rng, n, cells, &near);
-        qn__sum missing = qn__near_missing(&near);
+        qn__near_begin(&near);
         for (int way = 0; way < 2 * QN__N_VECTORS; way++) {
             near.most = (qn__vectors)(way % QN__N_VECTORS);
-            qn__sum more = way < QN__N_VECTORS ? missing : (qn__sum){0};
+            bool missing_left = way < QN__N_VECTORS;
+            qn__sum more = missing_left ? near.missing : (qn__sum){0};
             qn__split want = {.bin = -1}, got = {.bin = -1};
             double want_worth = i % 3 == 0 ? 0 : 1e5 * qn_rng_uniform(&rng);
             double got_worth = want_worth;
             find_slowly(&near, more, n, &want_worth, &want);
-            qn__near_find(&near, more, n, scratch, &got_worth, &got);
+            qn__near_find(&near, missing_left, n, scratch, &got_worth, &got);
             assert_true(got_worth == want_worth);
             assert_int_equal(got.bin, want.bin);
             if (want.bin < 0)
@@ -77,7 +78,7 @@ static void bounds_are_those_of_one_after_the_other(void **state) {
             assert_int_equal(got.left.g, want.left.g);
             assert_int_equal(got.left.h, want.left.h);
             assert_int_equal(got.left.n, want.left.n);
-            assert_int_equal(got.missing_left, more.n > 0);
+            assert_int_equal(got.missing_left, missing_left);
         }
     }
     assert_true(n_found > 9000 && n_found < 24000);
@@ -94,8 +95,9 @@ static void large_sums_are_exact(void **state) {
                          .n_min = 3, .most = (qn__vectors)most};
         qn__split split = {.bin = -1};
         double best = 0;
-        assert_int_equal(qn__near_missing(&near).n, 0);
-        qn__near_find(&near, (qn__sum){0}, 3, scratch, &best, &split);
+        qn__near_begin(&near);
+        assert_int_equal(near.missing.n, 0);
+        qn__near_find(&near, false, 3, scratch, &best, &split);
         assert_int_equal(split.bin, 0);
         assert_int_equal(split.left.g, g);
         assert_near(best, (double)g * g / h + 4.0 * g * g / (h + 1), 1e-6 * best);
