@@ -523,7 +523,7 @@ typedef struct qn__near {
     qn__vectors most;
 } qn__near;
 
-/* Fills in what is missing. */
+/* Fills in what is missing, where anything can be. */
 void qn__near_begin(qn__near *input);
 /* The first of the best bounds 0 .. n_bounds - 1 of at most n_values, if it is worth more than *best: sets
  * that, and bin, missing_left (as given; true: n_bounds < n_values) and left of the split. scratch:

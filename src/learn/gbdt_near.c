@@ -19,8 +19,7 @@ typedef struct bounds {
 } bounds;
 
 static inline bool is_enough(int64_t word, int64_t h_min, int64_t n_min) {
-    qn__sum side = qn__unpack(word);
-    return side.h >= h_min && side.n >= n_min;
+    return (word & ((1 << QN__N_BITS) - 1)) >= n_min && qn__unpack(word).h >= h_min;
 }
 
 static bounds bounds_of(const qn__near *in, qn__sum more, int32_t n_bounds) {
@@ -248,6 +247,20 @@ QN__WIDE static int64_t sum_cells(const int64_t *cells, int32_t n) {
     return sum;
 }
 
+/* The first of gain[t .. n - 1] that is not below `least`; n: there is none. */
+QN__WIDE static int32_t next_near(const float *gain, int32_t t, int32_t n, float least) {
+    for (; t + TOGETHER <= n; t += TOGETHER) {
+        int any = 0;
+        for (int j = 0; j < TOGETHER; j++)
+            any |= gain[t + j] >= least;
+        if (any)
+            break;
+    }
+    while (t < n && gain[t] < least)
+        t++;
+    return t;
+}
+
 void qn__near_begin(qn__near *in) {
     in->missing = qn__sum_less(in->total, qn__unpack(sum_cells(in->cells, in->n_values)));
 }
@@ -260,10 +273,14 @@ void qn__near_find(const qn__near *in, bool missing_left, int32_t n_bounds, doub
         return;
     const float *gain = (const float *)(const void *)scratch;
     const int64_t *cells = in->cells + where.first;
+    const float least = top * (1 - close_by);
+    const int32_t n = where.end - where.first;
     int64_t sum = where.before;
-    for (int32_t t = 0; t < where.end - where.first; t++) {
-        sum += cells[t];
-        if (gain[t] < top * (1 - close_by) || (cells[t] == 0 && t > 0))
+    int32_t n_summed = 0;
+    for (int32_t t = next_near(gain, 0, n, least); t < n; t = next_near(gain, t + 1, n, least)) {
+        sum += sum_cells(cells + n_summed, t + 1 - n_summed);
+        n_summed = t + 1;
+        if (cells[t] == 0 && t > 0)
             continue; /* behind an empty cell both sides are what they were before it */
         qn__sum left = qn__unpack(sum);
         double both = qn__worth_of_sides((double)left.g, (double)left.h,

@@ -184,7 +184,8 @@ static qn__sum try_near(const qn__split_input *in, const qn__bin_feature *f, con
                         double *scratch, double *best, qn__split *split) {
     qn__near near = {.cells = in->hist->packed + f->cell, .n_values = f->n_values,
                      .total = in->total, .l2 = u->l2, .h_min = u->h_min, .n_min = u->n_min};
-    qn__near_begin(&near);
+    if (f->has_missing)
+        qn__near_begin(&near);
     qn__near_find(&near, false, f->has_missing ? f->n_values : f->n_values - 1, scratch, best,
                   split);
     if (near.missing.n > 0)
