@@ -526,11 +526,14 @@ void qn__hist_build(const qn__hist_input *input, qn__hist_scratch *scratch, int 
         build_alone(input, scratch, thread, hist);
 }
 
-void qn__hist_subtract_packed(qn__hist *parent, const qn__hist *small, int64_t cell, int64_t n) {
-    int64_t *a = parent->packed + cell;
-    const int64_t *b = small->packed + cell;
+QN__WIDE static void subtract_cells(int64_t *restrict from, const int64_t *restrict cells,
+                                    int64_t n) {
     for (int64_t c = 0; c < n; c++)
-        a[c] -= b[c];
+        from[c] -= cells[c];
+}
+
+void qn__hist_subtract_packed(qn__hist *parent, const qn__hist *small, int64_t cell, int64_t n) {
+    subtract_cells(parent->packed + cell, small->packed + cell, n);
 }
 
 void qn__hist_subtract(qn__hist *parent, const qn__hist *small, int64_t n_cells, bool wide) {

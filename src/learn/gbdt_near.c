@@ -22,25 +22,39 @@ static inline bool is_enough(int64_t word, int64_t h_min, int64_t n_min) {
     return (word & ((1 << QN__N_BITS) - 1)) >= n_min && qn__unpack(word).h >= h_min;
 }
 
+enum { STEP = 8 };
+
+static inline int64_t sum_step(const int64_t *cells) {
+    int64_t sum = 0;
+    for (int j = 0; j < STEP; j++)
+        sum += cells[j];
+    return sum;
+}
+
+/* Several cells at a time where that is not enough: small leaves have few rows a cell. */
 static bounds bounds_of(const qn__near *in, qn__sum more, int32_t n_bounds) {
     /* No side has as much as 2^25. */
     const int64_t h_min = (int64_t)fmin(ceil(in->h_min), 1 << 25), n_min = in->n_min;
-    bounds found = {.before = qn__pack(more)};
-    int64_t left = found.before, right = qn__pack(qn__sum_less(in->missing, more));
-    for (; found.first < n_bounds; found.first++) {
-        left += in->cells[found.first];
-        if (is_enough(left, h_min, n_min))
+    const int64_t *cells = in->cells;
+    int64_t left = qn__pack(more), right = qn__pack(qn__sum_less(in->missing, more));
+    int32_t first = 0, end = in->n_values; /* the cells from `end` on are in `right` */
+    for (int64_t step; first + STEP <= n_bounds; first += STEP, left += step) {
+        step = sum_step(cells + first);
+        if (is_enough(left + step, h_min, n_min))
             break;
-        found.before = left;
     }
-    for (int32_t t = in->n_values - 1; t >= found.first; right += in->cells[t], t--) {
-        if (t < n_bounds && is_enough(right, h_min, n_min)) {
-            found.end = t + 1;
-            return found;
-        }
+    while (first < n_bounds && !is_enough(left + cells[first], h_min, n_min))
+        left += cells[first++];
+    for (; end > n_bounds; end--)
+        right += cells[end - 1];
+    for (int64_t step; end - STEP > first; end -= STEP, right += step) {
+        step = sum_step(cells + end - STEP);
+        if (is_enough(right + step, h_min, n_min))
+            break;
     }
-    found.end = found.first;
-    return found;
+    while (end > first && !is_enough(right, h_min, n_min))
+        right += cells[--end];
+    return (bounds){.first = first, .end = end, .before = left};
 }
 
 /* gain[t] = what the sides of bound t are worth together; sum[t]: of the cells up to t. */
@@ -222,9 +236,9 @@ __attribute__((target("avx2,fma"))) static float gains_avx2(const qn__near *in, 
         top = _mm256_max_ps(top, each);
         _mm256_storeu_ps(gain, each);
     }
-    float tops[EIGHT];
-    _mm256_storeu_ps(tops, top);
-    return greatest_gain(tops, EIGHT);
+    __m128 most = _mm_max_ps(_mm256_castps256_ps128(top), _mm256_extractf128_ps(top, 1));
+    most = _mm_max_ps(most, _mm_movehl_ps(most, most));
+    return _mm_cvtss_f32(_mm_max_ss(most, _mm_movehdup_ps(most)));
 }
 #endif
 
