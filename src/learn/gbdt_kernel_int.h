@@ -29,6 +29,7 @@ typedef struct qn__gbdt_kernel {
      * checked by itself, many at a time. n_tests[1 << side_bits]: 0 where there is no side. */
     bool (*nodes_are_fine)(const uint32_t *nodes, uint32_t n, uint32_t side_bits,
                            const uint32_t *n_tests);
+    bool many_rows;       /* add_trees uses qn__gbdt_add_many_rows from QN__MANY_ROWS on */
     /* raw[n][n_outputs] += the leaves of all trees. */
     void (*add_trees)(const qn__gbdt *m, const qn__ranked *rows, int64_t n, double *raw);
 } qn__gbdt_kernel;
@@ -38,6 +39,12 @@ extern const qn__gbdt_kernel qn__gbdt_kernel_plain;  /* gbdt_walk.c */
 extern const qn__gbdt_kernel qn__gbdt_kernel_avx2;   /* gbdt_walk_avx2.c */
 extern const qn__gbdt_kernel qn__gbdt_kernel_avx512; /* gbdt_walk_avx512.c */
 #endif
+
+/* Models of numbers alone and trees of few leaves (gbdt_walk_rows.c): their add_trees where there is nothing
+ * better for many rows. */
+bool qn__gbdt_many_rows(const qn__gbdt *m);
+void qn__gbdt_add_many_rows(const qn__gbdt *m, const qn__ranked *rows, int64_t n, double *raw);
+enum { QN__MANY_ROWS = 32 };
 
 /* All of them, fastest first; NULL-terminated. */
 extern const qn__gbdt_kernel *const qn__gbdt_kernels[];

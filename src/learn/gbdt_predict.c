@@ -8,7 +8,8 @@
 enum {
     ROWS_SCRATCH = 32768,   /* bytes on the stack for the ranks of dense rows, */
     BATCH_SCRATCH = 131072, /* and of a batch: entering a sparse column has a price, too */
-    BLOCK_ROWS = 512,       /* ranks of usual rows stay in the first-level cache */
+    BLOCK_ROWS = 512,       /* ranks of usual rows stay in the first-level cache, */
+    MANY_ROWS = 2048,       /* for kernels that take many side by side in the second-level one */
     MAX_SETS = 8192,        /* places of answers of a block */
     MAX_STRIDE = ROWS_SCRATCH / 2,
     KEYS_PER_TREE = 16,     /* a row that has more is cheaper to read node by node, */
@@ -47,7 +48,8 @@ double qn__matrix_value(const qn_matrix *x, int32_t column, int64_t row) {
 }
 
 /* How rows of this model are laid out in the scratch; false when they are too wide. */
-static bool plan_rows(const qn__gbdt *m, int64_t scratch, qn__ranked *rows, int64_t *ret_block) {
+static bool plan_rows(const qn__gbdt *m, int64_t scratch, int64_t most, qn__ranked *rows,
+                      int64_t *ret_block) {
     int32_t n_sets = m->n_keys - m->n_number_keys;
     if (2 * (int64_t)m->n_keys > MAX_STRIDE)
         return false;
@@ -55,8 +57,8 @@ static bool plan_rows(const qn__gbdt *m, int64_t scratch, qn__ranked *rows, int6
     rows->rank_stride = stride ? stride : 64;
     rows->set_stride = n_sets ? (size_t)n_sets + 1 : 0;
     int64_t block = scratch / (int64_t)rows->rank_stride;
-    int64_t most = n_sets ? MAX_SETS / (int64_t)rows->set_stride : BLOCK_ROWS;
-    most = most < BLOCK_ROWS ? most : BLOCK_ROWS;
+    int64_t fit = n_sets ? MAX_SETS / (int64_t)rows->set_stride : most;
+    most = most < fit ? most : fit;
     *ret_block = block < most ? block : most;
     return *ret_block > 0;
 }
@@ -136,7 +138,8 @@ void qn__gbdt_predict_by(const qn__gbdt_kernel *kernel, const qn__gbdt *m, const
     qn__ranked rows = {.ranks = ranks, .sets = sets};
     int64_t block;
     qn__gbdt_start(m, x, first, n, raw);
-    if (!plan_rows(m, BATCH_SCRATCH, &rows, &block) || (n < FEW_ROWS && is_wide(m))) {
+    int64_t most = kernel->many_rows && qn__gbdt_many_rows(m) ? MANY_ROWS : BLOCK_ROWS;
+    if (!plan_rows(m, BATCH_SCRATCH, most, &rows, &block) || (n < FEW_ROWS && is_wide(m))) {
         qn__gbdt_add_trees_ref(m, x, first, n, raw);
         return;
     }
@@ -170,7 +173,7 @@ void qn__gbdt_predict_rows_by(const qn__gbdt_kernel *kernel, const qn__gbdt *m, 
     qn__ranked ranked = {.ranks = ranks, .sets = sets};
     int64_t block;
     start_rows(m, rows, n, raw);
-    if (!plan_rows(m, ROWS_SCRATCH, &ranked, &block) || is_wide(m)) {
+    if (!plan_rows(m, ROWS_SCRATCH, BLOCK_ROWS, &ranked, &block) || is_wide(m)) {
         qn__gbdt_add_trees_rows_ref(m, rows, n, raw);
         return;
     }

@@ -167,6 +167,10 @@ INLINE void add_group(const qn__gbdt *m, const group *g, const qn__ranked *rows,
 /* Trees outermost, so that eight stay in the first-level cache for all rows. */
 static void add_trees(const qn__gbdt *m, const qn__ranked *rows, int64_t n, double *raw) {
     bool mixed = m->n_keys > m->n_number_keys;
+    if (n >= QN__MANY_ROWS && qn__gbdt_many_rows(m)) {
+        qn__gbdt_add_many_rows(m, rows, n, raw);
+        return;
+    }
     for (int32_t t = 0; t < m->n_trees; t += LANES) {
         group g;
         set_trees(m, t, &g);
@@ -187,5 +191,6 @@ const qn__gbdt_kernel qn__gbdt_kernel_plain = {
     .rank_row = rank_row,
     .rank_column = rank_column,
     .nodes_are_fine = nodes_are_fine,
+    .many_rows = true,
     .add_trees = add_trees,
 };

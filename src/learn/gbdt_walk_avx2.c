@@ -283,7 +283,9 @@ static bool nodes_are_fine(const uint32_t *nodes, uint32_t n, uint32_t side_bits
 }
 
 static void add_trees(const qn__gbdt *m, const qn__ranked *rows, int64_t n, double *raw) {
-    if (m->wide)
+    if (n >= QN__MANY_ROWS && qn__gbdt_many_rows(m))
+        qn__gbdt_add_many_rows(m, rows, n, raw);
+    else if (m->wide)
         qn__gbdt_kernel_plain.add_trees(m, rows, n, raw);
     else if (n < CHAINS)
         add_by_rows(m, rows, n, raw);
@@ -297,6 +299,7 @@ const qn__gbdt_kernel qn__gbdt_kernel_avx2 = {
     .rank_row = rank_row,
     .rank_column = rank_column,
     .nodes_are_fine = nodes_are_fine,
+    .many_rows = true,
     .add_trees = add_trees,
 };
 #endif

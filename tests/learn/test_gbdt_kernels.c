@@ -42,6 +42,10 @@ static const shape shapes[] = {
     {"categories among many numbers", 100, 30, 9, 70, 40, 90, 1, 50, 0.6, 80},
     {"classes", 7, 2, 2, 20, 105, 40, 5, 60, 0.5, 90},
     {"more classes than lanes", 9, 0, 0, 0, 190, 12, 19, 60, 0.5, 90},
+    {"256 leaves", 5, 1, 0, 0, 20, 256, 1, 200, 0.7, 300},
+    {"257 leaves", 5, 1, 0, 0, 20, 257, 1, 200, 0.7, 300},
+    {"chains of numbers", 10, 0, 0, 0, 30, 256, 2, 100, 0, 300},
+    {"more sides than are turned at once", 300, 0, 0, 0, 40, 255, 1, 60, 0.6, 300},
     {"chains", 10, 2, 1, 30, 30, 250, 1, 100, 0, 70},
     {"stumps", 10, 0, 1, 5, 100, 2, 1, 10, 0.5, 70},
     {"single leaves", 4, 0, 0, 0, 35, 1, 1, 10, 0.5, 40},
@@ -391,10 +395,22 @@ static void check_nodes(const qn__gbdt *m, int32_t tree, bool are_safe) {
                                                        8, n_tests), are_safe);
 }
 
-static void no_unsafe_node_is_read(void **state) {
-    static const shape small = {"small", 3, 1, 1, 9, 4, 15, 1, 12, 0.6, 1};
+/* Nodes may share children in a file that somebody made up: many rows at once are scored as alone. */
+static void check_many(const world *w, const qn_learner *learner) {
+    double together[64], alone[64];
+    const qn__gbdt *m = (const qn__gbdt *)learner;
+    int64_t n = w->s->n_rows;
+    assert_true(n <= 64);
+    if (n < QN__MANY_ROWS || !qn__gbdt_many_rows(m))
+        return;
+    qn__gbdt_predict_by(&qn__gbdt_kernel_plain, m, w->x, 0, n, together);
+    qn__gbdt_predict_rows_by(&qn__gbdt_kernel_plain, m, w->rows, QN__MANY_ROWS - 1, alone);
+    assert_memory_equal(together, alone, (QN__MANY_ROWS - 1) * sizeof *alone);
+}
+
+static void unsafe_nodes_are_refused(const shape *small) {
     world w;
-    world_init(&w, &small, 7);
+    world_init(&w, small, 7);
     qn_error err = {0};
     qn_learner *learner = NULL, *loaded = NULL;
     assert_int_equal(qn__gbdt_pack(&w.plain, w.features, &learner, &err), QN_OK);
@@ -421,6 +437,7 @@ static void no_unsafe_node_is_read(void **state) {
                         continue;
                     n_read++;
                     loaded->family->predict_rows(loaded, w.rows, 1, &raw);
+                    check_many(&w, loaded);
                     assert_int_equal(loaded->family->explain(loaded, w.x, 0, 1, contrib, &err),
                                      QN_OK);
                     qn__gbdt_free(loaded);
@@ -430,6 +447,36 @@ static void no_unsafe_node_is_read(void **state) {
         }
     }
     assert_true(n_read > 4 * m->n_nodes && n_read < 1024 * m->n_nodes);
+    qn_freep(&bytes);
+    qn__gbdt_free(learner);
+    world_done(&w);
+}
+
+static void no_unsafe_node_is_read(void **state) {
+    unsafe_nodes_are_refused(&(shape){"small", 3, 1, 1, 9, 4, 15, 1, 12, 0.6, 1});
+    unsafe_nodes_are_refused(&(shape){"numbers", 3, 1, 0, 0, 3, 12, 1, 12, 0.6, 40});
+}
+
+/* Every node's children are the next two nodes: ways by the billion. */
+static void shared_children_are_no_tree(void **state) {
+    static const shape small = {"shared", 3, 0, 0, 0, 2, 100, 1, 50, 0.6, 40};
+    world w;
+    world_init(&w, &small, 9);
+    qn_error err = {0};
+    qn_learner *learner = NULL, *loaded = NULL;
+    assert_int_equal(qn__gbdt_pack(&w.plain, w.features, &learner, &err), QN_OK);
+    const qn__gbdt *m = (const qn__gbdt *)learner;
+    unsigned char *bytes = qn_malloc_aligned(m->image_bytes, 1);
+    memcpy(bytes, m->image, m->image_bytes);
+    uint32_t *nodes = (uint32_t *)(void *)(bytes + ((const unsigned char *)m->nodes - m->image));
+    for (uint64_t i = 0; i + 2 < m->start[1]; i++)
+        nodes[i] = 1u << m->side_bits | (nodes[0] & 0xff0000ff);
+    for (uint64_t i = m->start[1] - 2; i < m->start[1]; i++)
+        nodes[i] = (uint32_t)QN__LEAF_TEST << 24;
+    assert_int_equal(qn__family_gbdt.load(bytes, m->image_bytes, w.features, w.n_features, &loaded,
+                                          &err), QN_OK);
+    check_many(&w, loaded);
+    qn__gbdt_free(loaded);
     qn_freep(&bytes);
     qn__gbdt_free(learner);
     world_done(&w);
@@ -460,6 +507,7 @@ int main(void) {
         cmocka_unit_test(kernels_give_the_bits_of_the_definition),
         cmocka_unit_test(old_and_new_bytes_say_the_same),
         cmocka_unit_test(no_unsafe_node_is_read),
+        cmocka_unit_test(shared_children_are_no_tree),
         cmocka_unit_test(short_memory_is_told),
     };
     return cmocka_run_group_tests_name("gbdt_kernels", tests, NULL, NULL);

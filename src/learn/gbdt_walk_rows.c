@@ -1,0 +1,184 @@
+/* Trees for many rows side by side, without going anywhere: all nodes of a tree are asked, children first, and
+ * each says for every row which of its leaves the row reaches. A question to 32 rows is a comparison of bytes, an
+ * addition and a choice, so a tree of 255 leaves costs a row about 8 questions, where its way has 11 nodes that
+ * wait for each other and are read one by one.
+ *
+ * Leaves are numbered from left to right. A node's answer is that of the left child, or the leaves of the left
+ * child and the answer of the right one; that of a leaf is 0. Answers lie on a stack: the child of more leaves is
+ * asked first, so that a tree of 256 needs 9 of them. */
+#include <string.h>
+
+#include "learn/gbdt_int.h"
+#include "learn/gbdt_kernel_int.h"
+
+enum {
+    ROWS = 128,
+    MOST_LEAVES = 256,      /* an answer is a byte */
+    MOST_NODES = 2 * MOST_LEAVES - 1,
+    ANSWERS = 10,           /* the first is that of all leaves */
+    COLUMNS = 1 << 17,      /* bytes of ranks */
+};
+
+/* rank < below goes left; both are moved so that they are signed. Places are those of bytes. */
+typedef struct question {
+    uint32_t rank;
+    uint16_t left, right, to;
+    uint8_t left_leaves;
+    int8_t below;
+} question;
+
+typedef struct tree {
+    question questions[MOST_LEAVES]; /* from `first` on */
+    int32_t first;
+    double value[MOST_LEAVES];
+} tree;
+
+static inline uint8_t moved(uint32_t rank) {
+    return (uint8_t)(rank ^ 0x80);
+}
+
+/* A node whose answer goes to `to`; its leaves are numbered from `leaf` on. */
+typedef struct visit {
+    uint32_t node, leaf, to;
+} visit;
+
+/* Leaves below each node of n, by ways to them; MOST_LEAVES + 1: more than MOST_LEAVES, which a file can make
+ * up whose nodes share children. */
+static void count_leaves(const uint32_t *nodes, uint32_t n, int side_bits, uint16_t *n_leaves) {
+    for (uint32_t i = n; i-- > 0;) {
+        n_leaves[i] = 1;
+        if (nodes[i] >> 24 == QN__LEAF_TEST)
+            continue;
+        uint32_t child = i + ((nodes[i] & 0xffffff) >> side_bits);
+        uint32_t both = (uint32_t)n_leaves[child] + n_leaves[child + 1];
+        n_leaves[i] = (uint16_t)(both < MOST_LEAVES ? both : MOST_LEAVES + (both > MOST_LEAVES));
+    }
+}
+
+/* False: it is none. */
+static bool take_tree(const qn__gbdt *m, int32_t t, tree *ret_tree) {
+    const uint32_t *nodes = m->nodes + m->start[t], side_mask = (1u << m->side_bits) - 1;
+    const double *value = m->value + qn__gbdt_leaf_start(m, t);
+    uint16_t n_leaves[MOST_NODES];
+    visit waiting[MOST_LEAVES];
+    int32_t n_waiting = 0;
+    count_leaves(nodes, (uint32_t)(m->start[t + 1] - m->start[t]), m->side_bits, n_leaves);
+    if (n_leaves[0] > MOST_LEAVES)
+        return false;
+    /* Parents before children, the child of fewer leaves before the other: the order of questions from behind. */
+    ret_tree->first = MOST_LEAVES;
+    waiting[n_waiting++] = (visit){.to = 1};
+    while (n_waiting > 0) {
+        visit v = waiting[--n_waiting];
+        uint32_t node = nodes[v.node], field = (node & 0xffffff) >> m->side_bits;
+        if (node >> 24 == QN__LEAF_TEST) {
+            ret_tree->value[v.leaf] = value[field];
+            continue;
+        }
+        uint32_t left = v.node + field, right = left + 1, n_left = n_leaves[left];
+        bool left_first = n_left >= n_leaves[right];
+        visit a = {left, v.leaf, v.to + !left_first}, b = {right, v.leaf + n_left, v.to + left_first};
+        waiting[n_waiting++] = left_first ? a : b;
+        waiting[n_waiting++] = left_first ? b : a;
+        ret_tree->questions[--ret_tree->first] = (question){
+            .rank = (node & side_mask) * ROWS, .below = (int8_t)moved((node >> 24) + 1),
+            .left = (uint16_t)((n_left > 1 ? a.to : 0) * ROWS), .left_leaves = (uint8_t)n_left,
+            .right = (uint16_t)((n_leaves[right] > 1 ? b.to : 0) * ROWS),
+            .to = (uint16_t)(v.to * ROWS)};
+    }
+    return true;
+}
+
+/* One row after the other. */
+static void add_ways(const qn__gbdt *m, int32_t t, const qn__ranked *rows, int64_t first, int64_t n,
+                     double *raw) {
+    const uint32_t *nodes = m->nodes + m->start[t], side_mask = (1u << m->side_bits) - 1;
+    const double *value = m->value + qn__gbdt_leaf_start(m, t);
+    for (int64_t i = 0; i < n; i++) {
+        const uint8_t *ranks = rows->ranks + (size_t)(first + i) * rows->rank_stride;
+        const uint32_t *at = nodes;
+        uint32_t field = (*at & 0xffffff) >> m->side_bits;
+        for (; *at >> 24 != QN__LEAF_TEST; field = (*at & 0xffffff) >> m->side_bits)
+            at += field + (ranks[*at & side_mask] > *at >> 24);
+        raw[i * m->learner.n_outputs] += value[field];
+    }
+}
+
+/* ranks[side][ROWS], answers[ANSWERS][ROWS] */
+QN__WIDE static void ask_all(const question *ask, const question *end, const uint8_t *ranks,
+                             uint8_t *answers) {
+    for (; ask < end; ask++) {
+        const int8_t *rank = (const int8_t *)ranks + ask->rank;
+        const uint8_t *left = answers + ask->left, *right = answers + ask->right;
+        uint8_t *to = answers + ask->to, left_leaves = ask->left_leaves;
+        int8_t below = ask->below;
+#pragma GCC ivdep
+#pragma GCC unroll 8
+        for (int j = 0; j < ROWS; j++) {
+            uint8_t l = left[j], r = (uint8_t)(right[j] + left_leaves); /* in any case: no branch */
+            to[j] = rank[j] < below ? l : r;
+        }
+    }
+}
+
+/* By side, ROWS rows after the other: columns[n / ROWS][n_sides][ROWS]. */
+static void turn_ranks(const qn__ranked *rows, int64_t first, int64_t n, size_t n_sides,
+                       uint8_t *columns) {
+    for (int64_t i = 0; i < n; i++) {
+        const uint8_t *rank = rows->ranks + (size_t)(first + i) * rows->rank_stride;
+        uint8_t *to = columns + (size_t)(i / ROWS) * n_sides * ROWS + i % ROWS;
+        for (size_t s = 0; s < n_sides; s++)
+            to[s * ROWS] = moved(rank[s]);
+    }
+}
+
+bool qn__gbdt_many_rows(const qn__gbdt *m) {
+    if (m->wide || m->n_keys > m->n_number_keys || m->n_number_keys * 2 * ROWS > COLUMNS)
+        return false;
+    for (int32_t t = 0; t < m->n_trees; t++)
+        if (m->start[t + 1] - m->start[t] > MOST_NODES)
+            return false;
+    return true;
+}
+
+static inline void add_values(const double *value, const uint8_t *answers, int64_t n, int32_t n_k,
+                              double *raw) {
+    for (int64_t i = 0; i < n; i++)
+        raw[i * n_k] += value[answers[i]];
+}
+
+/* Rows first .. first + n - 1, whose ranks are turned. */
+static void add_tree(const qn__gbdt *m, int32_t t, const qn__ranked *rows, int64_t first, int64_t n,
+                     const uint8_t *columns, uint8_t *answers, double *raw) {
+    size_t n_sides = 2 * (size_t)m->n_number_keys;
+    int32_t n_k = m->learner.n_outputs;
+    tree now;
+    if (!take_tree(m, t, &now)) {
+        add_ways(m, t, rows, first, n, raw);
+        return;
+    }
+    const question *ask = now.questions + now.first, *end = now.questions + MOST_LEAVES;
+    const uint8_t *said = answers + (ask < end ? ROWS : 0); /* a leaf alone: 0 */
+    for (int64_t i = 0; i < n; i += ROWS) {
+        int64_t n_here = n - i < ROWS ? n - i : ROWS;
+        ask_all(ask, end, columns + (size_t)i * n_sides, answers);
+        if (n_k == 1)
+            add_values(now.value, said, n_here, 1, raw + i);
+        else
+            add_values(now.value, said, n_here, n_k, raw + i * n_k);
+    }
+}
+
+void qn__gbdt_add_many_rows(const qn__gbdt *m, const qn__ranked *rows, int64_t n, double *raw) {
+    _Alignas(64) uint8_t columns[COLUMNS], answers[ANSWERS * ROWS];
+    memset(answers, 0, ROWS);
+    size_t n_sides = 2 * (size_t)m->n_number_keys;
+    int64_t most = n_sides ? COLUMNS / (int64_t)(n_sides * ROWS) * ROWS : n;
+    int32_t n_k = m->learner.n_outputs;
+    for (int64_t first = 0, here; first < n; first += here) {
+        here = n - first < most ? n - first : most;
+        turn_ranks(rows, first, here, n_sides, columns);
+        for (int32_t t = 0; t < m->n_trees; t++)
+            add_tree(m, t, rows, first, here, columns, answers, raw + first * n_k + t % n_k);
+    }
+}
