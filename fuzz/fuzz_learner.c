@@ -7,19 +7,19 @@
 #include "learn/gbdt_kernel_int.h"
 #include "learn/gbdt_prune.h"
 
-enum { MAX_FEATURES = 255 };
+enum { MAX_FEATURES = 255, ROWS = QN__MANY_ROWS + FUZZ_ROWS }; /* so that what many rows get is seen */
 
 static char feature_name[] = "feature";
 
 static qn_matrix *small_matrix(const qn_feature *features, int32_t n_features) {
-    static const double values[FUZZ_ROWS] = {NAN, 0, -1.5, 1e300, -1e300, 0.25};
+    static const double values[FUZZ_ROWS] = {NAN, 0, -1.5, 1e300, -1e300, 0.25}; /* over and over */
     qn_matrix *x = NULL;
-    fuzz_require(qn_matrix_new(FUZZ_ROWS, features, n_features, &x, NULL) == QN_OK,
+    fuzz_require(qn_matrix_new(ROWS, features, n_features, &x, NULL) == QN_OK,
                  "a small matrix");
     for (int32_t f = 0; f < n_features; f++) {
         qn_matrix_column *column = &x->columns[f];
         if (features[f].kind == QN_FEATURE_SPARSE) {
-            column->n_set = FUZZ_ROWS / 2;
+            column->n_set = ROWS / 2;
             column->row = qn_new_array(int64_t, column->n_set);
             column->value = qn_new_array(double, column->n_set);
             fuzz_require(column->row && column->value, "memory for a sparse column");
@@ -28,9 +28,9 @@ static qn_matrix *small_matrix(const qn_feature *features, int32_t n_features) {
             column->row[k] = 2 * k + f % 2;
             column->value[k] = (double)k - 0.5;
         }
-        for (int64_t i = 0; column->num && i < FUZZ_ROWS; i++)
+        for (int64_t i = 0; column->num && i < ROWS; i++)
             column->num[i] = values[(i + f) % FUZZ_ROWS];
-        for (int64_t i = 0; column->code && i < FUZZ_ROWS; i++)
+        for (int64_t i = 0; column->code && i < ROWS; i++)
             column->code[i] = (int32_t)((i + f) % (features[f].n_categories + 1)) - 1;
     }
     return x;

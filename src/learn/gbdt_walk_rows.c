@@ -1,11 +1,11 @@
-/* Trees for many rows side by side, without going anywhere: all nodes of a tree are asked, children first, and
- * each says for every row which of its leaves the row reaches. A question to 32 rows is a comparison of bytes, an
- * addition and a choice, so a tree of 255 leaves costs a row about 8 questions, where its way has 11 nodes that
- * wait for each other and are read one by one.
+/* Trees for many rows side by side, without going anywhere: all nodes of a tree are asked, children first,
+ * and each says for every row which of its leaves the row reaches. A question to 32 rows is a comparison
+ * of bytes, an addition and a choice, so a tree of 255 leaves costs a row about 8 questions, where its way
+ * has 11 nodes that wait for each other and are read one by one.
  *
- * Leaves are numbered from left to right. A node's answer is that of the left child, or the leaves of the left
- * child and the answer of the right one; that of a leaf is 0. Answers lie on a stack: the child of more leaves is
- * asked first, so that a tree of 256 needs 9 of them. */
+ * Leaves are numbered from left to right. A node's answer is that of the left child, or the leaves of the
+ * left child and the answer of the right one; that of a leaf is 0. Answers lie on a stack: the child of more
+ * leaves is asked first, so that a tree of 256 needs 9 of them. */
 #include <string.h>
 
 #include "learn/gbdt_int.h"
@@ -65,7 +65,7 @@ static bool take_tree(const qn__gbdt *m, int32_t t, tree *ret_tree) {
     count_leaves(nodes, (uint32_t)(m->start[t + 1] - m->start[t]), m->side_bits, n_leaves);
     if (n_leaves[0] > MOST_LEAVES)
         return false;
-    /* Parents before children, the child of fewer leaves before the other: the order of questions from behind. */
+    /* Parents before children, the child of fewer leaves before the other: questions from the last on. */
     ret_tree->first = MOST_LEAVES;
     waiting[n_waiting++] = (visit){.to = 1};
     while (n_waiting > 0) {
@@ -77,7 +77,8 @@ static bool take_tree(const qn__gbdt *m, int32_t t, tree *ret_tree) {
         }
         uint32_t left = v.node + field, right = left + 1, n_left = n_leaves[left];
         bool left_first = n_left >= n_leaves[right];
-        visit a = {left, v.leaf, v.to + !left_first}, b = {right, v.leaf + n_left, v.to + left_first};
+        visit a = {left, v.leaf, v.to + !left_first};
+        visit b = {right, v.leaf + n_left, v.to + left_first};
         waiting[n_waiting++] = left_first ? a : b;
         waiting[n_waiting++] = left_first ? b : a;
         ret_tree->questions[--ret_tree->first] = (question){
