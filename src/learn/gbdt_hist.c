@@ -7,7 +7,8 @@ enum {
     CHUNK = 1 << 11,     /* rows that all groups count before the next ones: they stay in cache, and
                             even the largest of them fit packed cells */
     SMALL_CHUNK = 1 << 13, /* of small gradients: at most half of QN__HALF_ROWS in a cell of an even lane, */
-    WORTH_HALF = 1 << 10,  /* and with fewer rows emptying half cells costs more than they save */
+    WORTH_HALF = 1 << 10,  /* and with fewer rows at the end of a larger leaf emptying half cells costs more
+                              than they save */
     AHEAD = 24,
     TASK_ROWS = 1 << 14, /* what a thread takes at a time */
 };

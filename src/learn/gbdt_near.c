@@ -121,7 +121,7 @@ sums_at(const int64_t *cells, int32_t n, bool whole, __m512i *before) {
 }
 
 typedef struct all_of_16 {
-    __m512 g, q, l2, least; /* of the leaf: gradient, hessian with 2 l2 */
+    __m512 g, h, l2, least; /* of the leaf, as the sums of any side exact in floats; l2 is not */
 } all_of_16;
 
 __attribute__((target("avx512f"), always_inline)) static inline __m512
@@ -134,8 +134,9 @@ sixteen_gains(const int64_t *cells, int32_t n, bool whole, const all_of_16 *all,
     __m512i h = _mm512_permutex2var_epi32(_mm512_srli_epi64(a, QN__N_BITS), even,
                                           _mm512_srli_epi64(b, QN__N_BITS));
     h = _mm512_and_si512(h, _mm512_set1_epi32((1 << QN__H_BITS) - 1));
-    __m512 gl = _mm512_cvtepi32_ps(g), ql = _mm512_add_ps(_mm512_cvtepi32_ps(h), all->l2);
-    __m512 gr = _mm512_sub_ps(all->g, gl), qr = _mm512_sub_ps(all->q, ql);
+    __m512 gl = _mm512_cvtepi32_ps(g), gr = _mm512_sub_ps(all->g, gl);
+    __m512 hl = _mm512_cvtepi32_ps(h), ql = _mm512_add_ps(hl, all->l2);
+    __m512 qr = _mm512_add_ps(_mm512_sub_ps(all->h, hl), all->l2);
     __m512 worth = _mm512_fmadd_ps(_mm512_mul_ps(gl, gl), qr,
                                    _mm512_mul_ps(_mm512_mul_ps(gr, gr), ql));
     __m512 by = _mm512_mul_ps(ql, qr), each = _mm512_set1_ps(-1);
@@ -148,7 +149,7 @@ __attribute__((target("avx512f"))) static float gains_avx512(const qn__near *in,
                                                              float beaten, float *gain) {
     const int64_t *cells = in->cells + where.first;
     const all_of_16 all = {.g = _mm512_set1_ps((float)in->total.g),
-                           .q = _mm512_set1_ps((float)in->total.h + 2 * (float)in->l2),
+                           .h = _mm512_set1_ps((float)in->total.h),
                            .l2 = _mm512_set1_ps((float)in->l2),
                            .least = _mm512_set1_ps(beaten * (1 - close_by))};
     __m512 top = _mm512_setzero_ps();
@@ -183,7 +184,7 @@ four_sums_at(const int64_t *cells, int32_t n, bool whole, __m256i *before) {
 }
 
 typedef struct all_of_8 {
-    __m256 g, q, l2, least; /* as all_of_16 */
+    __m256 g, h, l2, least; /* as all_of_16 */
 } all_of_8;
 
 /* Between two pairs of instructions that work on half registers, bounds stand in the order
@@ -199,8 +200,9 @@ eight_gains(const int64_t *cells, int32_t n, bool whole, const all_of_8 *all, __
         _mm256_shuffle_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b), 0xdd));
     g = _mm256_srai_epi32(g, QN__G_SHIFT - 32);
     h = _mm256_and_si256(h, _mm256_set1_epi32((1 << QN__H_BITS) - 1));
-    __m256 gl = _mm256_cvtepi32_ps(g), ql = _mm256_add_ps(_mm256_cvtepi32_ps(h), all->l2);
-    __m256 gr = _mm256_sub_ps(all->g, gl), qr = _mm256_sub_ps(all->q, ql);
+    __m256 gl = _mm256_cvtepi32_ps(g), gr = _mm256_sub_ps(all->g, gl);
+    __m256 hl = _mm256_cvtepi32_ps(h), ql = _mm256_add_ps(hl, all->l2);
+    __m256 qr = _mm256_add_ps(_mm256_sub_ps(all->h, hl), all->l2);
     __m256 worth = _mm256_fmadd_ps(_mm256_mul_ps(gl, gl), qr,
                                    _mm256_mul_ps(_mm256_mul_ps(gr, gr), ql));
     __m256 by = _mm256_mul_ps(ql, qr), each = _mm256_set1_ps(-1);
@@ -220,7 +222,7 @@ __attribute__((target("avx2,fma"))) static float gains_avx2(const qn__near *in, 
     enum { EIGHT = 8 };
     const int64_t *cells = in->cells + where.first;
     const all_of_8 all = {.g = _mm256_set1_ps((float)in->total.g),
-                          .q = _mm256_set1_ps((float)in->total.h + 2 * (float)in->l2),
+                          .h = _mm256_set1_ps((float)in->total.h),
                           .l2 = _mm256_set1_ps((float)in->l2),
                           .least = _mm256_set1_ps(beaten * (1 - close_by))};
     __m256 top = _mm256_setzero_ps();

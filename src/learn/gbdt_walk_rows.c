@@ -15,7 +15,7 @@ enum {
     ROWS = 128,
     MOST_LEAVES = 256,      /* an answer is a byte */
     MOST_NODES = 2 * MOST_LEAVES - 1,
-    ANSWERS = 10,           /* the first is that of all leaves */
+    ANSWERS = 9,            /* the first is that of every leaf */
     COLUMNS = 1 << 17,      /* bytes of ranks */
 };
 
@@ -113,8 +113,12 @@ QN__WIDE static void ask_all(const question *ask, const question *end, const uin
         const uint8_t *left = answers + ask->left, *right = answers + ask->right;
         uint8_t *to = answers + ask->to, left_leaves = ask->left_leaves;
         int8_t below = ask->below;
+#if defined(__clang__)
+#pragma clang loop vectorize(assume_safety)
+#else
 #pragma GCC ivdep
 #pragma GCC unroll 8
+#endif
         for (int j = 0; j < ROWS; j++) {
             uint8_t l = left[j], r = (uint8_t)(right[j] + left_leaves); /* in any case: no branch */
             to[j] = rank[j] < below ? l : r;

@@ -104,6 +104,35 @@ static void large_sums_are_exact(void **state) {
     }
 }
 
+/* One side has nearly everything, and what is added to the other is no integer: it must not be what rounding
+ * leaves of the difference. Each kernel, at both ends. */
+static void little_beside_much_is_exact(void **state) {
+    static const struct {
+        double l2;
+        qn__sum cells[3];
+    } leaves[] = {{0.45, {{735, 8418058, 20000}, {3841, 28, 14}, {5406, 14, 7}}},
+                  {0.46, {{212, 9716255, 20000}, {-6696, 6, 3}, {-8307, 2, 2}}},
+                  {1e5 / 3, {{90, 11716255, 20000}, {-669, 1, 3}, {307, 2, 2}}}};
+    for (size_t i = 0; i < sizeof leaves / sizeof leaves[0]; i++) {
+        for (int way = 0; way < 2 * QN__N_VECTORS; way++) {
+            int64_t cells[3];
+            double scratch[2 * (3 + 16)], want_worth = 0, got_worth = 0;
+            qn__near near = {.cells = cells, .n_values = 3, .l2 = leaves[i].l2, .h_min = 1,
+                             .n_min = 1, .most = (qn__vectors)(way % QN__N_VECTORS)};
+            for (int c = 0; c < 3; c++) {
+                qn__sum cell = leaves[i].cells[way < QN__N_VECTORS ? c : 2 - c];
+                cells[c] = qn__pack(cell);
+                qn__sum_add(&near.total, cell);
+            }
+            qn__split want = {.bin = -1}, got = {.bin = -1};
+            find_slowly(&near, (qn__sum){0}, 2, &want_worth, &want);
+            qn__near_find(&near, false, 2, scratch, &got_worth, &got);
+            assert_int_equal(got.bin, want.bin);
+            assert_true(got_worth == want_worth);
+        }
+    }
+}
+
 /* One list of all columns constrains nothing, but has leaves searched one by one and as a whole. */
 static void children_by_feature_are_those_of_whole_leaves(void **state) {
     const char *const options[] = {
@@ -147,6 +176,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bounds_are_those_of_one_after_the_other),
         cmocka_unit_test(large_sums_are_exact),
+        cmocka_unit_test(little_beside_much_is_exact),
         cmocka_unit_test(children_by_feature_are_those_of_whole_leaves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
