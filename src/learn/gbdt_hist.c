@@ -170,13 +170,17 @@ QN__WIDE static int64_t rows_in_half(const uint32_t *half) {
     return n;
 }
 
+/* The same sums as a packed cell. */
+static inline int64_t packed_of(uint32_t half) {
+    const uint32_t h_mask = ((1u << QN__HALF_G_SHIFT) - 1) & ~(uint32_t)QN__HALF_ROWS;
+    int64_t g = (int32_t)half >> QN__HALF_G_SHIFT;
+    uint32_t hn = ((half & h_mask) << (QN__N_BITS - QN__HALF_N_BITS)) | (half & QN__HALF_ROWS);
+    return g * ((int64_t)1 << QN__G_SHIFT) + hn;
+}
+
 QN__WIDE static void empty_half(uint32_t *restrict half, int64_t *restrict block) {
     for (int c = 0; c < QN__LANE_PITCH; c++) {
-        int64_t word = (int32_t)half[c];
-        int64_t hn_mask = ((int64_t)1 << QN__HALF_G_SHIFT) - 1;
-        block[c] += (word >> QN__HALF_G_SHIFT) * ((int64_t)1 << QN__G_SHIFT)
-                    + ((word & hn_mask & ~(int64_t)QN__HALF_ROWS) << (QN__N_BITS - QN__HALF_N_BITS))
-                    + (word & QN__HALF_ROWS);
+        block[c] += packed_of(half[c]);
         half[c] = 0;
     }
 }
@@ -349,14 +353,10 @@ static void take_cells(const counted *from, int64_t at, int64_t n, qn__hist *his
 
 /* Empties half cells of a lane into a histogram; returns the rows in them, if none overflowed. */
 QN__WIDE static int64_t take_half(uint32_t *restrict half, int32_t n, int64_t *restrict cells) {
-    const uint32_t h_mask = ((1u << QN__HALF_G_SHIFT) - 1) & ~(uint32_t)QN__HALF_ROWS;
     uint32_t rows = 0;
     for (int32_t c = 0; c < n; c++) {
-        uint32_t word = half[c];
-        int32_t g = (int32_t)word >> QN__HALF_G_SHIFT;
-        uint32_t hn = ((word & h_mask) << (QN__N_BITS - QN__HALF_N_BITS)) | (word & QN__HALF_ROWS);
-        rows += word & QN__HALF_ROWS;
-        cells[c] = (int64_t)((uint64_t)(int64_t)g << QN__G_SHIFT) + hn;
+        rows += half[c] & QN__HALF_ROWS;
+        cells[c] = packed_of(half[c]);
         half[c] = 0;
     }
     return rows;

@@ -44,25 +44,21 @@ typedef struct visit {
 
 /* Leaves below each node of n, by ways to them; MOST_LEAVES + 1: more than MOST_LEAVES, which a file can make
  * up whose nodes share children. */
-static void count_leaves(const uint32_t *nodes, uint32_t n, int side_bits, uint16_t *n_leaves) {
+static void count_leaves(const qn__gbdt *m, int32_t t, uint32_t n, uint16_t *n_leaves) {
     for (uint32_t i = n; i-- > 0;) {
-        n_leaves[i] = 1;
-        if (nodes[i] >> 24 == QN__LEAF_TEST)
-            continue;
-        uint32_t child = i + ((nodes[i] & 0xffffff) >> side_bits);
-        uint32_t both = (uint32_t)n_leaves[child] + n_leaves[child + 1];
+        qn__gbdt_node node = qn__gbdt_node_at(m, m->start[t], i);
+        uint32_t both = node.is_leaf ? 1 : (uint32_t)n_leaves[node.to] + n_leaves[node.to + 1];
         n_leaves[i] = (uint16_t)(both < MOST_LEAVES ? both : MOST_LEAVES + (both > MOST_LEAVES));
     }
 }
 
 /* False: it is none. */
 static bool take_tree(const qn__gbdt *m, int32_t t, tree *ret_tree) {
-    const uint32_t *nodes = m->nodes + m->start[t], side_mask = (1u << m->side_bits) - 1;
     const double *value = m->value + qn__gbdt_leaf_start(m, t);
     uint16_t n_leaves[MOST_NODES];
     visit waiting[MOST_LEAVES];
     int32_t n_waiting = 0;
-    count_leaves(nodes, (uint32_t)(m->start[t + 1] - m->start[t]), m->side_bits, n_leaves);
+    count_leaves(m, t, (uint32_t)(m->start[t + 1] - m->start[t]), n_leaves);
     if (n_leaves[0] > MOST_LEAVES)
         return false;
     /* Parents before children, the child of fewer leaves before the other: questions from the last on. */
@@ -70,19 +66,19 @@ static bool take_tree(const qn__gbdt *m, int32_t t, tree *ret_tree) {
     waiting[n_waiting++] = (visit){.to = 1};
     while (n_waiting > 0) {
         visit v = waiting[--n_waiting];
-        uint32_t node = nodes[v.node], field = (node & 0xffffff) >> m->side_bits;
-        if (node >> 24 == QN__LEAF_TEST) {
-            ret_tree->value[v.leaf] = value[field];
+        qn__gbdt_node node = qn__gbdt_node_at(m, m->start[t], v.node);
+        if (node.is_leaf) {
+            ret_tree->value[v.leaf] = value[node.to];
             continue;
         }
-        uint32_t left = v.node + field, right = left + 1, n_left = n_leaves[left];
+        uint32_t left = node.to, right = left + 1, n_left = n_leaves[left];
         bool left_first = n_left >= n_leaves[right];
         visit a = {left, v.leaf, v.to + !left_first};
         visit b = {right, v.leaf + n_left, v.to + left_first};
         waiting[n_waiting++] = left_first ? a : b;
         waiting[n_waiting++] = left_first ? b : a;
         ret_tree->questions[--ret_tree->first] = (question){
-            .rank = (node & side_mask) * ROWS, .below = (int8_t)moved((node >> 24) + 1),
+            .rank = node.side * ROWS, .below = (int8_t)moved(node.test + 1),
             .left = (uint16_t)((n_left > 1 ? a.to : 0) * ROWS), .left_leaves = (uint8_t)n_left,
             .right = (uint16_t)((n_leaves[right] > 1 ? b.to : 0) * ROWS),
             .to = (uint16_t)(v.to * ROWS)};
@@ -93,15 +89,13 @@ static bool take_tree(const qn__gbdt *m, int32_t t, tree *ret_tree) {
 /* One row after the other. */
 static void add_ways(const qn__gbdt *m, int32_t t, const qn__ranked *rows, int64_t first, int64_t n,
                      double *raw) {
-    const uint32_t *nodes = m->nodes + m->start[t], side_mask = (1u << m->side_bits) - 1;
     const double *value = m->value + qn__gbdt_leaf_start(m, t);
     for (int64_t i = 0; i < n; i++) {
         const uint8_t *ranks = rows->ranks + (size_t)(first + i) * rows->rank_stride;
-        const uint32_t *at = nodes;
-        uint32_t field = (*at & 0xffffff) >> m->side_bits;
-        for (; *at >> 24 != QN__LEAF_TEST; field = (*at & 0xffffff) >> m->side_bits)
-            at += field + (ranks[*at & side_mask] > *at >> 24);
-        raw[i * m->learner.n_outputs] += value[field];
+        qn__gbdt_node node = qn__gbdt_node_at(m, m->start[t], 0);
+        while (!node.is_leaf)
+            node = qn__gbdt_node_at(m, m->start[t], node.to + (ranks[node.side] > node.test));
+        raw[i * m->learner.n_outputs] += value[node.to];
     }
 }
 

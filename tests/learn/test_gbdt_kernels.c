@@ -408,15 +408,23 @@ static void check_many(const world *w, const qn_learner *learner) {
     assert_memory_equal(together, alone, (QN__MANY_ROWS - 1) * sizeof *alone);
 }
 
+/* The model, and a copy of its bytes to be changed. */
+static unsigned char *packed_bytes(const world *w, qn_learner **ret_learner) {
+    qn_error err = {0};
+    assert_int_equal(qn__gbdt_pack(&w->plain, w->features, ret_learner, &err), QN_OK);
+    const qn__gbdt *m = (const qn__gbdt *)*ret_learner;
+    unsigned char *bytes = qn_malloc_aligned(m->image_bytes, 1);
+    memcpy(bytes, m->image, m->image_bytes);
+    return bytes;
+}
+
 static void unsafe_nodes_are_refused(const shape *small) {
     world w;
     world_init(&w, small, 7);
     qn_error err = {0};
     qn_learner *learner = NULL, *loaded = NULL;
-    assert_int_equal(qn__gbdt_pack(&w.plain, w.features, &learner, &err), QN_OK);
+    unsigned char *bytes = packed_bytes(&w, &learner);
     const qn__gbdt *m = (const qn__gbdt *)learner;
-    unsigned char *bytes = qn_malloc_aligned(m->image_bytes, 1);
-    memcpy(bytes, m->image, m->image_bytes);
     size_t at_nodes = (size_t)((const unsigned char *)m->nodes - m->image);
     qn__gbdt changed = *m;
     changed.nodes = (const uint32_t *)(const void *)(bytes + at_nodes);
@@ -464,10 +472,8 @@ static void shared_children_are_no_tree(void **state) {
     world_init(&w, &small, 9);
     qn_error err = {0};
     qn_learner *learner = NULL, *loaded = NULL;
-    assert_int_equal(qn__gbdt_pack(&w.plain, w.features, &learner, &err), QN_OK);
+    unsigned char *bytes = packed_bytes(&w, &learner);
     const qn__gbdt *m = (const qn__gbdt *)learner;
-    unsigned char *bytes = qn_malloc_aligned(m->image_bytes, 1);
-    memcpy(bytes, m->image, m->image_bytes);
     uint32_t *nodes = (uint32_t *)(void *)(bytes + ((const unsigned char *)m->nodes - m->image));
     for (uint64_t i = 0; i + 2 < m->start[1]; i++)
         nodes[i] = 1u << m->side_bits | (nodes[0] & 0xff0000ff);
