@@ -21,10 +21,9 @@ typedef struct fit {
     qn__queries *queries, *valid_queries; /* owned; of a ranking */
     qn__bin_map map;
     qn__bins bins, valid_bins;
-    qn__quantised q;
+    qn__quantised q;              /* owned gh */
     float *g, *h;                 /* owned; [n_outputs][n] */
     qn__range *range;             /* owned; of g and h, by output: of all rows, then of each block */
-    int32_t *bag_gh;              /* owned; n, with a bag: what q.gh points to */
     double *score, *valid_score;  /* owned; [n_outputs][n] */
     double *valid_raw;            /* owned; [n][n_outputs], for input->loss */
     bool goss, from_average;
@@ -57,7 +56,7 @@ static void fit_done(fit *f) {
     qn__bins_done(&f->bins);
     qn__bins_done(&f->valid_bins);
     qn_freep(&f->range);
-    qn_freep(&f->bag_gh);
+    qn_freep(&f->q.gh);
     qn_freep(&f->g);
     qn_freep(&f->h);
     qn_freep(&f->score);
@@ -234,10 +233,11 @@ static qn_status start(fit *f, qn_error *err) {
     f->g = qn_malloc_aligned(cells, sizeof *f->g);
     f->h = qn_malloc_aligned(cells, sizeof *f->h);
     f->score = qn_malloc_aligned(cells, sizeof *f->score);
+    f->q.gh = qn_malloc_aligned((size_t)n, sizeof *f->q.gh);
     f->gain = qn_new_array(double, x->n_features);
     f->column_bins = qn_new_array(uint64_t, x->n_features);
     f->feature_used = qn_new_array(bool, f->map.n_features);
-    if (!f->range || !f->g || !f->h || !f->score || !f->gain || !f->column_bins ||
+    if (!f->range || !f->g || !f->h || !f->score || !f->q.gh || !f->gain || !f->column_bins ||
         !f->feature_used)
         return qn_error_memory(err);
     for (int32_t i = 0; i < f->map.n_features; i++)
@@ -248,8 +248,7 @@ static qn_status start(fit *f, qn_error *err) {
     f->goss = strcmp(f->params->data_sample_strategy, "goss") == 0;
     if (qn__sample_any(f->params)) {
         f->bag = qn_malloc_aligned((size_t)n, sizeof *f->bag);
-        f->bag_gh = qn_malloc_aligned((size_t)n, sizeof *f->bag_gh);
-        if (!f->bag || !f->bag_gh)
+        if (!f->bag)
             return qn_error_memory(err);
     }
     start_scores(f, x, f->score);
@@ -264,7 +263,6 @@ static qn_status start(fit *f, qn_error *err) {
     QN_TRY(qn__grower_new(&f->growth, &f->map, &f->bins, f->job, &f->grower, err));
     f->has_dart = strcmp(f->params->boosting, "dart") == 0;
     f->dart = (qn__dart){.params = f->params, .seed = f->input->seed};
-    f->q.gh = f->bag ? f->bag_gh : qn__grower_gradients(f->grower);
     f->most_weight = 1;
     for (int64_t i = 0; f->weight && i < n; i++)
         f->most_weight = i == 0 || (float)f->weight[i] > f->most_weight ? (float)f->weight[i]
@@ -288,7 +286,7 @@ static qn_status draw_rows(fit *f, int64_t round, qn_error *err) {
     uint64_t seed = qn_rng_hash(f->input->seed ^ 0x6261670000000000u, (uint64_t)round);
     if (f->goss && (double)round >= 1 / p->learning_rate) {
         qn__goss_input in = {.params = p, .g = f->g, .h = f->h, .n = f->data.n,
-                             .scratch = (uint32_t *)f->bag_gh, .n_outputs = f->data.n_outputs,
+                             .scratch = (uint32_t *)f->q.gh, .n_outputs = f->data.n_outputs,
                              .seed = seed, .n_threads = f->data.n_threads};
         return qn__sample_goss(&in, f->bag, f->range, &f->n_bag, err);
     }

@@ -132,7 +132,26 @@ void qn__tree_search_if(qn__grower *gr, qn__leaf *lf, int t) {
         search(gr, lf, t);
 }
 
-static void divide(qn__grower *gr, const qn__leaf *lf, int t) {
+/* What a child gets of a set: its own, if it has one, and a list, if it has none or is asked for it. */
+static qn__dense_child child_of(const qn__grower *gr, const qn__leaf *lf) {
+    qn__dense_child child = {.rows = lf->set != QN__NO_SLOT ? gr->sets[lf->set] : NULL};
+    if (lf->listed)
+        child.list = qn__tree_rows_of(gr, lf);
+    return child;
+}
+
+static void divide_set(qn__grower *gr, const qn__leaf *lf, int t) {
+    const qn__leaf *left = &gr->leaves[lf->children];
+    qn__dense_input in = {.map = gr->map, .bins = gr->bins, .gh = gr->q->gh, .n = lf->n,
+                          .rows = lf->set != QN__NO_SLOT ? gr->sets[lf->set] : NULL,
+                          .left = child_of(gr, left), .right = child_of(gr, left + 1)};
+    if (t < 0)
+        qn__dense_divide_together(&in, &lf->split, &gr->partition);
+    else
+        qn__dense_divide(&in, &lf->split, gr->workers[t].goes_left);
+}
+
+static void divide_list(qn__grower *gr, const qn__leaf *lf, int t) {
     qn__partition_input in = {
         .map = gr->map, .bins = gr->bins, .n = lf->n, .all = lf->n == gr->bins->n_rows,
         .list = qn__tree_rows_of(gr, lf),
@@ -141,6 +160,28 @@ static void divide(qn__grower *gr, const qn__leaf *lf, int t) {
         qn__partition_together(&in, &lf->split, &gr->partition);
     else
         qn__partition(&in, &lf->split, gr->workers[t].goes_left);
+}
+
+/* The rows of a leaf to its children. The smaller one is listed, since it is counted, and so are those that
+ * stay whole. */
+static void divide(qn__grower *gr, const qn__leaf *lf, bool last, int t) {
+    qn__leaf *left = &gr->leaves[lf->children], *right = left + 1;
+    bool is_set = lf->set != QN__NO_SLOT || (gr->has_sets && lf->n == gr->bins->n_rows);
+    left->listed = right->listed = true;
+    left->set = right->set = QN__NO_SLOT;
+    if (!is_set) {
+        divide_list(gr, lf, t);
+        return;
+    }
+    if (!last) {
+        qn__tree_lock(gr);
+        left->set = qn__tree_set_take(gr, left->n);
+        right->set = qn__tree_set_take(gr, right->n);
+        qn__tree_unlock(gr);
+    }
+    qn__leaf *large = left->n > right->n ? left : right;
+    large->listed = large->set == QN__NO_SLOT;
+    divide_set(gr, lf, t);
 }
 
 /* Slots for the children that need histograms: the smaller one is counted, the larger one takes the
@@ -266,7 +307,7 @@ static qn_status expand_by_feature(qn__grower *gr, qn__leaf *lf, qn__leaf *small
 
 /* ---- a leaf -------------------------------------------------------------------------------------- */
 
-/* Are its cells too large for packed ones? */
+/* Are its cells too large for packed ones? Those of a set always are. */
 static bool needs_wide(const qn__grower *gr, const qn__leaf *lf) {
     if (gr->q->is_small)
         return !qn__load_fits(qn__small_load(lf->n));
@@ -286,7 +327,6 @@ qn_status qn__tree_expand(qn__grower *gr, int32_t i_leaf, bool last, int t) {
     const int64_t n_left = lf->split.left.n;
     qn__sum rest = qn__sum_less(lf->total, lf->split.left);
     double l2 = gr->params->lambda_l2 + (lf->split.is_sorted ? gr->params->cat_l2 : 0);
-    divide(gr, lf, t);
     *left = (qn__leaf){.split.feature = -1, .total = lf->split.left, .begin = lf->begin, .n = n_left};
     *right = (qn__leaf){.split.feature = -1, .total = rest, .begin = lf->begin + n_left,
                     .n = lf->n - n_left};
@@ -295,13 +335,15 @@ qn_status qn__tree_expand(qn__grower *gr, int32_t i_leaf, bool last, int t) {
         c->depth = lf->depth + 1;
         c->l2 = l2;
         c->node = c->slot = c->children = -1;
-        c->wide = lf->wide && needs_wide(gr, c);
         c->rule = qn__rule_child(&lf->rule, gr->map, &lf->split, c == left);
         c->forced = -1;
         if (lf->is_forced)
             c->forced = c == left ? gr->growth->forced[lf->forced].left
                                   : gr->growth->forced[lf->forced].right;
     }
+    divide(gr, lf, last, t);
+    left->wide = lf->wide && needs_wide(gr, left);
+    right->wide = lf->wide && needs_wide(gr, right);
     qn__leaf *small = left->n <= right->n ? left : right, *large = small == left ? right : left;
     small->narrow_only = large->narrow_only = has_few_rows(gr, large);
     if (last)
@@ -316,6 +358,8 @@ qn_status qn__tree_expand(qn__grower *gr, int32_t i_leaf, bool last, int t) {
     if (small->slot != QN__NO_SLOT)
         qn__tree_build(gr, small, t);
     if (large->slot != QN__NO_SLOT) {
+        if (!large->listed)
+            qn__tree_list_rows(gr, large);
         qn__tree_build(gr, large, t);
     } else if (small->slot != QN__NO_SLOT && lf->slot != QN__NO_SLOT
                && qn__tree_may_split(gr, large)) {

@@ -15,6 +15,10 @@
 
 enum { QN__NO_SLOT = -1 };
 
+/* Leaves of this part of all rows and so many at least are sets of rows (gbdt_dense.c). Those of a tree have
+ * no rows in common, nor have those that are worked out ahead, so there are at most twice as many. */
+enum { QN__DENSE_PART = 8, QN__DENSE_ROWS = 1 << 15, QN__N_SETS = 2 * QN__DENSE_PART };
+
 /* A leaf that may be split. Expanding it - dividing its rows, counting, searching its children - is
  * the work; taking the split into the tree is not, and happens in order of gain. */
 typedef struct qn__leaf {
@@ -25,13 +29,15 @@ typedef struct qn__leaf {
     int32_t node;       /* of the tree; -1 until the parent's split is taken */
     int32_t depth;
     int32_t slot;       /* of the histogram pool; QN__NO_SLOT: taken away or never made */
+    int32_t set;        /* of the pool of sets: its rows; QN__NO_SLOT: it has none */
     int32_t children;   /* claimed: the left one, the right one follows */
     qn__leaf_rule rule;
     int32_t forced;     /* of qn__growth.forced; -1: free */
     bool is_forced;     /* its split is that one */
     bool stale;         /* advanced: a leaf that binds it has changed since it was searched */
     bool wide;          /* its histogram */
-    bool in_spare;      /* its rows are in the spare list, and the list is free for them */
+    bool listed;        /* its rows are in a list, too */
+    bool in_spare;      /* in the spare one, and the other is free for them */
     bool narrow_only;   /* its histogram lacks the lanes of two bytes */
     bool claimed;       /* some thread expands it, or has */
     bool expanded;
@@ -76,6 +82,10 @@ struct qn__grower {
     qn__row_list list;            /* owned; bins->n_rows */
     qn__row_list spare;           /* borrowed for a run; a leaf is in one of the two */
     qn__partition_scratch partition; /* owned, but for goes_left: the first worker's */
+    uint64_t *sets[QN__N_SETS];   /* owned; bits of bins->n_rows; allocated when first used */
+    int32_t set_free[QN__N_SETS]; /* stack of free sets */
+    int32_t n_sets_free;
+    bool has_sets;                /* growth does not need lists of all leaves */
     qn__grown_node *nodes;        /* owned; 2 max_leaves - 1 */
     int32_t n_nodes, n_leaves, max_leaves;
     qn__leaf *leaves;             /* owned; cap_leaves */
@@ -111,8 +121,12 @@ void qn__tree_heap_push(const qn__grower *gr, qn__heap *h, int32_t item);
 int32_t qn__tree_heap_pop(const qn__grower *gr, qn__heap *h);
 qn_status qn__tree_slot_take(qn__grower *gr, qn__leaf *lf) QN_MUST_USE;
 void qn__tree_slot_release(qn__grower *gr, qn__leaf *lf);
-/* The rows of a leaf. */
+/* The rows of a leaf that is listed. */
 qn__row_list qn__tree_rows_of(const qn__grower *gr, const qn__leaf *lf);
+/* Lists a leaf that is not. */
+void qn__tree_list_rows(qn__grower *gr, qn__leaf *lf);
+/* A set for the rows of a leaf of many; QN__NO_SLOT: it has few, or there is no memory for one. */
+int32_t qn__tree_set_take(qn__grower *gr, int64_t n_rows);
 qn__hist qn__tree_hist_of(const qn__grower *gr, const qn__leaf *lf);
 /* Is the leaf one that all threads should work on? */
 bool qn__tree_is_large(const qn__grower *gr, const qn__leaf *lf);

@@ -4,6 +4,7 @@
  *   gbdt_rows   matrix, bin map -> bins           gbdt_quant      gradients -> integers
  *   gbdt_hist   bins, rows -> histograms          gbdt_split      histogram -> best split of a leaf
  *   gbdt_near   the same of a number, fast        gbdt_part       rows of a leaf -> of its children
+ *   gbdt_dense  the same of leaves of many rows
  *   gbdt_expand a leaf -> its children            gbdt_tree       grows one tree
  *   gbdt_growth constraints and options of growth gbdt_sample     the rows of a tree
  *   gbdt_forced splits every tree begins with     gbdt_cost       what features cost
@@ -647,8 +648,9 @@ enum { QN__PARTITION_BLOCK = 1 << 14 };
 typedef struct qn__partition_scratch {
     int n_threads;
     uint8_t *goes_left;   /* 65536: by value of a lane */
-    int64_t *n_left;      /* n / QN__PARTITION_BLOCK + 2 */
-    uint16_t *sides;      /* n / 16 + 1 */
+    int64_t *n_left;      /* n / QN__PARTITION_BLOCK + 2, as the next */
+    int64_t *n_right;
+    uint16_t *sides;      /* 4 (n / 64 + 1), aligned as words of 64 bits */
 } qn__partition_scratch;
 
 /* From `list` into `spare`, first the rows that go left, split->left.n of them. Stable: both sides stay in
@@ -657,6 +659,34 @@ void qn__partition(const qn__partition_input *input, const qn__split *split, uin
 /* The same by all threads of `scratch`. */
 void qn__partition_together(const qn__partition_input *input, const qn__split *split,
                             const qn__partition_scratch *scratch);
+
+/* The rows of a leaf as one bit a row of the table, the first in bit 0 of the first word (gbdt_dense.c). */
+size_t qn__dense_words(int64_t n_rows);
+
+/* What is asked for of a child: its set, its list or both; NULL: not. */
+typedef struct qn__dense_child {
+    uint64_t *rows;
+    qn__row_list list;
+} qn__dense_child;
+
+typedef struct qn__dense_input {
+    const qn__bin_map *map;
+    const qn__bins *bins;
+    const uint64_t *rows; /* NULL: all */
+    const int32_t *gh;    /* of all rows of the table */
+    int64_t n;            /* rows of the leaf */
+    qn__dense_child left, right;
+    qn__vectors most;
+} qn__dense_input;
+
+/* goes_left is scratch of 65536 bytes. */
+void qn__dense_divide(const qn__dense_input *input, const qn__split *split, uint8_t *goes_left);
+/* The same by all threads of `scratch`. */
+void qn__dense_divide_together(const qn__dense_input *input, const qn__split *split,
+                               const qn__partition_scratch *scratch);
+/* The n rows of a set as a list. */
+void qn__dense_list(const uint64_t *rows, int64_t n_rows, int64_t n, const int32_t *gh,
+                    qn__vectors most, qn__row_list list);
 
 typedef struct qn__grown_node {
     qn__split split;      /* feature -1: a leaf */
@@ -675,9 +705,6 @@ typedef struct qn__grower qn__grower;
 qn_status qn__grower_new(qn__growth *growth, const qn__bin_map *map, const qn__bins *bins,
                          const qn_job *job, qn__grower **ret_grower, qn_error *err) QN_MUST_USE;
 void qn__grower_free(qn__grower **grower);
-/* Where the gradients of all rows may be put for qn__grower_run, which then copies nothing; it
- * leaves them in another order. */
-int32_t *qn__grower_gradients(qn__grower *grower);
 /* Grows one tree on `rows` (ascending, n; NULL: all). feature_used[n_features] may be NULL; `spare`
  * has room for n rows. The result stays valid until the next call; its rows are in `spare`, too. */
 qn_status qn__grower_run(qn__grower *grower, const qn__quantised *q, const uint32_t *rows,

@@ -1,11 +1,8 @@
 /* Dividing the rows of a node between its children. */
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 #include <omp.h>
 #include <string.h>
 
-#include "learn/gbdt_int.h"
+#include "learn/gbdt_part_int.h"
 
 /* Rows to be divided: those of `list`, or (first >= 0) first .. first + n - 1. */
 typedef struct block {
@@ -21,29 +18,15 @@ static inline uint32_t row_of(const block *from, int64_t i) {
 /* Sixteen rows at a time: first which of them go left, one bit each, then where they go. Where bins lie on
  * lines of their own - in rows, and in columns if the leaf has less than 1 / SCATTERED of all rows - they are
  * asked for some rows before their turn. */
-enum { TOGETHER = 16, EIGHT = 8, SCATTERED = 8, AHEAD_IN_ROWS = 48, AHEAD_IN_COLUMNS = 128,
-       WORD = 4 };
+enum { TOGETHER = 16, SCATTERED = 8, AHEAD_IN_ROWS = 48, AHEAD_IN_COLUMNS = 128, WORD = 4 };
 
 /* ---- which side ------------------------------------------------------------------------------ */
-
-/* The bins of a lane, `stride` bytes from one row to the next, and the side of each, for those of one
- * byte as bits, too. Of a sparse feature: the sides of its bins, and no more. */
-typedef struct lane_bins {
-    const uint8_t *at;
-    size_t stride;
-    bool wide;
-    int in_word;          /* where a bin is in its word of a row */
-    bool gathers;         /* 31 bits hold where the last row is */
-    int64_t ahead;        /* 0: bins are not asked for */
-    const uint8_t *goes_left;
-    uint32_t left_bits[QN__LANE_CELLS / 32];
-} lane_bins;
 
 /* Of n rows, at most 16, from row i of a block on. A row adds its bit from the right, so the last comes
  * first: nothing but loads and one addition. `listed`, `wide` and `stride` are constants after inlining,
  * where they can be. */
 static inline __attribute__((always_inline)) uint16_t
-lefts_of(const lane_bins *lane, const block *from, int64_t i, int n, bool listed, bool wide,
+lefts_of(const qn__lane_sides *lane, const block *from, int64_t i, int n, bool listed, bool wide,
          size_t stride) {
     const uint32_t *rows = from->list.rows + i;
     const uint8_t *at = lane->at + (listed ? 0 : (size_t)(from->first + i) * stride);
@@ -57,14 +40,14 @@ lefts_of(const lane_bins *lane, const block *from, int64_t i, int n, bool listed
 }
 
 static inline __attribute__((always_inline)) void
-ask_for(const lane_bins *lane, size_t stride, const uint32_t *rows) {
+ask_for(const qn__lane_sides *lane, size_t stride, const uint32_t *rows) {
 #pragma GCC unroll 16
     for (int k = 0; k < TOGETHER; k++)
         __builtin_prefetch(lane->at + rows[k] * stride);
 }
 
 static inline __attribute__((always_inline)) void
-find_sides_by(const lane_bins *lane, const block *from, int64_t i, bool listed, bool wide,
+find_sides_by(const qn__lane_sides *lane, const block *from, int64_t i, bool listed, bool wide,
               size_t stride, uint16_t *goes_left) {
     int64_t ahead = lane->ahead, asked = listed && ahead ? from->n_listed - ahead - TOGETHER : -1;
     for (; i + TOGETHER <= from->n; i += TOGETHER) {
@@ -77,7 +60,7 @@ find_sides_by(const lane_bins *lane, const block *from, int64_t i, bool listed, 
 }
 
 /* From row i on, a multiple of 16. */
-static void find_sides_plain(const lane_bins *lane, const block *from, int64_t i,
+static void find_sides_plain(const qn__lane_sides *lane, const block *from, int64_t i,
                              uint16_t *goes_left) {
     bool listed = from->first < 0;
     if (lane->wide)
@@ -91,7 +74,7 @@ static void find_sides_plain(const lane_bins *lane, const block *from, int64_t i
 }
 
 static void find_sides_sparse(const qn__partition_input *in, const qn__bin_feature *f,
-                              const lane_bins *lane, const block *from, uint16_t *goes_left) {
+                              const qn__lane_sides *lane, const block *from, uint16_t *goes_left) {
     for (int64_t i = 0; i < from->n; i++) {
         uint16_t bit = lane->goes_left[qn__bins_at(in->map, in->bins, f, row_of(from, i))];
         uint16_t *bits = &goes_left[i / TOGETHER];
@@ -100,6 +83,19 @@ static void find_sides_sparse(const qn__partition_input *in, const qn__bin_featu
 }
 
 #if defined(__x86_64__)
+#define PLACE(c, k) \
+    ((uint64_t)((c) >> (k)&1) * (k) << 8 * __builtin_popcount((c) & ((1 << (k)) - 1)))
+#define PLACES(c) \
+    (PLACE(c, 1) | PLACE(c, 2) | PLACE(c, 3) | PLACE(c, 4) | PLACE(c, 5) | PLACE(c, 6)            \
+     | PLACE(c, 7))
+#define PLACES_OF_4(c) PLACES(c), PLACES((c) + 1), PLACES((c) + 2), PLACES((c) + 3)
+#define PLACES_OF_16(c) \
+    PLACES_OF_4(c), PLACES_OF_4((c) + 4), PLACES_OF_4((c) + 8), PLACES_OF_4((c) + 12)
+#define PLACES_OF_64(c) \
+    PLACES_OF_16(c), PLACES_OF_16((c) + 16), PLACES_OF_16((c) + 32), PLACES_OF_16((c) + 48)
+const uint64_t qn__places[256] = {PLACES_OF_64(0), PLACES_OF_64(64), PLACES_OF_64(128),
+                                  PLACES_OF_64(192)};
+
 /* Sixteen rows from row i of a block on. */
 __attribute__((target("avx512f"), always_inline)) static inline __m512i
 rows_at(const block *from, int64_t i) {
@@ -112,7 +108,7 @@ rows_at(const block *from, int64_t i) {
 /* Those of them that go left: bins are gathered, the sides looked up in 256 bits held in a register.
  * `by_rows`, here and below, is a constant after inlining. */
 __attribute__((target("avx512f"), always_inline)) static inline __mmask16
-lefts_at(const lane_bins *lane, bool by_rows, __m512i table, const block *from, int64_t i,
+lefts_at(const qn__lane_sides *lane, bool by_rows, __m512i table, const block *from, int64_t i,
          __m512i row) {
     __m512i bin;
     if (by_rows) /* the aligned word around the bin: nothing behind the rows is read */
@@ -133,13 +129,13 @@ lefts_at(const lane_bins *lane, bool by_rows, __m512i table, const block *from, 
 }
 
 __attribute__((target("avx512f"), always_inline)) static inline __m512i
-table_of(const lane_bins *lane) {
+table_of(const qn__lane_sides *lane) {
     return _mm512_castsi256_si512(
         _mm256_loadu_si256((const __m256i *)(const void *)lane->left_bits));
 }
 
 __attribute__((target("avx512f"), always_inline)) static inline void
-find_lefts_of(const lane_bins *lane, bool by_rows, const block *from, uint16_t *goes_left) {
+find_lefts_of(const qn__lane_sides *lane, bool by_rows, const block *from, uint16_t *goes_left) {
     const __m512i table = table_of(lane);
     int64_t i = 0;
     for (; i + TOGETHER <= from->n; i += TOGETHER)
@@ -149,48 +145,62 @@ find_lefts_of(const lane_bins *lane, bool by_rows, const block *from, uint16_t *
 }
 
 __attribute__((target("avx512f"))) static void
-find_sides_avx512(const lane_bins *lane, const block *from, uint16_t *goes_left) {
+find_sides_avx512(const qn__lane_sides *lane, const block *from, uint16_t *goes_left) {
     if (lane->stride > 1)
         find_lefts_of(lane, true, from, goes_left);
     else
         find_lefts_of(lane, false, from, goes_left);
 }
 
-static bool has_avx512(qn__vectors most) {
-    return most == QN__VECTORS_BEST && __builtin_cpu_supports("avx512f");
-}
-
-static bool gathers(const qn__partition_input *in, const lane_bins *lane) {
-    return !lane->wide && lane->gathers && has_avx512(in->most);
+static bool gathers(const qn__partition_input *in, const qn__lane_sides *lane) {
+    return !lane->wide && lane->gathers && qn__has_avx512(in->most);
 }
 #endif
 
-static lane_bins bins_of(const qn__partition_input *in, const qn__bin_feature *f,
-                         const uint8_t *goes_left) {
+/* By value of the lane, or by bin of a sparse feature. */
+static void fill_table(const qn__bin_map *map, const qn__bin_feature *f, const qn__split *split,
+                       uint8_t *goes_left) {
+    int32_t n = f->lane < 0 ? f->n_cells : map->lanes[f->lane].n_values;
+    memset(goes_left, 0, QN__LANE_CELLS);
+    for (int32_t v = 0; v < n; v++)
+        goes_left[v] = qn__split_goes_left(split, f, f->lane < 0 ? v : qn__lane_bin(f, v));
+}
+
+qn__lane_sides qn__sides_of(const qn__bin_map *map, const qn__bins *bins, const qn__split *split,
+                            uint8_t *goes_left) {
+    const qn__bin_feature *f = &map->features[split->feature];
+    fill_table(map, f, split, goes_left);
     if (f->lane < 0)
-        return (lane_bins){.goes_left = goes_left};
-    const qn__bins *bins = in->bins;
-    size_t at = (size_t)in->map->lanes[f->lane].at;
-    lane_bins lane = {.wide = f->lane >= in->map->n_narrow, .goes_left = goes_left};
+        return (qn__lane_sides){.goes_left = goes_left};
+    size_t at = (size_t)map->lanes[f->lane].at;
+    qn__lane_sides lane = {.wide = f->lane >= map->n_narrow, .goes_left = goes_left};
     if (bins->columns) {
         lane.at = bins->columns + at * (size_t)bins->n_rows;
         lane.stride = 1u + lane.wide;
         lane.gathers = true;
-        lane.ahead = in->n < bins->n_rows / SCATTERED ? AHEAD_IN_COLUMNS : 0;
     } else {
         lane.at = bins->rows + at;
         lane.stride = (size_t)bins->stride;
         lane.in_word = (int)(at % WORD);
         lane.gathers = bins->n_rows * bins->stride / WORD <= INT32_MAX;
-        lane.ahead = AHEAD_IN_ROWS;
     }
     for (int v = 0; v < QN__LANE_CELLS; v++)
         lane.left_bits[v / 32] |= (uint32_t)goes_left[v] << v % 32;
     return lane;
 }
 
+static qn__lane_sides sides_of(const qn__partition_input *in, const qn__split *split,
+                               uint8_t *goes_left) {
+    qn__lane_sides lane = qn__sides_of(in->map, in->bins, split, goes_left);
+    if (!in->bins->columns)
+        lane.ahead = AHEAD_IN_ROWS;
+    else if (in->n < in->bins->n_rows / SCATTERED)
+        lane.ahead = AHEAD_IN_COLUMNS;
+    return lane;
+}
+
 static void find_sides(const qn__partition_input *in, const qn__bin_feature *f,
-                       const lane_bins *lane, const block *from, uint16_t *goes_left) {
+                       const qn__lane_sides *lane, const block *from, uint16_t *goes_left) {
     if (f->lane < 0) {
         find_sides_sparse(in, f, lane, from, goes_left);
         return;
@@ -233,27 +243,11 @@ static void move_plain(const block *from, int64_t i, const uint16_t *goes_left, 
 }
 
 #if defined(__x86_64__)
-/* The chosen rows packed behind `at`, whole vectors, as long as there is room: what lies behind them
- * is overwritten later. */
-__attribute__((target("avx512f"), always_inline)) static inline void
-pack_rows(qn__row_list to, int64_t at, int64_t room, __mmask16 chosen, __m512i row, __m512i gh) {
-    row = _mm512_maskz_compress_epi32(chosen, row);
-    gh = _mm512_maskz_compress_epi32(chosen, gh);
-    if (at + TOGETHER <= room) {
-        _mm512_storeu_si512(to.rows + at, row);
-        _mm512_storeu_si512(to.gh + at, gh);
-    } else {
-        __mmask16 n = (__mmask16)((1u << __builtin_popcount(chosen)) - 1);
-        _mm512_mask_storeu_epi32(to.rows + at, n, row);
-        _mm512_mask_storeu_epi32(to.gh + at, n, gh);
-    }
-}
-
 __attribute__((target("avx512f"), always_inline)) static inline void
 pack_both(const block *from, int64_t i, __m512i row, __mmask16 is_left, sides *to) {
     __m512i gh = _mm512_loadu_si512(from->list.gh + i);
-    pack_rows(to->left, to->n_left, to->room_left, is_left, row, gh);
-    pack_rows(to->right, to->n_right, to->room_right, _knot_mask16(is_left), row, gh);
+    qn__pack_sixteen(to->left, to->n_left, to->room_left, is_left, row, gh);
+    qn__pack_sixteen(to->right, to->n_right, to->room_right, _knot_mask16(is_left), row, gh);
     int n = __builtin_popcount(is_left);
     to->n_left += n;
     to->n_right += TOGETHER - n;
@@ -271,7 +265,7 @@ __attribute__((target("avx512f"))) static void move_avx512(const block *from,
 
 /* Sides found and rows moved in one pass. */
 __attribute__((target("avx512f"), always_inline)) static inline void
-divide_by(const lane_bins *lane, bool by_rows, const block *from, sides *ret) {
+divide_by(const qn__lane_sides *lane, bool by_rows, const block *from, sides *ret) {
     const __m512i table = table_of(lane);
     sides to = *ret;
     int64_t i = 0, ahead = lane->ahead;
@@ -290,42 +284,12 @@ divide_by(const lane_bins *lane, bool by_rows, const block *from, sides *ret) {
     *ret = to;
 }
 
-__attribute__((target("avx512f"))) static void divide_avx512(const lane_bins *lane,
+__attribute__((target("avx512f"))) static void divide_avx512(const qn__lane_sides *lane,
                                                              const block *from, sides *to) {
     if (lane->stride > 1)
         divide_by(lane, true, from, to);
     else
         divide_by(lane, false, from, to);
-}
-
-/* For each choice of eight rows the places of those chosen, eight bits each, from the right. */
-#define PLACE(c, k) \
-    ((uint64_t)((c) >> (k)&1) * (k) << 8 * __builtin_popcount((c) & ((1 << (k)) - 1)))
-#define PLACES(c) \
-    (PLACE(c, 1) | PLACE(c, 2) | PLACE(c, 3) | PLACE(c, 4) | PLACE(c, 5) | PLACE(c, 6)            \
-     | PLACE(c, 7))
-#define PLACES_OF_4(c) PLACES(c), PLACES((c) + 1), PLACES((c) + 2), PLACES((c) + 3)
-#define PLACES_OF_16(c) \
-    PLACES_OF_4(c), PLACES_OF_4((c) + 4), PLACES_OF_4((c) + 8), PLACES_OF_4((c) + 12)
-#define PLACES_OF_64(c) \
-    PLACES_OF_16(c), PLACES_OF_16((c) + 16), PLACES_OF_16((c) + 32), PLACES_OF_16((c) + 48)
-static const uint64_t places[256] = {PLACES_OF_64(0), PLACES_OF_64(64), PLACES_OF_64(128),
-                                     PLACES_OF_64(192)};
-
-/* As pack_rows, eight rows at a time. */
-__attribute__((target("avx2,popcnt"), always_inline)) static inline void
-pack_eight(qn__row_list to, int64_t at, int64_t room, uint32_t chosen, __m256i row, __m256i gh) {
-    __m256i from = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((int64_t)places[chosen]));
-    row = _mm256_permutevar8x32_epi32(row, from);
-    gh = _mm256_permutevar8x32_epi32(gh, from);
-    if (at + EIGHT <= room) {
-        _mm256_storeu_si256((__m256i *)(void *)(to.rows + at), row);
-        _mm256_storeu_si256((__m256i *)(void *)(to.gh + at), gh);
-    } else {
-        size_t bytes = (size_t)__builtin_popcount(chosen) * sizeof *to.rows;
-        memcpy(to.rows + at, &row, bytes);
-        memcpy(to.gh + at, &gh, bytes);
-    }
 }
 
 __attribute__((target("avx2,popcnt"))) static void
@@ -334,17 +298,17 @@ move_avx2(const block *from, const uint16_t *goes_left, sides *ret) {
     const uint8_t *eights = (const uint8_t *)goes_left;
     sides to = *ret;
     int64_t i = 0;
-    for (; i + EIGHT <= from->n; i += EIGHT) {
+    for (; i + QN__EIGHT <= from->n; i += QN__EIGHT) {
         __m256i row = from->first >= 0
                           ? _mm256_add_epi32(_mm256_set1_epi32((int)(from->first + i)), count)
                           : _mm256_loadu_si256((const void *)(from->list.rows + i));
         __m256i gh = _mm256_loadu_si256((const void *)(from->list.gh + i));
-        uint32_t is_left = eights[i / EIGHT];
-        pack_eight(to.left, to.n_left, to.room_left, is_left, row, gh);
-        pack_eight(to.right, to.n_right, to.room_right, is_left ^ 0xff, row, gh);
+        uint32_t is_left = eights[i / QN__EIGHT];
+        qn__pack_eight(to.left, to.n_left, to.room_left, is_left, row, gh);
+        qn__pack_eight(to.right, to.n_right, to.room_right, is_left ^ 0xff, row, gh);
         int n = __builtin_popcount(is_left);
         to.n_left += n;
-        to.n_right += EIGHT - n;
+        to.n_right += QN__EIGHT - n;
     }
     move_plain(from, i, goes_left, &to);
     *ret = to;
@@ -353,11 +317,11 @@ move_avx2(const block *from, const uint16_t *goes_left, sides *ret) {
 
 static void move_rows(const block *from, qn__vectors most, const uint16_t *goes_left, sides *to) {
 #if defined(__x86_64__)
-    if (has_avx512(most)) {
+    if (qn__has_avx512(most)) {
         move_avx512(from, goes_left, to);
         return;
     }
-    if (most <= QN__VECTORS_AVX2 && __builtin_cpu_supports("avx2")) {
+    if (qn__has_avx2(most)) {
         move_avx2(from, goes_left, to);
         return;
     }
@@ -367,21 +331,12 @@ static void move_rows(const block *from, qn__vectors most, const uint16_t *goes_
 
 /* ---- a node -------------------------------------------------------------------------------- */
 
-/* By value of the lane, or by bin of a sparse feature. */
-static void fill_table(const qn__bin_map *map, const qn__bin_feature *f, const qn__split *split,
-                       uint8_t *goes_left) {
-    int32_t n = f->lane < 0 ? f->n_cells : map->lanes[f->lane].n_values;
-    memset(goes_left, 0, QN__LANE_CELLS);
-    for (int32_t v = 0; v < n; v++)
-        goes_left[v] = qn__split_goes_left(split, f, f->lane < 0 ? v : qn__lane_bin(f, v));
-}
-
 static block block_of(const qn__partition_input *in, int64_t first, int64_t size) {
     return (block){.list = qn__rows_from(in->list, first), .first = in->all ? first : -1,
                    .n = in->n - first < size ? in->n - first : size, .n_listed = in->n - first};
 }
 
-static void divide(const qn__partition_input *in, const qn__bin_feature *f, const lane_bins *lane,
+static void divide(const qn__partition_input *in, const qn__bin_feature *f, const qn__lane_sides *lane,
                    sides *to) {
     enum { PIECE = 1 << 10 };
 #if defined(__x86_64__)
@@ -402,8 +357,7 @@ static void divide(const qn__partition_input *in, const qn__bin_feature *f, cons
 void qn__partition(const qn__partition_input *in, const qn__split *split, uint8_t *table) {
     const qn__bin_feature *f = &in->map->features[split->feature];
     const int64_t n_left = split->left.n;
-    fill_table(in->map, f, split, table);
-    lane_bins lane = bins_of(in, f, table);
+    qn__lane_sides lane = sides_of(in, split, table);
     sides to = {.left = in->spare, .right = qn__rows_from(in->spare, n_left), .room_left = n_left,
                 .room_right = in->n - n_left};
     divide(in, f, &lane, &to);
@@ -416,8 +370,7 @@ void qn__partition_together(const qn__partition_input *in, const qn__split *spli
     const int64_t size = QN__PARTITION_BLOCK, n_blocks = (in->n + size - 1) / size;
     int64_t *before = scratch->n_left; /* rows on the left before each block */
     uint8_t *table = scratch->goes_left;
-    fill_table(in->map, f, split, table);
-    lane_bins lane = bins_of(in, f, table);
+    qn__lane_sides lane = sides_of(in, split, table);
     before[0] = 0;
 #pragma omp parallel num_threads(scratch->n_threads)
     {

@@ -25,7 +25,10 @@ void qn__grower_free(qn__grower **grower) {
         qn__few_done(&gr->workers[t].few);
     }
     free_lists(gr);
+    for (int s = 0; s < QN__N_SETS; s++)
+        qn_freep(&gr->sets[s]);
     qn_freep(&gr->partition.n_left);
+    qn_freep(&gr->partition.n_right);
     qn_freep(&gr->partition.sides);
     qn_freep(&gr->nodes);
     qn_freep(&gr->leaves);
@@ -131,9 +134,10 @@ static qn_status allocate(qn__grower *gr, qn_error *err) {
     gr->group_used = qn_new_array(bool, gr->map->n_groups);
     gr->partition.n_threads = gr->n_threads;
     gr->partition.n_left = qn_new_array(int64_t, n_rows / QN__PARTITION_BLOCK + 2);
-    gr->partition.sides = qn_malloc_aligned(n_rows / 16 + 1, sizeof *gr->partition.sides);
+    gr->partition.n_right = qn_new_array(int64_t, n_rows / QN__PARTITION_BLOCK + 2);
+    gr->partition.sides = qn_malloc_aligned(4 * (n_rows / 64 + 1), sizeof *gr->partition.sides);
     if (!gr->nodes || !gr->leaves || !gr->open.leaves || !gr->unclaimed.leaves || !gr->found
-        || !gr->group_used || !gr->partition.n_left || !gr->partition.sides
+        || !gr->group_used || !gr->partition.n_left || !gr->partition.n_right || !gr->partition.sides
         || !new_list(&gr->list, n_rows))
         return qn_error_memory(err);
     if (!gr->growth->in_order)
@@ -156,6 +160,8 @@ qn_status qn__grower_new(qn__growth *growth, const qn__bin_map *map, const qn__b
     gr->bins = bins;
     gr->n_threads = qn_job_threads(job);
     gr->few_most = qn__few_most(growth, map);
+    gr->has_sets = !growth->in_order && !growth->symmetric && !growth->costs.any
+                   && bins->n_rows >= QN__DENSE_ROWS;
     /* More leaves than rows cannot be. */
     int64_t leaves = growth->symmetric ? (int64_t)1 << growth->max_depth
                                        : gr->params->num_leaves;
@@ -177,10 +183,6 @@ qn_status qn__grower_new(qn__growth *growth, const qn__bin_map *map, const qn__b
 qn__grown_node *qn__grower_nodes(qn__grower *grower, int32_t *ret_n) {
     *ret_n = grower->n_nodes;
     return grower->nodes;
-}
-
-int32_t *qn__grower_gradients(qn__grower *grower) {
-    return grower->list.gh;
 }
 
 int32_t qn__grown_leaf(const qn__grown_node *nodes, const qn__bin_map *map, const qn__bins *bins,
@@ -274,7 +276,37 @@ qn_status qn__tree_slot_take(qn__grower *gr, qn__leaf *lf) {
 }
 
 qn__row_list qn__tree_rows_of(const qn__grower *gr, const qn__leaf *lf) {
-    return qn__rows_from(lf->in_spare ? gr->spare : gr->list, lf->begin);
+    qn__row_list list = qn__rows_from(lf->in_spare ? gr->spare : gr->list, lf->begin);
+    if (lf->n == gr->bins->n_rows) /* not divided yet: in their own order */
+        list.gh = gr->q->gh;
+    return list;
+}
+
+/* ---- sets of rows ----------------------------------------------------------------------------- */
+
+int32_t qn__tree_set_take(qn__grower *gr, int64_t n_rows) {
+    if (!gr->has_sets || gr->n_sets_free == 0 || n_rows < QN__DENSE_ROWS
+        || n_rows * QN__DENSE_PART < gr->bins->n_rows)
+        return QN__NO_SLOT;
+    int32_t set = gr->set_free[gr->n_sets_free - 1];
+    if (!gr->sets[set])
+        gr->sets[set] = qn_malloc_aligned(qn__dense_words(gr->bins->n_rows), sizeof(uint64_t));
+    if (!gr->sets[set])
+        return QN__NO_SLOT;
+    gr->n_sets_free--;
+    return set;
+}
+
+static void release_set(qn__grower *gr, qn__leaf *lf) {
+    if (lf->set != QN__NO_SLOT)
+        gr->set_free[gr->n_sets_free++] = lf->set;
+    lf->set = QN__NO_SLOT;
+}
+
+void qn__tree_list_rows(qn__grower *gr, qn__leaf *lf) {
+    qn__dense_list(gr->sets[lf->set], gr->bins->n_rows, lf->n, gr->q->gh, QN__VECTORS_BEST,
+                   qn__tree_rows_of(gr, lf));
+    lf->listed = true;
 }
 
 qn__hist qn__tree_hist_of(const qn__grower *gr, const qn__leaf *lf) {
@@ -313,6 +345,7 @@ void qn__tree_take_split(qn__grower *gr, qn__leaf *lf) {
     node->left = gr->n_nodes;
     node->right = gr->n_nodes + 1;
     qn__tree_slot_release(gr, lf);
+    release_set(gr, lf);
     gr->n_leaves++;
     make_node(gr, lf->children, lf->node);
     make_node(gr, lf->children + 1, lf->node);
@@ -415,13 +448,13 @@ static void start(qn__grower *gr, const qn__quantised *q, const uint32_t *rows, 
     }
     for (int32_t i = 0; i < gr->growth->n_forced; i++)
         count_always(gr, gr->growth->forced[i].split.feature);
-    /* All rows: the list is not written before the root is divided. */
     for (int64_t i = 0; rows && i < n; i++) {
         gr->list.rows[i] = rows[i];
         gr->list.gh[i] = q->gh[rows[i]];
     }
-    if (!rows && q->gh != gr->list.gh)
-        memcpy(gr->list.gh, q->gh, (size_t)n * sizeof *q->gh);
+    gr->n_sets_free = 0;
+    for (int32_t s = QN__N_SETS - 1; s >= 0; s--)
+        gr->set_free[gr->n_sets_free++] = s;
     gr->n_free[0] = gr->n_free[1] = 0;
     for (int32_t s = gr->n_slots - 1; s >= 0; s--) {
         bool wide = gr->slot_wide[s];
@@ -447,7 +480,8 @@ static qn__sum sum_rows(const qn__grower *gr, const uint32_t *rows) {
 static qn_status plant(qn__grower *gr, const uint32_t *rows) {
     qn__leaf *root = &gr->leaves[0];
     *root = (qn__leaf){.split.feature = -1, .n = gr->n_rows, .total = sum_rows(gr, rows),
-                       .l2 = gr->params->lambda_l2, .slot = QN__NO_SLOT};
+                       .l2 = gr->params->lambda_l2, .slot = QN__NO_SLOT, .set = QN__NO_SLOT,
+                       .listed = true};
     qn__tree_set_kind(gr, root);
     root->forced = gr->growth->n_forced > 0 ? 0 : -1;
     root->rule = qn__rule_root(gr->growth, (double)root->total.g * gr->q->g_unit,
@@ -487,6 +521,16 @@ static void grow(qn__grower *gr) {
     }
 }
 
+/* The rows of leaves that are sets until now. */
+static void list_leaves(qn__grower *gr) {
+#pragma omp parallel for schedule(dynamic) num_threads(gr->n_team) if (gr->has_sets)
+    for (int32_t i = 0; i < gr->n_all; i++) {
+        qn__leaf *lf = &gr->leaves[i];
+        if (lf->node >= 0 && gr->nodes[lf->node].split.feature < 0 && !lf->listed)
+            qn__tree_list_rows(gr, lf);
+    }
+}
+
 qn_status qn__grower_run(qn__grower *gr, const qn__quantised *q, const uint32_t *rows, int64_t n,
                          const bool *feature_used, qn__row_list spare, qn_error *err) {
     gr->spare = spare;
@@ -500,6 +544,7 @@ qn_status qn__grower_run(qn__grower *gr, const qn__quantised *q, const uint32_t 
         grow(gr);
     for (int64_t i = 0; !rows && gr->n_nodes == 1 && i < n; i++)
         gr->list.rows[i] = (uint32_t)i; /* only a division would have written them */
+    list_leaves(gr);
     if (gr->status == QN_ERR_MEMORY)
         return qn_error_memory(err);
     QN_FAIL_IF(gr->status != QN_OK, err, QN_ERR_INTERNAL, "the histogram pool is empty");

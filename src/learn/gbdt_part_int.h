@@ -1,0 +1,78 @@
+/* gbdt_part_int.h - what dividing lists of rows (gbdt_part.c) and sets of them (gbdt_dense.c) share: the
+ * sides of a lane's values, and rows packed into a list. */
+#ifndef QN_LEARN_GBDT_PART_INT_H
+#define QN_LEARN_GBDT_PART_INT_H
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+#include <string.h>
+
+#include "learn/gbdt_int.h"
+
+/* The bins of a lane, `stride` bytes from one row to the next, and the side of each, for those of one
+ * byte as bits, too. Of a sparse feature: the sides of its bins, and no more. */
+typedef struct qn__lane_sides {
+    const uint8_t *at;
+    size_t stride;
+    bool wide;
+    int in_word;          /* where a bin is in its word of a row */
+    bool gathers;         /* 31 bits hold where the last row is */
+    int64_t ahead;        /* 0: bins are not asked for */
+    const uint8_t *goes_left;
+    uint32_t left_bits[QN__LANE_CELLS / 32];
+} qn__lane_sides;
+
+/* goes_left[65536] is filled and kept; `ahead` is left 0. */
+qn__lane_sides qn__sides_of(const qn__bin_map *map, const qn__bins *bins, const qn__split *split,
+                            uint8_t *goes_left);
+
+#if defined(__x86_64__)
+static inline bool qn__has_avx512(qn__vectors most) {
+    return most == QN__VECTORS_BEST && __builtin_cpu_supports("avx512f");
+}
+
+static inline bool qn__has_avx2(qn__vectors most) {
+    return most <= QN__VECTORS_AVX2 && __builtin_cpu_supports("avx2");
+}
+
+enum { QN__SIXTEEN = 16, QN__EIGHT = 8 };
+
+/* The chosen rows packed behind `at`, whole vectors, as long as there is room: what lies behind them
+ * is overwritten later. */
+__attribute__((target("avx512f"), always_inline)) static inline void
+qn__pack_sixteen(qn__row_list to, int64_t at, int64_t room, __mmask16 chosen, __m512i row,
+                 __m512i gh) {
+    row = _mm512_maskz_compress_epi32(chosen, row);
+    gh = _mm512_maskz_compress_epi32(chosen, gh);
+    if (at + QN__SIXTEEN <= room) {
+        _mm512_storeu_si512(to.rows + at, row);
+        _mm512_storeu_si512(to.gh + at, gh);
+    } else {
+        __mmask16 n = (__mmask16)((1u << __builtin_popcount(chosen)) - 1);
+        _mm512_mask_storeu_epi32(to.rows + at, n, row);
+        _mm512_mask_storeu_epi32(to.gh + at, n, gh);
+    }
+}
+
+/* For each choice of eight rows the places of those chosen, eight bits each, from the right. */
+extern const uint64_t qn__places[256];
+
+/* The same, eight rows at a time. */
+__attribute__((target("avx2,popcnt"), always_inline)) static inline void
+qn__pack_eight(qn__row_list to, int64_t at, int64_t room, uint32_t chosen, __m256i row, __m256i gh) {
+    __m256i from = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((int64_t)qn__places[chosen]));
+    row = _mm256_permutevar8x32_epi32(row, from);
+    gh = _mm256_permutevar8x32_epi32(gh, from);
+    if (at + QN__EIGHT <= room) {
+        _mm256_storeu_si256((__m256i *)(void *)(to.rows + at), row);
+        _mm256_storeu_si256((__m256i *)(void *)(to.gh + at), gh);
+    } else {
+        size_t bytes = (size_t)__builtin_popcount(chosen) * sizeof *to.rows;
+        memcpy(to.rows + at, &row, bytes);
+        memcpy(to.gh + at, &gh, bytes);
+    }
+}
+#endif
+
+#endif
