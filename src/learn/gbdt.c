@@ -21,7 +21,8 @@ typedef struct fit {
     qn__queries *queries, *valid_queries; /* owned; of a ranking */
     qn__bin_map map;
     qn__bins bins, valid_bins;
-    qn__quantised q;              /* owned gh */
+    qn__quantised q;
+    int32_t *gh;                  /* owned; n: what q.gh points to, unless that is the grower's */
     float *g, *h;                 /* owned; [n_outputs][n] */
     qn__range *range;             /* owned; of g and h, by output: of all rows, then of each block */
     double *score, *valid_score;  /* owned; [n_outputs][n] */
@@ -56,7 +57,7 @@ static void fit_done(fit *f) {
     qn__bins_done(&f->bins);
     qn__bins_done(&f->valid_bins);
     qn_freep(&f->range);
-    qn_freep(&f->q.gh);
+    qn_freep(&f->gh);
     qn_freep(&f->g);
     qn_freep(&f->h);
     qn_freep(&f->score);
@@ -233,12 +234,10 @@ static qn_status start(fit *f, qn_error *err) {
     f->g = qn_malloc_aligned(cells, sizeof *f->g);
     f->h = qn_malloc_aligned(cells, sizeof *f->h);
     f->score = qn_malloc_aligned(cells, sizeof *f->score);
-    f->q.gh = qn_malloc_aligned((size_t)n, sizeof *f->q.gh);
     f->gain = qn_new_array(double, x->n_features);
     f->column_bins = qn_new_array(uint64_t, x->n_features);
     f->feature_used = qn_new_array(bool, f->map.n_features);
-    if (!f->range || !f->g || !f->h || !f->score || !f->q.gh || !f->gain || !f->column_bins ||
-        !f->feature_used)
+    if (!f->range || !f->g || !f->h || !f->score || !f->gain || !f->column_bins || !f->feature_used)
         return qn_error_memory(err);
     for (int32_t i = 0; i < f->map.n_features; i++)
         f->column_bins[f->map.features[i].column] = (uint64_t)f->map.features[i].n_values;
@@ -261,6 +260,11 @@ static qn_status start(fit *f, qn_error *err) {
                "monotone_constraints do not go with objective %s, whose leaves hold quantiles",
                f->objective->name);
     QN_TRY(qn__grower_new(&f->growth, &f->map, &f->bins, f->job, &f->grower, err));
+    f->q.gh = f->bag ? NULL : qn__grower_gradients(f->grower);
+    if (!f->q.gh)
+        f->q.gh = f->gh = qn_malloc_aligned((size_t)n, sizeof *f->gh);
+    if (!f->q.gh)
+        return qn_error_memory(err);
     f->has_dart = strcmp(f->params->boosting, "dart") == 0;
     f->dart = (qn__dart){.params = f->params, .seed = f->input->seed};
     f->most_weight = 1;

@@ -1,5 +1,5 @@
-/* Leaves of many rows: one bit a row of the table. They are divided 64 rows at a time out of bins that lie
- * one after the other, where a list costs 8 bytes a row to read, as many to write, and a bin wherever it is. */
+/* Leaves of many rows as sets, one bit a row of the table. They are divided 64 rows at a time, out of bins
+ * that lie side by side; a row of a list costs 8 bytes to read, as many to write, and a bin of its own. */
 #include <omp.h>
 
 #include "learn/gbdt_part_int.h"

@@ -85,7 +85,7 @@ struct qn__grower {
     uint64_t *sets[QN__N_SETS];   /* owned; bits of bins->n_rows; allocated when first used */
     int32_t set_free[QN__N_SETS]; /* stack of free sets */
     int32_t n_sets_free;
-    bool has_sets;                /* growth does not need lists of all leaves */
+    bool has_sets;                /* bins lie by columns, and growth does not need lists of all */
     qn__grown_node *nodes;        /* owned; 2 max_leaves - 1 */
     int32_t n_nodes, n_leaves, max_leaves;
     qn__leaf *leaves;             /* owned; cap_leaves */

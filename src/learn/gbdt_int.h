@@ -705,6 +705,9 @@ typedef struct qn__grower qn__grower;
 qn_status qn__grower_new(qn__growth *growth, const qn__bin_map *map, const qn__bins *bins,
                          const qn_job *job, qn__grower **ret_grower, qn_error *err) QN_MUST_USE;
 void qn__grower_free(qn__grower **grower);
+/* Where the gradients of all rows may be put for qn__grower_run, which then leaves them in another order;
+ * NULL: they are needed in their own, too. */
+int32_t *qn__grower_gradients(qn__grower *grower);
 /* Grows one tree on `rows` (ascending, n; NULL: all). feature_used[n_features] may be NULL; `spare`
  * has room for n rows. The result stays valid until the next call; its rows are in `spare`, too. */
 qn_status qn__grower_run(qn__grower *grower, const qn__quantised *q, const uint32_t *rows,

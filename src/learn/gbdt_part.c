@@ -336,8 +336,8 @@ static block block_of(const qn__partition_input *in, int64_t first, int64_t size
                    .n = in->n - first < size ? in->n - first : size, .n_listed = in->n - first};
 }
 
-static void divide(const qn__partition_input *in, const qn__bin_feature *f, const qn__lane_sides *lane,
-                   sides *to) {
+static void divide(const qn__partition_input *in, const qn__bin_feature *f,
+                   const qn__lane_sides *lane, sides *to) {
     enum { PIECE = 1 << 10 };
 #if defined(__x86_64__)
     if (gathers(in, lane)) {

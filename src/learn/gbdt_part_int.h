@@ -60,7 +60,8 @@ extern const uint64_t qn__places[256];
 
 /* The same, eight rows at a time. */
 __attribute__((target("avx2,popcnt"), always_inline)) static inline void
-qn__pack_eight(qn__row_list to, int64_t at, int64_t room, uint32_t chosen, __m256i row, __m256i gh) {
+qn__pack_eight(qn__row_list to, int64_t at, int64_t room, uint32_t chosen, __m256i row,
+               __m256i gh) {
     __m256i from = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((int64_t)qn__places[chosen]));
     row = _mm256_permutevar8x32_epi32(row, from);
     gh = _mm256_permutevar8x32_epi32(gh, from);

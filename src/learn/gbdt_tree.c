@@ -137,7 +137,8 @@ static qn_status allocate(qn__grower *gr, qn_error *err) {
     gr->partition.n_right = qn_new_array(int64_t, n_rows / QN__PARTITION_BLOCK + 2);
     gr->partition.sides = qn_malloc_aligned(4 * (n_rows / 64 + 1), sizeof *gr->partition.sides);
     if (!gr->nodes || !gr->leaves || !gr->open.leaves || !gr->unclaimed.leaves || !gr->found
-        || !gr->group_used || !gr->partition.n_left || !gr->partition.n_right || !gr->partition.sides
+        || !gr->group_used || !gr->partition.n_left || !gr->partition.n_right
+        || !gr->partition.sides
         || !new_list(&gr->list, n_rows))
         return qn_error_memory(err);
     if (!gr->growth->in_order)
@@ -160,8 +161,8 @@ qn_status qn__grower_new(qn__growth *growth, const qn__bin_map *map, const qn__b
     gr->bins = bins;
     gr->n_threads = qn_job_threads(job);
     gr->few_most = qn__few_most(growth, map);
-    gr->has_sets = !growth->in_order && !growth->symmetric && !growth->costs.any
-                   && bins->n_rows >= QN__DENSE_ROWS;
+    gr->has_sets = bins->columns && bins->n_rows >= QN__DENSE_ROWS
+                   && !(growth->in_order || growth->symmetric || growth->costs.any);
     /* More leaves than rows cannot be. */
     int64_t leaves = growth->symmetric ? (int64_t)1 << growth->max_depth
                                        : gr->params->num_leaves;
@@ -183,6 +184,10 @@ qn_status qn__grower_new(qn__growth *growth, const qn__bin_map *map, const qn__b
 qn__grown_node *qn__grower_nodes(qn__grower *grower, int32_t *ret_n) {
     *ret_n = grower->n_nodes;
     return grower->nodes;
+}
+
+int32_t *qn__grower_gradients(qn__grower *grower) {
+    return grower->has_sets ? NULL : grower->list.gh;
 }
 
 int32_t qn__grown_leaf(const qn__grown_node *nodes, const qn__bin_map *map, const qn__bins *bins,
@@ -277,7 +282,7 @@ qn_status qn__tree_slot_take(qn__grower *gr, qn__leaf *lf) {
 
 qn__row_list qn__tree_rows_of(const qn__grower *gr, const qn__leaf *lf) {
     qn__row_list list = qn__rows_from(lf->in_spare ? gr->spare : gr->list, lf->begin);
-    if (lf->n == gr->bins->n_rows) /* not divided yet: in their own order */
+    if (lf->n == gr->bins->n_rows) /* not divided yet: they are in their own order */
         list.gh = gr->q->gh;
     return list;
 }
@@ -477,16 +482,27 @@ static qn__sum sum_rows(const qn__grower *gr, const uint32_t *rows) {
     return rows ? sum : gr->q->total;
 }
 
+/* Those of a sample; all rows need none. */
+static void fill_set(qn__grower *gr, const uint32_t *rows, qn__leaf *root) {
+    root->set = rows ? qn__tree_set_take(gr, gr->n_rows) : QN__NO_SLOT;
+    if (root->set == QN__NO_SLOT)
+        return;
+    uint64_t *set = gr->sets[root->set];
+    memset(set, 0, qn__dense_words(gr->bins->n_rows) * sizeof *set);
+    for (int64_t i = 0; i < gr->n_rows; i++)
+        set[rows[i] / 64] |= (uint64_t)1 << rows[i] % 64;
+}
+
 static qn_status plant(qn__grower *gr, const uint32_t *rows) {
     qn__leaf *root = &gr->leaves[0];
     *root = (qn__leaf){.split.feature = -1, .n = gr->n_rows, .total = sum_rows(gr, rows),
-                       .l2 = gr->params->lambda_l2, .slot = QN__NO_SLOT, .set = QN__NO_SLOT,
-                       .listed = true};
+                       .l2 = gr->params->lambda_l2, .slot = QN__NO_SLOT, .listed = true};
     qn__tree_set_kind(gr, root);
     root->forced = gr->growth->n_forced > 0 ? 0 : -1;
     root->rule = qn__rule_root(gr->growth, (double)root->total.g * gr->q->g_unit,
                                (double)root->total.h * gr->q->h_unit);
     gr->n_all = gr->n_leaves = 1;
+    fill_set(gr, rows, root);
     if (qn__tree_may_split(gr, root) && gr->map->n_features > 0) {
         int t = qn__tree_is_large(gr, root) ? -1 : 0;
         QN_TRY(qn__tree_slot_take(gr, root));

@@ -320,66 +320,168 @@ static void small_features_share_lanes(void **state) {
     qn__bins_done(&bins);
 }
 
-/* The rows of every second block or so, and all of them; by lane, or by row where memory is short. */
+typedef struct division {
+    parts s;
+    qn__split split;
+    qn__row_list list;     /* the rows, */
+    uint32_t *want;        /* and as they lie once they are divided */
+    int64_t n;
+    uint8_t *goes_left;
+    qn__partition_scratch scratch;
+} division;
+
+static qn__row_list new_list(int64_t n) {
+    return (qn__row_list){qn_new_array(uint32_t, n), qn_new_array(int32_t, n)};
+}
+
+static void wipe(qn__row_list list, int64_t n) {
+    memset(list.rows, 0xff, (size_t)n * sizeof *list.rows);
+    memset(list.gh, 0xff, (size_t)n * sizeof *list.gh);
+}
+
+static void free_list(qn__row_list *list) {
+    qn_freep(&list->rows);
+    qn_freep(&list->gh);
+}
+
+/* Whether the list holds these rows and their gradients, and what is behind them is as it was. */
+static void check_list(const division *d, qn__row_list list, const uint32_t *rows, int64_t n) {
+    assert_memory_equal(list.rows, rows, (size_t)n * sizeof *rows);
+    for (int64_t i = 0; i < n; i++)
+        assert_int_equal(list.gh[i], d->s.q.gh[rows[i]]);
+    assert_true(list.rows[n] == UINT32_MAX && list.gh[n] == -1);
+}
+
+static void division_init(division *d, int64_t n_rows, int64_t max_bin) {
+    int64_t n_blocks = n_rows / QN__PARTITION_BLOCK + 2;
+    *d = (division){.list = new_list(n_rows), .want = qn_new_array(uint32_t, n_rows),
+                    .goes_left = qn_malloc_aligned(1 << 16, 1)};
+    parts_init(&d->s, n_rows, max_bin);
+    d->scratch = (qn__partition_scratch){
+        .n_threads = 3, .goes_left = d->goes_left, .n_left = qn_new_array(int64_t, n_blocks),
+        .n_right = qn_new_array(int64_t, n_blocks),
+        .sides = qn_malloc_aligned((size_t)(n_rows / 64 + 1) * 4, sizeof(uint16_t))};
+}
+
+static void division_done(division *d) {
+    free_list(&d->list);
+    qn_freep(&d->want);
+    qn_freep(&d->goes_left);
+    qn_freep(&d->scratch.n_left);
+    qn_freep(&d->scratch.n_right);
+    qn_freep(&d->scratch.sides);
+    parts_done(&d->s);
+}
+
+/* By a feature; one row in `part` is left out, none if that is 0. */
+static void division_by(division *d, int32_t f, int part) {
+    const qn__bin_feature *feature = &d->s.map.features[f];
+    d->split = (qn__split){.feature = f, .bin = feature->n_values / 2, .missing_left = f % 2,
+                           .is_category = feature->kind == QN_FEATURE_CATEGORY,
+                           .set = {0x5555aaaa, 0x12345678}};
+    d->n = 0;
+    for (uint32_t i = 0; i < d->s.d.x.n_rows; i++)
+        if (part == 0 || qn_rng_hash(7, i) % (uint64_t)part)
+            d->list.rows[d->n++] = i;
+    for (int64_t i = 0; i < d->n; i++)
+        d->list.gh[i] = d->s.q.gh[d->list.rows[i]];
+    for (int side = 0; side < 2; side++)
+        for (int64_t i = 0, at = d->split.left.n; i < d->n; i++) {
+            int32_t bin = qn__bins_at(&d->s.map, &d->s.bins, feature, d->list.rows[i]);
+            if (qn__split_goes_left(&d->split, feature, bin) == !side)
+                d->want[side ? at++ : d->split.left.n++] = d->list.rows[i];
+        }
+}
+
+/* By lane, or by row where memory is short. */
 static void partitions_are_stable(void **state) {
+    enum { N = 70000 };
     for (int form = 0; form < 4; form++) {
-        enum { N = 70000 };
-        parts s;
-        parts_init(&s, N, form % 2 ? 1000 : 255);
+        division d;
+        qn__row_list spare = new_list(N + 1);
+        division_init(&d, N, form % 2 ? 1000 : 255);
         if (form / 2)
-            qn_freep(&s.bins.columns);
-        for (int32_t f = 0; f < s.map.n_features; f++) {
-            qn__split split = {.feature = f, .bin = s.map.features[f].n_values / 2,
-                               .missing_left = f % 2,
-                               .is_category = s.map.features[f].kind == QN_FEATURE_CATEGORY,
-                               .set = {0x5555aaaa, 0x12345678}};
+            qn_freep(&d.s.bins.columns);
+        for (int32_t f = 0; f < d.s.map.n_features; f++)
             for (int variant = 0; variant < 4 * QN__N_VECTORS; variant++) {
                 bool all = variant % 2, together = variant / 2 % 2;
-                qn__row_list list = {qn_new_array(uint32_t, N), qn_new_array(int32_t, N)};
-                qn__row_list spare = {qn_new_array(uint32_t, N), qn_new_array(int32_t, N)};
-                uint32_t *want = qn_new_array(uint32_t, N);
-                int64_t n = 0, n_left = 0;
-                for (uint32_t i = 0; i < N; i++)
-                    if (all || qn_rng_hash(7, i) % 3)
-                        list.rows[n++] = i;
-                for (int64_t i = 0; i < n; i++)
-                    list.gh[i] = s.q.gh[list.rows[i]];
-                for (int side = 0; side < 2; side++)
-                    for (int64_t i = 0, at = n_left; i < n; i++) {
-                        const qn__bin_feature *feature = &s.map.features[f];
-                        int32_t bin = qn__bins_at(&s.map, &s.bins, feature, list.rows[i]);
-                        if (qn__split_goes_left(&split, feature, bin) == !side)
-                            want[side ? at++ : n_left++] = list.rows[i];
-                    }
-                uint8_t *goes_left = qn_malloc_aligned(1 << 16, 1);
-                int64_t counts[N / QN__PARTITION_BLOCK + 2];
-                qn__partition_scratch scratch = {
-                    .n_threads = 3, .goes_left = goes_left, .n_left = counts,
-                    .sides = qn_new_array(uint16_t, N / 16 + 1)};
-                qn__partition_input in = {.map = &s.map, .bins = &s.bins, .list = list,
-                                          .spare = spare, .n = n, .all = all,
+                division_by(&d, f, all ? 0 : 3);
+                wipe(spare, N + 1);
+                qn__partition_input in = {.map = &d.s.map, .bins = &d.s.bins, .list = d.list,
+                                          .spare = spare, .n = d.n, .all = all,
                                           .most = (qn__vectors)(variant / 4)};
-                split.left.n = n_left;
                 if (together)
-                    qn__partition_together(&in, &split, &scratch);
+                    qn__partition_together(&in, &d.split, &d.scratch);
                 else
-                    qn__partition(&in, &split, goes_left);
-                for (int64_t i = 0; i < n; i++) {
-                    assert_int_equal(spare.rows[i], want[i]);
-                    assert_int_equal(spare.gh[i], s.q.gh[want[i]]);
-                }
-                qn__row_list *lists[] = {&list, &spare};
-                for (int k = 0; k < 2; k++) {
-                    qn_freep(&lists[k]->rows);
-                    qn_freep(&lists[k]->gh);
-                }
-                qn_freep(&scratch.sides);
-                qn_freep(&want);
-                qn_freep(&goes_left);
+                    qn__partition(&in, &d.split, d.goes_left);
+                check_list(&d, spare, d.want, d.n);
             }
-        }
-        parts_done(&s);
+        free_list(&spare);
+        division_done(&d);
     }
+}
+
+static void set_rows(const uint32_t *rows, int64_t n, uint64_t *set, int64_t n_rows) {
+    memset(set, 0, qn__dense_words(n_rows) * sizeof *set);
+    for (int64_t i = 0; i < n; i++)
+        set[rows[i] / 64] |= (uint64_t)1 << rows[i] % 64;
+}
+
+/* As lists are, with rows that are many, few and all; children as sets, as lists and as both. Of 30,016
+ * rows the last word is full. */
+static void sets_are_divided_as_lists_are(void **state) {
+    enum { MOST = 70001 };
+    static const int32_t n_rows[] = {MOST, 30016, 40};
+    qn__row_list got = new_list(MOST + 1), none = {0};
+    uint64_t *sets[4];
+    for (int i = 0; i < 4; i++) /* of the leaf, its children, and what they should be */
+        sets[i] = qn_malloc_aligned(qn__dense_words(MOST), sizeof **sets);
+    for (int form = 0; form < 4; form++) {
+        const int64_t n = n_rows[form % 3];
+        size_t bytes = qn__dense_words(n) * sizeof **sets;
+        division d;
+        division_init(&d, n, form % 2 ? 1000 : 255);
+        if (form == 3)
+            qn_freep(&d.s.bins.columns);
+        for (int32_t f = 0; f < d.s.map.n_features; f++)
+            for (int variant = 0; variant < 24 * QN__N_VECTORS; variant++) {
+                static const int parts_left_out[] = {0, 3, 1000};
+                int with = 1 + variant % 4 % 3, part = parts_left_out[variant / 4 % 3];
+                bool together = variant / 12 % 2;
+                division_by(&d, f, part);
+                set_rows(d.list.rows, d.n, sets[0], n);
+                wipe(got, MOST + 1);
+                memset(sets[1], 0xff, bytes);
+                memset(sets[2], 0xff, bytes);
+                qn__row_list right = qn__rows_from(got, d.split.left.n);
+                qn__dense_input in = {.map = &d.s.map, .bins = &d.s.bins, .n = d.n, .gh = d.s.q.gh,
+                                      .rows = part ? sets[0] : NULL,
+                                      .left = {.rows = with & 1 ? sets[1] : NULL,
+                                               .list = with & 2 ? got : none},
+                                      .right = {.rows = with & 1 ? sets[2] : NULL,
+                                                .list = with & 2 ? right : none},
+                                      .most = (qn__vectors)(variant / 24)};
+                if (together)
+                    qn__dense_divide_together(&in, &d.split, &d.scratch);
+                else
+                    qn__dense_divide(&in, &d.split, d.goes_left);
+                if (with & 2)
+                    check_list(&d, got, d.want, d.n);
+                for (int side = 0; side < 2 && with & 1; side++) {
+                    int64_t first = side ? d.split.left.n : 0;
+                    int64_t here = side ? d.n - first : d.split.left.n;
+                    set_rows(d.want + first, here, sets[3], n);
+                    assert_memory_equal(sets[1 + side], sets[3], bytes);
+                    wipe(got, MOST + 1);
+                    qn__dense_list(sets[3], n, here, in.gh, in.most, got);
+                    check_list(&d, got, d.want + first, here);
+                }
+            }
+        division_done(&d);
+    }
+    for (int i = 0; i < 4; i++)
+        qn_freep(&sets[i]);
+    free_list(&got);
 }
 
 static void exponentials_are_near_the_library(void **state) {
@@ -555,7 +657,7 @@ static void leaves_have_enough_rows(void **state) {
     s.p.min_data_in_leaf = 150;
     s.p.min_sum_hessian_in_leaf = 0;
     qn__growth growth = {.params = &s.p};
-    qn__row_list spare = {qn_new_array(uint32_t, N), qn_new_array(int32_t, N)};
+    qn__row_list spare = new_list(N);
     qn__grower *grower = NULL;
     assert_int_equal(qn__grower_new(&growth, &s.map, &s.bins, NULL, &grower, NULL), QN_OK);
     assert_int_equal(qn__grower_run(grower, &s.q, NULL, N, NULL, spare, NULL), QN_OK);
@@ -569,52 +671,70 @@ static void leaves_have_enough_rows(void **state) {
     }
     assert_true(near > 0); /* and none is kept from having as few as that */
     qn__grower_free(&grower);
-    qn_freep(&spare.rows);
-    qn_freep(&spare.gh);
+    free_list(&spare);
     qn_freep(&g);
     qn_freep(&h);
     parts_done(&s);
 }
 
-/* A pool of three histograms gives the tree of a pool without limit. */
-static void small_pool_gives_the_same_tree(void **state) {
-    parts s;
-    parts_init(&s, 3000, 255);
-    qn_error err = {0};
-    qn__grown_node *nodes[2];
-    qn__grower *grower[2] = {NULL};
-    qn__row_list spare[2];
-    qn__growth growth = {.params = &s.p};
-    int32_t n_nodes[2];
-    qn_job jobs[2] = {{.n_threads = 1, .memory_bytes = 1}, {.n_threads = 2}};
-    for (int i = 0; i < 2; i++) {
-        assert_int_equal(qn__grower_new(&growth, &s.map, &s.bins, &jobs[i], &grower[i], &err),
-                         QN_OK);
-        spare[i] = (qn__row_list){qn_new_array(uint32_t, 3000), qn_new_array(int32_t, 3000)};
-        assert_int_equal(qn__grower_run(grower[i], &s.q, NULL, 3000, NULL, spare[i], &err), QN_OK);
-        nodes[i] = qn__grower_nodes(grower[i], &n_nodes[i]);
-    }
-    assert_int_equal(n_nodes[0], n_nodes[1]);
-    assert_true(n_nodes[0] > 20);
-    int64_t rows = 0;
-    for (int32_t i = 0; i < n_nodes[0]; i++) {
-        assert_int_equal(nodes[0][i].split.feature, nodes[1][i].split.feature);
-        assert_int_equal(nodes[0][i].n, nodes[1][i].n);
-        if (nodes[0][i].split.feature >= 0)
-            continue;
-        rows += nodes[0][i].n;
-        for (int64_t r = 0; r < nodes[0][i].n; r++) {
-            uint32_t row = nodes[0][i].rows[r];
-            assert_int_equal(qn__grown_leaf(nodes[0], &s.map, &s.bins, row), i);
+/* Each row of the tree is where its nodes say. */
+static void check_rows(const parts *s, const qn__grown_node *nodes, int32_t n_nodes, int64_t n) {
+    int64_t n_seen = 0;
+    for (int32_t i = 0; i < n_nodes; i++) {
+        const qn__grown_node *node = &nodes[i];
+        n_seen += node->split.feature < 0 ? node->n : 0;
+        for (int64_t r = 0; node->split.feature < 0 && r < node->n; r++) {
+            assert_int_equal(qn__grown_leaf(nodes, &s->map, &s->bins, node->rows[r]), i);
+            assert_true(r == 0 || node->rows[r - 1] < node->rows[r]);
         }
     }
-    assert_int_equal(rows, 3000);
-    for (int i = 0; i < 2; i++) {
-        qn__grower_free(&grower[i]);
-        qn_freep(&spare[i].rows);
-        qn_freep(&spare[i].gh);
+    assert_int_equal(n_seen, n);
+}
+
+/* A pool of three histograms gives the tree of a pool without limit, and so do lists of rows where sets
+ * of them would be faster; of all rows and of a bag. */
+static void small_pool_gives_the_same_tree(void **state) {
+    for (int variant = 0; variant < 4; variant++) {
+        const int64_t n = variant % 2 ? 80000 : 3000;
+        parts s;
+        parts_init(&s, n, 255);
+        uint32_t *bag = qn_new_array(uint32_t, n);
+        qn__row_list spare = new_list(n);
+        uint8_t *columns = s.bins.columns;
+        int64_t n_bag = 0;
+        for (uint32_t i = 0; i < n; i++)
+            if (i % 9)
+                bag[n_bag++] = i;
+        bool all = variant < 2;
+        n_bag = all ? n : n_bag;
+        qn_error err = {0};
+        qn__growth growth = {.params = &s.p};
+        qn__grown_node *nodes[3];
+        qn__grower *grower[3] = {NULL};
+        int32_t n_nodes[3];
+        qn_job jobs[3] = {{.n_threads = 1, .memory_bytes = 1}, {.n_threads = 2}, {.n_threads = 2}};
+        for (int i = 0; i < 3; i++) {
+            s.bins.columns = i == 2 ? NULL : columns;
+            assert_int_equal(qn__grower_new(&growth, &s.map, &s.bins, &jobs[i], &grower[i], &err),
+                             QN_OK);
+            assert_int_equal(qn__grower_run(grower[i], &s.q, all ? NULL : bag, n_bag, NULL, spare,
+                                            &err), QN_OK);
+            nodes[i] = qn__grower_nodes(grower[i], &n_nodes[i]);
+            assert_int_equal(n_nodes[i], n_nodes[0]);
+            assert_true(n_nodes[i] > 20);
+            check_rows(&s, nodes[i], n_nodes[i], n_bag);
+            for (int32_t k = 0; k < n_nodes[0]; k++) {
+                assert_int_equal(nodes[0][k].split.feature, nodes[i][k].split.feature);
+                assert_int_equal(nodes[0][k].n, nodes[i][k].n);
+            }
+        }
+        s.bins.columns = columns;
+        for (int i = 0; i < 3; i++)
+            qn__grower_free(&grower[i]);
+        qn_freep(&bag);
+        free_list(&spare);
+        parts_done(&s);
     }
-    parts_done(&s);
 }
 
 int main(void) {
@@ -629,6 +749,7 @@ int main(void) {
         cmocka_unit_test(histograms_equal_the_reference),
         cmocka_unit_test(small_features_share_lanes),
         cmocka_unit_test(partitions_are_stable),
+        cmocka_unit_test(sets_are_divided_as_lists_are),
         cmocka_unit_test(exponentials_are_near_the_library),
         cmocka_unit_test(gradients_have_the_same_bits_everywhere),
         cmocka_unit_test(splits_equal_the_reference),
