@@ -161,9 +161,23 @@ static bool gathers(const qn__partition_input *in, const qn__lane_sides *lane) {
 static void fill_table(const qn__bin_map *map, const qn__bin_feature *f, const qn__split *split,
                        uint8_t *goes_left) {
     int32_t n = f->lane < 0 ? f->n_cells : map->lanes[f->lane].n_values;
-    memset(goes_left, 0, QN__LANE_CELLS);
+    memset(goes_left, 0, (size_t)(n < QN__LANE_CELLS ? QN__LANE_CELLS : n));
+    if (!split->is_category && !f->bin_of) {
+        memset(goes_left, 1, (size_t)split->bin + 1);
+        goes_left[f->n_values] = split->missing_left;
+        return;
+    }
     for (int32_t v = 0; v < n; v++)
         goes_left[v] = qn__split_goes_left(split, f, f->lane < 0 ? v : qn__lane_bin(f, v));
+}
+
+/* Bit i of byte k: byte 8 k + i, which is 0 or 1, of the first QN__LANE_CELLS. */
+static void pack_bits(const uint8_t *bytes, uint8_t *bits) {
+    for (int k = 0; k < QN__LANE_CELLS / 8; k++) {
+        uint64_t eight;
+        memcpy(&eight, bytes + 8 * k, sizeof eight);
+        bits[k] = (uint8_t)(eight * 0x0102040810204080u >> 56);
+    }
 }
 
 qn__lane_sides qn__sides_of(const qn__bin_map *map, const qn__bins *bins, const qn__split *split,
@@ -184,8 +198,9 @@ qn__lane_sides qn__sides_of(const qn__bin_map *map, const qn__bins *bins, const 
         lane.in_word = (int)(at % WORD);
         lane.gathers = bins->n_rows * bins->stride / WORD <= INT32_MAX;
     }
-    for (int v = 0; v < QN__LANE_CELLS; v++)
-        lane.left_bits[v / 32] |= (uint32_t)goes_left[v] << v % 32;
+#if defined(__x86_64__) /* of little ends; others look sides up in bytes */
+    pack_bits(goes_left, (uint8_t *)lane.left_bits);
+#endif
     return lane;
 }
 
