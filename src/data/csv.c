@@ -304,12 +304,22 @@ static bool is_utf16(const qn_buf *text) {
            (memcmp(text->data, "\xff\xfe", 2) == 0 || memcmp(text->data, "\xfe\xff", 2) == 0);
 }
 
+/* In the first line that is not blank: as text it would end there. */
+static bool has_nul(const qn_buf *text, const char *first) {
+    const size_t left = text->len - (size_t)(first - text->data);
+    const char *line_end = memchr(first, '\n', left);
+    return memchr(first, '\0', line_end ? (size_t)(line_end - first) : left) != NULL;
+}
+
 qn_status qn__csv_look(qn_source *source, const qn_source_options *options, qn_error *err) {
     qn_cleanup(qn_buf_done) qn_buf text = {0};
     QN_TRY(read_beginning(source->files.items[0], &text, err));
     QN_FAIL_IF(is_utf16(&text), err, QN_ERR_DATA,
                "%s is UTF-16; save the file in the encoding UTF-8", source->label);
     char *at = prepare_text(&text, &source->dialect.line_end);
+    const char *first = at ? at : text.data;
+    QN_FAIL_IF(first && has_nul(&text, first), err, QN_ERR_DATA,
+               "%s has a NUL byte in its first line; is it text?", source->label);
     QN_FAIL_IF(!at, err, QN_ERR_DATA, "%s is empty", source->label);
     QN_TRY(find_dialect(source, options, at, err));
     for (size_t i = 1; i < source->files.n; i++)

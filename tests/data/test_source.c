@@ -98,6 +98,14 @@ static void dialects(void **state) {
                 plain);
 }
 
+static void check_refused(const char *file, const char *wanted) {
+    qn_source *source = NULL;
+    qn_error err = {0};
+    assert_int_equal(open_it(&(qn_source_options){.path = file, .header = -1}, &source, &err),
+                     QN_ERR_DATA);
+    assert_string_equal(err.message, wanted);
+}
+
 static void types_are_those_of_all_rows(void **state) {
     check_reads("missing.csv", "i,f,c\n1,?,x\nNA,1.5,N/A\nnull,NaN,\n3,inf,None\n", NULL,
                 "i:integer f:number c:category / 1  x /  1.5  /    / 3 Infinity  ");
@@ -133,6 +141,11 @@ static void refusals_say_where(void **state) {
     check_reads("header.csv", "a,b\n", NULL, "header.csv has no rows");
     check_reads("latin.csv", "a,b\n1,x\n2,\xe9\n", NULL,
                 "latin.csv row 2: the text is not UTF-8; save the file in the encoding UTF-8");
+    qn_cleanup(qn_freep) char *path = qn_path_join(folder, "nul.csv");
+    assert_int_equal(qn_file_write(path, "a,b\0\n1,2\n", 9, NULL), QN_OK);
+    check_refused("nul.csv", "nul.csv has a NUL byte in its first line; is it text?");
+    assert_int_equal(qn_file_write(path, "\0a\n1\n", 5, NULL), QN_OK);
+    check_refused("nul.csv", "nul.csv has a NUL byte in its first line; is it text?");
     check_reads("open.csv", "a,b\n1,\"x\n2,y\n", NULL,
                 "open.csv row 1: a quote (\") begins and does not end with the field");
     qn_cleanup(qn_buf_done) qn_buf text = {0};
