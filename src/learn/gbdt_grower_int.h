@@ -110,6 +110,7 @@ struct qn__grower {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool has_lock;
+    int64_t rows_busy;            /* of the leaves that threads work on alone */
     int32_t n_ahead;              /* leaves claimed whose split is not taken yet */
     int32_t max_ahead;
     qn_status status;

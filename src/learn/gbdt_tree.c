@@ -379,10 +379,26 @@ void qn__tree_claim(qn__grower *gr, int32_t i_leaf) {
 
 /* ---- growing ---------------------------------------------------------------------------------- */
 
-/* One with half as many rows again as each thread's share: working together has its price, too. */
+/* Rows of the leaves that other threads work on or could work on meanwhile. */
+static int64_t rows_of_others(const qn__grower *gr, const qn__leaf *lf) {
+    int64_t n = gr->rows_busy;
+    for (int32_t i = 0; i < gr->unclaimed.n; i++) {
+        const qn__leaf *other = &gr->leaves[gr->unclaimed.leaves[i]];
+        n += other != lf ? other->n : 0;
+    }
+    return n;
+}
+
+/* One that would keep a thread busy while the others have nothing left to do. Working together has its
+ * price, too: small ones, of packed cells, are faster feature by feature. */
 bool qn__tree_is_large(const qn__grower *gr, const qn__leaf *lf) {
-    return gr->n_threads > 1 && 2 * gr->n_threads * lf->n >= 3 * gr->n_rows
-           && lf->n * (gr->map->n_lanes + 4) > 2 * QN__WORTH_THREADS;
+    if (gr->n_threads == 1 || lf->n * (gr->map->n_lanes + 4) <= 2 * QN__WORTH_THREADS)
+        return false;
+    if (gr->growth->in_order)
+        return true;
+    if (gr->growth->symmetric)
+        return 2 * gr->n_threads * lf->n >= 3 * gr->n_rows;
+    return lf->wide && (gr->n_threads - 1) * lf->n >= rows_of_others(gr, lf);
 }
 
 typedef enum next { NEXT_LEAF, NEXT_WAIT, NEXT_END } next;
@@ -417,9 +433,12 @@ static void work(qn__grower *gr, int t) {
             continue;
         }
         bool last = gr->max_leaves - gr->n_leaves == 1;
+        int64_t n_rows = gr->leaves[i_leaf].n;
+        gr->rows_busy += n_rows;
         qn__tree_unlock(gr);
         qn_status status = qn__tree_expand(gr, i_leaf, last, t);
         qn__tree_lock(gr);
+        gr->rows_busy -= n_rows;
         if (status != QN_OK)
             gr->status = status;
         gr->leaves[i_leaf].expanded = status == QN_OK;
