@@ -19,6 +19,10 @@ size_t qn__dense_words(int64_t n_rows) {
     return (size_t)words_of(n_rows);
 }
 
+static int64_t blocks_of(int64_t n_rows) {
+    return (words_of(n_rows) + BLOCK_WORDS - 1) / BLOCK_WORDS;
+}
+
 static span span_of(int64_t n_rows, int64_t block) {
     int64_t first = block * BLOCK_WORDS, left = words_of(n_rows) - first;
     return (span){.first = first, .n = left < BLOCK_WORDS ? left : BLOCK_WORDS};
@@ -110,6 +114,14 @@ QN__WIDE static int64_t count_set(const uint64_t *rows, int64_t n) {
     for (int64_t w = 0; w < n; w++)
         count += __builtin_popcountll(rows[w]);
     return count;
+}
+
+/* Rows of the leaf in a span. */
+static int64_t count_rows(const qn__dense_input *in, span s) {
+    const int64_t most = s.n * WORD, left = in->bins->n_rows - s.first * WORD;
+    if (in->rows)
+        return count_set(in->rows + s.first, s.n);
+    return left < most ? left : most;
 }
 
 static inline void list_word(uint64_t rows, int64_t first, const int32_t *gh, end *to) {
@@ -219,7 +231,7 @@ static end end_of(const qn__dense_child *child, int64_t at, int64_t n) {
 
 void qn__dense_divide(const qn__dense_input *in, const qn__split *split, uint8_t *goes_left) {
     const qn__bin_feature *f = &in->map->features[split->feature];
-    const int64_t n_blocks = (words_of(in->bins->n_rows) + BLOCK_WORDS - 1) / BLOCK_WORDS;
+    const int64_t n_blocks = blocks_of(in->bins->n_rows);
     qn__lane_sides lane = qn__sides_of(in->map, in->bins, split, goes_left);
     end left = end_of(&in->left, 0, split->left.n);
     end right = end_of(&in->right, 0, in->n - split->left.n);
@@ -236,8 +248,7 @@ void qn__dense_divide(const qn__dense_input *in, const qn__split *split, uint8_t
 void qn__dense_divide_together(const qn__dense_input *in, const qn__split *split,
                                const qn__partition_scratch *scratch) {
     const qn__bin_feature *f = &in->map->features[split->feature];
-    const int64_t n_rows = in->bins->n_rows;
-    const int64_t n_blocks = (words_of(n_rows) + BLOCK_WORDS - 1) / BLOCK_WORDS;
+    const int64_t n_rows = in->bins->n_rows, n_blocks = blocks_of(n_rows);
     int64_t *n_left = scratch->n_left, *n_right = scratch->n_right; /* before each block */
     uint64_t *sides = (uint64_t *)(void *)scratch->sides;
     qn__lane_sides lane = qn__sides_of(in->map, in->bins, split, scratch->goes_left);
@@ -249,10 +260,7 @@ void qn__dense_divide_together(const qn__dense_input *in, const qn__split *split
             span s = span_of(n_rows, b);
             find_lefts(in, f, &lane, s, sides + s.first);
             n_left[b + 1] = count_set(sides + s.first, s.n);
-            int64_t all = in->rows ? count_set(in->rows + s.first, s.n)
-                                   : s.n * WORD < n_rows - s.first * WORD ? s.n * WORD
-                                                                          : n_rows - s.first * WORD;
-            n_right[b + 1] = all - n_left[b + 1];
+            n_right[b + 1] = count_rows(in, s) - n_left[b + 1];
         }
 #pragma omp single
         for (int64_t b = 0; b < n_blocks; b++) {

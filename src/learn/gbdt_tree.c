@@ -138,8 +138,7 @@ static qn_status allocate(qn__grower *gr, qn_error *err) {
     gr->partition.sides = qn_malloc_aligned(4 * (n_rows / 64 + 1), sizeof *gr->partition.sides);
     if (!gr->nodes || !gr->leaves || !gr->open.leaves || !gr->unclaimed.leaves || !gr->found
         || !gr->group_used || !gr->partition.n_left || !gr->partition.n_right
-        || !gr->partition.sides
-        || !new_list(&gr->list, n_rows))
+        || !gr->partition.sides || !new_list(&gr->list, n_rows))
         return qn_error_memory(err);
     if (!gr->growth->in_order)
         return QN_OK;
@@ -558,7 +557,7 @@ static void grow(qn__grower *gr) {
 
 /* The rows of leaves that are sets until now. */
 static void list_leaves(qn__grower *gr) {
-#pragma omp parallel for schedule(dynamic) num_threads(gr->n_team) if (gr->has_sets)
+#pragma omp parallel for schedule(dynamic) num_threads(gr->n_team)
     for (int32_t i = 0; i < gr->n_all; i++) {
         qn__leaf *lf = &gr->leaves[i];
         if (lf->node >= 0 && gr->nodes[lf->node].split.feature < 0 && !lf->listed)
@@ -579,7 +578,8 @@ qn_status qn__grower_run(qn__grower *gr, const qn__quantised *q, const uint32_t 
         grow(gr);
     for (int64_t i = 0; !rows && gr->n_nodes == 1 && i < n; i++)
         gr->list.rows[i] = (uint32_t)i; /* only a division would have written them */
-    list_leaves(gr);
+    if (gr->has_sets && gr->status == QN_OK)
+        list_leaves(gr);
     if (gr->status == QN_ERR_MEMORY)
         return qn_error_memory(err);
     QN_FAIL_IF(gr->status != QN_OK, err, QN_ERR_INTERNAL, "the histogram pool is empty");
