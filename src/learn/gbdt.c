@@ -333,6 +333,8 @@ static qn_status set_values(fit *f, int64_t round, int32_t k, qn__grown_node *no
                                                      : NULL;
     if (renew && !items)
         return qn_error_memory(err);
+    if (renew)
+        qn__grower_list_rows(f->grower);
     bool parallel = renew && 8 * n > QN__WORTH_THREADS;
 #pragma omp parallel for schedule(dynamic, 8) num_threads(f->data.n_threads) if (parallel)
     for (int32_t i = 0; i < n_nodes; i++) {
@@ -366,6 +368,7 @@ static int64_t rows_before(const uint32_t *rows, int64_t n, int64_t row) {
 
 /* What of a leaf its rows' scores need, close together. */
 typedef struct own_rows {
+    const uint64_t *set;  /* or else: */
     const uint32_t *rows; /* ascending */
     int64_t n;
     double value;
@@ -375,7 +378,8 @@ static int32_t list_leaves(const qn__grown_node *nodes, int32_t n_nodes, own_row
     int32_t n = 0;
     for (int32_t i = 0; i < n_nodes; i++)
         if (nodes[i].split.feature < 0)
-            leaves[n++] = (own_rows){nodes[i].rows, nodes[i].n, nodes[i].value};
+            leaves[n++] = (own_rows){nodes[i].set, nodes[i].rows, nodes[i].set ? 0 : nodes[i].n,
+                                       nodes[i].value};
     return n;
 }
 
@@ -392,7 +396,7 @@ static qn_status score_own(const fit *f, const qn__grown_node *nodes, int32_t n_
     if (!leaves || !all_next)
         return qn_error_memory(err);
     int32_t n_leaves = list_leaves(nodes, n_nodes, leaves);
-#pragma omp parallel for schedule(static) num_threads(n_threads) if (n > QN__WORTH_THREADS)
+#pragma omp parallel for schedule(static) num_threads(n_threads) if (2 * n > QN__WORTH_THREADS)
     for (int64_t task = 0; task < n_tasks; task++) {
         int64_t first = task * TASK, end = first + TASK < n ? first + TASK : n;
         int64_t *next = all_next + (size_t)omp_get_thread_num() * (size_t)n_nodes;
@@ -403,6 +407,8 @@ static qn_status score_own(const fit *f, const qn__grown_node *nodes, int32_t n_
                 const uint32_t *own = leaves[i].rows;
                 double value = leaves[i].value;
                 int64_t r = next[i];
+                if (leaves[i].set)
+                    qn__dense_add(leaves[i].set, first, last < end ? last : end, value, score);
                 for (; r < leaves[i].n && own[r] < last; r++)
                     score[own[r]] += value;
                 next[i] = r;

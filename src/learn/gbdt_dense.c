@@ -104,10 +104,10 @@ static void find_lefts(const qn__dense_input *in, const qn__bin_feature *f,
 /* ---- from sets to lists ------------------------------------------------------------------------ */
 
 /* A list that rows are put into, how many are there already, and for how many there is room. */
-typedef struct end {
+typedef struct tail {
     qn__row_list list;
     int64_t n, room;
-} end;
+} tail;
 
 QN__WIDE static int64_t count_set(const uint64_t *rows, int64_t n) {
     int64_t count = 0;
@@ -124,7 +124,7 @@ static int64_t count_rows(const qn__dense_input *in, span s) {
     return left < most ? left : most;
 }
 
-static inline void list_word(uint64_t rows, int64_t first, const int32_t *gh, end *to) {
+static inline void list_word(uint64_t rows, int64_t first, const int32_t *gh, tail *to) {
     for (; rows; rows &= rows - 1) {
         int64_t row = first + __builtin_ctzll(rows);
         to->list.rows[to->n] = (uint32_t)row;
@@ -132,7 +132,7 @@ static inline void list_word(uint64_t rows, int64_t first, const int32_t *gh, en
     }
 }
 
-static void list_plain(const uint64_t *rows, span s, const int32_t *gh, end *to) {
+static void list_plain(const uint64_t *rows, span s, const int32_t *gh, tail *to) {
     for (int64_t i = 0; i < s.n; i++)
         list_word(rows[i], (s.first + i) * WORD, gh, to);
 }
@@ -141,9 +141,9 @@ static void list_plain(const uint64_t *rows, span s, const int32_t *gh, end *to)
 enum { FEW = 14 }; /* rows of a word that are taken one by one */
 
 __attribute__((target("avx2,popcnt,bmi"))) static void
-list_avx2(const uint64_t *rows, span s, const int32_t *gh, end *ret) {
+list_avx2(const uint64_t *rows, span s, const int32_t *gh, tail *ret) {
     const __m256i count = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    end to = *ret;
+    tail to = *ret;
     for (int64_t i = 0; i < s.n; i++) {
         int64_t first = (s.first + i) * WORD;
         uint64_t word = rows[i];
@@ -163,9 +163,9 @@ list_avx2(const uint64_t *rows, span s, const int32_t *gh, end *ret) {
 }
 
 __attribute__((target("avx512f,popcnt,bmi"))) static void
-list_avx512(const uint64_t *rows, span s, const int32_t *gh, end *ret) {
+list_avx512(const uint64_t *rows, span s, const int32_t *gh, tail *ret) {
     const __m512i count = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-    end to = *ret;
+    tail to = *ret;
     for (int64_t i = 0; i < s.n; i++) {
         int64_t first = (s.first + i) * WORD;
         uint64_t word = rows[i];
@@ -187,7 +187,7 @@ list_avx512(const uint64_t *rows, span s, const int32_t *gh, end *ret) {
 
 /* rows: the words of the span. gh: of all n_rows. */
 static void list_rows(const uint64_t *rows, span s, const int32_t *gh, int64_t n_rows,
-                      qn__vectors most, end *to) {
+                      qn__vectors most, tail *to) {
     /* Vectors of gradients must not reach behind the last row. */
     int64_t n_whole = n_rows / WORD - s.first;
     span whole = {.first = s.first, .n = s.n < n_whole ? s.n : n_whole};
@@ -205,11 +205,32 @@ static void list_rows(const uint64_t *rows, span s, const int32_t *gh, int64_t n
     list_plain(rows + whole.n, (span){.first = s.first + whole.n, .n = s.n - whole.n}, gh, to);
 }
 
+/* ---- what is done to all rows of a set ----------------------------------------------------------- */
+
+QN__WIDE static void add_to_rows(const uint64_t *rows, int64_t first, int64_t end, double value,
+                                 double *restrict numbers) {
+    for (; first < end; first += WORD) {
+        uint64_t word = rows[first / WORD];
+        if (first + WORD <= end && __builtin_popcountll(word) > WORD / 4) {
+            for (int j = 0; j < WORD; j++)
+                numbers[first + j] += word >> j & 1 ? value : 0;
+            continue;
+        }
+        for (; word; word &= word - 1)
+            numbers[first + __builtin_ctzll(word)] += value;
+    }
+}
+
+void qn__dense_add(const uint64_t *rows, int64_t first, int64_t end, double value,
+                   double *numbers) {
+    add_to_rows(rows, first, end, value, numbers);
+}
+
 /* ---- a leaf ---------------------------------------------------------------------------------- */
 
 /* What a child gets of a span: the bits of the leaf's rows whose side is the child's. */
 static void fill_child(const qn__dense_input *in, const qn__dense_child *child, bool is_left,
-                       span s, const uint64_t *lefts, end *to) {
+                       span s, const uint64_t *lefts, tail *to) {
     uint64_t own[BLOCK_WORDS];
     uint64_t *rows = child->rows ? child->rows + s.first : own;
     if (!child->rows && !child->list.rows)
@@ -222,8 +243,8 @@ static void fill_child(const qn__dense_input *in, const qn__dense_child *child, 
         list_rows(rows, s, in->gh, in->bins->n_rows, in->most, to);
 }
 
-static end end_of(const qn__dense_child *child, int64_t at, int64_t n) {
-    end to = {.room = n};
+static tail tail_of(const qn__dense_child *child, int64_t at, int64_t n) {
+    tail to = {.room = n};
     if (child->list.rows)
         to.list = qn__rows_from(child->list, at);
     return to;
@@ -233,8 +254,8 @@ void qn__dense_divide(const qn__dense_input *in, const qn__split *split, uint8_t
     const qn__bin_feature *f = &in->map->features[split->feature];
     const int64_t n_blocks = blocks_of(in->bins->n_rows);
     qn__lane_sides lane = qn__sides_of(in->map, in->bins, split, goes_left);
-    end left = end_of(&in->left, 0, split->left.n);
-    end right = end_of(&in->right, 0, in->n - split->left.n);
+    tail left = tail_of(&in->left, 0, split->left.n);
+    tail right = tail_of(&in->right, 0, in->n - split->left.n);
     for (int64_t b = 0; b < n_blocks; b++) {
         uint64_t lefts[BLOCK_WORDS];
         span s = span_of(in->bins->n_rows, b);
@@ -270,8 +291,8 @@ void qn__dense_divide_together(const qn__dense_input *in, const qn__split *split
 #pragma omp for schedule(static)
         for (int64_t b = 0; b < n_blocks; b++) {
             span s = span_of(n_rows, b);
-            end left = end_of(&in->left, n_left[b], n_left[b + 1] - n_left[b]);
-            end right = end_of(&in->right, n_right[b], n_right[b + 1] - n_right[b]);
+            tail left = tail_of(&in->left, n_left[b], n_left[b + 1] - n_left[b]);
+            tail right = tail_of(&in->right, n_right[b], n_right[b + 1] - n_right[b]);
             fill_child(in, &in->left, true, s, sides + s.first, &left);
             fill_child(in, &in->right, false, s, sides + s.first, &right);
         }
@@ -280,6 +301,6 @@ void qn__dense_divide_together(const qn__dense_input *in, const qn__split *split
 
 void qn__dense_list(const uint64_t *rows, int64_t n_rows, int64_t n, const int32_t *gh,
                     qn__vectors most, qn__row_list list) {
-    end to = {.list = list, .room = n};
+    tail to = {.list = list, .room = n};
     list_rows(rows, (span){.n = words_of(n_rows)}, gh, n_rows, most, &to);
 }

@@ -162,8 +162,8 @@ static void divide_list(qn__grower *gr, const qn__leaf *lf, int t) {
         qn__partition(&in, &lf->split, gr->workers[t].goes_left);
 }
 
-/* The rows of a leaf to its children. The smaller one is listed, since it is counted, and so are those that
- * stay whole. */
+/* The rows of a leaf to its children. Of two that are sets the smaller one is listed, too, since it is
+ * counted; `last` ones are not, and are lists unless they may end as sets. */
 static void divide(qn__grower *gr, const qn__leaf *lf, bool last, int t) {
     qn__leaf *left = &gr->leaves[lf->children], *right = left + 1;
     bool is_set = lf->set != QN__NO_SLOT || (gr->has_sets && lf->n == gr->bins->n_rows);
@@ -173,12 +173,11 @@ static void divide(qn__grower *gr, const qn__leaf *lf, bool last, int t) {
         divide_list(gr, lf, t);
         return;
     }
-    if (!last) {
-        qn__tree_lock(gr);
-        left->set = qn__tree_set_take(gr, left->n);
-        right->set = qn__tree_set_take(gr, right->n);
-        qn__tree_unlock(gr);
-    }
+    qn__tree_lock(gr);
+    for (qn__leaf *c = left; c <= right; c++)
+        if (!last || qn__tree_ends_as_set(gr, c))
+            c->set = qn__tree_set_take(gr, c->n);
+    qn__tree_unlock(gr);
     qn__leaf *large = left->n > right->n ? left : right;
     large->listed = large->set == QN__NO_SLOT;
     divide_set(gr, lf, t);

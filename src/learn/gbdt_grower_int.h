@@ -126,6 +126,8 @@ void qn__tree_slot_release(qn__grower *gr, qn__leaf *lf);
 qn__row_list qn__tree_rows_of(const qn__grower *gr, const qn__leaf *lf);
 /* Lists a leaf that is not. */
 void qn__tree_list_rows(qn__grower *gr, qn__leaf *lf);
+/* One of half of all rows: a number is added to them faster as they are. */
+bool qn__tree_ends_as_set(const qn__grower *gr, const qn__leaf *lf);
 /* A set for the rows of a leaf of many; QN__NO_SLOT: it has few, or there is no memory for one. */
 int32_t qn__tree_set_take(qn__grower *gr, int64_t n_rows);
 qn__hist qn__tree_hist_of(const qn__grower *gr, const qn__leaf *lf);

@@ -684,6 +684,10 @@ void qn__dense_divide(const qn__dense_input *input, const qn__split *split, uint
 /* The same by all threads of `scratch`. */
 void qn__dense_divide_together(const qn__dense_input *input, const qn__split *split,
                                const qn__partition_scratch *scratch);
+/* numbers[row] += value for the rows first .. end - 1 of a set; both are multiples of 64, but for the end of
+ * all rows. */
+void qn__dense_add(const uint64_t *rows, int64_t first, int64_t end, double value,
+                   double *numbers);
 /* The n rows of a set as a list. */
 void qn__dense_list(const uint64_t *rows, int64_t n_rows, int64_t n, const int32_t *gh,
                     qn__vectors most, qn__row_list list);
@@ -693,7 +697,8 @@ typedef struct qn__grown_node {
     int32_t left, right;
     int32_t parent;       /* -1: the root */
     int64_t begin, n;     /* leaf: its rows; no two leaves overlap */
-    uint32_t *rows;       /* leaf: them, ascending, until the next run */
+    uint32_t *rows;       /* leaf: them, ascending, until the next run, */
+    const uint64_t *set;  /* unless they are the set here (qn__grower_list_rows) */
     qn__sum total;        /* of its rows' quantised gradients */
     double l2;            /* leaf: regularisation of its value */
     double value;         /* leaf; under a rule set by the grower, before shrinkage */
@@ -714,6 +719,8 @@ qn_status qn__grower_run(qn__grower *grower, const qn__quantised *q, const uint3
                          int64_t n, const bool *feature_used, qn__row_list spare,
                          qn_error *err) QN_MUST_USE;
 qn__grown_node *qn__grower_nodes(qn__grower *grower, int32_t *ret_n);
+/* Makes a list of a leaf that is a set. */
+void qn__grower_list_rows(qn__grower *grower);
 /* The leaf of one binned row. */
 int32_t qn__grown_leaf(const qn__grown_node *nodes, const qn__bin_map *map, const qn__bins *bins,
                        int64_t row);

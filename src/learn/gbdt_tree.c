@@ -301,6 +301,10 @@ int32_t qn__tree_set_take(qn__grower *gr, int64_t n_rows) {
     return set;
 }
 
+bool qn__tree_ends_as_set(const qn__grower *gr, const qn__leaf *lf) {
+    return 2 * lf->n >= gr->bins->n_rows;
+}
+
 static void release_set(qn__grower *gr, qn__leaf *lf) {
     if (lf->set != QN__NO_SLOT)
         gr->set_free[gr->n_sets_free++] = lf->set;
@@ -555,13 +559,30 @@ static void grow(qn__grower *gr) {
     }
 }
 
-/* The rows of leaves that are sets until now. */
+/* Whether a leaf of the tree has no list. */
+static bool is_set(const qn__grower *gr, const qn__leaf *lf) {
+    return lf->node >= 0 && gr->nodes[lf->node].split.feature < 0 && !lf->listed;
+}
+
+/* Lists the leaves that have none, but for one that may stay a set. */
 static void list_leaves(qn__grower *gr) {
 #pragma omp parallel for schedule(dynamic) num_threads(gr->n_team)
     for (int32_t i = 0; i < gr->n_all; i++) {
         qn__leaf *lf = &gr->leaves[i];
-        if (lf->node >= 0 && gr->nodes[lf->node].split.feature < 0 && !lf->listed)
+        if (is_set(gr, lf) && qn__tree_ends_as_set(gr, lf))
+            gr->nodes[lf->node].set = gr->sets[lf->set];
+        else if (is_set(gr, lf))
             qn__tree_list_rows(gr, lf);
+    }
+}
+
+void qn__grower_list_rows(qn__grower *gr) {
+    for (int32_t i = 0; i < gr->n_all && gr->has_sets; i++) {
+        qn__leaf *lf = &gr->leaves[i];
+        if (!is_set(gr, lf))
+            continue;
+        qn__tree_list_rows(gr, lf);
+        gr->nodes[lf->node].set = NULL;
     }
 }
 

@@ -691,11 +691,36 @@ static void check_rows(const parts *s, const qn__grown_node *nodes, int32_t n_no
     assert_int_equal(n_seen, n);
 }
 
+/* Leaves that are sets have their rows; how many there are. */
+static int32_t check_sets(const qn__grown_node *nodes, int32_t n_nodes, int64_t n_rows) {
+    double *numbers = qn_new_array(double, n_rows);
+    int32_t n = 0;
+    for (int32_t i = 0; i < n_nodes; i++) {
+        if (!nodes[i].set)
+            continue;
+        int64_t n_seen = 0;
+        memset(numbers, 0, (size_t)n_rows * sizeof *numbers);
+        for (int64_t first = 0, end; first < n_rows; first = end) {
+            end = first + 64 * 50 < n_rows ? first + 64 * 50 : n_rows;
+            qn__dense_add(nodes[i].set, first, end, 0.5, numbers);
+        }
+        for (int64_t r = 0; r < n_rows; r++) {
+            bool is_in = nodes[i].set[r / 64] >> r % 64 & 1;
+            n_seen += is_in;
+            assert_true(numbers[r] == (is_in ? 0.5 : 0));
+        }
+        assert_int_equal(n_seen, nodes[i].n);
+        n++;
+    }
+    qn_freep(&numbers);
+    return n;
+}
+
 /* A pool of three histograms gives the tree of a pool without limit, and so do lists of rows where sets
  * of them would be faster; of all rows and of a bag. */
 static void small_pool_gives_the_same_tree(void **state) {
     for (int variant = 0; variant < 4; variant++) {
-        const int64_t n = variant % 2 ? 80000 : 3000;
+        const int64_t n = variant % 2 ? 160007 : 3000;
         parts s;
         parts_init(&s, n, 255);
         uint32_t *bag = qn_new_array(uint32_t, n);
@@ -711,7 +736,9 @@ static void small_pool_gives_the_same_tree(void **state) {
         qn__growth growth = {.params = &s.p};
         qn__grown_node *nodes[3];
         qn__grower *grower[3] = {NULL};
-        int32_t n_nodes[3];
+        int32_t n_nodes[3], n_sets = 0;
+        if (variant == 1) /* one of half of the rows */
+            s.p.num_leaves = 2;
         qn_job jobs[3] = {{.n_threads = 1, .memory_bytes = 1}, {.n_threads = 2}, {.n_threads = 2}};
         for (int i = 0; i < 3; i++) {
             s.bins.columns = i == 2 ? NULL : columns;
@@ -720,14 +747,17 @@ static void small_pool_gives_the_same_tree(void **state) {
             assert_int_equal(qn__grower_run(grower[i], &s.q, all ? NULL : bag, n_bag, NULL, spare,
                                             &err), QN_OK);
             nodes[i] = qn__grower_nodes(grower[i], &n_nodes[i]);
+            n_sets += check_sets(nodes[i], n_nodes[i], n);
+            qn__grower_list_rows(grower[i]);
             assert_int_equal(n_nodes[i], n_nodes[0]);
-            assert_true(n_nodes[i] > 20);
+            assert_true(n_nodes[i] > (variant == 1 ? 2 : 20));
             check_rows(&s, nodes[i], n_nodes[i], n_bag);
             for (int32_t k = 0; k < n_nodes[0]; k++) {
                 assert_int_equal(nodes[0][k].split.feature, nodes[i][k].split.feature);
                 assert_int_equal(nodes[0][k].n, nodes[i][k].n);
             }
         }
+        assert_int_equal(n_sets, variant == 1 ? 2 : 0); /* of the first two growers */
         s.bins.columns = columns;
         for (int i = 0; i < 3; i++)
             qn__grower_free(&grower[i]);
