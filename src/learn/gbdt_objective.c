@@ -428,8 +428,10 @@ const qn__objective *qn__objective_custom(qn_task task) {
         "lambdarank"
 
 const char *const qn__objective_names[] = {OBJECTIVES, "custom", NULL};
-const char *const qn__objective_choices[] = {OBJECTIVES,     "multiclass_ova", "ova", "ovr",
-                                             "crossentropy", "xentropy",       NULL};
+const char *const qn__objective_choices[] = {
+    OBJECTIVES, "multiclass_ova", "ova", "ovr", "crossentropy", "xentropy", "softmax",
+    "regression_l2", "l2", "mean_squared_error", "mse", "l2_root", "root_mean_squared_error",
+    "rmse", "l1", "mean_absolute_error", "mae", NULL};
 
 /* The name of what LightGBM knows by several. */
 static const char *plain_name(const char *name) {
@@ -437,7 +439,18 @@ static const char *plain_name(const char *name) {
                                              {"ova", "multiclassova"},
                                              {"ovr", "multiclassova"},
                                              {"crossentropy", "cross_entropy"},
-                                             {"xentropy", "cross_entropy"}};
+                                             {"xentropy", "cross_entropy"},
+                                             {"softmax", "multiclass"},
+                                             {"regression_l2", "regression"},
+                                             {"l2", "regression"},
+                                             {"mean_squared_error", "regression"},
+                                             {"mse", "regression"},
+                                             {"l2_root", "regression"},
+                                             {"root_mean_squared_error", "regression"},
+                                             {"rmse", "regression"},
+                                             {"l1", "regression_l1"},
+                                             {"mean_absolute_error", "regression_l1"},
+                                             {"mae", "regression_l1"}};
     for (size_t i = 0; i < sizeof aliases / sizeof aliases[0]; i++)
         if (strcmp(name, aliases[i][0]) == 0)
             return aliases[i][1];

@@ -272,6 +272,31 @@ static void classes_are_binary_models(void **state) {
     toy_done(&d);
 }
 
+/* All names that may be asked for are those of some task, LightGBM's others the same objective. */
+static void names_are_found(void **state) {
+    static const char *const same[][2] = {{"xentropy", "cross_entropy"}, {"l2", "regression"},
+                                          {"rmse", "regression"},        {"l1", "regression_l1"},
+                                          {"mae", "regression_l1"},      {"softmax", "multiclass"},
+                                          {"ovr", "multiclassova"}};
+    const qn__objective *found, *other;
+    for (int i = 0; qn__objective_choices[i]; i++) {
+        int n = 0;
+        for (int task = 0; task <= QN_TASK_REGRESSION; task++)
+            n += qn__objective_find(qn__objective_choices[i], (qn_task)task, true, &found, NULL)
+                 == QN_OK;
+        assert_in_range(n, 1, QN_TASK_REGRESSION + 1);
+    }
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++)
+        for (int task = 0; task <= QN_TASK_REGRESSION; task++) {
+            qn_status a = qn__objective_find(same[i][0], (qn_task)task, false, &found, NULL);
+            qn_status b = qn__objective_find(same[i][1], (qn_task)task, false, &other, NULL);
+            assert_int_equal(a, b);
+            assert_true(a != QN_OK || found == other);
+        }
+    assert_int_equal(qn__objective_find("l3", QN_TASK_REGRESSION, false, &found, NULL),
+                     QN_ERR_CONFIG);
+}
+
 /* A row whose target is 0.75 is three positives and a negative. */
 static void soft_labels_are_shares_of_rows(void **state) {
     enum { N = 2000 };
@@ -472,6 +497,7 @@ int main(void) {
         cmocka_unit_test(class_weights_are_weights),
         cmocka_unit_test(the_link_shares_out_sigmoids),
         cmocka_unit_test(classes_are_binary_models),
+        cmocka_unit_test(names_are_found),
         cmocka_unit_test(soft_labels_are_shares_of_rows),
         cmocka_unit_test(targets_out_of_range_are_told),
         cmocka_unit_test(initial_scores_are_what_trees_start_from),
