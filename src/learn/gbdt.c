@@ -379,7 +379,7 @@ static int32_t list_leaves(const qn__grown_node *nodes, int32_t n_nodes, own_row
     for (int32_t i = 0; i < n_nodes; i++)
         if (nodes[i].split.feature < 0)
             leaves[n++] = (own_rows){nodes[i].set, nodes[i].rows, nodes[i].set ? 0 : nodes[i].n,
-                                       nodes[i].value};
+                                     nodes[i].value};
     return n;
 }
 

@@ -161,28 +161,6 @@ list_avx2(const uint64_t *rows, span s, const int32_t *gh, tail *ret) {
     }
     *ret = to;
 }
-
-__attribute__((target("avx512f,popcnt,bmi"))) static void
-list_avx512(const uint64_t *rows, span s, const int32_t *gh, tail *ret) {
-    const __m512i count = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-    tail to = *ret;
-    for (int64_t i = 0; i < s.n; i++) {
-        int64_t first = (s.first + i) * WORD;
-        uint64_t word = rows[i];
-        if (__builtin_popcountll(word) <= FEW) {
-            list_word(word, first, gh, &to);
-            continue;
-        }
-        for (; word; word >>= QN__SIXTEEN, first += QN__SIXTEEN) {
-            __mmask16 chosen = (__mmask16)word;
-            __m512i row = _mm512_add_epi32(_mm512_set1_epi32((int)first), count);
-            __m512i of_row = _mm512_maskz_loadu_epi32(chosen, gh + first);
-            qn__pack_sixteen(to.list, to.n, to.room, chosen, row, of_row);
-            to.n += __builtin_popcount(chosen);
-        }
-    }
-    *ret = to;
-}
 #endif
 
 /* rows: the words of the span. gh: of all n_rows. */
@@ -192,9 +170,7 @@ static void list_rows(const uint64_t *rows, span s, const int32_t *gh, int64_t n
     int64_t n_whole = n_rows / WORD - s.first;
     span whole = {.first = s.first, .n = s.n < n_whole ? s.n : n_whole};
 #if defined(__x86_64__)
-    if (qn__has_avx512(most))
-        list_avx512(rows, whole, gh, to);
-    else if (qn__has_avx2(most))
+    if (qn__has_avx2(most))
         list_avx2(rows, whole, gh, to);
     else
         list_plain(rows, whole, gh, to);

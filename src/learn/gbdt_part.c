@@ -152,8 +152,12 @@ find_sides_avx512(const qn__lane_sides *lane, const block *from, uint16_t *goes_
         find_lefts_of(lane, false, from, goes_left);
 }
 
+static bool has_avx512(qn__vectors most) {
+    return most == QN__VECTORS_BEST && __builtin_cpu_supports("avx512f");
+}
+
 static bool gathers(const qn__partition_input *in, const qn__lane_sides *lane) {
-    return !lane->wide && lane->gathers && qn__has_avx512(in->most);
+    return !lane->wide && lane->gathers && has_avx512(in->most);
 }
 #endif
 
@@ -258,11 +262,27 @@ static void move_plain(const block *from, int64_t i, const uint16_t *goes_left, 
 }
 
 #if defined(__x86_64__)
+/* As qn__pack_eight, sixteen rows at a time. */
+__attribute__((target("avx512f"), always_inline)) static inline void
+pack_sixteen(qn__row_list to, int64_t at, int64_t room, __mmask16 chosen, __m512i row,
+             __m512i gh) {
+    row = _mm512_maskz_compress_epi32(chosen, row);
+    gh = _mm512_maskz_compress_epi32(chosen, gh);
+    if (at + TOGETHER <= room) {
+        _mm512_storeu_si512(to.rows + at, row);
+        _mm512_storeu_si512(to.gh + at, gh);
+    } else {
+        __mmask16 n = (__mmask16)((1u << __builtin_popcount(chosen)) - 1);
+        _mm512_mask_storeu_epi32(to.rows + at, n, row);
+        _mm512_mask_storeu_epi32(to.gh + at, n, gh);
+    }
+}
+
 __attribute__((target("avx512f"), always_inline)) static inline void
 pack_both(const block *from, int64_t i, __m512i row, __mmask16 is_left, sides *to) {
     __m512i gh = _mm512_loadu_si512(from->list.gh + i);
-    qn__pack_sixteen(to->left, to->n_left, to->room_left, is_left, row, gh);
-    qn__pack_sixteen(to->right, to->n_right, to->room_right, _knot_mask16(is_left), row, gh);
+    pack_sixteen(to->left, to->n_left, to->room_left, is_left, row, gh);
+    pack_sixteen(to->right, to->n_right, to->room_right, _knot_mask16(is_left), row, gh);
     int n = __builtin_popcount(is_left);
     to->n_left += n;
     to->n_right += TOGETHER - n;
@@ -332,7 +352,7 @@ move_avx2(const block *from, const uint16_t *goes_left, sides *ret) {
 
 static void move_rows(const block *from, qn__vectors most, const uint16_t *goes_left, sides *to) {
 #if defined(__x86_64__)
-    if (qn__has_avx512(most)) {
+    if (has_avx512(most)) {
         move_avx512(from, goes_left, to);
         return;
     }

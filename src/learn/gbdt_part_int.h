@@ -28,37 +28,17 @@ qn__lane_sides qn__sides_of(const qn__bin_map *map, const qn__bins *bins, const 
                             uint8_t *goes_left);
 
 #if defined(__x86_64__)
-static inline bool qn__has_avx512(qn__vectors most) {
-    return most == QN__VECTORS_BEST && __builtin_cpu_supports("avx512f");
-}
-
 static inline bool qn__has_avx2(qn__vectors most) {
     return most <= QN__VECTORS_AVX2 && __builtin_cpu_supports("avx2");
 }
 
-enum { QN__SIXTEEN = 16, QN__EIGHT = 8 };
-
-/* The chosen rows packed behind `at`, whole vectors, as long as there is room: what lies behind them
- * is overwritten later. */
-__attribute__((target("avx512f"), always_inline)) static inline void
-qn__pack_sixteen(qn__row_list to, int64_t at, int64_t room, __mmask16 chosen, __m512i row,
-                 __m512i gh) {
-    row = _mm512_maskz_compress_epi32(chosen, row);
-    gh = _mm512_maskz_compress_epi32(chosen, gh);
-    if (at + QN__SIXTEEN <= room) {
-        _mm512_storeu_si512(to.rows + at, row);
-        _mm512_storeu_si512(to.gh + at, gh);
-    } else {
-        __mmask16 n = (__mmask16)((1u << __builtin_popcount(chosen)) - 1);
-        _mm512_mask_storeu_epi32(to.rows + at, n, row);
-        _mm512_mask_storeu_epi32(to.gh + at, n, gh);
-    }
-}
+enum { QN__EIGHT = 8 };
 
 /* For each choice of eight rows the places of those chosen, eight bits each, from the right. */
 extern const uint64_t qn__places[256];
 
-/* The same, eight rows at a time. */
+/* The chosen of eight rows packed behind `at`, whole vectors, as long as there is room: what lies behind
+ * them is overwritten later. */
 __attribute__((target("avx2,popcnt"), always_inline)) static inline void
 qn__pack_eight(qn__row_list to, int64_t at, int64_t room, uint32_t chosen, __m256i row,
                __m256i gh) {
