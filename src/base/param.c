@@ -73,7 +73,7 @@ static bool parse_bool(const char *text, bool *ret) {
 
 static qn_status set_choice(const qn_param *p, const char *text, const char **member_text,
                             qn_error *err) {
-    char list[256] = "";
+    char list[768] = ""; /* the message has room for the rest */
     for (size_t i = 0; p->choices[i]; i++) {
         if (strcmp(p->choices[i], text) == 0) {
             *member_text = p->choices[i];

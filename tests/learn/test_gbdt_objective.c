@@ -295,6 +295,11 @@ static void names_are_found(void **state) {
         }
     assert_int_equal(qn__objective_find("l3", QN_TASK_REGRESSION, false, &found, NULL),
                      QN_ERR_CONFIG);
+    qn_gbdt_params p = defaults();
+    qn_error err = {0};
+    assert_int_equal(qn_params_set(qn__family_gbdt.params, qn__family_gbdt.n_params, "objective",
+                                   "l3", &p, &err), QN_ERR_CONFIG);
+    assert_non_null(strstr(err.message, "mean_absolute_error, mae, not 'l3'")); /* all are named */
 }
 
 /* A row whose target is 0.75 is three positives and a negative. */
