@@ -6,7 +6,7 @@
 
 #include "base/limits.h"
 #include "base/rng.h"
-#include "learn/gbdt_int.h"
+#include "learn/gbdt_divide_int.h"
 
 enum { MANY_ROWS = 1 << 16 }; /* gradients do not fit the second-level cache */
 
@@ -22,8 +22,9 @@ typedef struct fit {
     qn__bin_map map;
     qn__bins bins, valid_bins;
     qn__quantised q;
-    int32_t *gh;                  /* owned; n: what q.gh points to, unless that is the grower's */
-    float *g, *h;                 /* owned; [n_outputs][n] */
+    int32_t *gh;                  /* owned; n: gradients as integers; NULL: they are in the rows of bins */
+    float *g, *h;                 /* owned; [n_outputs][n]; at_once: room for a list in g, h NULL */
+    uint32_t *scratch;            /* owned; n: of one-side sampling */
     qn__range *range;             /* owned; of g and h, by output: of all rows, then of each block */
     double *score, *valid_score;  /* owned; [n_outputs][n] */
     double *valid_raw;            /* owned; [n][n_outputs], for input->loss */
@@ -58,6 +59,7 @@ static void fit_done(fit *f) {
     qn__bins_done(&f->valid_bins);
     qn_freep(&f->range);
     qn_freep(&f->gh);
+    qn_freep(&f->scratch);
     qn_freep(&f->g);
     qn_freep(&f->h);
     qn_freep(&f->score);
@@ -213,6 +215,20 @@ static qn_status start_bins(fit *f, qn_error *err) {
     return qn__bins_fill(&f->map, x, true, f->job, &f->bins, err);
 }
 
+/* Where the gradients are put once rounded. */
+static qn_status place_gradients(fit *f, qn_error *err) {
+    const size_t n = (size_t)f->data.n;
+    f->q.gh = (qn__gradients){.at = f->bins.rows + f->bins.gh_at,
+                              .stride = (size_t)f->bins.stride};
+    if (f->bins.gh_at == 0) {
+        f->gh = qn_malloc_aligned(n, sizeof *f->gh);
+        f->q.gh = qn__gradients_in(f->gh);
+    }
+    if (f->goss)
+        f->scratch = qn_malloc_aligned(n, sizeof *f->scratch);
+    return f->q.gh.at && (f->scratch || !f->goss) ? QN_OK : qn_error_memory(err);
+}
+
 static qn_status start(fit *f, qn_error *err) {
     const qn_matrix *x = f->input->train.x;
     int64_t n = x->n_rows;
@@ -230,21 +246,23 @@ static qn_status start(fit *f, qn_error *err) {
     size_t cells;
     if (!qn_size_mul((size_t)n, (size_t)n_k, &cells))
         return qn_error_memory(err);
+    f->goss = strcmp(f->params->data_sample_strategy, "goss") == 0;
+    f->at_once = f->objective->most_g > 0 && !f->goss && n > MANY_ROWS;
     f->range = qn_new_array(qn__range, ((size_t)n / QN__GRADIENT_BLOCK + 2) * (size_t)n_k);
     f->g = qn_malloc_aligned(cells, sizeof *f->g);
-    f->h = qn_malloc_aligned(cells, sizeof *f->h);
+    f->h = f->at_once ? NULL : qn_malloc_aligned(cells, sizeof *f->h);
     f->score = qn_malloc_aligned(cells, sizeof *f->score);
     f->gain = qn_new_array(double, x->n_features);
     f->column_bins = qn_new_array(uint64_t, x->n_features);
     f->feature_used = qn_new_array(bool, f->map.n_features);
-    if (!f->range || !f->g || !f->h || !f->score || !f->gain || !f->column_bins || !f->feature_used)
+    if (!f->range || !f->g || (!f->h && !f->at_once) || !f->score || !f->gain || !f->column_bins
+        || !f->feature_used)
         return qn_error_memory(err);
     for (int32_t i = 0; i < f->map.n_features; i++)
         f->column_bins[f->map.features[i].column] = (uint64_t)f->map.features[i].n_values;
     QN_TRY(start_model(f, err));
     QN_TRY(start_valid(f, err));
     f->n_bag = n;
-    f->goss = strcmp(f->params->data_sample_strategy, "goss") == 0;
     if (qn__sample_any(f->params)) {
         f->bag = qn_malloc_aligned((size_t)n, sizeof *f->bag);
         if (!f->bag)
@@ -260,18 +278,13 @@ static qn_status start(fit *f, qn_error *err) {
                "monotone_constraints do not go with objective %s, whose leaves hold quantiles",
                f->objective->name);
     QN_TRY(qn__grower_new(&f->growth, &f->map, &f->bins, f->job, &f->grower, err));
-    f->q.gh = f->bag ? NULL : qn__grower_gradients(f->grower);
-    if (!f->q.gh)
-        f->q.gh = f->gh = qn_malloc_aligned((size_t)n, sizeof *f->gh);
-    if (!f->q.gh)
-        return qn_error_memory(err);
+    QN_TRY(place_gradients(f, err));
     f->has_dart = strcmp(f->params->boosting, "dart") == 0;
     f->dart = (qn__dart){.params = f->params, .seed = f->input->seed};
     f->most_weight = 1;
     for (int64_t i = 0; f->weight && i < n; i++)
         f->most_weight = i == 0 || (float)f->weight[i] > f->most_weight ? (float)f->weight[i]
                                                                        : f->most_weight;
-    f->at_once = f->objective->most_g > 0 && !f->goss && n > MANY_ROWS;
     return QN_OK;
 }
 
@@ -290,7 +303,7 @@ static qn_status draw_rows(fit *f, int64_t round, qn_error *err) {
     uint64_t seed = qn_rng_hash(f->input->seed ^ 0x6261670000000000u, (uint64_t)round);
     if (f->goss && (double)round >= 1 / p->learning_rate) {
         qn__goss_input in = {.params = p, .g = f->g, .h = f->h, .n = f->data.n,
-                             .scratch = (uint32_t *)f->q.gh, .n_outputs = f->data.n_outputs,
+                             .scratch = f->scratch, .n_outputs = f->data.n_outputs,
                              .seed = seed, .n_threads = f->data.n_threads};
         return qn__sample_goss(&in, f->bag, f->range, &f->n_bag, err);
     }
@@ -334,7 +347,7 @@ static qn_status set_values(fit *f, int64_t round, int32_t k, qn__grown_node *no
     if (renew && !items)
         return qn_error_memory(err);
     if (renew)
-        qn__grower_list_rows(f->grower);
+        QN_TRY(qn__grower_list_rows(f->grower, err));
     bool parallel = renew && 8 * n > QN__WORTH_THREADS;
 #pragma omp parallel for schedule(dynamic, 8) num_threads(f->data.n_threads) if (parallel)
     for (int32_t i = 0; i < n_nodes; i++) {
@@ -374,12 +387,18 @@ typedef struct own_rows {
     double value;
 } own_rows;
 
+/* At most two of a leaf, so n_nodes + 1. */
 static int32_t list_leaves(const qn__grown_node *nodes, int32_t n_nodes, own_rows *leaves) {
     int32_t n = 0;
-    for (int32_t i = 0; i < n_nodes; i++)
-        if (nodes[i].split.feature < 0)
-            leaves[n++] = (own_rows){nodes[i].set, nodes[i].rows, nodes[i].set ? 0 : nodes[i].n,
-                                     nodes[i].value};
+    for (int32_t i = 0; i < n_nodes; i++) {
+        const qn__grown_node *leaf = &nodes[i];
+        if (leaf->split.feature >= 0)
+            continue;
+        leaves[n++] = (own_rows){leaf->set, leaf->rows, leaf->set ? 0 : leaf->n_first, leaf->value};
+        if (!leaf->set && leaf->n_first < leaf->n)
+            leaves[n++] = (own_rows){NULL, leaf->rows + leaf->n_first, leaf->n - leaf->n_first,
+                                     leaf->value};
+    }
     return n;
 }
 
@@ -390,16 +409,16 @@ static qn_status score_own(const fit *f, const qn__grown_node *nodes, int32_t n_
     enum { TASK = 1 << 16, BLOCK = 1 << 12 };
     int64_t n = f->data.n, n_tasks = (n + TASK - 1) / TASK;
     int n_threads = f->data.n_threads;
-    qn_cleanup(qn_freep) own_rows *leaves = qn_malloc_aligned((size_t)n_nodes, sizeof *leaves);
-    qn_cleanup(qn_freep) int64_t *all_next = qn_new_array(int64_t,
-                                                          (size_t)n_nodes * (size_t)n_threads);
+    const size_t most = (size_t)n_nodes + 1;
+    qn_cleanup(qn_freep) own_rows *leaves = qn_malloc_aligned(most, sizeof *leaves);
+    qn_cleanup(qn_freep) int64_t *all_next = qn_new_array(int64_t, most * (size_t)n_threads);
     if (!leaves || !all_next)
         return qn_error_memory(err);
     int32_t n_leaves = list_leaves(nodes, n_nodes, leaves);
 #pragma omp parallel for schedule(static) num_threads(n_threads) if (2 * n > QN__WORTH_THREADS)
     for (int64_t task = 0; task < n_tasks; task++) {
         int64_t first = task * TASK, end = first + TASK < n ? first + TASK : n;
-        int64_t *next = all_next + (size_t)omp_get_thread_num() * (size_t)n_nodes;
+        int64_t *next = all_next + (size_t)omp_get_thread_num() * most;
         for (int32_t i = 0; i < n_leaves; i++)
             next[i] = rows_before(leaves[i].rows, leaves[i].n, first);
         for (int64_t last = first + BLOCK; first < end; first = last, last += BLOCK)
@@ -534,10 +553,9 @@ static qn_status grow_tree(fit *f, int64_t round, int32_t k, bool *ret_grew, qn_
                      f->data.n_threads, &f->q);
     const uint32_t *rows = f->n_bag < n ? f->bag : NULL;
     /* Once rounded, the gradients are not needed any more. */
-    qn__row_list spare = {.rows = (uint32_t *)(void *)(f->g + k * n),
-                          .gh = (int32_t *)(void *)(f->h + k * n)};
+    uint32_t *list = (uint32_t *)(void *)(f->g + k * n);
     f->growth.key = qn_rng_hash(f->input->seed ^ 0x67726f7700000000u, tree);
-    QN_TRY(qn__grower_run(f->grower, &f->q, rows, f->n_bag, draw_features(f, tree), spare, err));
+    QN_TRY(qn__grower_run(f->grower, &f->q, rows, f->n_bag, draw_features(f, tree), list, err));
     int32_t n_nodes;
     qn__grown_node *nodes = qn__grower_nodes(f->grower, &n_nodes);
     *ret_grew |= n_nodes > 1;

@@ -1,5 +1,5 @@
-/* Leaves of many rows as sets, one bit a row of the table. They are divided 64 rows at a time, out of bins
- * that lie side by side; a row of a list costs 8 bytes to read, as many to write, and a bin of its own. */
+/* Leaves of many rows as sets, one bit a row of the table. They are divided 64 rows at a time, whose bins
+ * are read one after the other; of a list each is found by a number that is read and written. */
 #include <omp.h>
 
 #include "learn/gbdt_part_int.h"
@@ -73,6 +73,18 @@ lefts_of_32(const uint8_t *bins, __m256i low, __m256i high) {
     return (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_and_si256(byte, bit), bit));
 }
 
+/* Of 64 rows. Out of bins by rows they are put side by side first; `stride` is a constant after inlining,
+ * where it can be. */
+__attribute__((target("avx2"), always_inline)) static inline uint64_t
+lefts_of_64(const uint8_t *at, size_t stride, __m256i low, __m256i high) {
+    uint8_t own[WORD];
+#pragma GCC unroll 16
+    for (int j = 0; stride > 1 && j < WORD; j++)
+        own[j] = at[(size_t)j * stride];
+    at = stride > 1 ? own : at;
+    return lefts_of_32(at, low, high) | (uint64_t)lefts_of_32(at + WORD / 2, low, high) << WORD / 2;
+}
+
 __attribute__((target("avx2"))) static void
 find_lefts_avx2(const qn__dense_input *in, const qn__bin_feature *f, const qn__lane_sides *lane,
                 span s, uint64_t *lefts) {
@@ -81,9 +93,9 @@ find_lefts_avx2(const qn__dense_input *in, const qn__bin_feature *f, const qn__l
     const __m256i high = _mm256_broadcastsi128_si256(_mm_loadu_si128(table + 1));
     int64_t n_whole = in->bins->n_rows / WORD - s.first, i = 0;
     for (; i < s.n && i < n_whole; i++) {
-        const uint8_t *bins = lane->at + (s.first + i) * WORD;
-        uint64_t sides = lefts_of_32(bins, low, high)
-                         | (uint64_t)lefts_of_32(bins + WORD / 2, low, high) << WORD / 2;
+        const uint8_t *at = lane->at + (size_t)((s.first + i) * WORD) * lane->stride;
+        uint64_t sides = lane->stride == 1 ? lefts_of_64(at, 1, low, high)
+                                           : lefts_of_64(at, lane->stride, low, high);
         lefts[i] = in->rows ? sides & in->rows[s.first + i] : sides;
     }
     find_lefts_plain(in, f, lane, (span){.first = s.first + i, .n = s.n - i}, lefts + i);
@@ -93,7 +105,7 @@ find_lefts_avx2(const qn__dense_input *in, const qn__bin_feature *f, const qn__l
 static void find_lefts(const qn__dense_input *in, const qn__bin_feature *f,
                        const qn__lane_sides *lane, span s, uint64_t *lefts) {
 #if defined(__x86_64__)
-    if (f->lane >= 0 && lane->stride == 1 && qn__has_avx2(in->most)) {
+    if (f->lane >= 0 && !lane->wide && qn__has_avx2(in->most)) {
         find_lefts_avx2(in, f, lane, s, lefts);
         return;
     }
@@ -127,8 +139,9 @@ static int64_t count_rows(const qn__dense_input *in, span s) {
 static inline void list_word(uint64_t rows, int64_t first, const int32_t *gh, tail *to) {
     for (; rows; rows &= rows - 1) {
         int64_t row = first + __builtin_ctzll(rows);
-        to->list.rows[to->n] = (uint32_t)row;
-        to->list.gh[to->n++] = gh[row];
+        if (to->list.gh)
+            to->list.gh[to->n] = gh[row];
+        to->list.rows[to->n++] = (uint32_t)row;
     }
 }
 
@@ -154,8 +167,11 @@ list_avx2(const uint64_t *rows, span s, const int32_t *gh, tail *ret) {
         for (; word; word >>= QN__EIGHT, first += QN__EIGHT) {
             uint32_t chosen = word & 0xff;
             __m256i row = _mm256_add_epi32(_mm256_set1_epi32((int)first), count);
-            __m256i of_row = _mm256_loadu_si256((const void *)(gh + first));
-            qn__pack_eight(to.list, to.n, to.room, chosen, row, of_row);
+            if (to.list.gh) {
+                __m256i of_row = _mm256_loadu_si256((const void *)(gh + first));
+                qn__pack_eight(to.list.gh, to.n, to.room, chosen, of_row);
+            }
+            qn__pack_eight(to.list.rows, to.n, to.room, chosen, row);
             to.n += __builtin_popcount(chosen);
         }
     }
@@ -163,7 +179,7 @@ list_avx2(const uint64_t *rows, span s, const int32_t *gh, tail *ret) {
 }
 #endif
 
-/* rows: the words of the span. gh: of all n_rows. */
+/* rows: the words of the span. gh: of all n_rows, for a list with gradients. */
 static void list_rows(const uint64_t *rows, span s, const int32_t *gh, int64_t n_rows,
                       qn__vectors most, tail *to) {
     /* Vectors of gradients must not reach behind the last row. */
@@ -208,8 +224,8 @@ void qn__dense_add(const uint64_t *rows, int64_t first, int64_t end, double valu
 static void fill_child(const qn__dense_input *in, const qn__dense_child *child, bool is_left,
                        span s, const uint64_t *lefts, tail *to) {
     uint64_t own[BLOCK_WORDS];
-    uint64_t *rows = child->rows ? child->rows + s.first : own;
-    if (!child->rows && !child->list.rows)
+    uint64_t *rows = child->set ? child->set + s.first : own;
+    if (!child->set && !child->list.rows)
         return;
     for (int64_t i = 0; i < s.n; i++) {
         uint64_t all = in->rows ? in->rows[s.first + i] : all_of(in->bins->n_rows, s.first + i);

@@ -10,11 +10,17 @@ bool qn__tree_may_split(const qn__grower *gr, const qn__leaf *lf) {
            && (gr->growth->max_depth <= 0 || lf->depth < gr->growth->max_depth);
 }
 
+/* The rows of a leaf; NULL: all, which are not listed before they are divided. */
+static const uint32_t *list_of(const qn__grower *gr, const qn__leaf *lf) {
+    return lf->n == gr->bins->n_rows ? NULL : qn__tree_rows_of(gr, lf).rows;
+}
+
 static qn__hist_input hist_input_of(const qn__grower *gr, const qn__leaf *lf) {
-    qn__row_list list = qn__tree_rows_of(gr, lf);
-    return (qn__hist_input){.map = gr->map, .bins = gr->bins,
-                            .rows = lf->n == gr->bins->n_rows ? NULL : list.rows, .gh = list.gh,
-                            .n = lf->n, .is_small = gr->q->is_small, .total = lf->total,
+    const uint32_t *rows = list_of(gr, lf);
+    return (qn__hist_input){.map = gr->map, .bins = gr->bins, .rows = rows,
+                            .listed_gh = rows ? qn__tree_rows_of(gr, lf).gh : NULL,
+                            .gh = gr->q->gh, .n = lf->n, .total = lf->total,
+                            .is_small = gr->q->is_small,
                             .group_used = gr->feature_used ? gr->group_used : NULL,
                             .narrow_only = lf->narrow_only};
 }
@@ -47,9 +53,8 @@ static qn__split_input split_input_of(const qn__grower *gr, const qn__leaf *lf,
     if (!has_few_rows(gr, lf))
         return in;
     few->bins = gr->bins;
-    qn__row_list list = qn__tree_rows_of(gr, lf);
-    few->rows = lf->n == gr->bins->n_rows ? NULL : list.rows;
-    few->gh = list.gh;
+    few->rows = list_of(gr, lf);
+    few->gh = gr->q->gh;
     few->n = lf->n;
     in.few = few;
     return in;
@@ -123,9 +128,7 @@ void qn__tree_search_if(qn__grower *gr, qn__leaf *lf, int t) {
         if (lf->is_forced)
             return;
     }
-    bool whole = lf->n == gr->bins->n_rows; /* the list is not filled yet */
-    const uint32_t *rows = whole ? NULL : qn__tree_rows_of(gr, lf).rows;
-    qn__costs_begin(gr->costs, gr->map, rows, 0, lf->n);
+    qn__costs_begin(gr->costs, gr->map, list_of(gr, lf), 0, lf->n);
     if (t < 0)
         search_together(gr, lf);
     else
@@ -134,7 +137,7 @@ void qn__tree_search_if(qn__grower *gr, qn__leaf *lf, int t) {
 
 /* What a child gets of a set: its own, if it has one, and a list, if it has none or is asked for it. */
 static qn__dense_child child_of(const qn__grower *gr, const qn__leaf *lf) {
-    qn__dense_child child = {.rows = lf->set != QN__NO_SLOT ? gr->sets[lf->set] : NULL};
+    qn__dense_child child = {.set = lf->set != QN__NO_SLOT ? gr->sets[lf->set] : NULL};
     if (lf->listed)
         child.list = qn__tree_rows_of(gr, lf);
     return child;
@@ -142,7 +145,7 @@ static qn__dense_child child_of(const qn__grower *gr, const qn__leaf *lf) {
 
 static void divide_set(qn__grower *gr, const qn__leaf *lf, int t) {
     const qn__leaf *left = &gr->leaves[lf->children];
-    qn__dense_input in = {.map = gr->map, .bins = gr->bins, .gh = gr->q->gh, .n = lf->n,
+    qn__dense_input in = {.map = gr->map, .bins = gr->bins, .gh = qn__tree_all_gh(gr), .n = lf->n,
                           .rows = lf->set != QN__NO_SLOT ? gr->sets[lf->set] : NULL,
                           .left = child_of(gr, left), .right = child_of(gr, left + 1)};
     if (t < 0)
@@ -151,28 +154,29 @@ static void divide_set(qn__grower *gr, const qn__leaf *lf, int t) {
         qn__dense_divide(&in, &lf->split, gr->workers[t].goes_left);
 }
 
-static void divide_list(qn__grower *gr, const qn__leaf *lf, int t) {
-    qn__partition_input in = {
-        .map = gr->map, .bins = gr->bins, .n = lf->n, .all = lf->n == gr->bins->n_rows,
-        .list = qn__tree_rows_of(gr, lf),
-        .spare = qn__rows_from(lf->in_spare ? gr->list : gr->spare, lf->begin)};
+static qn_status divide_list(qn__grower *gr, const qn__leaf *lf, int t) {
+    qn__partition_input in = {.map = gr->map, .bins = gr->bins, .n = lf->n,
+                              .all = lf->n == gr->bins->n_rows, .list = qn__tree_rows_of(gr, lf),
+                              .all_gh = qn__tree_all_gh(gr)};
+    int64_t n_spare = t < 0 ? lf->n : qn__partition_spare(lf->n, &lf->split);
+    if (!in.all)
+        QN_TRY(qn__tree_spare_of(gr, t < 0 ? 0 : t, n_spare, &in.spare));
     if (t < 0)
         qn__partition_together(&in, &lf->split, &gr->partition);
     else
         qn__partition(&in, &lf->split, gr->workers[t].goes_left);
+    return QN_OK;
 }
 
 /* The rows of a leaf to its children. Of two that are sets the smaller one is listed, too, since it is
  * counted; `last` ones are not, and are lists unless they may end as sets. */
-static void divide(qn__grower *gr, const qn__leaf *lf, bool last, int t) {
+static qn_status divide(qn__grower *gr, qn__leaf *lf, bool last, int t) {
     qn__leaf *left = &gr->leaves[lf->children], *right = left + 1;
-    bool is_set = lf->set != QN__NO_SLOT || (gr->has_sets && lf->n == gr->bins->n_rows);
+    bool is_set = lf->set != QN__NO_SLOT || (gr->dense_part > 0 && lf->n == gr->bins->n_rows);
     left->listed = right->listed = true;
     left->set = right->set = QN__NO_SLOT;
-    if (!is_set) {
-        divide_list(gr, lf, t);
-        return;
-    }
+    if (!is_set)
+        return divide_list(gr, lf, t);
     qn__tree_lock(gr);
     for (qn__leaf *c = left; c <= right; c++)
         if (!last || qn__tree_ends_as_set(gr, c))
@@ -181,6 +185,8 @@ static void divide(qn__grower *gr, const qn__leaf *lf, bool last, int t) {
     qn__leaf *large = left->n > right->n ? left : right;
     large->listed = large->set == QN__NO_SLOT;
     divide_set(gr, lf, t);
+    lf->listed = lf->set == QN__NO_SLOT; /* its list is the children's now */
+    return QN_OK;
 }
 
 /* Slots for the children that need histograms: the smaller one is counted, the larger one takes the
@@ -311,7 +317,10 @@ static bool needs_wide(const qn__grower *gr, const qn__leaf *lf) {
     if (gr->q->is_small)
         return !qn__load_fits(qn__small_load(lf->n));
     qn__load load = {.n = lf->n, .h = lf->total.h};
-    return !qn__load_fits(load) || !qn__load_fits(qn__load_of(qn__tree_rows_of(gr, lf).gh, lf->n));
+    if (!qn__load_fits(load))
+        return true;
+    qn__hist_input in = hist_input_of(gr, lf);
+    return !qn__load_fits(qn__hist_load(&in));
 }
 
 void qn__tree_set_kind(qn__grower *gr, qn__leaf *root) {
@@ -327,10 +336,11 @@ qn_status qn__tree_expand(qn__grower *gr, int32_t i_leaf, bool last, int t) {
     qn__sum rest = qn__sum_less(lf->total, lf->split.left);
     double l2 = gr->params->lambda_l2 + (lf->split.is_sorted ? gr->params->cat_l2 : 0);
     *left = (qn__leaf){.split.feature = -1, .total = lf->split.left, .begin = lf->begin, .n = n_left};
-    *right = (qn__leaf){.split.feature = -1, .total = rest, .begin = lf->begin + n_left,
-                    .n = lf->n - n_left};
+    *right = (qn__leaf){.split.feature = -1, .total = rest, .begin = lf->begin,
+                        .n = lf->n - n_left};
+    qn__leaf *small = left->n < right->n ? left : right, *large = small == left ? right : left;
+    small->begin += large->n;
     for (qn__leaf *c = left; c <= right; c++) {
-        c->in_spare = !lf->in_spare;
         c->depth = lf->depth + 1;
         c->l2 = l2;
         c->node = c->slot = c->children = -1;
@@ -340,10 +350,9 @@ qn_status qn__tree_expand(qn__grower *gr, int32_t i_leaf, bool last, int t) {
             c->forced = c == left ? gr->growth->forced[lf->forced].left
                                   : gr->growth->forced[lf->forced].right;
     }
-    divide(gr, lf, last, t);
+    QN_TRY(divide(gr, lf, last, t));
     left->wide = lf->wide && needs_wide(gr, left);
     right->wide = lf->wide && needs_wide(gr, right);
-    qn__leaf *small = left->n <= right->n ? left : right, *large = small == left ? right : left;
     small->narrow_only = large->narrow_only = has_few_rows(gr, large);
     if (last)
         return QN_OK;

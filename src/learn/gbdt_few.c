@@ -48,11 +48,12 @@ static void add_rows(const qn__few *few, const qn__bin_map *map, const qn__bin_f
     qn__wide_sum *cells = few->cells;
     uint64_t *touched = few->touched;
     for (int64_t i = 0; i < few->n; i++) {
-        const void *at = bins + (few->rows ? few->rows[i] : (size_t)i) * stride;
+        size_t row = few->rows ? few->rows[i] : (size_t)i;
+        const void *at = bins + row * stride;
         uint16_t bin = *(const uint16_t *)at;
-        qn__wide_sum row = qn__widen(qn__row_sum(few->gh[i]));
-        cells[bin].g += row.g;
-        cells[bin].hn += row.hn;
+        qn__wide_sum sum = qn__widen(qn__row_sum(qn__gradient_of(few->gh, row)));
+        cells[bin].g += sum.g;
+        cells[bin].hn += sum.hn;
         touched[bin >> 6] |= (uint64_t)1 << (bin & 63);
     }
 }

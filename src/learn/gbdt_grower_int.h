@@ -11,13 +11,15 @@
 
 #include <pthread.h>
 
-#include "learn/gbdt_int.h"
+#include "learn/gbdt_divide_int.h"
 
 enum { QN__NO_SLOT = -1 };
 
-/* Leaves of this part of all rows and so many at least are sets of rows (gbdt_dense.c). Those of a tree have
- * no rows in common, nor have those that are worked out ahead, so there are at most twice as many. */
-enum { QN__DENSE_PART = 8, QN__DENSE_ROWS = 1 << 15, QN__N_SETS = 2 * QN__DENSE_PART };
+/* Leaves of a part of all rows and so many at least are sets of rows (gbdt_dense.c): an eighth where bins lie
+ * by columns, half where all rows have to be read. Those of a tree have no rows in common, nor have those
+ * that are worked out ahead, so there are at most twice as many. */
+enum { QN__DENSE_PART = 8, QN__DENSE_PART_OF_ROWS = 2, QN__DENSE_ROWS = 1 << 15,
+       QN__N_SETS = 2 * QN__DENSE_PART };
 
 /* A leaf that may be split. Expanding it - dividing its rows, counting, searching its children - is
  * the work; taking the split into the tree is not, and happens in order of gain. */
@@ -36,8 +38,7 @@ typedef struct qn__leaf {
     bool is_forced;     /* its split is that one */
     bool stale;         /* advanced: a leaf that binds it has changed since it was searched */
     bool wide;          /* its histogram */
-    bool listed;        /* its rows are in a list, too */
-    bool in_spare;      /* in the spare one, and the other is free for them */
+    bool listed;        /* its rows are in the list, too */
     bool narrow_only;   /* its histogram lacks the lanes of two bytes */
     bool claimed;       /* some thread expands it, or has */
     bool expanded;
@@ -67,6 +68,8 @@ typedef struct qn__tree_worker {
     bool *feature_used; /* owned; of the leaf searched, when leaves differ; else NULL */
     int64_t *cells;     /* owned; a packed histogram; NULL: growth asks for leaves as a whole */
     qn__few few;        /* where leaves of few rows are searched by them */
+    qn__row_list spare; /* owned; n_spare: rows put aside in a division */
+    int64_t n_spare;
 } qn__tree_worker;
 
 struct qn__grower {
@@ -79,13 +82,13 @@ struct qn__grower {
     const bool *feature_used;     /* for a run; NULL: all */
     int n_threads, n_team;
     int64_t few_most;             /* leaves of fewer rows are searched by rows, not by cells */
-    qn__row_list list;            /* owned; bins->n_rows */
-    qn__row_list spare;           /* borrowed for a run; a leaf is in one of the two */
+    qn__row_list list;            /* rows borrowed for a run; gh owned; bins->n_rows, or NULL: gradients are
+                                     found by row */
     qn__partition_scratch partition; /* owned, but for goes_left: the first worker's */
     uint64_t *sets[QN__N_SETS];   /* owned; bits of bins->n_rows; allocated when first used */
     int32_t set_free[QN__N_SETS]; /* stack of free sets */
     int32_t n_sets_free;
-    bool has_sets;                /* bins lie by columns, and growth does not need lists of all */
+    int32_t dense_part;           /* 0: there are no sets, since growth needs lists of all */
     qn__grown_node *nodes;        /* owned; 2 max_leaves - 1 */
     int32_t n_nodes, n_leaves, max_leaves;
     qn__leaf *leaves;             /* owned; cap_leaves */
@@ -122,8 +125,14 @@ void qn__tree_heap_push(const qn__grower *gr, qn__heap *h, int32_t item);
 int32_t qn__tree_heap_pop(const qn__grower *gr, qn__heap *h);
 qn_status qn__tree_slot_take(qn__grower *gr, qn__leaf *lf) QN_MUST_USE;
 void qn__tree_slot_release(qn__grower *gr, qn__leaf *lf);
-/* The rows of a leaf that is listed. */
+/* The rows of a leaf that is listed, unless these are all and it is not divided yet. */
 qn__row_list qn__tree_rows_of(const qn__grower *gr, const qn__leaf *lf);
+/* The gradients of all rows, for lists that have them. */
+static inline const int32_t *qn__tree_all_gh(const qn__grower *gr) {
+    return gr->list.gh ? (const int32_t *)(const void *)gr->q->gh.at : NULL;
+}
+/* Room for n rows put aside by thread t. */
+qn_status qn__tree_spare_of(qn__grower *gr, int t, int64_t n, qn__row_list *ret) QN_MUST_USE;
 /* Lists a leaf that is not. */
 void qn__tree_list_rows(qn__grower *gr, qn__leaf *lf);
 /* One of half of all rows: a number is added to them faster as they are. */

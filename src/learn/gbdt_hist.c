@@ -77,31 +77,41 @@ static inline uint32_t half_word(int32_t gh) {
 }
 
 /* What the inner loop counts: `n_eights` times 8 and some more adjacent lanes of the rows from
- * bins + i * stride on; rows NULL: i, else rows[i]. Row i has gradient gh[i]. */
+ * bins + i * stride on; rows NULL: i, else rows[i]. */
 typedef struct some_rows {
     const uint8_t *bins;
     size_t stride;
     int n_eights;
     const uint32_t *rows;
-    const int32_t *gh;
+    qn__gradients gh;
+    const int32_t *listed_gh; /* NULL: gradients are found as rows are */
 } some_rows;
+
+static inline size_t row_at(const some_rows *in, int64_t i) {
+    return in->rows ? in->rows[i] : (size_t)i;
+}
+
+static inline int32_t gradient_at(const some_rows *in, int64_t i, size_t row) {
+    return in->listed_gh ? in->listed_gh[i] : qn__gradient_of(in->gh, row);
+}
 
 /* The inner loop of training, over rows i .. n - 1: each lane of a row adds the row's word to one of
  * its cells, packed ones or (in_half) half cells. All flags and `rest` are constants after
  * inlining, and so are the distances of the cells. */
 static inline __attribute__((always_inline)) void
-add_some(const some_rows *in, int64_t i, int64_t n, bool listed, int64_t ahead, bool eights,
-         int rest, bool in_half, int64_t *restrict packed, uint32_t *restrict half) {
+add_some(const some_rows *in, int64_t i, int64_t n, bool listed, bool by_row, int64_t ahead,
+         bool eights, int rest, bool in_half, int64_t *restrict packed, uint32_t *restrict half) {
     const uint8_t *bins = in->bins;
     const uint32_t *rows = in->rows;
-    const int32_t *gh = in->gh;
     size_t stride = in->stride;
     for (; i < n; i++) {
         if (listed && ahead)
             ask_for(bins + rows[i + ahead] * stride, (size_t)(8 * in->n_eights + rest),
                     stride > 64);
-        const uint8_t *at = bins + (listed ? rows[i] : (size_t)i) * stride;
-        int64_t word = in_half ? half_word(gh[i]) : spread(gh[i]);
+        size_t row = listed ? rows[i] : (size_t)i;
+        const uint8_t *at = bins + row * stride;
+        int32_t gh = by_row ? qn__gradient_of(in->gh, row) : in->listed_gh[i];
+        int64_t word = in_half ? half_word(gh) : spread(gh);
         int64_t *to = packed;
         uint32_t *to_half = half;
         for (int e = eights ? in->n_eights : 0; e > 0; e--, at += 8) {
@@ -126,40 +136,47 @@ add_some(const some_rows *in, int64_t i, int64_t n, bool listed, int64_t ahead, 
 }
 
 static inline __attribute__((always_inline)) void
-add_lanes(const some_rows *in, int64_t n, int rest, bool in_half, int64_t *packed, uint32_t *half) {
+add_lanes(const some_rows *in, int64_t n, int rest, bool by_row, bool in_half, int64_t *packed,
+          uint32_t *half) {
     int64_t early = n > AHEAD ? n - AHEAD : 0; /* what lies behind the list is not asked for */
     if (!in->rows) {
-        add_some(in, 0, n, false, 0, true, rest, in_half, packed, half);
+        add_some(in, 0, n, false, by_row, 0, true, rest, in_half, packed, half);
     } else if (in->n_eights == 0) {
-        add_some(in, 0, early, true, AHEAD, false, rest, in_half, packed, half);
-        add_some(in, early, n, true, 0, false, rest, in_half, packed, half);
+        add_some(in, 0, early, true, by_row, AHEAD, false, rest, in_half, packed, half);
+        add_some(in, early, n, true, by_row, 0, false, rest, in_half, packed, half);
     } else {
-        add_some(in, 0, early, true, AHEAD, true, rest, in_half, packed, half);
-        add_some(in, early, n, true, 0, true, rest, in_half, packed, half);
+        add_some(in, 0, early, true, by_row, AHEAD, true, rest, in_half, packed, half);
+        add_some(in, early, n, true, by_row, 0, true, rest, in_half, packed, half);
     }
 }
 
 static inline __attribute__((always_inline)) void
-add_by_rest(const some_rows *in, int64_t n, int rest, bool in_half, int64_t *packed,
+add_by_rest(const some_rows *in, int64_t n, int rest, bool by_row, bool in_half, int64_t *packed,
             uint32_t *half) {
     switch (rest) {
-    case 0: add_lanes(in, n, 0, in_half, packed, half); break;
-    case 1: add_lanes(in, n, 1, in_half, packed, half); break;
-    case 2: add_lanes(in, n, 2, in_half, packed, half); break;
-    case 3: add_lanes(in, n, 3, in_half, packed, half); break;
-    case 4: add_lanes(in, n, 4, in_half, packed, half); break;
-    case 5: add_lanes(in, n, 5, in_half, packed, half); break;
-    case 6: add_lanes(in, n, 6, in_half, packed, half); break;
-    default: add_lanes(in, n, 7, in_half, packed, half); break;
+    case 0: add_lanes(in, n, 0, by_row, in_half, packed, half); break;
+    case 1: add_lanes(in, n, 1, by_row, in_half, packed, half); break;
+    case 2: add_lanes(in, n, 2, by_row, in_half, packed, half); break;
+    case 3: add_lanes(in, n, 3, by_row, in_half, packed, half); break;
+    case 4: add_lanes(in, n, 4, by_row, in_half, packed, half); break;
+    case 5: add_lanes(in, n, 5, by_row, in_half, packed, half); break;
+    case 6: add_lanes(in, n, 6, by_row, in_half, packed, half); break;
+    default: add_lanes(in, n, 7, by_row, in_half, packed, half); break;
     }
 }
 
 static void add_packed(const some_rows *in, int64_t n, int rest, int64_t *to) {
-    add_by_rest(in, n, rest, false, to, NULL);
+    if (in->listed_gh)
+        add_by_rest(in, n, rest, false, false, to, NULL);
+    else
+        add_by_rest(in, n, rest, true, false, to, NULL);
 }
 
 static void add_half(const some_rows *in, int64_t n, int rest, uint32_t *to) {
-    add_by_rest(in, n, rest, true, NULL, to);
+    if (in->listed_gh)
+        add_by_rest(in, n, rest, false, true, NULL, to);
+    else
+        add_by_rest(in, n, rest, true, true, NULL, to);
 }
 
 /* Rows in the half cells of a lane, unless one of them overflowed. */
@@ -185,60 +202,65 @@ QN__WIDE static void empty_half(uint32_t *restrict half, int64_t *restrict block
     }
 }
 
-static void add_wide(const qn__bin_map *map, const qn__bins *bins, int32_t lane, int width,
-                     const uint32_t *rows, int64_t first, const int32_t *gh, int64_t n,
-                     int64_t *block) {
-    const uint8_t *bin = bins->rows + map->lanes[lane].at;
-    size_t stride = (size_t)bins->stride;
+static void add_wide(const qn__bin_map *map, const some_rows *in, int32_t lane, int width,
+                     int64_t n, int64_t *block) {
+    const uint8_t *bin = in->bins + map->lanes[lane].at;
     int64_t *cells[QN__GROUP];
     for (int j = 0; j < width; j++)
         cells[j] = block + map->lanes[lane + j].cell;
     for (int64_t i = 0; i < n; i++) {
-        if (rows && i + AHEAD < n)
-            ask_for(bin + rows[i + AHEAD] * stride, (size_t)width * 2, stride > 64);
-        const void *row = bin + (rows ? rows[i] : (size_t)(first + i)) * stride;
-        const uint16_t *at = row;
-        int64_t word = spread(gh[i]);
+        if (in->rows && i + AHEAD < n)
+            ask_for(bin + in->rows[i + AHEAD] * in->stride, (size_t)width * 2, in->stride > 64);
+        size_t row = row_at(in, i);
+        const uint16_t *at = (const void *)(bin + row * in->stride);
+        int64_t word = spread(gradient_at(in, i, row));
         for (int j = 0; j < width; j++)
             cells[j][at[j]] += word;
     }
 }
 
-static void add_sparse(const qn__bins *bins, const uint32_t *rows, int64_t first, const int32_t *gh,
-                       int64_t n, int64_t *cells) {
+static void add_sparse(const qn__bins *bins, const some_rows *in, int64_t first, int64_t n,
+                       int64_t *cells) {
     for (int64_t i = 0; i < n; i++) {
-        size_t row = rows ? rows[i] : (size_t)(first + i);
-        int64_t word = spread(gh[i]);
-        for (int64_t k = bins->start[row]; k < bins->start[row + 1]; k++)
+        size_t row = row_at(in, i), at = in->rows ? row : (size_t)first + row;
+        int64_t word = spread(gradient_at(in, i, row));
+        for (int64_t k = bins->start[at]; k < bins->start[at + 1]; k++)
             cells[bins->entry[k]] += word;
     }
 }
 
-/* Lanes from `lane` on as they are counted, of rows from `from` on. */
-static some_rows rows_of(const qn__hist_input *in, int64_t from, int32_t lane, int width) {
-    size_t stride = (size_t)in->bins->stride;
-    const uint32_t *rows = in->rows ? in->rows + from : NULL;
-    return (some_rows){.bins = in->bins->rows + lane + (rows ? 0 : (size_t)from * stride),
-                       .stride = stride, .n_eights = width / 8, .rows = rows,
-                       .gh = in->gh + from};
+/* Rows from `from` on as they are counted, all lanes of them. listed: their gradients; NULL: they are found
+ * by row. */
+static some_rows rows_of(const qn__hist_input *in, int64_t from, const int32_t *listed) {
+    const size_t stride = (size_t)in->bins->stride, first = in->rows ? 0 : (size_t)from;
+    some_rows some = {.bins = in->bins->rows + first * stride, .stride = stride,
+                      .rows = in->rows ? in->rows + from : NULL,
+                      .gh = in->gh, .listed_gh = listed};
+    some.gh.at += first * in->gh.stride;
+    return some;
+}
+
+/* Of these some adjacent lanes of one byte. */
+static some_rows lanes_from(some_rows rows, int32_t lane, int width) {
+    rows.bins += lane;
+    rows.n_eights = width / 8;
+    return rows;
 }
 
 /* One lane of rows that are in cache. */
-static void add_lane(const qn__hist_input *in, int64_t from, int64_t n, int32_t lane,
-                     int64_t *packed) {
-    some_rows some = rows_of(in, from, lane, 1);
+static void add_lane(const some_rows *rows, int64_t n, int32_t lane, int64_t *packed) {
     for (int64_t i = 0; i < n; i++) {
-        size_t row = some.rows ? some.rows[i] : (size_t)i;
-        packed[some.bins[row * some.stride]] += spread(some.gh[i]);
+        size_t row = row_at(rows, i);
+        packed[rows->bins[row * rows->stride + (size_t)lane]] += spread(gradient_at(rows, i, row));
     }
 }
 
 /* A group of even lanes in half cells, which go into the packed ones. A lane in which one of them
  * overflowed - its rows are less even here than all are - is counted once more. False: that was so for
  * many. */
-static bool add_even(const qn__hist_input *in, const qn__lane_group *group, int64_t from, int64_t n,
-                     uint32_t *half, int64_t *block) {
-    some_rows some = rows_of(in, from, group->lane, group->n);
+static bool add_even(const some_rows *rows, const qn__lane_group *group, int64_t n, uint32_t *half,
+                     int64_t *block) {
+    some_rows some = lanes_from(*rows, group->lane, group->n);
     int32_t n_again = 0;
     add_half(&some, n, group->n % 8, half + (size_t)group->lane * QN__LANE_PITCH);
     for (int32_t lane = group->lane; lane < group->lane + group->n; lane++) {
@@ -248,7 +270,7 @@ static bool add_even(const qn__hist_input *in, const qn__lane_group *group, int6
             continue;
         }
         memset(half + cell, 0, QN__LANE_PITCH * sizeof *half);
-        add_lane(in, from, n, lane, block + cell);
+        add_lane(rows, n, lane, block + cell);
         n_again++;
     }
     return n_again * 8 <= group->n;
@@ -256,29 +278,27 @@ static bool add_even(const qn__hist_input *in, const qn__lane_group *group, int6
 
 /* n rows of the input, at most a chunk, from `from` on into a block; those of even lanes stay in half cells
  * if scratch->in_half. */
-static void add_chunk(const qn__hist_input *in, int64_t from, int64_t n, bool *half_fits,
-                      const qn__hist_scratch *scratch, int t) {
+static void add_chunk(const qn__hist_input *in, const some_rows *rows, int64_t from, int64_t n,
+                      bool *half_fits, const qn__hist_scratch *scratch, int t) {
     const qn__bin_map *map = in->map;
-    const uint32_t *rows = in->rows ? in->rows + from : NULL;
     int64_t *block = scratch->block[t];
     for (int32_t g = 0; g < map->n_groups; g++) {
         const qn__lane_group *group = &map->groups[g];
         if ((in->group_used && !in->group_used[g]) || (in->narrow_only && group->is_wide))
             continue;
-        some_rows some = rows_of(in, from, group->lane, group->n);
+        some_rows some = lanes_from(*rows, group->lane, group->n);
         if (group->is_half && scratch->in_half[t])
             add_half(&some, n, group->n % 8,
                      scratch->half[t] + (size_t)group->lane * QN__LANE_PITCH);
         else if (group->is_half && *half_fits && n >= WORTH_HALF)
-            *half_fits = add_even(in, group, from, n, scratch->half[t], block);
+            *half_fits = add_even(rows, group, n, scratch->half[t], block);
         else if (group->is_wide)
-            add_wide(map, in->bins, group->lane, group->n, rows, from, some.gh, n, block);
+            add_wide(map, rows, group->lane, group->n, n, block);
         else
             add_packed(&some, n, group->n % 8, block + map->lanes[group->lane].cell);
     }
     if (in->bins->start)
-        add_sparse(in->bins, rows, from, in->gh + from, n,
-                   block + map->lane_cells - map->dense_cells);
+        add_sparse(in->bins, rows, from, n, block + map->lane_cells - map->dense_cells);
 }
 
 QN__WIDE static void empty_cells(int64_t *restrict block, qn__wide_sum *restrict part, int64_t n) {
@@ -299,6 +319,36 @@ static void empty_block(const qn__hist_input *in, const qn__hist_scratch *scratc
     scratch->waiting[t] = (qn__load){0};
 }
 
+/* The gradients of a chunk side by side: of a list, where something is to be known of all of them first, or
+ * where they are not behind the bins and so would be waited for one by one. NULL: they are not. */
+static const int32_t *list_gradients(const qn__hist_input *in, int64_t from, int64_t n, bool looks,
+                                     int32_t *own) {
+    const bool apart = in->gh.stride == sizeof *own;
+    if (in->listed_gh)
+        return in->listed_gh + from;
+    if (!in->rows && apart)
+        return (int32_t *)(void *)in->gh.at + from;
+    if (!looks && (!in->rows || !apart))
+        return NULL;
+    qn__gradients gh = in->gh;
+    if (in->rows)
+        qn__gradients_list(gh, in->rows + from, n, own);
+    for (int64_t i = 0; !in->rows && i < n; i++)
+        own[i] = qn__gradient_of(gh, (size_t)(from + i));
+    return own;
+}
+
+qn__load qn__hist_load(const qn__hist_input *in) {
+    int32_t own[CHUNK];
+    qn__load all = {0};
+    for (int64_t first = 0; first < in->n; first += CHUNK) {
+        int64_t n = in->n - first < CHUNK ? in->n - first : CHUNK;
+        qn__load some = qn__load_of(list_gradients(in, first, n, true, own), n);
+        all = (qn__load){.abs_g = all.abs_g + some.abs_g, .h = all.h + some.h, .n = all.n + n};
+    }
+    return all;
+}
+
 /* Rows first .. last - 1 of the input as thread t. The block is emptied before it could overflow,
  * whenever that is: the sums are the same. */
 static void add_rows(const qn__hist_input *in, int64_t first, int64_t last, bool wide,
@@ -306,10 +356,13 @@ static void add_rows(const qn__hist_input *in, int64_t first, int64_t last, bool
     qn__load *waiting = &scratch->waiting[t];
     bool half_fits = in->is_small && in->map->n_half > 0;
     const int64_t chunk = half_fits ? SMALL_CHUNK : CHUNK;
+    int32_t own[SMALL_CHUNK];
     for (int64_t n; first < last; first += n) {
         n = last - first < chunk ? last - first : chunk;
+        const int32_t *gh = list_gradients(in, first, n, wide && !in->is_small, own);
+        some_rows rows = rows_of(in, first, gh);
         if (wide) {
-            qn__load more = in->is_small ? qn__small_load(n) : qn__load_of(in->gh + first, n);
+            qn__load more = in->is_small ? qn__small_load(n) : qn__load_of(gh, n);
             qn__load both = {.abs_g = waiting->abs_g + more.abs_g, .h = waiting->h + more.h,
                              .n = waiting->n + more.n};
             bool fits = qn__load_fits(both);
@@ -317,7 +370,7 @@ static void add_rows(const qn__hist_input *in, int64_t first, int64_t last, bool
                 empty_block(in, scratch, t);
             *waiting = fits ? both : more;
         }
-        add_chunk(in, first, n, &half_fits, scratch, t);
+        add_chunk(in, &rows, first, n, &half_fits, scratch, t);
     }
 }
 
@@ -465,7 +518,8 @@ static bool take_even(const qn__hist_input *in, qn__hist_scratch *scratch, int t
     uint32_t *half = scratch->half[t] + (size_t)i_lane * QN__LANE_PITCH;
     if (take_half(half, lane->n_values, hist->packed + f->cell) == in->n || !is_counted(in, i_lane))
         return true;
-    add_lane(in, 0, in->n, i_lane, scratch->block[t] + lane->cell);
+    some_rows rows = rows_of(in, 0, in->listed_gh);
+    add_lane(&rows, in->n, i_lane, scratch->block[t] + lane->cell);
     return false;
 }
 

@@ -8,8 +8,9 @@ void qn__hist_build_ref(const qn__hist_input *in, qn__sum *sums) {
     for (int32_t i = 0; i < in->map->n_features; i++) {
         const qn__bin_feature *f = &in->map->features[i];
         for (int64_t k = 0; k < in->n; k++) {
-            int32_t bin = qn__bins_at(in->map, in->bins, f, in->rows ? in->rows[k] : k);
-            qn__sum_add(&sums[f->cell + bin], qn__row_sum(in->gh[k]));
+            int64_t row = in->rows ? in->rows[k] : k;
+            int32_t bin = qn__bins_at(in->map, in->bins, f, row);
+            qn__sum_add(&sums[f->cell + bin], qn__row_sum(qn__gradient_of(in->gh, (size_t)row)));
         }
     }
 }

@@ -15,11 +15,12 @@
  *   gbdt_value  leaves from residuals             gbdt_rank, gbdt_custom: gradients of all rows at once
  *   gbdt_rate   how far each round steps          gbdt            the rounds, the family table
  *
- * gbdt_model_int.h has the fitted model. */
+ * gbdt_divide_int.h has the division of rows, gbdt_model_int.h the fitted model. */
 #ifndef QN_LEARN_GBDT_INT_H
 #define QN_LEARN_GBDT_INT_H
 
 #include <math.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "learn/gbdt.h"
@@ -124,6 +125,7 @@ typedef struct qn__bins {
     int32_t stride;   /* bytes from one row to the next: a power of two up to 64, so that few rows
                          straddle cache lines */
     uint8_t *rows;    /* owned; [n_rows][stride] */
+    int32_t gh_at;    /* byte of a row behind its lanes, where its gradient is to be put; 0: elsewhere */
     size_t mapped_bytes; /* of rows that lie in a file without a name; 0: they are in memory */
     uint8_t *columns; /* owned; a lane begins at n_rows times its place in a row; NULL where nothing
                          is to be partitioned, or memory is short: then rows are */
@@ -234,6 +236,24 @@ static inline bool qn__load_fits(qn__load load) {
     return load.n < 1 << QN__N_BITS && load.h < 1 << QN__H_BITS
            && load.abs_g < (int64_t)1 << (63 - QN__G_SHIFT);
 }
+
+/* Gradients of all rows: that of row i is at + i * stride, behind its bins (qn__bins.gh_at), where counting
+ * finds both on one cache line, or side by side. */
+typedef struct qn__gradients {
+    uint8_t *at;
+    size_t stride;
+} qn__gradients;
+
+static inline qn__gradients qn__gradients_in(int32_t *array) {
+    return (qn__gradients){.at = (uint8_t *)array, .stride = sizeof *array};
+}
+static inline int32_t qn__gradient_of(qn__gradients gh, size_t row) {
+    int32_t one;
+    memcpy(&one, gh.at + row * gh.stride, sizeof one);
+    return one;
+}
+/* Those of n rows, side by side. */
+void qn__gradients_list(qn__gradients gh, const uint32_t *rows, int64_t n, int32_t *list);
 qn__load qn__load_of(const int32_t *gh, int64_t n);
 /* Of n rows of small gradients, at most. */
 static inline qn__load qn__small_load(int64_t n) {
@@ -241,7 +261,7 @@ static inline qn__load qn__small_load(int64_t n) {
 }
 
 typedef struct qn__quantised {
-    int32_t *gh;          /* n_rows */
+    qn__gradients gh;
     bool is_small;        /* |g| is at most QN__SMALL_G and h QN__SMALL_H */
     qn__sum total;        /* of all rows */
     double g_unit, h_unit; /* what 1 stands for */
@@ -324,19 +344,22 @@ qn_status qn__hist_scratch_init(qn__hist_scratch *scratch, const qn__bin_map *ma
                                 int n_threads, qn_error *err) QN_MUST_USE;
 void qn__hist_scratch_done(qn__hist_scratch *scratch);
 
-/* What is counted: rows (NULL: 0 .. n - 1) with their gradients, gh[i] being that of rows[i]. */
+/* What is counted: rows (NULL: 0 .. n - 1) with their gradients, those of the list in its order if
+ * listed_gh is given. */
 typedef struct qn__hist_input {
     const qn__bin_map *map;
     const qn__bins *bins;
     const uint32_t *rows;
-    const int32_t *gh;
+    const int32_t *listed_gh;
+    qn__gradients gh;         /* of all rows of the table */
     int64_t n;
-    qn__sum total;            /* of all rows */
+    qn__sum total;            /* of the rows counted */
     bool is_small;            /* gradients are (qn__quantised) */
     const bool *group_used;   /* groups of lanes to skip are false; NULL: count all */
     bool narrow_only;         /* count the lanes of one byte; there is nothing sparse */
 } qn__hist_input;
 
+qn__load qn__hist_load(const qn__hist_input *input);
 /* Fills `hist` (its memory and width set by the caller; packed only when the load fits). Either
  * alone, as thread `thread` of `scratch`, or (thread -1) with all its threads. */
 void qn__hist_build(const qn__hist_input *input, qn__hist_scratch *scratch, int thread,
@@ -486,9 +509,9 @@ qn__leaf_rule qn__rule_child(const qn__leaf_rule *rule, const qn__bin_map *map,
 
 /* A leaf of few rows: its wide lanes are not in the histogram (gbdt_few.c). */
 typedef struct qn__few {
-    const qn__bins *bins;  /* borrowed, as rows and gh */
+    const qn__bins *bins;  /* borrowed, as the rows and gradients */
     const uint32_t *rows;  /* NULL: 0 .. n - 1 */
-    const int32_t *gh;
+    qn__gradients gh;
     int64_t n;
     qn__wide_sum *cells;   /* owned; of one feature; zero between uses, as the next */
     uint64_t *touched;     /* owned; a bit for each */
@@ -624,80 +647,13 @@ bool qn__costs_take(qn__costs *costs, int32_t feature, const uint32_t *rows, int
 
 /* ---- trees in training ----------------------------------------------------------------------- */
 
-/* Rows grouped by leaf, each group ascending, with their gradients beside them. */
-typedef struct qn__row_list {
-    uint32_t *rows;
-    int32_t *gh;
-} qn__row_list;
-static inline qn__row_list qn__rows_from(qn__row_list list, int64_t first) {
-    return (qn__row_list){.rows = list.rows + first, .gh = list.gh + first};
-}
-
-/* Rows of one node to be divided: `list` from its first row on; `spare` has room for as many. */
-typedef struct qn__partition_input {
-    const qn__bin_map *map;
-    const qn__bins *bins;
-    qn__row_list list, spare;
-    int64_t n;
-    bool all;             /* rows 0 .. n - 1: list.rows need not be filled */
-    qn__vectors most;
-} qn__partition_input;
-
-enum { QN__PARTITION_BLOCK = 1 << 14 };
-
-typedef struct qn__partition_scratch {
-    int n_threads;
-    uint8_t *goes_left;   /* 65536: by value of a lane */
-    int64_t *n_left;      /* n / QN__PARTITION_BLOCK + 2, as the next */
-    int64_t *n_right;
-    uint16_t *sides;      /* 4 (n / 64 + 1), aligned as words of 64 bits */
-} qn__partition_scratch;
-
-/* From `list` into `spare`, first the rows that go left, split->left.n of them. Stable: both sides stay in
- * order. goes_left is scratch of 65536 bytes. */
-void qn__partition(const qn__partition_input *input, const qn__split *split, uint8_t *goes_left);
-/* The same by all threads of `scratch`. */
-void qn__partition_together(const qn__partition_input *input, const qn__split *split,
-                            const qn__partition_scratch *scratch);
-
-/* The rows of a leaf as one bit a row of the table, the first in bit 0 of the first word (gbdt_dense.c). */
-size_t qn__dense_words(int64_t n_rows);
-
-/* What is asked for of a child: its set, its list or both; NULL: not. */
-typedef struct qn__dense_child {
-    uint64_t *rows;
-    qn__row_list list;
-} qn__dense_child;
-
-typedef struct qn__dense_input {
-    const qn__bin_map *map;
-    const qn__bins *bins;
-    const uint64_t *rows; /* NULL: all */
-    const int32_t *gh;    /* of all rows of the table */
-    int64_t n;            /* rows of the leaf */
-    qn__dense_child left, right;
-    qn__vectors most;
-} qn__dense_input;
-
-/* goes_left is scratch of 65536 bytes. */
-void qn__dense_divide(const qn__dense_input *input, const qn__split *split, uint8_t *goes_left);
-/* The same by all threads of `scratch`. */
-void qn__dense_divide_together(const qn__dense_input *input, const qn__split *split,
-                               const qn__partition_scratch *scratch);
-/* numbers[row] += value for the rows first .. end - 1 of a set; both are multiples of 64, but for the end of
- * all rows. */
-void qn__dense_add(const uint64_t *rows, int64_t first, int64_t end, double value,
-                   double *numbers);
-/* The n rows of a set as a list. */
-void qn__dense_list(const uint64_t *rows, int64_t n_rows, int64_t n, const int32_t *gh,
-                    qn__vectors most, qn__row_list list);
-
 typedef struct qn__grown_node {
     qn__split split;      /* feature -1: a leaf */
     int32_t left, right;
     int32_t parent;       /* -1: the root */
     int64_t begin, n;     /* leaf: its rows; no two leaves overlap */
-    uint32_t *rows;       /* leaf: them, ascending, until the next run, */
+    uint32_t *rows;       /* leaf: them, until the next run, */
+    int64_t n_first;      /* so many ascending, and then the others, */
     const uint64_t *set;  /* unless they are the set here (qn__grower_list_rows) */
     qn__sum total;        /* of its rows' quantised gradients */
     double l2;            /* leaf: regularisation of its value */
@@ -710,17 +666,15 @@ typedef struct qn__grower qn__grower;
 qn_status qn__grower_new(qn__growth *growth, const qn__bin_map *map, const qn__bins *bins,
                          const qn_job *job, qn__grower **ret_grower, qn_error *err) QN_MUST_USE;
 void qn__grower_free(qn__grower **grower);
-/* Where the gradients of all rows may be put for qn__grower_run, which then leaves them in another order;
- * NULL: they are needed in their own, too. */
-int32_t *qn__grower_gradients(qn__grower *grower);
-/* Grows one tree on `rows` (ascending, n; NULL: all). feature_used[n_features] may be NULL; `spare`
- * has room for n rows. The result stays valid until the next call; its rows are in `spare`, too. */
+/* Grows one tree on `rows` (ascending, n; NULL: all). feature_used[n_features] may be NULL; `list`
+ * has room for n rows. The result stays valid until the next call, as long as the list is left alone:
+ * it holds the rows of the leaves. */
 qn_status qn__grower_run(qn__grower *grower, const qn__quantised *q, const uint32_t *rows,
-                         int64_t n, const bool *feature_used, qn__row_list spare,
+                         int64_t n, const bool *feature_used, uint32_t *list,
                          qn_error *err) QN_MUST_USE;
 qn__grown_node *qn__grower_nodes(qn__grower *grower, int32_t *ret_n);
-/* Makes a list of a leaf that is a set. */
-void qn__grower_list_rows(qn__grower *grower);
+/* Makes the rows of each leaf a list in ascending order. */
+qn_status qn__grower_list_rows(qn__grower *grower, qn_error *err) QN_MUST_USE;
 /* The leaf of one binned row. */
 int32_t qn__grown_leaf(const qn__grown_node *nodes, const qn__bin_map *map, const qn__bins *bins,
                        int64_t row);

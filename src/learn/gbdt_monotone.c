@@ -288,8 +288,8 @@ static qn_status grow_one_in_order(qn__grower *gr) {
     QN_TRY(qn__tree_expand(gr, top, last, qn__tree_is_large(gr, lf) ? -1 : 0));
     qn__tree_take_split(gr, lf);
     qn__leaf *left = &gr->leaves[lf->children], *right = left + 1;
-    const uint32_t *rows = qn__tree_rows_of(gr, left).rows; /* of both */
-    bool cheaper = qn__costs_take(gr->costs, lf->split.feature, rows, lf->n);
+    bool cheaper = qn__costs_take(gr->costs, lf->split.feature, qn__tree_rows_of(gr, lf).rows,
+                                  lf->n);
     if (last)
         return QN_OK;
     if (gr->growth->bounds_move) {

@@ -4,21 +4,23 @@
 
 #include "learn/gbdt_part_int.h"
 
-/* Rows to be divided: those of `list`, or (first >= 0) first .. first + n - 1. */
+/* Rows to be divided: those of `rows`, or (first >= 0) first .. first + n - 1. gh NULL: there are no
+ * gradients beside them. */
 typedef struct block {
-    qn__row_list list;
+    const uint32_t *rows;
+    const int32_t *gh;
     int64_t first, n;
     int64_t n_listed;     /* with those of the blocks behind */
 } block;
 
 static inline uint32_t row_of(const block *from, int64_t i) {
-    return from->first >= 0 ? (uint32_t)(from->first + i) : from->list.rows[i];
+    return from->first >= 0 ? (uint32_t)(from->first + i) : from->rows[i];
 }
 
 /* Sixteen rows at a time: first which of them go left, one bit each, then where they go. Where bins lie on
  * lines of their own - in rows, and in columns if the leaf has less than 1 / SCATTERED of all rows - they are
  * asked for some rows before their turn. */
-enum { TOGETHER = 16, SCATTERED = 8, AHEAD_IN_ROWS = 48, AHEAD_IN_COLUMNS = 128, WORD = 4 };
+enum { TOGETHER = 16, SCATTERED = 8, AHEAD_IN_ROWS = 96, AHEAD_IN_COLUMNS = 128, WORD = 4 };
 
 /* ---- which side ------------------------------------------------------------------------------ */
 
@@ -28,7 +30,7 @@ enum { TOGETHER = 16, SCATTERED = 8, AHEAD_IN_ROWS = 48, AHEAD_IN_COLUMNS = 128,
 static inline __attribute__((always_inline)) uint16_t
 lefts_of(const qn__lane_sides *lane, const block *from, int64_t i, int n, bool listed, bool wide,
          size_t stride) {
-    const uint32_t *rows = from->list.rows + i;
+    const uint32_t *rows = from->rows + i;
     const uint8_t *at = lane->at + (listed ? 0 : (size_t)(from->first + i) * stride);
     uint32_t bits = 0;
 #pragma GCC unroll 16
@@ -52,7 +54,7 @@ find_sides_by(const qn__lane_sides *lane, const block *from, int64_t i, bool lis
     int64_t ahead = lane->ahead, asked = listed && ahead ? from->n_listed - ahead - TOGETHER : -1;
     for (; i + TOGETHER <= from->n; i += TOGETHER) {
         if (i <= asked)
-            ask_for(lane, stride, from->list.rows + i + ahead);
+            ask_for(lane, stride, from->rows + i + ahead);
         goes_left[i / TOGETHER] = lefts_of(lane, from, i, TOGETHER, listed, wide, stride);
     }
     if (i < from->n)
@@ -102,7 +104,7 @@ rows_at(const block *from, int64_t i) {
     const __m512i count = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
     if (from->first >= 0)
         return _mm512_add_epi32(_mm512_set1_epi32((int)(from->first + i)), count);
-    return _mm512_loadu_si512(from->list.rows + i);
+    return _mm512_loadu_si512(from->rows + i);
 }
 
 /* Those of them that go left: bins are gathered, the sides looked up in 256 bits held in a register.
@@ -252,37 +254,36 @@ typedef struct sides {
 static void move_plain(const block *from, int64_t i, const uint16_t *goes_left, sides *to) {
     for (; i < from->n; i++) {
         bool is_left = goes_left[i / TOGETHER] >> i % TOGETHER & 1;
-        qn__row_list *side = is_left ? &to->left : &to->right;
+        const qn__row_list *side = is_left ? &to->left : &to->right;
         int64_t at = is_left ? to->n_left++ : to->n_right++;
-        uint32_t row = row_of(from, i);
-        int32_t gh = from->list.gh[i];
-        side->rows[at] = row;
-        side->gh[at] = gh;
+        side->rows[at] = row_of(from, i);
+        if (from->gh)
+            side->gh[at] = from->gh[i];
     }
 }
 
 #if defined(__x86_64__)
 /* As qn__pack_eight, sixteen rows at a time. */
 __attribute__((target("avx512f"), always_inline)) static inline void
-pack_sixteen(qn__row_list to, int64_t at, int64_t room, __mmask16 chosen, __m512i row,
-             __m512i gh) {
-    row = _mm512_maskz_compress_epi32(chosen, row);
-    gh = _mm512_maskz_compress_epi32(chosen, gh);
-    if (at + TOGETHER <= room) {
-        _mm512_storeu_si512(to.rows + at, row);
-        _mm512_storeu_si512(to.gh + at, gh);
-    } else {
-        __mmask16 n = (__mmask16)((1u << __builtin_popcount(chosen)) - 1);
-        _mm512_mask_storeu_epi32(to.rows + at, n, row);
-        _mm512_mask_storeu_epi32(to.gh + at, n, gh);
-    }
+pack_sixteen(void *words, int64_t at, int64_t room, __mmask16 chosen, __m512i word) {
+    uint32_t *to = (uint32_t *)words + at;
+    word = _mm512_maskz_compress_epi32(chosen, word);
+    if (at + TOGETHER <= room)
+        _mm512_storeu_si512(to, word);
+    else
+        _mm512_mask_storeu_epi32(to, (__mmask16)((1u << __builtin_popcount(chosen)) - 1), word);
 }
 
 __attribute__((target("avx512f"), always_inline)) static inline void
-pack_both(const block *from, int64_t i, __m512i row, __mmask16 is_left, sides *to) {
-    __m512i gh = _mm512_loadu_si512(from->list.gh + i);
-    pack_sixteen(to->left, to->n_left, to->room_left, is_left, row, gh);
-    pack_sixteen(to->right, to->n_right, to->room_right, _knot_mask16(is_left), row, gh);
+pack_both(const block *from, int64_t i, bool with_gh, __m512i row, __mmask16 is_left, sides *to) {
+    const __mmask16 is_right = _knot_mask16(is_left);
+    if (with_gh) {
+        __m512i gh = _mm512_loadu_si512(from->gh + i);
+        pack_sixteen(to->left.gh, to->n_left, to->room_left, is_left, gh);
+        pack_sixteen(to->right.gh, to->n_right, to->room_right, is_right, gh);
+    }
+    pack_sixteen(to->left.rows, to->n_left, to->room_left, is_left, row);
+    pack_sixteen(to->right.rows, to->n_right, to->room_right, is_right, row);
     int n = __builtin_popcount(is_left);
     to->n_left += n;
     to->n_right += TOGETHER - n;
@@ -293,26 +294,26 @@ __attribute__((target("avx512f"))) static void move_avx512(const block *from,
     sides to = *ret;
     int64_t i = 0;
     for (; i + TOGETHER <= from->n; i += TOGETHER)
-        pack_both(from, i, rows_at(from, i), goes_left[i / TOGETHER], &to);
+        pack_both(from, i, from->gh != NULL, rows_at(from, i), goes_left[i / TOGETHER], &to);
     move_plain(from, i, goes_left, &to);
     *ret = to;
 }
 
 /* Sides found and rows moved in one pass. */
 __attribute__((target("avx512f"), always_inline)) static inline void
-divide_by(const qn__lane_sides *lane, bool by_rows, const block *from, sides *ret) {
+divide_by(const qn__lane_sides *lane, bool by_rows, bool with_gh, const block *from, sides *ret) {
     const __m512i table = table_of(lane);
     sides to = *ret;
     int64_t i = 0, ahead = lane->ahead;
     int64_t asked = from->first < 0 && ahead ? from->n_listed - ahead - TOGETHER : -1;
     for (; i + TOGETHER <= from->n; i += TOGETHER) {
         if (i <= asked)
-            ask_for(lane, by_rows ? lane->stride : 1, from->list.rows + i + ahead);
+            ask_for(lane, by_rows ? lane->stride : 1, from->rows + i + ahead);
         __m512i row = rows_at(from, i);
-        pack_both(from, i, row, lefts_at(lane, by_rows, table, from, i, row), &to);
+        pack_both(from, i, with_gh, row, lefts_at(lane, by_rows, table, from, i, row), &to);
     }
     uint16_t goes_left = 0;
-    block rest = {.list = qn__rows_from(from->list, i), .n = from->n - i,
+    block rest = {.rows = from->rows + i, .gh = with_gh ? from->gh + i : NULL, .n = from->n - i,
                   .first = from->first >= 0 ? from->first + i : -1};
     find_sides_plain(lane, &rest, 0, &goes_left);
     move_plain(&rest, 0, &goes_left, &to);
@@ -321,10 +322,14 @@ divide_by(const qn__lane_sides *lane, bool by_rows, const block *from, sides *re
 
 __attribute__((target("avx512f"))) static void divide_avx512(const qn__lane_sides *lane,
                                                              const block *from, sides *to) {
-    if (lane->stride > 1)
-        divide_by(lane, true, from, to);
+    if (lane->stride > 1 && !from->gh)
+        divide_by(lane, true, false, from, to);
+    else if (lane->stride > 1)
+        divide_by(lane, true, true, from, to);
+    else if (!from->gh)
+        divide_by(lane, false, false, from, to);
     else
-        divide_by(lane, false, from, to);
+        divide_by(lane, false, true, from, to);
 }
 
 __attribute__((target("avx2,popcnt"))) static void
@@ -336,11 +341,15 @@ move_avx2(const block *from, const uint16_t *goes_left, sides *ret) {
     for (; i + QN__EIGHT <= from->n; i += QN__EIGHT) {
         __m256i row = from->first >= 0
                           ? _mm256_add_epi32(_mm256_set1_epi32((int)(from->first + i)), count)
-                          : _mm256_loadu_si256((const void *)(from->list.rows + i));
-        __m256i gh = _mm256_loadu_si256((const void *)(from->list.gh + i));
-        uint32_t is_left = eights[i / QN__EIGHT];
-        qn__pack_eight(to.left, to.n_left, to.room_left, is_left, row, gh);
-        qn__pack_eight(to.right, to.n_right, to.room_right, is_left ^ 0xff, row, gh);
+                          : _mm256_loadu_si256((const void *)(from->rows + i));
+        uint32_t is_left = eights[i / QN__EIGHT], is_right = is_left ^ 0xff;
+        if (from->gh) {
+            __m256i gh = _mm256_loadu_si256((const void *)(from->gh + i));
+            qn__pack_eight(to.left.gh, to.n_left, to.room_left, is_left, gh);
+            qn__pack_eight(to.right.gh, to.n_right, to.room_right, is_right, gh);
+        }
+        qn__pack_eight(to.left.rows, to.n_left, to.room_left, is_left, row);
+        qn__pack_eight(to.right.rows, to.n_right, to.room_right, is_right, row);
         int n = __builtin_popcount(is_left);
         to.n_left += n;
         to.n_right += QN__EIGHT - n;
@@ -367,7 +376,9 @@ static void move_rows(const block *from, qn__vectors most, const uint16_t *goes_
 /* ---- a node -------------------------------------------------------------------------------- */
 
 static block block_of(const qn__partition_input *in, int64_t first, int64_t size) {
-    return (block){.list = qn__rows_from(in->list, first), .first = in->all ? first : -1,
+    const int32_t *gh = in->all ? in->all_gh : in->list.gh;
+    return (block){.rows = in->list.rows + first, .gh = in->list.gh ? gh + first : NULL,
+                   .first = in->all ? first : -1,
                    .n = in->n - first < size ? in->n - first : size, .n_listed = in->n - first};
 }
 
@@ -389,13 +400,39 @@ static void divide(const qn__partition_input *in, const qn__bin_feature *f,
     }
 }
 
+int64_t qn__partition_spare(int64_t n, const qn__split *split) {
+    int64_t n_left = split->left.n, n_right = n - n_left;
+    return (n_left < n_right ? n_left : n_right) + TOGETHER;
+}
+
+static void copy_rows(qn__row_list from, int64_t n, qn__row_list to) {
+    memcpy(to.rows, from.rows, (size_t)n * sizeof *to.rows);
+    if (to.gh)
+        memcpy(to.gh, from.gh, (size_t)n * sizeof *to.gh);
+}
+
+/* Where the sides go: n rows that stay in the list, and the others. */
+static sides sides_to(bool left_stays, qn__row_list list, int64_t n, qn__row_list others,
+                      int64_t n_others) {
+    if (left_stays)
+        return (sides){.left = list, .room_left = n, .right = others, .room_right = n_others};
+    return (sides){.left = others, .room_left = n_others, .right = list, .room_right = n};
+}
+
+/* The larger side moves to the front of its own list, where nothing is read any more, not even by a whole
+ * vector. The smaller one is put aside meanwhile. */
 void qn__partition(const qn__partition_input *in, const qn__split *split, uint8_t *table) {
     const qn__bin_feature *f = &in->map->features[split->feature];
-    const int64_t n_left = split->left.n;
+    const int64_t n_left = split->left.n, n_right = in->n - n_left;
+    const bool left_stays = n_left >= n_right;
+    const int64_t n = left_stays ? n_left : n_right, n_others = in->n - n;
+    const qn__row_list behind = qn__rows_from(in->list, n);
     qn__lane_sides lane = sides_of(in, split, table);
-    sides to = {.left = in->spare, .right = qn__rows_from(in->spare, n_left), .room_left = n_left,
-                .room_right = in->n - n_left};
+    sides to = in->all ? sides_to(left_stays, in->list, n, behind, n_others)
+                       : sides_to(left_stays, in->list, in->n, in->spare, n_others + TOGETHER);
     divide(in, f, &lane, &to);
+    if (!in->all)
+        copy_rows(in->spare, n_others, behind);
 }
 
 /* First all sides, by block; then it is known where each block's rows go. */
@@ -405,6 +442,10 @@ void qn__partition_together(const qn__partition_input *in, const qn__split *spli
     const int64_t size = QN__PARTITION_BLOCK, n_blocks = (in->n + size - 1) / size;
     int64_t *before = scratch->n_left; /* rows on the left before each block */
     uint8_t *table = scratch->goes_left;
+    const bool left_first = 2 * split->left.n >= in->n;
+    const qn__row_list out = in->all ? in->list : in->spare;
+    const qn__row_list left = qn__rows_from(out, left_first ? 0 : in->n - split->left.n);
+    const qn__row_list right = qn__rows_from(out, left_first ? split->left.n : 0);
     qn__lane_sides lane = sides_of(in, split, table);
     before[0] = 0;
 #pragma omp parallel num_threads(scratch->n_threads)
@@ -423,10 +464,15 @@ void qn__partition_together(const qn__partition_input *in, const qn__split *spli
         for (int64_t b = 0; b < n_blocks; b++) {
             block from = block_of(in, b * size, size);
             int64_t n_left = before[b + 1] - before[b];
-            int64_t to_right = before[n_blocks] + b * size - before[b];
-            sides to = {.left = qn__rows_from(in->spare, before[b]), .room_left = n_left,
-                        .right = qn__rows_from(in->spare, to_right), .room_right = from.n - n_left};
+            sides to = {.left = qn__rows_from(left, before[b]), .room_left = n_left,
+                        .right = qn__rows_from(right, b * size - before[b]),
+                        .room_right = from.n - n_left};
             move_rows(&from, in->most, scratch->sides + b * size / TOGETHER, &to);
+        }
+#pragma omp for schedule(static)
+        for (int64_t b = 0; b < (in->all ? 0 : n_blocks); b++) {
+            int64_t first = b * size, n = in->n - first < size ? in->n - first : size;
+            copy_rows(qn__rows_from(out, first), n, qn__rows_from(in->list, first));
         }
     }
 }

@@ -8,7 +8,7 @@
 #endif
 #include <string.h>
 
-#include "learn/gbdt_int.h"
+#include "learn/gbdt_divide_int.h"
 
 /* The bins of a lane, `stride` bytes from one row to the next, and the side of each, for those of one
  * byte as bits, too. Of a sparse feature: the sides of its bins, and no more. */
@@ -23,7 +23,7 @@ typedef struct qn__lane_sides {
     uint32_t left_bits[QN__LANE_CELLS / 32];
 } qn__lane_sides;
 
-/* goes_left[65536] is filled and kept; `ahead` is left 0. */
+/* The byte (two of a wide lane) of a row. goes_left[65536] is filled and kept; `ahead` is left 0. */
 qn__lane_sides qn__sides_of(const qn__bin_map *map, const qn__bins *bins, const qn__split *split,
                             uint8_t *goes_left);
 
@@ -37,22 +37,17 @@ enum { QN__EIGHT = 8 };
 /* For each choice of eight rows the places of those chosen, eight bits each, from the right. */
 extern const uint64_t qn__places[256];
 
-/* The chosen of eight rows packed behind `at`, whole vectors, as long as there is room: what lies behind
- * them is overwritten later. */
+/* The chosen of eight words, of rows or gradients, packed behind `at`, whole vectors, as long as there is
+ * room: what lies behind them is overwritten later. */
 __attribute__((target("avx2,popcnt"), always_inline)) static inline void
-qn__pack_eight(qn__row_list to, int64_t at, int64_t room, uint32_t chosen, __m256i row,
-               __m256i gh) {
+qn__pack_eight(void *words, int64_t at, int64_t room, uint32_t chosen, __m256i word) {
     __m256i from = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((int64_t)qn__places[chosen]));
-    row = _mm256_permutevar8x32_epi32(row, from);
-    gh = _mm256_permutevar8x32_epi32(gh, from);
-    if (at + QN__EIGHT <= room) {
-        _mm256_storeu_si256((__m256i *)(void *)(to.rows + at), row);
-        _mm256_storeu_si256((__m256i *)(void *)(to.gh + at), gh);
-    } else {
-        size_t bytes = (size_t)__builtin_popcount(chosen) * sizeof *to.rows;
-        memcpy(to.rows + at, &row, bytes);
-        memcpy(to.gh + at, &gh, bytes);
-    }
+    uint32_t *to = (uint32_t *)words + at;
+    word = _mm256_permutevar8x32_epi32(word, from);
+    if (at + QN__EIGHT <= room)
+        _mm256_storeu_si256((__m256i *)(void *)to, word);
+    else
+        memcpy(to, &word, (size_t)__builtin_popcount(chosen) * sizeof *to);
 }
 #endif
 

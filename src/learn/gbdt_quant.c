@@ -71,6 +71,16 @@ QN__WIDE static void add_up_loads(const int32_t *restrict gh, int32_t n, int64_t
     *ret_h += h;
 }
 
+/* A loop of its own, so that many of the loads, which miss the cache, are under way at a time. */
+void qn__gradients_list(qn__gradients gh, const uint32_t *rows, int64_t n, int32_t *list) {
+    enum { AHEAD = 32 };
+    for (int64_t i = 0; i < n; i++) {
+        if (i + AHEAD < n)
+            __builtin_prefetch(gh.at + rows[i + AHEAD] * gh.stride);
+        list[i] = qn__gradient_of(gh, rows[i]);
+    }
+}
+
 qn__load qn__load_of(const int32_t *gh, int64_t n) {
     qn__load load = {.n = n};
     for (int64_t first = 0; first < n; first += CHUNK)
@@ -158,8 +168,18 @@ void qn__quantise_units(qn__range range, int64_t n, qn__quantised *q) {
 
 void qn__quantise_some(const float *g, const float *h, int64_t first, int32_t n, uint64_t seed,
                        const qn__quantised *q, int64_t *sum_g, int64_t *sum_h) {
-    quantise_rows(g, h, n, (uint32_t)first, (uint32_t)(seed ^ seed >> 32), q, q->gh + first);
-    add_up(q->gh + first, n, sum_g, sum_h);
+    int32_t own[QN__GRADIENT_BLOCK];
+    const bool apart = q->gh.stride == sizeof *own;
+    for (int32_t i = 0, here; i < n; i += here) {
+        here = n - i < QN__GRADIENT_BLOCK ? n - i : QN__GRADIENT_BLOCK;
+        uint8_t *to = q->gh.at + (size_t)(first + i) * q->gh.stride;
+        int32_t *some = apart ? (int32_t *)(void *)to : own;
+        quantise_rows(g + i, h + i, here, (uint32_t)(first + i), (uint32_t)(seed ^ seed >> 32), q,
+                      some);
+        add_up(some, here, sum_g, sum_h);
+        for (int32_t k = 0; !apart && k < here; k++, to += q->gh.stride)
+            memcpy(to, some + k, sizeof *some);
+    }
 }
 
 /* Wide cells hold the sum of all rows; the units do not see to that where values are not finite, or

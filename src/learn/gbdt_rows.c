@@ -454,6 +454,10 @@ static qn_status allocate(const qn__bin_map *map, bool with_columns, const qn_jo
         return qn_error_memory(err);
     with_columns &= bytes <= most;
     QN_TRY(allocate_rows(n * (size_t)bins->stride, most, job, bins, err));
+    /* What lies in a file is not to be written back for each tree. */
+    if (!with_columns && !bins->mapped_bytes
+        && bins->stride - map->row_bytes >= (int32_t)sizeof(int32_t))
+        bins->gh_at = bins->stride - (int32_t)sizeof(int32_t);
     if (!with_columns)
         return QN_OK;
     bytes = n * (size_t)map->row_bytes + OVER_READ;

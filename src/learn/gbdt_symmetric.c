@@ -188,13 +188,13 @@ static void find_split(qn__grower *gr, qn__split *ret_split) {
 static qn__sum left_rows(const qn__grower *gr, const qn__leaf *lf, const qn__split *split) {
     const qn__bin_feature *f = &gr->map->features[split->feature];
     bool all = lf->n == gr->bins->n_rows; /* the list is not filled yet */
-    qn__row_list list = qn__tree_rows_of(gr, lf);
+    const uint32_t *rows = qn__tree_rows_of(gr, lf).rows;
     qn__sum left = {0};
     for (int64_t i = 0; i < lf->n; i++) {
-        int64_t row = all ? i : list.rows[i];
+        int64_t row = all ? i : rows[i];
         if (!qn__split_goes_left(split, f, qn__bins_at(gr->map, gr->bins, f, row)))
             continue;
-        qn__sum_add(&left, qn__row_sum(list.gh[i]));
+        qn__sum_add(&left, qn__row_sum(qn__gradient_of(gr->q->gh, (size_t)row)));
     }
     return left;
 }
@@ -310,8 +310,7 @@ static void split_leaves(qn__grower *gr, qn__split *split, bool last) {
         if (!level->fits[i])
             continue;
         qn__tree_take_split(gr, leaf_at(gr, i));
-        const uint32_t *rows = qn__tree_rows_of(gr, &gr->leaves[lf->children]).rows; /* of both */
-        qn__costs_take(gr->costs, split->feature, rows, lf->n);
+        qn__costs_take(gr->costs, split->feature, qn__tree_rows_of(gr, lf).rows, lf->n);
     }
     if (gr->status == QN_OK)
         replace_leaves(gr, n_split);

@@ -6,9 +6,9 @@
 
 enum { AHEAD = 8, SURE_PACKED = 1 << 11, MANY_LEAVES = 1 << 10 };
 
-static void free_lists(qn__grower *gr) {
-    qn_freep(&gr->list.rows);
-    qn_freep(&gr->list.gh);
+static void free_list(qn__row_list *list) {
+    qn_freep(&list->rows);
+    qn_freep(&list->gh);
 }
 
 void qn__grower_free(qn__grower **grower) {
@@ -23,8 +23,9 @@ void qn__grower_free(qn__grower **grower) {
         qn_freep(&gr->workers[t].feature_used);
         qn_freep(&gr->workers[t].cells);
         qn__few_done(&gr->workers[t].few);
+        free_list(&gr->workers[t].spare);
     }
-    free_lists(gr);
+    qn_freep(&gr->list.gh);
     for (int s = 0; s < QN__N_SETS; s++)
         qn_freep(&gr->sets[s]);
     qn_freep(&gr->partition.n_left);
@@ -68,12 +69,6 @@ static int32_t pool_size(const qn__grower *gr, const qn_job *job) {
     size_t n = cap / each, most = leaves + 2 * AHEAD * (size_t)gr->n_threads;
     n = n < 3 ? 3 : n;
     return (int32_t)(n > most ? most : n);
-}
-
-static bool new_list(qn__row_list *list, size_t n) {
-    list->rows = qn_malloc_aligned(n, sizeof *list->rows);
-    list->gh = qn_malloc_aligned(n, sizeof *list->gh);
-    return list->rows && list->gh;
 }
 
 static qn_status allocate_pool(qn__grower *gr, const qn_job *job, qn_error *err) {
@@ -136,9 +131,11 @@ static qn_status allocate(qn__grower *gr, qn_error *err) {
     gr->partition.n_left = qn_new_array(int64_t, n_rows / QN__PARTITION_BLOCK + 2);
     gr->partition.n_right = qn_new_array(int64_t, n_rows / QN__PARTITION_BLOCK + 2);
     gr->partition.sides = qn_malloc_aligned(4 * (n_rows / 64 + 1), sizeof *gr->partition.sides);
+    if (gr->bins->columns) /* or else rows are read to divide them, and their gradients with them */
+        gr->list.gh = qn_malloc_aligned(n_rows, sizeof *gr->list.gh);
     if (!gr->nodes || !gr->leaves || !gr->open.leaves || !gr->unclaimed.leaves || !gr->found
         || !gr->group_used || !gr->partition.n_left || !gr->partition.n_right
-        || !gr->partition.sides || !new_list(&gr->list, n_rows))
+        || !gr->partition.sides || (gr->bins->columns && !gr->list.gh))
         return qn_error_memory(err);
     if (!gr->growth->in_order)
         return QN_OK;
@@ -160,8 +157,9 @@ qn_status qn__grower_new(qn__growth *growth, const qn__bin_map *map, const qn__b
     gr->bins = bins;
     gr->n_threads = qn_job_threads(job);
     gr->few_most = qn__few_most(growth, map);
-    gr->has_sets = bins->columns && bins->n_rows >= QN__DENSE_ROWS
-                   && !(growth->in_order || growth->symmetric || growth->costs.any);
+    if (bins->n_rows >= QN__DENSE_ROWS
+        && !(growth->in_order || growth->symmetric || growth->costs.any))
+        gr->dense_part = bins->columns ? QN__DENSE_PART : QN__DENSE_PART_OF_ROWS;
     /* More leaves than rows cannot be. */
     int64_t leaves = growth->symmetric ? (int64_t)1 << growth->max_depth
                                        : gr->params->num_leaves;
@@ -183,10 +181,6 @@ qn_status qn__grower_new(qn__growth *growth, const qn__bin_map *map, const qn__b
 qn__grown_node *qn__grower_nodes(qn__grower *grower, int32_t *ret_n) {
     *ret_n = grower->n_nodes;
     return grower->nodes;
-}
-
-int32_t *qn__grower_gradients(qn__grower *grower) {
-    return grower->has_sets ? NULL : grower->list.gh;
 }
 
 int32_t qn__grown_leaf(const qn__grown_node *nodes, const qn__bin_map *map, const qn__bins *bins,
@@ -280,17 +274,30 @@ qn_status qn__tree_slot_take(qn__grower *gr, qn__leaf *lf) {
 }
 
 qn__row_list qn__tree_rows_of(const qn__grower *gr, const qn__leaf *lf) {
-    qn__row_list list = qn__rows_from(lf->in_spare ? gr->spare : gr->list, lf->begin);
-    if (lf->n == gr->bins->n_rows) /* not divided yet: they are in their own order */
-        list.gh = gr->q->gh;
-    return list;
+    return qn__rows_from(gr->list, lf->begin);
+}
+
+qn_status qn__tree_spare_of(qn__grower *gr, int t, int64_t n, qn__row_list *ret) {
+    qn__tree_worker *w = &gr->workers[t];
+    if (n > w->n_spare) {
+        w->n_spare = 0;
+        free_list(&w->spare);
+        w->spare.rows = qn_malloc_aligned((size_t)n, sizeof *w->spare.rows);
+        if (gr->list.gh)
+            w->spare.gh = qn_malloc_aligned((size_t)n, sizeof *w->spare.gh);
+        if (!w->spare.rows || (gr->list.gh && !w->spare.gh))
+            return QN_ERR_MEMORY;
+        w->n_spare = n;
+    }
+    *ret = w->spare;
+    return QN_OK;
 }
 
 /* ---- sets of rows ----------------------------------------------------------------------------- */
 
 int32_t qn__tree_set_take(qn__grower *gr, int64_t n_rows) {
-    if (!gr->has_sets || gr->n_sets_free == 0 || n_rows < QN__DENSE_ROWS
-        || n_rows * QN__DENSE_PART < gr->bins->n_rows)
+    if (gr->n_sets_free == 0 || n_rows < QN__DENSE_ROWS
+        || n_rows * gr->dense_part < gr->bins->n_rows)
         return QN__NO_SLOT;
     int32_t set = gr->set_free[gr->n_sets_free - 1];
     if (!gr->sets[set])
@@ -312,8 +319,8 @@ static void release_set(qn__grower *gr, qn__leaf *lf) {
 }
 
 void qn__tree_list_rows(qn__grower *gr, qn__leaf *lf) {
-    qn__dense_list(gr->sets[lf->set], gr->bins->n_rows, lf->n, gr->q->gh, QN__VECTORS_BEST,
-                   qn__tree_rows_of(gr, lf));
+    qn__dense_list(gr->sets[lf->set], gr->bins->n_rows, lf->n, qn__tree_all_gh(gr),
+                   QN__VECTORS_BEST, qn__tree_rows_of(gr, lf));
     lf->listed = true;
 }
 
@@ -475,10 +482,10 @@ static void start(qn__grower *gr, const qn__quantised *q, const uint32_t *rows, 
     }
     for (int32_t i = 0; i < gr->growth->n_forced; i++)
         count_always(gr, gr->growth->forced[i].split.feature);
-    for (int64_t i = 0; rows && i < n; i++) {
-        gr->list.rows[i] = rows[i];
-        gr->list.gh[i] = q->gh[rows[i]];
-    }
+    if (rows)
+        memcpy(gr->list.rows, rows, (size_t)n * sizeof *rows);
+    if (rows && gr->list.gh)
+        qn__gradients_list(q->gh, rows, n, gr->list.gh);
     gr->n_sets_free = 0;
     for (int32_t s = QN__N_SETS - 1; s >= 0; s--)
         gr->set_free[gr->n_sets_free++] = s;
@@ -500,7 +507,7 @@ static void start(qn__grower *gr, const qn__quantised *q, const uint32_t *rows, 
 static qn__sum sum_rows(const qn__grower *gr, const uint32_t *rows) {
     qn__sum sum = {0};
     for (int64_t i = 0; rows && i < gr->n_rows; i++)
-        qn__sum_add(&sum, qn__row_sum(gr->list.gh[i]));
+        qn__sum_add(&sum, qn__row_sum(qn__gradient_of(gr->q->gh, rows[i])));
     return rows ? sum : gr->q->total;
 }
 
@@ -559,36 +566,65 @@ static void grow(qn__grower *gr) {
     }
 }
 
-/* Whether a leaf of the tree has no list. */
-static bool is_set(const qn__grower *gr, const qn__leaf *lf) {
-    return lf->node >= 0 && gr->nodes[lf->node].split.feature < 0 && !lf->listed;
+static bool is_leaf(const qn__grower *gr, const qn__leaf *lf) {
+    return lf->node >= 0 && gr->nodes[lf->node].split.feature < 0;
 }
 
-/* Lists the leaves that have none, but for one that may stay a set. */
-static void list_leaves(qn__grower *gr) {
+/* The rows of the leaves as they are told: sets become lists, but for one of half of the rows; the list of a
+ * leaf that was divided ahead of its turn, and stays whole, is that of its children. */
+static void finish_leaves(qn__grower *gr) {
 #pragma omp parallel for schedule(dynamic) num_threads(gr->n_team)
     for (int32_t i = 0; i < gr->n_all; i++) {
         qn__leaf *lf = &gr->leaves[i];
-        if (is_set(gr, lf) && qn__tree_ends_as_set(gr, lf))
-            gr->nodes[lf->node].set = gr->sets[lf->set];
-        else if (is_set(gr, lf))
+        if (!is_leaf(gr, lf))
+            continue;
+        qn__grown_node *node = &gr->nodes[lf->node];
+        const int64_t n_left = lf->split.left.n, n_right = lf->n - n_left;
+        node->n_first = lf->n;
+        if (!lf->listed && qn__tree_ends_as_set(gr, lf))
+            node->set = gr->sets[lf->set];
+        else if (!lf->listed)
             qn__tree_list_rows(gr, lf);
+        else if (lf->expanded)
+            node->n_first = n_left > n_right ? n_left : n_right;
     }
 }
 
-void qn__grower_list_rows(qn__grower *gr) {
-    for (int32_t i = 0; i < gr->n_all && gr->has_sets; i++) {
-        qn__leaf *lf = &gr->leaves[i];
-        if (!is_set(gr, lf))
-            continue;
-        qn__tree_list_rows(gr, lf);
-        gr->nodes[lf->node].set = NULL;
+/* The two parts of a leaf's list become one in order. */
+static qn_status merge_rows(qn__grower *gr, const qn__grown_node *leaf) {
+    int64_t i = leaf->n_first, j = leaf->n - i, to = leaf->n;
+    uint32_t *rows = leaf->rows;
+    qn__row_list spare;
+    QN_TRY(qn__tree_spare_of(gr, 0, j, &spare));
+    memcpy(spare.rows, rows + i, (size_t)j * sizeof *rows);
+    while (j > 0) { /* from the back, where there is room */
+        bool aside = i == 0 || spare.rows[j - 1] > rows[i - 1];
+        rows[--to] = aside ? spare.rows[j - 1] : rows[i - 1];
+        j -= aside;
+        i -= !aside;
     }
+    return QN_OK;
+}
+
+qn_status qn__grower_list_rows(qn__grower *gr, qn_error *err) {
+    for (int32_t i = 0; i < gr->n_all; i++) {
+        qn__leaf *lf = &gr->leaves[i];
+        if (!is_leaf(gr, lf))
+            continue;
+        qn__grown_node *node = &gr->nodes[lf->node];
+        if (node->set)
+            qn__tree_list_rows(gr, lf);
+        else if (node->n_first < node->n && merge_rows(gr, node) != QN_OK)
+            return qn_error_memory(err);
+        node->set = NULL;
+        node->n_first = node->n;
+    }
+    return QN_OK;
 }
 
 qn_status qn__grower_run(qn__grower *gr, const qn__quantised *q, const uint32_t *rows, int64_t n,
-                         const bool *feature_used, qn__row_list spare, qn_error *err) {
-    gr->spare = spare;
+                         const bool *feature_used, uint32_t *list, qn_error *err) {
+    gr->list.rows = list;
     start(gr, q, rows, n, feature_used);
     gr->status = plant(gr, rows);
     if (gr->status == QN_OK && gr->growth->symmetric)
@@ -599,8 +635,8 @@ qn_status qn__grower_run(qn__grower *gr, const qn__quantised *q, const uint32_t 
         grow(gr);
     for (int64_t i = 0; !rows && gr->n_nodes == 1 && i < n; i++)
         gr->list.rows[i] = (uint32_t)i; /* only a division would have written them */
-    if (gr->has_sets && gr->status == QN_OK)
-        list_leaves(gr);
+    if (gr->status == QN_OK)
+        finish_leaves(gr);
     if (gr->status == QN_ERR_MEMORY)
         return qn_error_memory(err);
     QN_FAIL_IF(gr->status != QN_OK, err, QN_ERR_INTERNAL, "the histogram pool is empty");

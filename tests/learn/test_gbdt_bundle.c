@@ -271,13 +271,14 @@ static void shared_lanes_count_as_the_reference(void **state) {
     qn__sum *want = qn_new_array(qn__sum, map.n_cells);
     for (int variant = 0; variant < 4; variant++) {
         bool wide = variant % 2, all = variant / 2;
-        qn__hist_input in = {.map = &map, .bins = &bins, .rows = all ? NULL : rows, .gh = gh};
+        qn__hist_input in = {.map = &map, .bins = &bins, .rows = all ? NULL : rows,
+                             .gh = qn__gradients_in(gh)};
         for (int64_t i = 0; i < N; i++) {
+            gh[i] = (int32_t)((uint32_t)(i * 37 % 401 - 200) << 16 | (uint32_t)(i * 53 % 90));
             if (!all && qn_rng_hash(4, (uint64_t)i) % 3 == 0)
                 continue;
-            rows[in.n] = (uint32_t)i;
-            gh[in.n] = (int32_t)((uint32_t)(i * 37 % 401 - 200) << 16 | (uint32_t)(i * 53 % 90));
-            qn__sum_add(&in.total, qn__row_sum(gh[in.n++]));
+            rows[in.n++] = (uint32_t)i;
+            qn__sum_add(&in.total, qn__row_sum(gh[i]));
         }
         qn__hist_build_ref(&in, want);
         for (int threads = 1; threads <= 5; threads += 2) {

@@ -49,7 +49,7 @@ static void quantise(const rows *d, qn__quantised *q) {
     }
     qn__range range = {0};
     qn__range_add(&range, g, h, ROWS);
-    *q = (qn__quantised){.gh = qn_malloc_aligned(ROWS, sizeof *q->gh)};
+    *q = (qn__quantised){.gh = qn__gradients_in(qn_malloc_aligned(ROWS, sizeof(int32_t)))};
     qn__quantise(g, h, ROWS, range, 9, 2, q);
     qn_freep(&g);
     qn_freep(&h);
@@ -87,8 +87,11 @@ static void half_cells_equal_the_reference(void **state) {
     qn__sum *want = qn_new_array(qn__sum, map.n_cells);
     uint32_t *list = qn_new_array(uint32_t, ROWS);
     int32_t *gh = qn_new_array(int32_t, ROWS);
+    qn__gradients apart = {.at = qn_malloc_aligned(ROWS, 12), .stride = 12};
+    for (uint32_t i = 0; i < ROWS; i++)
+        memcpy(apart.at + i * apart.stride, q.gh.at + i * q.gh.stride, sizeof(int32_t));
     for (int variant = 0; variant < 6; variant++) {
-        qn__hist_input in = {.map = &map, .bins = &bins, .rows = variant ? list : NULL, .gh = gh,
+        qn__hist_input in = {.map = &map, .bins = &bins, .rows = variant ? list : NULL, .gh = q.gh,
                              .is_small = true};
         for (uint32_t i = 0; i < ROWS; i++) {
             double alike = d.values[i], other = d.values[(size_t)ROWS * 7 + i];
@@ -98,15 +101,18 @@ static void half_cells_equal_the_reference(void **state) {
             if (!takes)
                 continue;
             list[in.n] = i;
-            gh[in.n++] = q.gh[i];
-            qn__sum_add(&in.total, qn__row_sum(q.gh[i]));
+            gh[in.n] = qn__gradient_of(q.gh, i);
+            qn__sum_add(&in.total, qn__row_sum(gh[in.n++]));
         }
         qn__hist_build_ref(&in, want);
         bool packed = qn__load_fits(qn__load_of(gh, in.n));
         assert_int_equal(packed, variant > 0);
         qn__hist_scratch scratch = {0};
         assert_int_equal(qn__hist_scratch_init(&scratch, &map, true, 3, NULL), QN_OK);
-        for (int wide = packed ? 0 : 1; wide < 2; wide++) {
+        for (int form = packed ? 0 : 3; form < 6; form++) {
+            bool wide = form / 3; /* gradients side by side, listed, and apart from each other */
+            in.listed_gh = form % 3 == 1 ? gh : NULL;
+            in.gh = form % 3 == 2 ? apart : q.gh;
             qn__hist hist = {.wide = wide, .sums = qn_malloc_aligned((size_t)map.n_cells,
                                                                       sizeof(qn__wide_sum))};
             for (int thread = -1; thread < 2; thread++) { /* the scratch must be left clean */
@@ -125,7 +131,8 @@ static void half_cells_equal_the_reference(void **state) {
     qn_freep(&want);
     qn_freep(&list);
     qn_freep(&gh);
-    qn_freep(&q.gh);
+    qn_freep(&apart.at);
+    qn_freep(&q.gh.at);
     qn__bins_done(&bins);
     qn__bin_map_done(&map);
     rows_done(&d);
@@ -140,7 +147,7 @@ static void quantise_made(const float *g, const float *h, int64_t n, qn__quantis
 /* Few bits are for many rows much alike; sums are right on average, and nothing leaves its bits. */
 static void gradients_much_alike_are_small(void **state) {
     float *g = qn_new_array(float, ROWS), *h = qn_new_array(float, ROWS);
-    qn__quantised q = {.gh = qn_malloc_aligned(ROWS, sizeof *q.gh)};
+    qn__quantised q = {.gh = qn__gradients_in(qn_malloc_aligned(ROWS, sizeof(int32_t)))};
     double sum_g = 0;
     for (int i = 0; i < ROWS; i++) {
         g[i] = (float)(draw((uint64_t)i, 1) - 0.4);
@@ -159,7 +166,7 @@ static void gradients_much_alike_are_small(void **state) {
     quantise_made(g, h, ROWS, &q);
     assert_true(q.is_small);
     for (int i = 0; i < ROWS; i++) {
-        qn__sum one = qn__row_sum(q.gh[i]);
+        qn__sum one = qn__row_sum(qn__gradient_of(q.gh, (size_t)i));
         assert_in_range(one.g + QN__SMALL_G, 0, 2 * QN__SMALL_G);
         assert_in_range(one.h, 0, QN__SMALL_H);
     }
@@ -171,7 +178,7 @@ static void gradients_much_alike_are_small(void **state) {
     assert_false(q.is_small);
     qn_freep(&g);
     qn_freep(&h);
-    qn_freep(&q.gh);
+    qn_freep(&q.gh.at);
 }
 
 /* Whole fits: any threads, and with bins by rows alone. */
