@@ -15,7 +15,7 @@
 #include "learn/gbdt_kernel_int.h"
 #include "synthetic.h"
 
-enum { TEST_ROWS = 200000, SINGLE_ROWS = 20000, TIMES = 5 };
+enum { TEST_ROWS = 200000, SINGLE_ROWS = 20000, TIMES = 5, MOST_FEW = 256 };
 
 static qn_error err;
 
@@ -117,6 +117,20 @@ static void time_batch(const qn__gbdt_kernel *kernel, const qn__gbdt *m, const q
     qn_freep(&raw);
 }
 
+/* Few rows at a time, as a service gets them. */
+static void time_few(const qn__gbdt_kernel *kernel, const qn__gbdt *m, const double *rows,
+                     int64_t n) {
+    enum { CALLS = 400 };
+    double raw[MOST_FEW], best = 1e300;
+    for (int k = 0; k < TIMES; k++) {
+        double start = qn_now_s();
+        for (int64_t i = 0; i < CALLS; i++)
+            qn__gbdt_predict_rows_by(kernel, m, rows + i * n * m->learner.n_features, n, raw);
+        best = fmin(best, (qn_now_s() - start) / CALLS);
+    }
+    printf("of_%d_rows_%s_us_per_row: %.3f\n", (int)n, kernel->name, 1e6 * best / (double)n);
+}
+
 static void time_learner(const qn_learner *learner, const qn_matrix *x, int n_threads) {
     qn_job job = {.n_threads = n_threads};
     double *scores = qn_new_array(double, x->n_rows), best = 1e300, cpu = 1e300;
@@ -144,6 +158,8 @@ static void time_kernels(const qn__gbdt *m, const qn_matrix *x) {
         if (!(*kernel)->runs_here())
             continue;
         time_single(*kernel, m, rows, expected);
+        for (int64_t n = 16; n <= MOST_FEW; n *= 4)
+            time_few(*kernel, m, rows, n);
         time_batch(*kernel, m, x, expected);
     }
     qn_freep(&expected);

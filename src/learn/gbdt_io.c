@@ -368,6 +368,7 @@ void qn__gbdt_free(qn_learner *learner) {
     qn_freep(&m->own_value);
     qn_freep(&m->own_count);
     qn_freep(&m->owned);
+    qn__gbdt_asked_free(m);
     qn_freep(&m);
 }
 

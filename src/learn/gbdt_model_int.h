@@ -124,6 +124,8 @@ typedef struct qn__gbdt {
     const unsigned char *image; /* 64-byte aligned */
     size_t image_bytes;
     void *owned;            /* owned; the image when it is not the caller's */
+    struct qn__asked_trees *asked; /* owned; atomic: of gbdt_walk_rows.c, made when first needed; NULL: not
+                                    * yet, or the trees are too many */
 } qn__gbdt;
 
 /* A node taken apart. */

@@ -5,7 +5,10 @@
  *
  * Leaves are numbered from left to right. A node's answer is that of the left child, or the leaves of the
  * left child and the answer of the right one; that of a leaf is 0. Answers lie on a stack: the child of more
- * leaves is asked first, so that a tree of 256 needs 9 of them. */
+ * leaves is asked first, so that a tree of 256 needs 9 of them.
+ *
+ * Trees are taken apart into questions once, unless they are very many: it takes as long as the questions of
+ * a thousand rows. */
 #include <string.h>
 
 #include "learn/gbdt_int.h"
@@ -17,6 +20,7 @@ enum {
     MOST_NODES = 2 * MOST_LEAVES - 1,
     ANSWERS = 9,            /* the first is that of every leaf */
     COLUMNS = 1 << 17,      /* bytes of ranks */
+    MOST_KEPT = 1 << 18,    /* nodes of a model whose questions are kept: 3 MB */
 };
 
 /* rank < below goes left; both are moved so that they are signed. Places are those of bytes. */
@@ -32,6 +36,13 @@ typedef struct tree {
     int32_t first;
     double value[MOST_LEAVES];
 } tree;
+
+/* The same of all trees. */
+typedef struct qn__asked_trees {
+    question *questions;    /* owned */
+    double *value;          /* owned; as those of the model, but from left to right */
+    int64_t *start;         /* owned; n_trees + 1: the first question of a tree */
+} qn__asked_trees;
 
 static inline uint8_t moved(uint32_t rank) {
     return (uint8_t)(rank ^ 0x80);
@@ -146,25 +157,87 @@ static inline void add_values(const double *value, const uint8_t *answers, int64
         raw[i * n_k] += value[answers[i]];
 }
 
+static void asked_free(qn__asked_trees *asked) {
+    if (!asked)
+        return;
+    qn_freep(&asked->questions);
+    qn_freep(&asked->value);
+    qn_freep(&asked->start);
+    qn_freep(&asked);
+}
+
+void qn__gbdt_asked_free(qn__gbdt *m) {
+    asked_free(m->asked);
+    m->asked = NULL;
+}
+
+/* NULL: there is no memory, or one of them is no tree, or has nodes that nothing leads to. */
+static qn__asked_trees *take_trees(const qn__gbdt *m) {
+    qn__asked_trees *asked = qn_new(qn__asked_trees);
+    if (!asked)
+        return NULL;
+    const size_t n_leaves = qn__gbdt_leaf_start(m, m->n_trees);
+    asked->questions = qn_malloc_aligned((size_t)m->n_nodes - n_leaves + 1,
+                                         sizeof *asked->questions);
+    asked->value = qn_malloc_aligned(n_leaves, sizeof *asked->value);
+    asked->start = qn_malloc_aligned((size_t)m->n_trees + 1, sizeof *asked->start);
+    bool fine = asked->questions && asked->value && asked->start;
+    int64_t n = 0;
+    for (int32_t t = 0; fine && t < m->n_trees; t++) {
+        tree one;
+        fine = take_tree(m, t, &one);
+        int32_t n_questions = fine ? MOST_LEAVES - one.first : -1;
+        const uint64_t leaf = qn__gbdt_leaf_start(m, t);
+        fine &= (uint64_t)n_questions + 1 == qn__gbdt_leaf_start(m, t + 1) - leaf;
+        if (!fine)
+            break;
+        memcpy(asked->questions + n, one.questions + one.first,
+               (size_t)n_questions * sizeof *one.questions);
+        memcpy(asked->value + leaf, one.value, (size_t)(n_questions + 1) * sizeof *one.value);
+        asked->start[t] = n;
+        asked->start[t + 1] = n += n_questions;
+    }
+    if (fine)
+        return asked;
+    asked_free(asked);
+    return NULL;
+}
+
+/* Those of the model, which the first of the threads that need them makes. */
+static const qn__asked_trees *asked_of(const qn__gbdt *m) {
+    qn__asked_trees **place = (qn__asked_trees **)&m->asked, *none = NULL;
+    qn__asked_trees *asked = __atomic_load_n(place, __ATOMIC_ACQUIRE);
+    if (asked || m->n_nodes > MOST_KEPT || !(asked = take_trees(m)))
+        return asked;
+    if (__atomic_compare_exchange_n(place, &none, asked, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        return asked;
+    asked_free(asked);
+    return none; /* what another thread has made meanwhile */
+}
+
 /* Rows first .. first + n - 1, whose ranks are turned. */
-static void add_tree(const qn__gbdt *m, int32_t t, const qn__ranked *rows, int64_t first, int64_t n,
-                     const uint8_t *columns, uint8_t *answers, double *raw) {
+static void add_tree(const qn__gbdt *m, int32_t t, const qn__asked_trees *asked,
+                     const qn__ranked *rows, int64_t first, int64_t n, const uint8_t *columns,
+                     uint8_t *answers, double *raw) {
     size_t n_sides = 2 * (size_t)m->n_number_keys;
     int32_t n_k = m->learner.n_outputs;
     tree now;
-    if (!take_tree(m, t, &now)) {
+    if (!asked && !take_tree(m, t, &now)) {
         add_ways(m, t, rows, first, n, raw);
         return;
     }
-    const question *ask = now.questions + now.first, *end = now.questions + MOST_LEAVES;
+    const question *ask = asked ? asked->questions + asked->start[t] : now.questions + now.first;
+    const question *end = asked ? asked->questions + asked->start[t + 1]
+                                : now.questions + MOST_LEAVES;
+    const double *value = asked ? asked->value + qn__gbdt_leaf_start(m, t) : now.value;
     const uint8_t *said = answers + (ask < end ? ROWS : 0); /* a leaf alone: 0 */
     for (int64_t i = 0; i < n; i += ROWS) {
         int64_t n_here = n - i < ROWS ? n - i : ROWS;
         ask_all(ask, end, columns + (size_t)i * n_sides, answers);
         if (n_k == 1)
-            add_values(now.value, said, n_here, 1, raw + i);
+            add_values(value, said, n_here, 1, raw + i);
         else
-            add_values(now.value, said, n_here, n_k, raw + i * n_k);
+            add_values(value, said, n_here, n_k, raw + i * n_k);
     }
 }
 
@@ -174,10 +247,12 @@ void qn__gbdt_add_many_rows(const qn__gbdt *m, const qn__ranked *rows, int64_t n
     size_t n_sides = 2 * (size_t)m->n_number_keys;
     int64_t most = n_sides ? COLUMNS / (int64_t)(n_sides * ROWS) * ROWS : n;
     int32_t n_k = m->learner.n_outputs;
+    const qn__asked_trees *asked = asked_of(m);
     for (int64_t first = 0, here; first < n; first += here) {
         here = n - first < most ? n - first : most;
         turn_ranks(rows, first, here, n_sides, columns);
         for (int32_t t = 0; t < m->n_trees; t++)
-            add_tree(m, t, rows, first, here, columns, answers, raw + first * n_k + t % n_k);
+            add_tree(m, t, asked, rows, first, here, columns, answers,
+                     raw + first * n_k + t % n_k);
     }
 }

@@ -397,10 +397,10 @@ static void check_nodes(const qn__gbdt *m, int32_t tree, bool are_safe) {
 
 /* Nodes may share children in a file that somebody made up: many rows at once are scored as alone. */
 static void check_many(const world *w, const qn_learner *learner) {
-    double together[64], alone[64];
+    double together[128], alone[128];
     const qn__gbdt *m = (const qn__gbdt *)learner;
     int64_t n = w->s->n_rows;
-    assert_true(n <= 64);
+    assert_true(n <= 128);
     if (n < QN__MANY_ROWS || !qn__gbdt_many_rows(m))
         return;
     qn__gbdt_predict_by(&qn__gbdt_kernel_plain, m, w->x, 0, n, together);
@@ -462,12 +462,12 @@ static void unsafe_nodes_are_refused(const shape *small) {
 
 static void no_unsafe_node_is_read(void **state) {
     unsafe_nodes_are_refused(&(shape){"small", 3, 1, 1, 9, 4, 15, 1, 12, 0.6, 1});
-    unsafe_nodes_are_refused(&(shape){"numbers", 3, 1, 0, 0, 3, 12, 1, 12, 0.6, 40});
+    unsafe_nodes_are_refused(&(shape){"numbers", 3, 1, 0, 0, 3, 12, 1, 12, 0.6, 100});
 }
 
 /* Every node's children are the next two nodes: ways by the billion. */
 static void shared_children_are_no_tree(void **state) {
-    static const shape small = {"shared", 3, 0, 0, 0, 2, 100, 1, 50, 0.6, 40};
+    static const shape small = {"shared", 3, 0, 0, 0, 2, 100, 1, 50, 0.6, 100};
     world w;
     world_init(&w, &small, 9);
     qn_error err = {0};
@@ -508,6 +508,31 @@ static void short_memory_is_told(void **state) {
     world_done(&w);
 }
 
+/* Questions that there is no memory to keep are made up each time. */
+static void many_rows_need_no_memory(void **state) {
+    world w;
+    world_init(&w, &shapes[0], 5);
+    qn_error err = {0};
+    qn_learner *learner = NULL;
+    assert_int_equal(qn__gbdt_pack(&w.plain, w.features, &learner, &err), QN_OK);
+    const qn__gbdt *m = (const qn__gbdt *)learner;
+    double want[150], got[150];
+    qn__gbdt_start(m, w.x, 0, 150, want);
+    qn__gbdt_add_trees_ref(m, w.x, 0, 150, want);
+    assert_true(w.s->n_rows == 150 && qn__gbdt_many_rows(m));
+    for (int i = 0; !m->asked; i++) {
+        qn_mem_fail_after(i);
+        qn__gbdt_predict_by(&qn__gbdt_kernel_plain, m, w.x, 0, 150, got);
+        qn_mem_fail_after(-1);
+        assert_memory_equal(got, want, sizeof want);
+        assert_true((m->asked != NULL) == (i == 4));
+    }
+    qn__gbdt_predict_by(&qn__gbdt_kernel_plain, m, w.x, 0, 150, got);
+    assert_memory_equal(got, want, sizeof want);
+    qn__gbdt_free(learner);
+    world_done(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(kernels_give_the_bits_of_the_definition),
@@ -515,6 +540,7 @@ int main(void) {
         cmocka_unit_test(no_unsafe_node_is_read),
         cmocka_unit_test(shared_children_are_no_tree),
         cmocka_unit_test(short_memory_is_told),
+        cmocka_unit_test(many_rows_need_no_memory),
     };
     return cmocka_run_group_tests_name("gbdt_kernels", tests, NULL, NULL);
 }
