@@ -168,21 +168,21 @@ static qn_status divide_list(qn__grower *gr, const qn__leaf *lf, int t) {
     return QN_OK;
 }
 
-/* The rows of a leaf to its children. Of two that are sets the smaller one is listed, too, since it is
- * counted; `last` ones are not, and are lists unless they may end as sets. */
-static qn_status divide(qn__grower *gr, qn__leaf *lf, bool last, int t) {
-    qn__leaf *left = &gr->leaves[lf->children], *right = left + 1;
+/* The rows of a leaf to its children. Of two that are sets the small one is listed, too, since it is counted;
+ * `last` ones are not, and are lists unless they may end as sets. */
+static qn_status divide(qn__grower *gr, qn__leaf *lf, qn__leaf *small, qn__leaf *large, bool last,
+                        int t) {
     bool is_set = lf->set != QN__NO_SLOT || (gr->dense_part > 0 && lf->n == gr->bins->n_rows);
-    left->listed = right->listed = true;
-    left->set = right->set = QN__NO_SLOT;
+    small->listed = large->listed = true;
+    small->set = large->set = QN__NO_SLOT;
     if (!is_set)
         return divide_list(gr, lf, t);
     qn__tree_lock(gr);
-    for (qn__leaf *c = left; c <= right; c++)
-        if (!last || qn__tree_ends_as_set(gr, c))
-            c->set = qn__tree_set_take(gr, c->n);
+    if (!last || qn__tree_ends_as_set(gr, small))
+        small->set = qn__tree_set_take(gr, small->n);
+    if (!last || qn__tree_ends_as_set(gr, large))
+        large->set = qn__tree_set_take(gr, large->n);
     qn__tree_unlock(gr);
-    qn__leaf *large = left->n > right->n ? left : right;
     large->listed = large->set == QN__NO_SLOT;
     divide_set(gr, lf, t);
     lf->listed = lf->set == QN__NO_SLOT; /* its list is the children's now */
@@ -338,6 +338,7 @@ qn_status qn__tree_expand(qn__grower *gr, int32_t i_leaf, bool last, int t) {
     *left = (qn__leaf){.split.feature = -1, .total = lf->split.left, .begin = lf->begin, .n = n_left};
     *right = (qn__leaf){.split.feature = -1, .total = rest, .begin = lf->begin,
                         .n = lf->n - n_left};
+    /* As a division puts them; all that follows goes by these two. */
     qn__leaf *small = left->n < right->n ? left : right, *large = small == left ? right : left;
     small->begin += large->n;
     for (qn__leaf *c = left; c <= right; c++) {
@@ -350,7 +351,7 @@ qn_status qn__tree_expand(qn__grower *gr, int32_t i_leaf, bool last, int t) {
             c->forced = c == left ? gr->growth->forced[lf->forced].left
                                   : gr->growth->forced[lf->forced].right;
     }
-    QN_TRY(divide(gr, lf, last, t));
+    QN_TRY(divide(gr, lf, small, large, last, t));
     left->wide = lf->wide && needs_wide(gr, left);
     right->wide = lf->wide && needs_wide(gr, right);
     small->narrow_only = large->narrow_only = has_few_rows(gr, large);

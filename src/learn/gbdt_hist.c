@@ -323,12 +323,12 @@ static void empty_block(const qn__hist_input *in, const qn__hist_scratch *scratc
  * where they are not behind the bins and so would be waited for one by one. NULL: they are not. */
 static const int32_t *list_gradients(const qn__hist_input *in, int64_t from, int64_t n, bool looks,
                                      int32_t *own) {
-    const bool apart = in->gh.stride == sizeof *own;
+    const bool adjacent = in->gh.stride == sizeof *own;
     if (in->listed_gh)
         return in->listed_gh + from;
-    if (!in->rows && apart)
+    if (!in->rows && adjacent)
         return (int32_t *)(void *)in->gh.at + from;
-    if (!looks && (!in->rows || !apart))
+    if (!looks && (!in->rows || !adjacent))
         return NULL;
     qn__gradients gh = in->gh;
     if (in->rows)

@@ -359,6 +359,7 @@ typedef struct qn__hist_input {
     bool narrow_only;         /* count the lanes of one byte; there is nothing sparse */
 } qn__hist_input;
 
+/* What all its rows add to a cell at most. */
 qn__load qn__hist_load(const qn__hist_input *input);
 /* Fills `hist` (its memory and width set by the caller; packed only when the load fits). Either
  * alone, as thread `thread` of `scratch`, or (thread -1) with all its threads. */

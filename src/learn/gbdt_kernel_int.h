@@ -44,6 +44,7 @@ extern const qn__gbdt_kernel qn__gbdt_kernel_avx512; /* gbdt_walk_avx512.c */
  * better for many rows. */
 bool qn__gbdt_many_rows(const qn__gbdt *m);
 void qn__gbdt_add_many_rows(const qn__gbdt *m, const qn__ranked *rows, int64_t n, double *raw);
+/* What the first call keeps in the model for the others. */
 void qn__gbdt_asked_free(qn__gbdt *m);
 enum { QN__MANY_ROWS = 96 };
 

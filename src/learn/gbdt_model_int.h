@@ -125,7 +125,7 @@ typedef struct qn__gbdt {
     size_t image_bytes;
     void *owned;            /* owned; the image when it is not the caller's */
     struct qn__asked_trees *asked; /* owned; atomic: of gbdt_walk_rows.c, made when first needed; NULL: not
-                                    * yet, or the trees are too many */
+                                    * made, for there was no need, or too little memory, or too many trees */
 } qn__gbdt;
 
 /* A node taken apart. */

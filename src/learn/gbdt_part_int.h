@@ -23,7 +23,7 @@ typedef struct qn__lane_sides {
     uint32_t left_bits[QN__LANE_CELLS / 32];
 } qn__lane_sides;
 
-/* The byte (two of a wide lane) of a row. goes_left[65536] is filled and kept; `ahead` is left 0. */
+/* Those of the feature that is split by. goes_left[65536] is filled and kept; `ahead` is left 0. */
 qn__lane_sides qn__sides_of(const qn__bin_map *map, const qn__bins *bins, const qn__split *split,
                             uint8_t *goes_left);
 

@@ -169,15 +169,15 @@ void qn__quantise_units(qn__range range, int64_t n, qn__quantised *q) {
 void qn__quantise_some(const float *g, const float *h, int64_t first, int32_t n, uint64_t seed,
                        const qn__quantised *q, int64_t *sum_g, int64_t *sum_h) {
     int32_t own[QN__GRADIENT_BLOCK];
-    const bool apart = q->gh.stride == sizeof *own;
+    const bool adjacent = q->gh.stride == sizeof *own;
     for (int32_t i = 0, here; i < n; i += here) {
         here = n - i < QN__GRADIENT_BLOCK ? n - i : QN__GRADIENT_BLOCK;
         uint8_t *to = q->gh.at + (size_t)(first + i) * q->gh.stride;
-        int32_t *some = apart ? (int32_t *)(void *)to : own;
+        int32_t *some = adjacent ? (int32_t *)(void *)to : own;
         quantise_rows(g + i, h + i, here, (uint32_t)(first + i), (uint32_t)(seed ^ seed >> 32), q,
                       some);
         add_up(some, here, sum_g, sum_h);
-        for (int32_t k = 0; !apart && k < here; k++, to += q->gh.stride)
+        for (int32_t k = 0; !adjacent && k < here; k++, to += q->gh.stride)
             memcpy(to, some + k, sizeof *some);
     }
 }

@@ -55,12 +55,15 @@ void qn__grower_free(qn__grower **grower) {
     qn_freep(grower);
 }
 
-/* Histograms that are of use, within a quarter of the memory limit (1 GB without one): taken in order of
- * gain, only as many leaves can still be split as splits are left, so half of max_leaves; all where the order
- * is not settled, or leaves are so many that looking for one to give up takes long. A leaf whose histogram
- * was taken away is counted afresh; the sums, being integers, are the same. */
+/* Histograms that are of use, within a quarter of the memory limit (1 GB without one), or a sixteenth where
+ * it leaves no room for bins by columns: taken in order of gain, only as many leaves can still be split as
+ * splits are left, so half of max_leaves; all where the order is not settled, or leaves are so many that
+ * looking for one to give up takes long. A leaf whose histogram was taken away is counted afresh; the sums,
+ * being integers, are the same. */
 static int32_t pool_size(const qn__grower *gr, const qn_job *job) {
-    size_t cap = job && job->memory_bytes ? job->memory_bytes / 4 : (size_t)1 << 30;
+    size_t cap = (size_t)1 << 30;
+    if (job && job->memory_bytes)
+        cap = job->memory_bytes / (gr->bins->columns ? 4 : 16);
     size_t each = (size_t)gr->map->n_cells * sizeof(qn__wide_sum) + 64;
     bool settled = !gr->growth->in_order && !gr->growth->symmetric;
     size_t leaves = (size_t)gr->max_leaves;
@@ -280,6 +283,9 @@ qn__row_list qn__tree_rows_of(const qn__grower *gr, const qn__leaf *lf) {
 qn_status qn__tree_spare_of(qn__grower *gr, int t, int64_t n, qn__row_list *ret) {
     qn__tree_worker *w = &gr->workers[t];
     if (n > w->n_spare) {
+        /* As many as the smaller side of a leaf that is no set can have: what is not used is not touched. */
+        int64_t most = gr->bins->n_rows / (gr->dense_part > 0 ? 2 * gr->dense_part : 2);
+        n = n > most ? n : most;
         w->n_spare = 0;
         free_list(&w->spare);
         w->spare.rows = qn_malloc_aligned((size_t)n, sizeof *w->spare.rows);
@@ -590,7 +596,7 @@ static void finish_leaves(qn__grower *gr) {
     }
 }
 
-/* The two parts of a leaf's list become one in order. */
+/* The two parts of a leaf's list become one in order; gradients beside them stay as they are. */
 static qn_status merge_rows(qn__grower *gr, const qn__grown_node *leaf) {
     int64_t i = leaf->n_first, j = leaf->n - i, to = leaf->n;
     uint32_t *rows = leaf->rows;

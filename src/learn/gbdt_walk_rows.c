@@ -157,8 +157,11 @@ static inline void add_values(const double *value, const uint8_t *answers, int64
         raw[i * n_k] += value[answers[i]];
 }
 
+/* Stands for those of a model with a tree that is none: they are not tried again. */
+static const qn__asked_trees refused = {0};
+
 static void asked_free(qn__asked_trees *asked) {
-    if (!asked)
+    if (!asked || asked == &refused)
         return;
     qn_freep(&asked->questions);
     qn_freep(&asked->value);
@@ -171,7 +174,7 @@ void qn__gbdt_asked_free(qn__gbdt *m) {
     m->asked = NULL;
 }
 
-/* NULL: there is no memory, or one of them is no tree, or has nodes that nothing leads to. */
+/* NULL: there is no memory. `refused`: one is no tree, or has nodes that nothing leads to. */
 static qn__asked_trees *take_trees(const qn__gbdt *m) {
     qn__asked_trees *asked = qn_new(qn__asked_trees);
     if (!asked)
@@ -181,38 +184,40 @@ static qn__asked_trees *take_trees(const qn__gbdt *m) {
                                          sizeof *asked->questions);
     asked->value = qn_malloc_aligned(n_leaves, sizeof *asked->value);
     asked->start = qn_malloc_aligned((size_t)m->n_trees + 1, sizeof *asked->start);
-    bool fine = asked->questions && asked->value && asked->start;
+    if (!asked->questions || !asked->value || !asked->start) {
+        asked_free(asked);
+        return NULL;
+    }
     int64_t n = 0;
-    for (int32_t t = 0; fine && t < m->n_trees; t++) {
+    for (int32_t t = 0; t < m->n_trees; t++) {
         tree one;
-        fine = take_tree(m, t, &one);
-        int32_t n_questions = fine ? MOST_LEAVES - one.first : -1;
+        bool fine = take_tree(m, t, &one);
+        int32_t n_questions = fine ? MOST_LEAVES - one.first : 0;
         const uint64_t leaf = qn__gbdt_leaf_start(m, t);
-        fine &= (uint64_t)n_questions + 1 == qn__gbdt_leaf_start(m, t + 1) - leaf;
-        if (!fine)
-            break;
+        if (!fine || (uint64_t)n_questions + 1 != qn__gbdt_leaf_start(m, t + 1) - leaf) {
+            asked_free(asked);
+            return (qn__asked_trees *)&refused;
+        }
         memcpy(asked->questions + n, one.questions + one.first,
                (size_t)n_questions * sizeof *one.questions);
         memcpy(asked->value + leaf, one.value, (size_t)(n_questions + 1) * sizeof *one.value);
         asked->start[t] = n;
         asked->start[t + 1] = n += n_questions;
     }
-    if (fine)
-        return asked;
-    asked_free(asked);
-    return NULL;
+    return asked;
 }
 
-/* Those of the model, which the first of the threads that need them makes. */
+/* Those of the model, which the first of the threads that need them makes; NULL: there are none. */
 static const qn__asked_trees *asked_of(const qn__gbdt *m) {
-    qn__asked_trees **place = (qn__asked_trees **)&m->asked, *none = NULL;
+    qn__asked_trees **place = (qn__asked_trees **)&m->asked, *before = NULL;
     qn__asked_trees *asked = __atomic_load_n(place, __ATOMIC_ACQUIRE);
-    if (asked || m->n_nodes > MOST_KEPT || !(asked = take_trees(m)))
-        return asked;
-    if (__atomic_compare_exchange_n(place, &none, asked, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-        return asked;
-    asked_free(asked);
-    return none; /* what another thread has made meanwhile */
+    if (!asked && m->n_nodes <= MOST_KEPT && (asked = take_trees(m))
+        && !__atomic_compare_exchange_n(place, &before, asked, false, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_ACQUIRE)) {
+        asked_free(asked);
+        asked = before; /* what another thread has made meanwhile */
+    }
+    return asked == &refused ? NULL : asked;
 }
 
 /* Rows first .. first + n - 1, whose ranks are turned. */

@@ -87,9 +87,9 @@ static void half_cells_equal_the_reference(void **state) {
     qn__sum *want = qn_new_array(qn__sum, map.n_cells);
     uint32_t *list = qn_new_array(uint32_t, ROWS);
     int32_t *gh = qn_new_array(int32_t, ROWS);
-    qn__gradients apart = {.at = qn_malloc_aligned(ROWS, 12), .stride = 12};
+    qn__gradients strided = {.at = qn_malloc_aligned(ROWS, 12), .stride = 12};
     for (uint32_t i = 0; i < ROWS; i++)
-        memcpy(apart.at + i * apart.stride, q.gh.at + i * q.gh.stride, sizeof(int32_t));
+        memcpy(strided.at + i * strided.stride, q.gh.at + i * q.gh.stride, sizeof(int32_t));
     for (int variant = 0; variant < 6; variant++) {
         qn__hist_input in = {.map = &map, .bins = &bins, .rows = variant ? list : NULL, .gh = q.gh,
                              .is_small = true};
@@ -112,7 +112,7 @@ static void half_cells_equal_the_reference(void **state) {
         for (int form = packed ? 0 : 3; form < 6; form++) {
             bool wide = form / 3; /* gradients side by side, listed, and apart from each other */
             in.listed_gh = form % 3 == 1 ? gh : NULL;
-            in.gh = form % 3 == 2 ? apart : q.gh;
+            in.gh = form % 3 == 2 ? strided : q.gh;
             qn__hist hist = {.wide = wide, .sums = qn_malloc_aligned((size_t)map.n_cells,
                                                                       sizeof(qn__wide_sum))};
             for (int thread = -1; thread < 2; thread++) { /* the scratch must be left clean */
@@ -131,7 +131,7 @@ static void half_cells_equal_the_reference(void **state) {
     qn_freep(&want);
     qn_freep(&list);
     qn_freep(&gh);
-    qn_freep(&apart.at);
+    qn_freep(&strided.at);
     qn_freep(&q.gh.at);
     qn__bins_done(&bins);
     qn__bin_map_done(&map);

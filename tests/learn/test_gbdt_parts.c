@@ -257,10 +257,10 @@ static void histograms_equal_the_reference(void **state) {
         qn__sum *want = qn_new_array(qn__sum, s.map.n_cells);
         qn__hist_input in = {.map = &s.map, .bins = &s.bins, .rows = rows, .gh = s.q.gh,
                              .n = n_rows};
-        qn__gradients apart = {.at = qn_malloc_aligned((size_t)n, 12), .stride = 12};
+        qn__gradients strided = {.at = qn_malloc_aligned((size_t)n, 12), .stride = 12};
         for (size_t i = 0; i < (size_t)n; i++)
-            memcpy(apart.at + i * apart.stride, s.q.gh.at + i * s.q.gh.stride, sizeof(int32_t));
-        qn__gradients_list(apart, rows, n_rows, gh);
+            memcpy(strided.at + i * strided.stride, s.q.gh.at + i * s.q.gh.stride, sizeof(int32_t));
+        qn__gradients_list(strided, rows, n_rows, gh);
         for (int64_t i = 0; i < n_rows; i++)
             qn__sum_add(&in.total, qn__row_sum(gh[i]));
         assert_int_equal(qn__load_fits(qn__hist_load(&in)), variant < 2);
@@ -276,7 +276,7 @@ static void histograms_equal_the_reference(void **state) {
             for (int form = -3; form < 6 && form < 3 * threads; form++) {
                 int thread = form < 0 ? -1 : form / 3;
                 in.listed_gh = form % 3 == 0 ? gh : NULL;
-                in.gh = form % 3 == 1 ? apart : s.q.gh;
+                in.gh = form % 3 == 1 ? strided : s.q.gh;
                 qn__hist_build(&in, &scratch, thread, &hist);
                 for (int64_t c = 0; c < s.map.n_cells; c++) {
                     assert_int_equal(qn__hist_at(&hist, c).g, want[c].g);
@@ -288,7 +288,7 @@ static void histograms_equal_the_reference(void **state) {
             qn__hist_scratch_done(&scratch);
         }
         qn_freep(&gh);
-        qn_freep(&apart.at);
+        qn_freep(&strided.at);
         qn_freep(&want);
         qn_freep(&rows);
         parts_done(&s);
@@ -803,6 +803,51 @@ static void small_pool_gives_the_same_tree(void **state) {
     }
 }
 
+/* Two halves of equal size, both of them sets: one is counted, and it is that one which has a list. */
+static void halves_are_told_apart(void **state) {
+    enum { N = 1 << 17 };
+    parts s;
+    parts_init(&s, N, 255);
+    qn__bins_done(&s.bins);
+    qn__bin_map_done(&s.map);
+    double *halves = qn_new_array(double, N);
+    double *before = s.d.columns[0].num;
+    qn_error err = {0};
+    s.q.total = (qn__sum){0};
+    for (int64_t i = 0; i < N; i++) {
+        halves[i] = (double)(i % 2);
+        int64_t g = (i % 2 ? 300 : -300) + (int64_t)(qn_rng_hash(3, (uint64_t)i) % 90);
+        int32_t gh = (int32_t)((uint32_t)g << 16 | 100);
+        memcpy(s.q.gh.at + (size_t)i * s.q.gh.stride, &gh, sizeof gh);
+        qn__sum_add(&s.q.total, qn__row_sum(gh));
+    }
+    s.d.columns[0].num = halves;
+    assert_int_equal(fit_map(&s.p, &s.d.x, &s.map), QN_OK);
+    assert_int_equal(qn__bins_fill(&s.map, &s.d.x, true, NULL, &s.bins, &err), QN_OK);
+    uint32_t *list = qn_new_array(uint32_t, N);
+    uint8_t *columns = s.bins.columns;
+    qn__growth growth = {.params = &s.p};
+    for (int variant = 0; variant < 4; variant++) {
+        qn__grower *grower = NULL;
+        qn_job job = {.n_threads = 1 + variant % 2};
+        s.bins.columns = variant / 2 ? NULL : columns;
+        assert_int_equal(qn__grower_new(&growth, &s.map, &s.bins, &job, &grower, &err), QN_OK);
+        memset(list, 0x3f, N * sizeof *list);
+        assert_int_equal(qn__grower_run(grower, &s.q, NULL, N, NULL, list, &err), QN_OK);
+        int32_t n_nodes;
+        qn__grown_node *nodes = qn__grower_nodes(grower, &n_nodes);
+        assert_int_equal(qn__grower_list_rows(grower, &err), QN_OK);
+        assert_true(n_nodes > 20 && nodes[nodes[0].left].n == N / 2);
+        check_rows(&s, nodes, n_nodes, N);
+        qn__grower_free(&grower);
+    }
+    s.bins.columns = columns;
+    s.d.columns[0].num = before;
+    qn_freep(&halves);
+    qn_freep(&list);
+    parts_done(&s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bins_keep_training_values_apart),
@@ -822,6 +867,7 @@ int main(void) {
         cmocka_unit_test(few_rows_are_split_as_many_are),
         cmocka_unit_test(leaves_have_enough_rows),
         cmocka_unit_test(small_pool_gives_the_same_tree),
+        cmocka_unit_test(halves_are_told_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
