@@ -48,21 +48,27 @@ typedef struct fit {
     int32_t first_round;          /* rounds of the model that this one goes on from */
 } fit;
 
+/* What is kept for every row, and histograms. */
+static void forget_rows(fit *f) {
+    qn__grower_free(&f->grower);
+    qn__bins_done(&f->bins);
+    qn__bins_done(&f->valid_bins);
+    qn_freep(&f->gh);
+    qn_freep(&f->scratch);
+    qn_freep(&f->g);
+    qn_freep(&f->h);
+    qn_freep(&f->score);
+}
+
 static void fit_done(fit *f) {
+    forget_rows(f);
     qn_freep(&f->weight);
     qn__custom_done(&f->custom);
     qn__queries_free(&f->queries);
     qn__queries_free(&f->valid_queries);
     if (!f->input->bins)
         qn__bin_map_done(&f->map);
-    qn__bins_done(&f->bins);
-    qn__bins_done(&f->valid_bins);
     qn_freep(&f->range);
-    qn_freep(&f->gh);
-    qn_freep(&f->scratch);
-    qn_freep(&f->g);
-    qn_freep(&f->h);
-    qn_freep(&f->score);
     qn_freep(&f->valid_score);
     qn_freep(&f->valid_raw);
     qn_freep(&f->bag);
@@ -71,7 +77,6 @@ static void fit_done(fit *f) {
     qn_freep(&f->gain);
     qn__stopping_done(&f->stopping);
     qn_freep(&f->column_bins);
-    qn__grower_free(&f->grower);
     qn__growth_done(&f->growth);
     qn__dart_done(&f->dart);
     qn__model_builder_done(&f->builder);
@@ -136,6 +141,9 @@ static qn_status start_model(fit *f, qn_error *err) {
         QN_TRY(qn__warm_trees(f->input->from, &f->builder, f->gain, f->column_bins, err));
         f->first_round = m->n_trees / n_k;
     }
+    enum { FIRST_NODES = 1 << 20 };
+    double wanted = (double)(f->params->num_iterations * n_k) * 2 * (double)f->params->num_leaves;
+    f->builder.first_nodes = wanted < FIRST_NODES ? (int64_t)wanted : FIRST_NODES;
     m->link = f->objective->link;
     m->n_outputs = n_k;
     m->n_features = f->input->train.x->n_features;
@@ -688,6 +696,7 @@ qn_status qn__gbdt_fit(const void *params, const qn_fit_input *input, const qn_j
     qn_cleanup(fit_done) fit f = {.params = params, .input = input, .job = job};
     QN_TRY(start(&f, err));
     QN_TRY(boost(&f, err));
+    forget_rows(&f); /* their memory serves to pack the model */
     qn__plain *m = &f.builder.plain;
     int32_t n_k = f.data.n_outputs;
     int32_t rounds = m->n_trees / n_k - f.first_round; /* of this training */

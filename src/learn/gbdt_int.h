@@ -895,6 +895,7 @@ void qn__gain_log_sum(const qn__gain_log *log, int64_t n_rounds, double *gain);
 /* Node slots hold matrix columns until qn__model_finish. */
 typedef struct qn__model_builder {
     qn__plain plain;
+    int64_t first_nodes;  /* room to begin with: doubling what is large leaves holes in memory */
     int64_t cap_nodes, cap_words;
     int32_t cap_trees;
 } qn__model_builder;

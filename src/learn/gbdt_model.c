@@ -46,7 +46,8 @@ static qn_status reserve(qn__model_builder *b, int64_t n_nodes, int64_t n_words,
         m->start[0] = 0;
     }
     if (used + n_nodes > b->cap_nodes) {
-        int64_t cap = 2 * b->cap_nodes > used + n_nodes ? 2 * b->cap_nodes : used + n_nodes;
+        int64_t cap = b->cap_nodes ? 2 * b->cap_nodes : b->first_nodes;
+        cap = cap > used + n_nodes ? cap : used + n_nodes;
         if (!grow(&m->nodes, cap, sizeof *m->nodes))
             return qn_error_memory(err);
         b->cap_nodes = cap;

@@ -55,7 +55,7 @@ void qn__grower_free(qn__grower **grower) {
     qn_freep(grower);
 }
 
-/* Histograms that are of use, within a quarter of the memory limit (1 GB without one), or a sixteenth where
+/* Histograms that are of use, within a quarter of the memory limit (1 GB without one), or a twentieth where
  * it leaves no room for bins by columns: taken in order of gain, only as many leaves can still be split as
  * splits are left, so half of max_leaves; all where the order is not settled, or leaves are so many that
  * looking for one to give up takes long. A leaf whose histogram was taken away is counted afresh; the sums,
@@ -63,7 +63,7 @@ void qn__grower_free(qn__grower **grower) {
 static int32_t pool_size(const qn__grower *gr, const qn_job *job) {
     size_t cap = (size_t)1 << 30;
     if (job && job->memory_bytes)
-        cap = job->memory_bytes / (gr->bins->columns ? 4 : 16);
+        cap = job->memory_bytes / (gr->bins->columns ? 4 : 20);
     size_t each = (size_t)gr->map->n_cells * sizeof(qn__wide_sum) + 64;
     bool settled = !gr->growth->in_order && !gr->growth->symmetric;
     size_t leaves = (size_t)gr->max_leaves;
