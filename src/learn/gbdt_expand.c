@@ -10,13 +10,8 @@ bool qn__tree_may_split(const qn__grower *gr, const qn__leaf *lf) {
            && (gr->growth->max_depth <= 0 || lf->depth < gr->growth->max_depth);
 }
 
-/* The rows of a leaf; NULL: all, which are not listed before they are divided. */
-static const uint32_t *list_of(const qn__grower *gr, const qn__leaf *lf) {
-    return lf->n == gr->bins->n_rows ? NULL : qn__tree_rows_of(gr, lf).rows;
-}
-
 static qn__hist_input hist_input_of(const qn__grower *gr, const qn__leaf *lf) {
-    const uint32_t *rows = list_of(gr, lf);
+    const uint32_t *rows = qn__tree_list_of(gr, lf);
     return (qn__hist_input){.map = gr->map, .bins = gr->bins, .rows = rows,
                             .listed_gh = rows ? qn__tree_rows_of(gr, lf).gh : NULL,
                             .gh = gr->q->gh, .n = lf->n, .total = lf->total,
@@ -53,7 +48,7 @@ static qn__split_input split_input_of(const qn__grower *gr, const qn__leaf *lf,
     if (!has_few_rows(gr, lf))
         return in;
     few->bins = gr->bins;
-    few->rows = list_of(gr, lf);
+    few->rows = qn__tree_list_of(gr, lf);
     few->gh = gr->q->gh;
     few->n = lf->n;
     in.few = few;
@@ -128,7 +123,7 @@ void qn__tree_search_if(qn__grower *gr, qn__leaf *lf, int t) {
         if (lf->is_forced)
             return;
     }
-    qn__costs_begin(gr->costs, gr->map, list_of(gr, lf), 0, lf->n);
+    qn__costs_begin(gr->costs, gr->map, qn__tree_list_of(gr, lf), 0, lf->n);
     if (t < 0)
         search_together(gr, lf);
     else

@@ -127,6 +127,10 @@ qn_status qn__tree_slot_take(qn__grower *gr, qn__leaf *lf) QN_MUST_USE;
 void qn__tree_slot_release(qn__grower *gr, qn__leaf *lf);
 /* The rows of a leaf that is listed, unless these are all and it is not divided yet. */
 qn__row_list qn__tree_rows_of(const qn__grower *gr, const qn__leaf *lf);
+/* The row numbers of a leaf; NULL: all, which are not listed before they are divided. */
+static inline const uint32_t *qn__tree_list_of(const qn__grower *gr, const qn__leaf *lf) {
+    return lf->n == gr->bins->n_rows ? NULL : qn__tree_rows_of(gr, lf).rows;
+}
 /* The gradients of all rows, for lists that have them. */
 static inline const int32_t *qn__tree_all_gh(const qn__grower *gr) {
     return gr->list.gh ? (const int32_t *)(const void *)gr->q->gh.at : NULL;

@@ -121,9 +121,7 @@ static void add_all(qn__grower *gr, const bool *used, int32_t from, int32_t to) 
     }
     for (int32_t i = from; i < to; i++) {
         const qn__leaf *lf = leaf_at(gr, i);
-        bool whole = lf->n == gr->bins->n_rows; /* the list is not filled yet */
-        qn__costs_begin(gr->costs, gr->map, whole ? NULL : qn__tree_rows_of(gr, lf).rows, 0,
-                        lf->n);
+        qn__costs_begin(gr->costs, gr->map, qn__tree_list_of(gr, lf), 0, lf->n);
         add_leaves(gr, used, i, i + 1);
     }
 }
@@ -187,11 +185,10 @@ static void find_split(qn__grower *gr, qn__split *ret_split) {
 /* What the split leaves on the left, row by row. */
 static qn__sum left_rows(const qn__grower *gr, const qn__leaf *lf, const qn__split *split) {
     const qn__bin_feature *f = &gr->map->features[split->feature];
-    bool all = lf->n == gr->bins->n_rows; /* the list is not filled yet */
-    const uint32_t *rows = qn__tree_rows_of(gr, lf).rows;
+    const uint32_t *rows = qn__tree_list_of(gr, lf);
     qn__sum left = {0};
     for (int64_t i = 0; i < lf->n; i++) {
-        int64_t row = all ? i : rows[i];
+        int64_t row = rows ? rows[i] : i;
         if (!qn__split_goes_left(split, f, qn__bins_at(gr->map, gr->bins, f, row)))
             continue;
         qn__sum_add(&left, qn__row_sum(qn__gradient_of(gr->q->gh, (size_t)row)));
