@@ -29,7 +29,7 @@ typedef struct qn__gbdt_kernel {
      * checked by itself, many at a time. n_tests[1 << side_bits]: 0 where there is no side. */
     bool (*nodes_are_fine)(const uint32_t *nodes, uint32_t n, uint32_t side_bits,
                            const uint32_t *n_tests);
-    bool many_rows;       /* add_trees uses qn__gbdt_add_many_rows from QN__MANY_ROWS on */
+    bool many_rows;       /* add_trees uses qn__gbdt_add_many_rows where qn__gbdt_many_rows says so */
     /* raw[n][n_outputs] += the leaves of all trees. */
     void (*add_trees)(const qn__gbdt *m, const qn__ranked *rows, int64_t n, double *raw);
 } qn__gbdt_kernel;
@@ -41,12 +41,12 @@ extern const qn__gbdt_kernel qn__gbdt_kernel_avx512; /* gbdt_walk_avx512.c */
 #endif
 
 /* Models of numbers alone and trees of few leaves (gbdt_walk_rows.c): their add_trees where there is nothing
- * better for many rows. */
-bool qn__gbdt_many_rows(const qn__gbdt *m);
+ * better for many rows, and whether n rows are. */
+bool qn__gbdt_many_rows(const qn__gbdt *m, int64_t n);
 void qn__gbdt_add_many_rows(const qn__gbdt *m, const qn__ranked *rows, int64_t n, double *raw);
 /* What the first call keeps in the model for the others. */
 void qn__gbdt_asked_free(qn__gbdt *m);
-enum { QN__MANY_ROWS = 96 };
+enum { QN__MANY_ROWS = 96 }; /* at least; more where trees are too many to be kept */
 
 /* All of them, fastest first; NULL-terminated. */
 extern const qn__gbdt_kernel *const qn__gbdt_kernels[];

@@ -138,7 +138,7 @@ void qn__gbdt_predict_by(const qn__gbdt_kernel *kernel, const qn__gbdt *m, const
     qn__ranked rows = {.ranks = ranks, .sets = sets};
     int64_t block;
     qn__gbdt_start(m, x, first, n, raw);
-    bool many = n >= QN__MANY_ROWS && kernel->many_rows && qn__gbdt_many_rows(m);
+    bool many = kernel->many_rows && qn__gbdt_many_rows(m, n);
     int64_t most = many ? MANY_ROWS : BLOCK_ROWS;
     if (!plan_rows(m, BATCH_SCRATCH, most, &rows, &block) || (n < FEW_ROWS && is_wide(m))) {
         qn__gbdt_add_trees_ref(m, x, first, n, raw);

@@ -167,7 +167,7 @@ INLINE void add_group(const qn__gbdt *m, const group *g, const qn__ranked *rows,
 /* Trees outermost, so that eight stay in the first-level cache for all rows. */
 static void add_trees(const qn__gbdt *m, const qn__ranked *rows, int64_t n, double *raw) {
     bool mixed = m->n_keys > m->n_number_keys;
-    if (n >= QN__MANY_ROWS && qn__gbdt_many_rows(m)) {
+    if (qn__gbdt_many_rows(m, n)) {
         qn__gbdt_add_many_rows(m, rows, n, raw);
         return;
     }

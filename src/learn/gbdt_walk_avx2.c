@@ -283,7 +283,7 @@ static bool nodes_are_fine(const uint32_t *nodes, uint32_t n, uint32_t side_bits
 }
 
 static void add_trees(const qn__gbdt *m, const qn__ranked *rows, int64_t n, double *raw) {
-    if (n >= QN__MANY_ROWS && qn__gbdt_many_rows(m))
+    if (qn__gbdt_many_rows(m, n))
         qn__gbdt_add_many_rows(m, rows, n, raw);
     else if (m->wide)
         qn__gbdt_kernel_plain.add_trees(m, rows, n, raw);

@@ -20,7 +20,8 @@ enum {
     MOST_NODES = 2 * MOST_LEAVES - 1,
     ANSWERS = 9,            /* the first is that of every leaf */
     COLUMNS = 1 << 17,      /* bytes of ranks */
-    MOST_KEPT = 1 << 18,    /* nodes of a model whose questions are kept: 3 MB */
+    MOST_KEPT = 1 << 18,    /* nodes of a model whose questions are kept: 3 MB; */
+    MANY_ROWS_ONCE = 1024,  /* where they are not, fewer rows are not worth making them */
 };
 
 /* rank < below goes left; both are moved so that they are signed. Places are those of bytes. */
@@ -142,8 +143,9 @@ static void turn_ranks(const qn__ranked *rows, int64_t first, int64_t n, size_t 
     }
 }
 
-bool qn__gbdt_many_rows(const qn__gbdt *m) {
-    if (m->wide || m->n_keys > m->n_number_keys || m->n_number_keys * 2 * ROWS > COLUMNS)
+bool qn__gbdt_many_rows(const qn__gbdt *m, int64_t n) {
+    if (n < (m->n_nodes > MOST_KEPT ? MANY_ROWS_ONCE : QN__MANY_ROWS) || m->wide
+        || m->n_keys > m->n_number_keys || m->n_number_keys * 2 * ROWS > COLUMNS)
         return false;
     for (int32_t t = 0; t < m->n_trees; t++)
         if (m->start[t + 1] - m->start[t] > MOST_NODES)

@@ -401,7 +401,7 @@ static void check_many(const world *w, const qn_learner *learner) {
     const qn__gbdt *m = (const qn__gbdt *)learner;
     int64_t n = w->s->n_rows;
     assert_true(n <= 128);
-    if (n < QN__MANY_ROWS || !qn__gbdt_many_rows(m))
+    if (!qn__gbdt_many_rows(m, n))
         return;
     qn__gbdt_predict_by(&qn__gbdt_kernel_plain, m, w->x, 0, n, together);
     qn__gbdt_predict_rows_by(&qn__gbdt_kernel_plain, m, w->rows, QN__MANY_ROWS - 1, alone);
@@ -519,7 +519,10 @@ static void many_rows_need_no_memory(void **state) {
     double want[150], got[150];
     qn__gbdt_start(m, w.x, 0, 150, want);
     qn__gbdt_add_trees_ref(m, w.x, 0, 150, want);
-    assert_true(w.s->n_rows == 150 && qn__gbdt_many_rows(m));
+    assert_true(w.s->n_rows == 150 && qn__gbdt_many_rows(m, 150));
+    qn__gbdt large = *m; /* so large that nothing is kept */
+    large.n_nodes = 1 << 20;
+    assert_true(!qn__gbdt_many_rows(&large, 150) && qn__gbdt_many_rows(&large, 1024));
     for (int i = 0; !m->asked; i++) {
         qn_mem_fail_after(i);
         qn__gbdt_predict_by(&qn__gbdt_kernel_plain, m, w.x, 0, 150, got);
