@@ -204,9 +204,9 @@ static qn_status start_valid(fit *f, qn_error *err) {
         QN_TRY(qn__warm_scores(f->input->from, valid->x, f->data.n_threads, f->valid_score, err));
     QN_TRY(qn__stopping_init(&f->stopping, f->params, f->input, &f->valid, err));
     if (f->input->bins)
-        return qn__bins_gather(f->input->bins, f->input->valid_rows, f->valid.n, false, f->job,
-                               &f->valid_bins, err);
-    return qn__bins_fill(&f->map, valid->x, false, f->job, &f->valid_bins, err);
+        return qn__bins_gather(f->input->bins, f->input->valid_rows, f->valid.n, QN__NO_COLUMNS,
+                               f->job, &f->valid_bins, err);
+    return qn__bins_fill(&f->map, valid->x, QN__NO_COLUMNS, f->job, &f->valid_bins, err);
 }
 
 /* Bins of the training rows, found here or shared with other fits. */
@@ -215,12 +215,13 @@ static qn_status start_bins(fit *f, qn_error *err) {
     const qn_matrix *x = in->train.x;
     if (in->bins) {
         f->map = in->bins->map; /* borrowed */
-        return qn__bins_gather(in->bins, in->train_rows, x->n_rows, true, f->job, &f->bins, err);
+        return qn__bins_gather(in->bins, in->train_rows, x->n_rows, QN__COLUMNS_THAT_PAY, f->job,
+                               &f->bins, err);
     }
     qn__map_rows rows = {.x = x, .more = in->valid.x, .job = f->job, .input = in};
     QN_TRY(qn__bin_map_fit(f->params, &rows, in->seed, &f->map, err));
     QN_TRY(qn_job_check(f->job, err));
-    return qn__bins_fill(&f->map, x, true, f->job, &f->bins, err);
+    return qn__bins_fill(&f->map, x, QN__COLUMNS_THAT_PAY, f->job, &f->bins, err);
 }
 
 /* Where the gradients are put once rounded. */
@@ -355,7 +356,7 @@ static qn_status set_values(fit *f, int64_t round, int32_t k, qn__grown_node *no
     if (renew && !items)
         return qn_error_memory(err);
     if (renew)
-        QN_TRY(qn__grower_list_rows(f->grower, err));
+        qn__grower_list_rows(f->grower);
     bool parallel = renew && 8 * n > QN__WORTH_THREADS;
 #pragma omp parallel for schedule(dynamic, 8) num_threads(f->data.n_threads) if (parallel)
     for (int32_t i = 0; i < n_nodes; i++) {

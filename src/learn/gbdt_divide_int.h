@@ -20,7 +20,7 @@ typedef struct qn__partition_input {
     const qn__bin_map *map;
     const qn__bins *bins;
     qn__row_list list;    /* n */
-    qn__row_list spare;   /* room for qn__partition_spare(), together: for n; unless `all` */
+    qn__row_list spare;   /* room for the smaller side's, together: for n; not used with `all` */
     int64_t n;
     bool all;             /* rows 0 .. n - 1: the list need not be filled in */
     const int32_t *all_gh; /* of these rows, for a list with gradients */
@@ -37,8 +37,6 @@ typedef struct qn__partition_scratch {
     uint16_t *sides;      /* 4 (n / 64 + 1), aligned as words of 64 bits */
 } qn__partition_scratch;
 
-/* How many rows `spare` must have room for. */
-int64_t qn__partition_spare(int64_t n, const qn__split *split);
 /* split->left.n go left. Stable: both sides stay in order. goes_left is scratch of 65536 bytes. */
 void qn__partition(const qn__partition_input *input, const qn__split *split, uint8_t *goes_left);
 /* The same by all threads of `scratch`. */

@@ -149,29 +149,27 @@ static void divide_set(qn__grower *gr, const qn__leaf *lf, int t) {
         qn__dense_divide(&in, &lf->split, gr->workers[t].goes_left);
 }
 
-static qn_status divide_list(qn__grower *gr, const qn__leaf *lf, int t) {
+static void divide_list(qn__grower *gr, const qn__leaf *lf, int t) {
     qn__partition_input in = {.map = gr->map, .bins = gr->bins, .n = lf->n,
                               .all = lf->n == gr->bins->n_rows, .list = qn__tree_rows_of(gr, lf),
-                              .all_gh = qn__tree_all_gh(gr)};
-    int64_t n_spare = t < 0 ? lf->n : qn__partition_spare(lf->n, &lf->split);
-    if (!in.all)
-        QN_TRY(qn__tree_spare_of(gr, t < 0 ? 0 : t, n_spare, &in.spare));
+                              .all_gh = qn__tree_all_gh(gr), .spare = qn__tree_spare_of(gr, lf, t)};
     if (t < 0)
         qn__partition_together(&in, &lf->split, &gr->partition);
     else
         qn__partition(&in, &lf->split, gr->workers[t].goes_left);
-    return QN_OK;
 }
 
 /* The rows of a leaf to its children. Of two that are sets the small one is listed, too, since it is counted;
  * `last` ones are not, and are lists unless they may end as sets. */
-static qn_status divide(qn__grower *gr, qn__leaf *lf, qn__leaf *small, qn__leaf *large, bool last,
+static void divide(qn__grower *gr, qn__leaf *lf, qn__leaf *small, qn__leaf *large, bool last,
                         int t) {
     bool is_set = lf->set != QN__NO_SLOT || (gr->dense_part > 0 && lf->n == gr->bins->n_rows);
     small->listed = large->listed = true;
     small->set = large->set = QN__NO_SLOT;
-    if (!is_set)
-        return divide_list(gr, lf, t);
+    if (!is_set) {
+        divide_list(gr, lf, t);
+        return;
+    }
     qn__tree_lock(gr);
     if (!last || qn__tree_ends_as_set(gr, small))
         small->set = qn__tree_set_take(gr, small->n);
@@ -181,7 +179,6 @@ static qn_status divide(qn__grower *gr, qn__leaf *lf, qn__leaf *small, qn__leaf 
     large->listed = large->set == QN__NO_SLOT;
     divide_set(gr, lf, t);
     lf->listed = lf->set == QN__NO_SLOT; /* its list is the children's now */
-    return QN_OK;
 }
 
 /* Slots for the children that need histograms: the smaller one is counted, the larger one takes the
@@ -224,7 +221,8 @@ typedef struct child {
 
 static void begin_child(const qn__grower *gr, qn__leaf *lf, int64_t *cells, child *c) {
     c->leaf = lf;
-    c->hist = (qn__hist){.packed = lf->slot != QN__NO_SLOT ? gr->slots[lf->slot] : cells};
+    c->hist = (qn__hist){.packed = lf->slot != QN__NO_SLOT ? qn__tree_cells_of(gr, lf->slot)
+                                                             : cells};
     c->in = qn__tree_split_input(gr, lf, &c->hist);
     c->may_split = qn__tree_may_split(gr, lf);
 }
@@ -346,7 +344,7 @@ qn_status qn__tree_expand(qn__grower *gr, int32_t i_leaf, bool last, int t) {
             c->forced = c == left ? gr->growth->forced[lf->forced].left
                                   : gr->growth->forced[lf->forced].right;
     }
-    QN_TRY(divide(gr, lf, small, large, last, t));
+    divide(gr, lf, small, large, last, t);
     left->wide = lf->wide && needs_wide(gr, left);
     right->wide = lf->wide && needs_wide(gr, right);
     small->narrow_only = large->narrow_only = has_few_rows(gr, large);

@@ -68,8 +68,6 @@ typedef struct qn__tree_worker {
     bool *feature_used; /* owned; of the leaf searched, when leaves differ; else NULL */
     int64_t *cells;     /* owned; a packed histogram; NULL: growth asks for leaves as a whole */
     qn__few few;        /* where leaves of few rows are searched by them */
-    qn__row_list spare; /* owned; n_spare: rows put aside in a division */
-    int64_t n_spare;
 } qn__tree_worker;
 
 struct qn__grower {
@@ -84,6 +82,8 @@ struct qn__grower {
     int64_t few_most;             /* leaves of fewer rows are searched by rows, not by cells */
     qn__row_list list;            /* rows borrowed for a run; gh owned; bins->n_rows, or NULL: gradients are
                                      found by row */
+    qn__row_list spare;           /* owned, as the list's; bins->n_rows: rows put aside in a division */
+    int64_t n_spare_each;         /* so many of these are a thread's own */
     qn__partition_scratch partition; /* owned, but for goes_left: the first worker's */
     uint64_t *sets[QN__N_SETS];   /* owned; bits of bins->n_rows; allocated when first used */
     int32_t set_free[QN__N_SETS]; /* stack of free sets */
@@ -95,9 +95,10 @@ struct qn__grower {
     int32_t n_all, cap_leaves;
     qn__heap open, unclaimed;     /* leaves that wait for their split to be taken; those not claimed */
     int32_t n_slots;              /* histograms in the pool */
-    void **slots;                 /* owned; allocated when first used */
-    bool *slot_wide;              /* owned; room for a wide histogram, else for a packed one */
-    int32_t *slot_free[2];        /* owned; stacks of free slots: narrow ones, wide ones */
+    uint8_t *slots;               /* owned; slot_bytes each, enough for a wide one: it need not be touched */
+    size_t slot_bytes;
+    bool *slot_wide;              /* owned; those that have held a wide one */
+    int32_t *slot_free[2];        /* owned; stacks of free slots, these last */
     int32_t n_free[2];
     qn__split *found;             /* owned; per feature: of a leaf searched by all threads */
     qn__tree_worker *workers;     /* owned; n_threads */
@@ -135,15 +136,20 @@ static inline const uint32_t *qn__tree_list_of(const qn__grower *gr, const qn__l
 static inline const int32_t *qn__tree_all_gh(const qn__grower *gr) {
     return gr->list.gh ? (const int32_t *)(const void *)gr->q->gh.at : NULL;
 }
-/* Room for n rows put aside by thread t. */
-qn_status qn__tree_spare_of(qn__grower *gr, int t, int64_t n, qn__row_list *ret) QN_MUST_USE;
+/* Room for half of a leaf's rows, put aside by thread t, or (t = -1) for all of them. */
+qn__row_list qn__tree_spare_of(const qn__grower *gr, const qn__leaf *lf, int t);
 /* Lists a leaf that is not. */
 void qn__tree_list_rows(qn__grower *gr, qn__leaf *lf);
 /* One of half of all rows: a number is added to them faster as they are. */
 bool qn__tree_ends_as_set(const qn__grower *gr, const qn__leaf *lf);
 /* A set for the rows of a leaf of many; QN__NO_SLOT: it has few, or there is no memory for one. */
 int32_t qn__tree_set_take(qn__grower *gr, int64_t n_rows);
-qn__hist qn__tree_hist_of(const qn__grower *gr, const qn__leaf *lf);
+static inline void *qn__tree_cells_of(const qn__grower *gr, int32_t slot) {
+    return gr->slots + (size_t)slot * gr->slot_bytes;
+}
+static inline qn__hist qn__tree_hist_of(const qn__grower *gr, const qn__leaf *lf) {
+    return (qn__hist){.wide = lf->wide, .packed = qn__tree_cells_of(gr, lf->slot)};
+}
 /* Is the leaf one that all threads should work on? */
 bool qn__tree_is_large(const qn__grower *gr, const qn__leaf *lf);
 /* On the heaps when it has a split; otherwise its histogram is given back. */

@@ -9,7 +9,7 @@ enum {
     SMALL_CHUNK = 1 << 13, /* of small gradients: at most half of QN__HALF_ROWS in a cell of an even lane, */
     WORTH_HALF = 1 << 10,  /* and with fewer rows at the end of a larger leaf emptying half cells costs more
                               than they save */
-    AHEAD = 24,
+    AHEAD = 40,
     TASK_ROWS = 1 << 14, /* what a thread takes at a time */
 };
 
@@ -247,11 +247,15 @@ static some_rows lanes_from(some_rows rows, int32_t lane, int width) {
     return rows;
 }
 
-/* One lane of rows that are in cache. */
+/* One lane of rows that are in the second-level cache. */
 static void add_lane(const some_rows *rows, int64_t n, int32_t lane, int64_t *packed) {
+    const some_rows in = *rows;
+    const uint8_t *bins = in.bins + lane;
     for (int64_t i = 0; i < n; i++) {
-        size_t row = row_at(rows, i);
-        packed[rows->bins[row * rows->stride + (size_t)lane]] += spread(gradient_at(rows, i, row));
+        if (in.rows && i + AHEAD < n)
+            ask_for(bins + in.rows[i + AHEAD] * in.stride, 1, false);
+        size_t row = row_at(&in, i);
+        packed[bins[row * in.stride]] += spread(gradient_at(&in, i, row));
     }
 }
 

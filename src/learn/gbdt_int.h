@@ -127,8 +127,8 @@ typedef struct qn__bins {
     uint8_t *rows;    /* owned; [n_rows][stride] */
     int32_t gh_at;    /* byte of a row behind its lanes, where its gradient is to be put; 0: elsewhere */
     size_t mapped_bytes; /* of rows that lie in a file without a name; 0: they are in memory */
-    uint8_t *columns; /* owned; a lane begins at n_rows times its place in a row; NULL where nothing
-                         is to be partitioned, or memory is short: then rows are */
+    uint8_t *columns; /* owned; a lane begins at n_rows times its place in a row; NULL: there are none, and
+                         what is to be partitioned is by rows */
     int64_t *start;   /* owned; n_rows + 1; NULL without sparse features */
     uint32_t *entry;  /* owned */
 } qn__bins;
@@ -162,14 +162,16 @@ void qn__feature_bins(const qn__bin_feature *feature, const qn_matrix *x, int64_
 int32_t qn__bin_of(const qn__bin_feature *feature, double x);
 /* The same for n of them, many searches side by side. */
 void qn__bins_of(const qn__bin_feature *feature, const double *x, int64_t n, int32_t *bin);
-/* with_columns: also lane by lane, if both take at most half of the job's memory. Rows that alone
- * take more lie in a file in its folder for temporary ones. QN_ERR_USAGE for rows that the map was
- * not made for, if they have other tuples of bins. */
-qn_status qn__bins_fill(qn__bin_map *map, const qn_matrix *x, bool with_columns,
+/* Whether bins are to lie lane by lane, too, where both orders take at most half of the job's memory. They
+ * do not pay where gradients find room behind the lanes of a row and rows share cache lines. */
+typedef enum qn__columns { QN__NO_COLUMNS, QN__COLUMNS_THAT_PAY, QN__COLUMNS } qn__columns;
+/* Rows that alone take more than half of the job's memory lie in a file in its folder for temporary ones.
+ * QN_ERR_USAGE for rows that the map was not made for, if they have other tuples of bins. */
+qn_status qn__bins_fill(qn__bin_map *map, const qn_matrix *x, qn__columns columns,
                         const qn_job *job, qn__bins *ret_bins, qn_error *err) QN_MUST_USE;
 void qn__bins_done(qn__bins *bins);
 /* Room for the dense bins of n rows, where qn__bins_fill would have it. */
-qn_status qn__bins_allocate(const qn__bin_map *map, int64_t n, bool with_columns,
+qn_status qn__bins_allocate(const qn__bin_map *map, int64_t n, qn__columns columns,
                             const qn_job *job, qn__bins *ret_bins, qn_error *err) QN_MUST_USE;
 struct qn_gbdt_bins {
     qn__bin_map map;      /* owned, as the bins */
@@ -177,7 +179,7 @@ struct qn_gbdt_bins {
 };
 /* Those of the given rows. */
 qn_status qn__bins_gather(const qn_gbdt_bins *from, const int64_t *rows, int64_t n,
-                          bool with_columns, const qn_job *job, qn__bins *ret_bins,
+                          qn__columns columns, const qn_job *job, qn__bins *ret_bins,
                           qn_error *err) QN_MUST_USE;
 /* Asks for large pages for an array about to be filled and then read out of order. */
 void qn__huge_pages(void *array, size_t bytes);
@@ -675,7 +677,7 @@ qn_status qn__grower_run(qn__grower *grower, const qn__quantised *q, const uint3
                          qn_error *err) QN_MUST_USE;
 qn__grown_node *qn__grower_nodes(qn__grower *grower, int32_t *ret_n);
 /* Makes the rows of each leaf a list in ascending order. */
-qn_status qn__grower_list_rows(qn__grower *grower, qn_error *err) QN_MUST_USE;
+void qn__grower_list_rows(qn__grower *grower);
 /* The leaf of one binned row. */
 int32_t qn__grown_leaf(const qn__grown_node *nodes, const qn__bin_map *map, const qn__bins *bins,
                        int64_t row);

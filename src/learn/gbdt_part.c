@@ -20,7 +20,7 @@ static inline uint32_t row_of(const block *from, int64_t i) {
 /* Sixteen rows at a time: first which of them go left, one bit each, then where they go. Where bins lie on
  * lines of their own - in rows, and in columns if the leaf has less than 1 / SCATTERED of all rows - they are
  * asked for some rows before their turn. */
-enum { TOGETHER = 16, SCATTERED = 8, AHEAD_IN_ROWS = 96, AHEAD_IN_COLUMNS = 128, WORD = 4 };
+enum { TOGETHER = 16, SCATTERED = 8, AHEAD = 256, WORD = 4 };
 
 /* ---- which side ------------------------------------------------------------------------------ */
 
@@ -213,10 +213,8 @@ qn__lane_sides qn__sides_of(const qn__bin_map *map, const qn__bins *bins, const 
 static qn__lane_sides sides_of(const qn__partition_input *in, const qn__split *split,
                                uint8_t *goes_left) {
     qn__lane_sides lane = qn__sides_of(in->map, in->bins, split, goes_left);
-    if (!in->bins->columns)
-        lane.ahead = AHEAD_IN_ROWS;
-    else if (in->n < in->bins->n_rows / SCATTERED)
-        lane.ahead = AHEAD_IN_COLUMNS;
+    if (!in->bins->columns || in->n < in->bins->n_rows / SCATTERED)
+        lane.ahead = AHEAD;
     return lane;
 }
 
@@ -400,11 +398,6 @@ static void divide(const qn__partition_input *in, const qn__bin_feature *f,
     }
 }
 
-int64_t qn__partition_spare(int64_t n, const qn__split *split) {
-    int64_t n_left = split->left.n, n_right = n - n_left;
-    return (n_left < n_right ? n_left : n_right) + TOGETHER;
-}
-
 static void copy_rows(qn__row_list from, int64_t n, qn__row_list to) {
     memcpy(to.rows, from.rows, (size_t)n * sizeof *to.rows);
     if (to.gh)
@@ -429,7 +422,7 @@ void qn__partition(const qn__partition_input *in, const qn__split *split, uint8_
     const qn__row_list behind = qn__rows_from(in->list, n);
     qn__lane_sides lane = sides_of(in, split, table);
     sides to = in->all ? sides_to(left_stays, in->list, n, behind, n_others)
-                       : sides_to(left_stays, in->list, in->n, in->spare, n_others + TOGETHER);
+                       : sides_to(left_stays, in->list, in->n, in->spare, n_others);
     divide(in, f, &lane, &to);
     if (!in->all)
         copy_rows(in->spare, n_others, behind);

@@ -445,19 +445,22 @@ static qn_status allocate_rows(size_t bytes, size_t most, const qn_job *job, qn_
     return QN_OK;
 }
 
-static qn_status allocate(const qn__bin_map *map, bool with_columns, const qn_job *job,
+static qn_status allocate(const qn__bin_map *map, qn__columns columns, const qn_job *job,
                           qn__bins *bins, qn_error *err) {
+    enum { LINE = 64, GRADIENT = sizeof(int32_t) };
     size_t n = (size_t)bins->n_rows, bytes;
     size_t most = job && job->memory_bytes ? job->memory_bytes / 2 : SIZE_MAX;
     bins->stride = stride_of(map->row_bytes);
     if (!qn_size_mul(n, (size_t)(bins->stride + map->row_bytes), &bytes))
         return qn_error_memory(err);
+    bool has_room = bins->stride - map->row_bytes >= GRADIENT;
+    bool with_columns = columns == QN__COLUMNS || (columns == QN__COLUMNS_THAT_PAY
+                                                   && !(has_room && 2 * bins->stride <= LINE));
     with_columns &= bytes <= most;
     QN_TRY(allocate_rows(n * (size_t)bins->stride, most, job, bins, err));
     /* What lies in a file is not to be written back for each tree. */
-    if (!with_columns && !bins->mapped_bytes
-        && bins->stride - map->row_bytes >= (int32_t)sizeof(int32_t))
-        bins->gh_at = bins->stride - (int32_t)sizeof(int32_t);
+    if (!with_columns && !bins->mapped_bytes && has_room)
+        bins->gh_at = bins->stride - GRADIENT;
     if (!with_columns)
         return QN_OK;
     bytes = n * (size_t)map->row_bytes + OVER_READ;
@@ -468,19 +471,19 @@ static qn_status allocate(const qn__bin_map *map, bool with_columns, const qn_jo
     return QN_OK;
 }
 
-qn_status qn__bins_allocate(const qn__bin_map *map, int64_t n, bool with_columns,
+qn_status qn__bins_allocate(const qn__bin_map *map, int64_t n, qn__columns columns,
                             const qn_job *job, qn__bins *ret_bins, qn_error *err) {
     qn_cleanup(qn__bins_done) qn__bins bins = {.n_rows = n};
-    QN_TRY(allocate(map, with_columns, job, &bins, err));
+    QN_TRY(allocate(map, columns, job, &bins, err));
     *ret_bins = bins;
     bins = (qn__bins){0};
     return QN_OK;
 }
 
-qn_status qn__bins_fill(qn__bin_map *map, const qn_matrix *x, bool with_columns,
+qn_status qn__bins_fill(qn__bin_map *map, const qn_matrix *x, qn__columns columns,
                         const qn_job *job, qn__bins *ret_bins, qn_error *err) {
     qn_cleanup(qn__bins_done) qn__bins bins = {.n_rows = x->n_rows};
-    QN_TRY(allocate(map, with_columns, job, &bins, err));
+    QN_TRY(allocate(map, columns, job, &bins, err));
     int n_threads = qn_job_threads(job);
     size_t scratch_bytes = (size_t)map->row_bytes * PITCH;
     qn_cleanup(qn_freep) uint8_t *scratch = qn_malloc_aligned((size_t)n_threads, scratch_bytes);

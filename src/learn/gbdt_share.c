@@ -30,7 +30,7 @@ qn_status qn_gbdt_bins_new(const json_t *params, const qn_fit_input *input, cons
         return qn_error_memory(err);
     qn__map_rows rows = {.x = x, .input = input, .job = job};
     QN_TRY(qn__bin_map_fit(&p, &rows, input->seed, &bins->map, err));
-    QN_TRY(qn__bins_fill(&bins->map, x, false, job, &bins->bins, err));
+    QN_TRY(qn__bins_fill(&bins->map, x, QN__NO_COLUMNS, job, &bins->bins, err));
     *ret_bins = qn_steal(&bins);
     return QN_OK;
 }
@@ -57,8 +57,9 @@ static void gather_block(const qn_gbdt_bins *from, const int64_t *rows, int64_t 
 }
 
 qn_status qn__bins_gather(const qn_gbdt_bins *from, const int64_t *rows, int64_t n,
-                          bool with_columns, const qn_job *job, qn__bins *ret_bins, qn_error *err) {
-    QN_TRY(qn__bins_allocate(&from->map, n, with_columns, job, ret_bins, err));
+                          qn__columns columns, const qn_job *job, qn__bins *ret_bins,
+                          qn_error *err) {
+    QN_TRY(qn__bins_allocate(&from->map, n, columns, job, ret_bins, err));
     int64_t n_blocks = (n + BLOCK - 1) / BLOCK;
 #pragma omp parallel for schedule(dynamic) num_threads(qn_job_threads(job)) if (n_blocks > 8)
     for (int64_t b = 0; b < n_blocks; b++)

@@ -15,17 +15,15 @@ void qn__grower_free(qn__grower **grower) {
     qn__grower *gr = grower ? *grower : NULL;
     if (!gr)
         return;
-    for (int32_t s = 0; gr->slots && s < gr->n_slots; s++)
-        qn_freep(&gr->slots[s]);
     for (int t = 0; gr->workers && t < gr->n_threads; t++) {
         qn_freep(&gr->workers[t].search);
         qn_freep(&gr->workers[t].goes_left);
         qn_freep(&gr->workers[t].feature_used);
         qn_freep(&gr->workers[t].cells);
         qn__few_done(&gr->workers[t].few);
-        free_list(&gr->workers[t].spare);
     }
     qn_freep(&gr->list.gh);
+    free_list(&gr->spare);
     for (int s = 0; s < QN__N_SETS; s++)
         qn_freep(&gr->sets[s]);
     qn_freep(&gr->partition.n_left);
@@ -55,33 +53,42 @@ void qn__grower_free(qn__grower **grower) {
     qn_freep(grower);
 }
 
-/* Histograms that are of use, within a quarter of the memory limit (1 GB without one), or a twentieth where
- * it leaves no room for bins by columns: taken in order of gain, only as many leaves can still be split as
- * splits are left, so half of max_leaves; all where the order is not settled, or leaves are so many that
- * looking for one to give up takes long. A leaf whose histogram was taken away is counted afresh; the sums,
- * being integers, are the same. */
+/* Histograms that are of use: taken in order of gain, only as many leaves can still be split as splits are
+ * left, so half of max_leaves; all where the order is not settled, or leaves are so many that looking for one
+ * to give up takes long. Without bins by columns they take a quarter of the bins, if that is ENOUGH. */
+static size_t slots_of_use(const qn__grower *gr) {
+    enum { ENOUGH = 16 };
+    size_t leaves = (size_t)gr->max_leaves, ahead = 2 * AHEAD * (size_t)gr->n_threads;
+    if (gr->growth->in_order || gr->growth->symmetric || leaves > MANY_LEAVES)
+        return leaves + ahead;
+    size_t some = (size_t)gr->bins->n_rows * (size_t)gr->map->row_bytes / 4 / gr->slot_bytes;
+    some = some > ENOUGH + ahead ? some : ENOUGH + ahead;
+    leaves = leaves / 2 + 1 + ahead;
+    return gr->bins->columns || some > leaves ? leaves : some;
+}
+
+/* Those within a quarter of the memory limit (1 GB without one), or a twelfth without bins by columns. A leaf
+ * whose histogram was taken away is counted afresh; the sums, being integers, are the same. */
 static int32_t pool_size(const qn__grower *gr, const qn_job *job) {
-    size_t cap = (size_t)1 << 30;
+    enum { LEAST = 3 };
+    size_t cap = (size_t)1 << 30, of_use = slots_of_use(gr);
     if (job && job->memory_bytes)
-        cap = job->memory_bytes / (gr->bins->columns ? 4 : 20);
-    size_t each = (size_t)gr->map->n_cells * sizeof(qn__wide_sum) + 64;
-    bool settled = !gr->growth->in_order && !gr->growth->symmetric;
-    size_t leaves = (size_t)gr->max_leaves;
-    if (settled && leaves <= MANY_LEAVES)
-        leaves = leaves / 2 + 1;
-    size_t n = cap / each, most = leaves + 2 * AHEAD * (size_t)gr->n_threads;
-    n = n < 3 ? 3 : n;
-    return (int32_t)(n > most ? most : n);
+        cap = job->memory_bytes / (gr->bins->columns ? 4 : 12);
+    size_t n = cap / gr->slot_bytes > LEAST ? cap / gr->slot_bytes : LEAST;
+    return (int32_t)(n < of_use ? n : of_use);
 }
 
 static qn_status allocate_pool(qn__grower *gr, const qn_job *job, qn_error *err) {
+    enum { LINE = 64, APART = 13 * LINE }; /* equal cells of two histograms are not 4096 bytes apart */
+    size_t bytes = (size_t)gr->map->n_cells * sizeof(qn__wide_sum) + APART;
+    gr->slot_bytes = (bytes + LINE - 1) / LINE * LINE;
     gr->n_slots = pool_size(gr, job);
     /* A leaf expanded ahead holds the histograms of both children, and so does every one being
      * expanded. */
     gr->max_ahead = gr->n_slots / 2 - gr->n_threads;
     if (gr->max_ahead > AHEAD * gr->n_threads)
         gr->max_ahead = AHEAD * gr->n_threads;
-    gr->slots = qn_new_array(void *, gr->n_slots);
+    gr->slots = qn_malloc_aligned((size_t)gr->n_slots, gr->slot_bytes);
     gr->slot_wide = qn_new_array(bool, gr->n_slots);
     gr->slot_free[0] = qn_new_array(int32_t, gr->n_slots);
     gr->slot_free[1] = qn_new_array(int32_t, gr->n_slots);
@@ -134,11 +141,17 @@ static qn_status allocate(qn__grower *gr, qn_error *err) {
     gr->partition.n_left = qn_new_array(int64_t, n_rows / QN__PARTITION_BLOCK + 2);
     gr->partition.n_right = qn_new_array(int64_t, n_rows / QN__PARTITION_BLOCK + 2);
     gr->partition.sides = qn_malloc_aligned(4 * (n_rows / 64 + 1), sizeof *gr->partition.sides);
-    if (gr->bins->columns) /* or else rows are read to divide them, and their gradients with them */
+    /* Or else rows are read to divide them, and their gradients with them. */
+    const bool with_gh = gr->bins->columns != NULL;
+    gr->spare.rows = qn_malloc_aligned(n_rows, sizeof *gr->spare.rows);
+    if (with_gh) {
         gr->list.gh = qn_malloc_aligned(n_rows, sizeof *gr->list.gh);
+        gr->spare.gh = qn_malloc_aligned(n_rows, sizeof *gr->spare.gh);
+    }
     if (!gr->nodes || !gr->leaves || !gr->open.leaves || !gr->unclaimed.leaves || !gr->found
         || !gr->group_used || !gr->partition.n_left || !gr->partition.n_right
-        || !gr->partition.sides || (gr->bins->columns && !gr->list.gh))
+        || !gr->partition.sides || !gr->spare.rows
+        || (with_gh && !(gr->list.gh && gr->spare.gh)))
         return qn_error_memory(err);
     if (!gr->growth->in_order)
         return QN_OK;
@@ -168,6 +181,8 @@ qn_status qn__grower_new(qn__growth *growth, const qn__bin_map *map, const qn__b
                                        : gr->params->num_leaves;
     gr->max_leaves = (int32_t)(leaves < bins->n_rows ? leaves : bins->n_rows);
     gr->max_leaves = gr->max_leaves < 2 ? 2 : gr->max_leaves;
+    int64_t n_few = bins->n_rows / (2 * QN__DENSE_PART);
+    gr->n_spare_each = n_few * gr->n_threads <= bins->n_rows / 2 ? n_few : 0;
     QN_TRY(allocate(gr, err));
     QN_TRY(allocate_pool(gr, job, err));
     QN_TRY(allocate_workers(gr, err));
@@ -262,17 +277,8 @@ qn_status qn__tree_slot_take(qn__grower *gr, qn__leaf *lf) {
     if (gr->n_free[0] + gr->n_free[1] == 0 && !evict(gr))
         return QN_ERR_INTERNAL;
     bool wide = gr->n_free[lf->wide] > 0 ? lf->wide : !lf->wide;
-    int32_t slot = gr->slot_free[wide][gr->n_free[wide] - 1];
-    if (!gr->slots[slot] || (lf->wide && !wide)) {
-        qn_freep(&gr->slots[slot]);
-        gr->slots[slot] = qn_malloc_aligned((size_t)gr->map->n_cells,
-                                            lf->wide ? sizeof(qn__wide_sum) : sizeof(int64_t));
-        if (!gr->slots[slot])
-            return QN_ERR_MEMORY;
-        gr->slot_wide[slot] = lf->wide;
-    }
-    gr->n_free[wide]--;
-    lf->slot = slot;
+    lf->slot = gr->slot_free[wide][--gr->n_free[wide]];
+    gr->slot_wide[lf->slot] |= lf->wide;
     return QN_OK;
 }
 
@@ -280,23 +286,13 @@ qn__row_list qn__tree_rows_of(const qn__grower *gr, const qn__leaf *lf) {
     return qn__rows_from(gr->list, lf->begin);
 }
 
-qn_status qn__tree_spare_of(qn__grower *gr, int t, int64_t n, qn__row_list *ret) {
-    qn__tree_worker *w = &gr->workers[t];
-    if (n > w->n_spare) {
-        /* As many as the smaller side of a leaf that is no set can have: what is not used is not touched. */
-        int64_t most = gr->bins->n_rows / (gr->dense_part > 0 ? 2 * gr->dense_part : 2);
-        n = n > most ? n : most;
-        w->n_spare = 0;
-        free_list(&w->spare);
-        w->spare.rows = qn_malloc_aligned((size_t)n, sizeof *w->spare.rows);
-        if (gr->list.gh)
-            w->spare.gh = qn_malloc_aligned((size_t)n, sizeof *w->spare.gh);
-        if (!w->spare.rows || (gr->list.gh && !w->spare.gh))
-            return QN_ERR_MEMORY;
-        w->n_spare = n;
-    }
-    *ret = w->spare;
-    return QN_OK;
+/* Leaves worked on at the same time have no rows in common, so a place at half of where they begin is free.
+ * Those of few rows share one, the thread's own, behind all such places: what is not used is not touched. */
+qn__row_list qn__tree_spare_of(const qn__grower *gr, const qn__leaf *lf, int t) {
+    int64_t at = (lf->begin + 1) / 2;
+    if (lf->n / 2 <= gr->n_spare_each)
+        at = (gr->bins->n_rows + 1) / 2 + t * gr->n_spare_each;
+    return qn__rows_from(gr->spare, t < 0 ? 0 : at);
 }
 
 /* ---- sets of rows ----------------------------------------------------------------------------- */
@@ -328,10 +324,6 @@ void qn__tree_list_rows(qn__grower *gr, qn__leaf *lf) {
     qn__dense_list(gr->sets[lf->set], gr->bins->n_rows, lf->n, qn__tree_all_gh(gr),
                    QN__VECTORS_BEST, qn__tree_rows_of(gr, lf));
     lf->listed = true;
-}
-
-qn__hist qn__tree_hist_of(const qn__grower *gr, const qn__leaf *lf) {
-    return (qn__hist){.wide = lf->wide, .packed = gr->slots[lf->slot]};
 }
 
 /* ---- the tree (under the lock) --------------------------------------------------------------- */
@@ -597,22 +589,19 @@ static void finish_leaves(qn__grower *gr) {
 }
 
 /* The two parts of a leaf's list become one in order; gradients beside them stay as they are. */
-static qn_status merge_rows(qn__grower *gr, const qn__grown_node *leaf) {
+static void merge_rows(const qn__grower *gr, const qn__grown_node *leaf) {
     int64_t i = leaf->n_first, j = leaf->n - i, to = leaf->n;
-    uint32_t *rows = leaf->rows;
-    qn__row_list spare;
-    QN_TRY(qn__tree_spare_of(gr, 0, j, &spare));
-    memcpy(spare.rows, rows + i, (size_t)j * sizeof *rows);
+    uint32_t *rows = leaf->rows, *aside = gr->spare.rows;
+    memcpy(aside, rows + i, (size_t)j * sizeof *rows);
     while (j > 0) { /* from the back, where there is room */
-        bool aside = i == 0 || spare.rows[j - 1] > rows[i - 1];
-        rows[--to] = aside ? spare.rows[j - 1] : rows[i - 1];
-        j -= aside;
-        i -= !aside;
+        bool is_aside = i == 0 || aside[j - 1] > rows[i - 1];
+        rows[--to] = is_aside ? aside[j - 1] : rows[i - 1];
+        j -= is_aside;
+        i -= !is_aside;
     }
-    return QN_OK;
 }
 
-qn_status qn__grower_list_rows(qn__grower *gr, qn_error *err) {
+void qn__grower_list_rows(qn__grower *gr) {
     for (int32_t i = 0; i < gr->n_all; i++) {
         qn__leaf *lf = &gr->leaves[i];
         if (!is_leaf(gr, lf))
@@ -620,12 +609,11 @@ qn_status qn__grower_list_rows(qn__grower *gr, qn_error *err) {
         qn__grown_node *node = &gr->nodes[lf->node];
         if (node->set)
             qn__tree_list_rows(gr, lf);
-        else if (node->n_first < node->n && merge_rows(gr, node) != QN_OK)
-            return qn_error_memory(err);
+        else if (node->n_first < node->n)
+            merge_rows(gr, node);
         node->set = NULL;
         node->n_first = node->n;
     }
-    return QN_OK;
 }
 
 qn_status qn__grower_run(qn__grower *gr, const qn__quantised *q, const uint32_t *rows, int64_t n,

@@ -495,7 +495,7 @@ static void short_memory_changes_the_layout(void **state) {
         qn_job job = {.n_threads = 1, .memory_bytes = i == 0 ? 2 * both : i == 1 ? 2 * both - 2 : 2,
                       .temp_folder = "/tmp"};
         qn__bins bins = {0};
-        assert_int_equal(qn__bins_fill(&map, &d.x, true, &job, &bins, &err), QN_OK);
+        assert_int_equal(qn__bins_fill(&map, &d.x, QN__COLUMNS, &job, &bins, &err), QN_OK);
         assert_int_equal(bins.stride, 4);
         assert_int_equal(bins.columns != NULL, i == 0);
         assert_int_equal(bins.mapped_bytes, i == 2 ? 4 * N : 0);
@@ -503,6 +503,38 @@ static void short_memory_changes_the_layout(void **state) {
     }
     qn__bin_map_done(&map);
     toy_done(&d);
+}
+
+/* Bins by columns do not pay where rows share cache lines and have room for gradients. */
+static void columns_lie_where_they_pay(void **state) {
+    enum { N = 300, MOST = 40 };
+    qn_feature features[MOST] = {0};
+    qn_matrix_column columns[MOST] = {0};
+    double *value = qn_new_array(double, MOST * N);
+    for (int j = 0; j < MOST; j++)
+        columns[j].num = value + j * N;
+    for (int i = 0; i < MOST * N; i++)
+        value[i] = qn_rng_hash_uniform(1, (uint64_t)i);
+    struct {
+        int32_t lanes, gh_at; /* of gradients; 0: there are columns */
+    } cases[] = {{4, 0},  {5, 0},   {8, 0},   {9, 12}, {12, 12},
+                 {13, 0}, {17, 28}, {28, 28}, {29, 0}, {40, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        qn_matrix x = {.n_rows = N, .n_features = cases[i].lanes, .features = features,
+                       .columns = columns};
+        qn_gbdt_params p = quick();
+        qn__bin_map map = {0};
+        qn__bins bins = {0};
+        qn_error err = {0};
+        assert_int_equal(fit_map(&p, &x, &map), QN_OK);
+        assert_int_equal(map.row_bytes, cases[i].lanes);
+        assert_int_equal(qn__bins_fill(&map, &x, QN__COLUMNS_THAT_PAY, NULL, &bins, &err), QN_OK);
+        assert_int_equal(bins.columns != NULL, cases[i].gh_at == 0);
+        assert_int_equal(bins.gh_at, cases[i].gh_at);
+        qn__bins_done(&bins);
+        qn__bin_map_done(&map);
+    }
+    qn_freep(&value);
 }
 
 /* A column that takes part in no split, but is sparse, sends all leaves through their cells; without it those
@@ -914,6 +946,7 @@ int main(void) {
         cmocka_unit_test(cancelling_stops),
         cmocka_unit_test(short_memory_gives_the_same_model),
         cmocka_unit_test(short_memory_changes_the_layout),
+        cmocka_unit_test(columns_lie_where_they_pay),
         cmocka_unit_test(leaves_of_few_rows_are_split_alike),
         cmocka_unit_test(memory_may_run_out_with_many_bins),
         cmocka_unit_test(too_large_a_file_for_the_bins_is_told),

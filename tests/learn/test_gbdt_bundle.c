@@ -81,8 +81,8 @@ static void mixed_init(table *t, int64_t n, uint64_t seed) {
 static void assert_bins_found(qn__bin_map *map, const table *t) {
     qn_job job = {.n_threads = 3};
     qn__bins bins = {0}, again = {0};
-    assert_int_equal(qn__bins_fill(map, &t->x, true, &job, &bins, NULL), QN_OK);
-    assert_int_equal(qn__bins_fill(map, &t->x, true, &job, &again, NULL), QN_OK);
+    assert_int_equal(qn__bins_fill(map, &t->x, QN__COLUMNS, &job, &bins, NULL), QN_OK);
+    assert_int_equal(qn__bins_fill(map, &t->x, QN__COLUMNS, &job, &again, NULL), QN_OK);
     assert_memory_equal(bins.columns, again.columns, (size_t)(map->row_bytes * t->x.n_rows));
     qn__bins_done(&again);
     for (int32_t k = 0; k < map->n_features; k++) {
@@ -202,7 +202,7 @@ static void later_rows_are_held_too(void **state) {
     qn_error err = {0};
     assert_int_equal(fit_map(&p, &t[0].x, &map), QN_OK);
     assert_int_equal(map.n_lanes, 1);
-    assert_int_equal(qn__bins_fill(&map, &t[1].x, false, NULL, &bins, &err), QN_ERR_USAGE);
+    assert_int_equal(qn__bins_fill(&map, &t[1].x, QN__NO_COLUMNS, NULL, &bins, &err), QN_ERR_USAGE);
     assert_non_null(strstr(err.message, "not made for"));
     qn__bin_map_done(&map);
     qn__map_rows both = {.x = &t[0].x, .more = &t[1].x};
@@ -235,7 +235,7 @@ static void maps_do_not_depend_on_threads(void **state) {
             qn__bin_map map = {0};
             qn__bins bins = {0};
             assert_int_equal(qn__bin_map_fit(&p, &rows, 1, &map, NULL), QN_OK);
-            assert_int_equal(qn__bins_fill(&map, &t.x, true, &job, &bins, NULL), QN_OK);
+            assert_int_equal(qn__bins_fill(&map, &t.x, QN__COLUMNS, &job, &bins, NULL), QN_OK);
             if (k == 0) {
                 n_lanes = map.n_lanes;
                 first = bins.columns;
@@ -265,7 +265,7 @@ static void shared_lanes_count_as_the_reference(void **state) {
     assert_int_equal(fit_map(&p, &t.x, &map), QN_OK);
     assert_int_equal(map.n_lanes - map.n_narrow, 2); /* PLAIN and MANY */
     assert_in_range(map.n_narrow, 4, 7);
-    assert_int_equal(qn__bins_fill(&map, &t.x, true, NULL, &bins, NULL), QN_OK);
+    assert_int_equal(qn__bins_fill(&map, &t.x, QN__COLUMNS, NULL, &bins, NULL), QN_OK);
     uint32_t *rows = qn_new_array(uint32_t, N);
     int32_t *gh = qn_new_array(int32_t, N);
     qn__sum *want = qn_new_array(qn__sum, map.n_cells);

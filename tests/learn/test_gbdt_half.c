@@ -81,7 +81,7 @@ static void half_cells_equal_the_reference(void **state) {
     qn__bins bins = {0};
     qn__quantised q;
     assert_int_equal(fit_map(&p, &d.x, &map), QN_OK);
-    assert_int_equal(qn__bins_fill(&map, &d.x, true, NULL, &bins, NULL), QN_OK);
+    assert_int_equal(qn__bins_fill(&map, &d.x, QN__COLUMNS, NULL, &bins, NULL), QN_OK);
     quantise(&d, &q);
     assert_true(q.is_small);
     qn__sum *want = qn_new_array(qn__sum, map.n_cells);
