@@ -4,7 +4,7 @@
 
 #include "learn/gbdt_grower_int.h"
 
-enum { AHEAD = 8, SURE_PACKED = 1 << 11, MANY_LEAVES = 1 << 10 };
+enum { AHEAD = 16, SURE_PACKED = 1 << 11, MANY_LEAVES = 1 << 10, LEAST = 3 };
 
 static void free_list(qn__row_list *list) {
     qn_freep(&list->rows);
@@ -58,7 +58,7 @@ void qn__grower_free(qn__grower **grower) {
  * to give up takes long. Without bins by columns they take a quarter of the bins, if that is ENOUGH. */
 static size_t slots_of_use(const qn__grower *gr) {
     enum { ENOUGH = 16 };
-    size_t leaves = (size_t)gr->max_leaves, ahead = 2 * AHEAD * (size_t)gr->n_threads;
+    size_t leaves = (size_t)gr->max_leaves, ahead = AHEAD * (size_t)gr->n_threads;
     if (gr->growth->in_order || gr->growth->symmetric || leaves > MANY_LEAVES)
         return leaves + ahead;
     size_t some = (size_t)gr->bins->n_rows * (size_t)gr->map->row_bytes / 4 / gr->slot_bytes;
@@ -70,11 +70,10 @@ static size_t slots_of_use(const qn__grower *gr) {
 /* Those within a quarter of the memory limit (1 GB without one), or a twelfth without bins by columns. A leaf
  * whose histogram was taken away is counted afresh; the sums, being integers, are the same. */
 static int32_t pool_size(const qn__grower *gr, const qn_job *job) {
-    enum { LEAST = 3 };
     size_t cap = (size_t)1 << 30, of_use = slots_of_use(gr);
     if (job && job->memory_bytes)
         cap = job->memory_bytes / (gr->bins->columns ? 4 : 12);
-    size_t n = cap / gr->slot_bytes > LEAST ? cap / gr->slot_bytes : LEAST;
+    size_t n = cap / gr->slot_bytes > LEAST ? cap / gr->slot_bytes : LEAST; /* a leaf and its children */
     return (int32_t)(n < of_use ? n : of_use);
 }
 
@@ -83,12 +82,14 @@ static qn_status allocate_pool(qn__grower *gr, const qn_job *job, qn_error *err)
     size_t bytes = (size_t)gr->map->n_cells * sizeof(qn__wide_sum) + APART;
     gr->slot_bytes = (bytes + LINE - 1) / LINE * LINE;
     gr->n_slots = pool_size(gr, job);
+    while (!(gr->slots = qn_malloc_aligned((size_t)gr->n_slots, gr->slot_bytes))
+           && gr->n_slots > LEAST)
+        gr->n_slots = gr->n_slots > 2 * LEAST ? gr->n_slots / 2 : LEAST;
     /* A leaf expanded ahead holds the histograms of both children, and so does every one being
      * expanded. */
     gr->max_ahead = gr->n_slots / 2 - gr->n_threads;
     if (gr->max_ahead > AHEAD * gr->n_threads)
         gr->max_ahead = AHEAD * gr->n_threads;
-    gr->slots = qn_malloc_aligned((size_t)gr->n_slots, gr->slot_bytes);
     gr->slot_wide = qn_new_array(bool, gr->n_slots);
     gr->slot_free[0] = qn_new_array(int32_t, gr->n_slots);
     gr->slot_free[1] = qn_new_array(int32_t, gr->n_slots);
