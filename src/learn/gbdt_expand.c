@@ -162,7 +162,7 @@ static void divide_list(qn__grower *gr, const qn__leaf *lf, int t) {
 /* The rows of a leaf to its children. Of two that are sets the small one is listed, too, since it is counted;
  * `last` ones are not, and are lists unless they may end as sets. */
 static void divide(qn__grower *gr, qn__leaf *lf, qn__leaf *small, qn__leaf *large, bool last,
-                        int t) {
+                   int t) {
     bool is_set = lf->set != QN__NO_SLOT || (gr->dense_part > 0 && lf->n == gr->bins->n_rows);
     small->listed = large->listed = true;
     small->set = large->set = QN__NO_SLOT;
@@ -221,8 +221,8 @@ typedef struct child {
 
 static void begin_child(const qn__grower *gr, qn__leaf *lf, int64_t *cells, child *c) {
     c->leaf = lf;
-    c->hist = (qn__hist){.packed = lf->slot != QN__NO_SLOT ? qn__tree_cells_of(gr, lf->slot)
-                                                             : cells};
+    c->hist.packed = lf->slot != QN__NO_SLOT ? qn__tree_cells_of(gr, lf->slot) : cells;
+    c->hist.wide = false;
     c->in = qn__tree_split_input(gr, lf, &c->hist);
     c->may_split = qn__tree_may_split(gr, lf);
 }

@@ -82,7 +82,7 @@ struct qn__grower {
     int64_t few_most;             /* leaves of fewer rows are searched by rows, not by cells */
     qn__row_list list;            /* rows borrowed for a run; gh owned; bins->n_rows, or NULL: gradients are
                                      found by row */
-    qn__row_list spare;           /* owned, as the list's; bins->n_rows: rows put aside in a division */
+    qn__row_list spare;           /* owned; bins->n_rows: put aside in a division, gh where the list has it */
     int64_t n_spare_each;         /* so many of these are a thread's own */
     qn__partition_scratch partition; /* owned, but for goes_left: the first worker's */
     uint64_t *sets[QN__N_SETS];   /* owned; bits of bins->n_rows; allocated when first used */
@@ -98,7 +98,7 @@ struct qn__grower {
     uint8_t *slots;               /* owned; slot_bytes each, enough for a wide one: it need not be touched */
     size_t slot_bytes;
     bool *slot_wide;              /* owned; those that have held a wide one */
-    int32_t *slot_free[2];        /* owned; stacks of free slots, these last */
+    int32_t *slot_free[2];        /* owned; stacks of free slots: the others, and those that have */
     int32_t n_free[2];
     qn__split *found;             /* owned; per feature: of a leaf searched by all threads */
     qn__tree_worker *workers;     /* owned; n_threads */

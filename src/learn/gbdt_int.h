@@ -163,7 +163,8 @@ int32_t qn__bin_of(const qn__bin_feature *feature, double x);
 /* The same for n of them, many searches side by side. */
 void qn__bins_of(const qn__bin_feature *feature, const double *x, int64_t n, int32_t *bin);
 /* Whether bins are to lie lane by lane, too, where both orders take at most half of the job's memory. They
- * do not pay where gradients find room behind the lanes of a row and rows share cache lines. */
+ * do not pay where gradients find room behind the lanes of a row and rows share cache lines; QN__COLUMNS
+ * is for tests. */
 typedef enum qn__columns { QN__NO_COLUMNS, QN__COLUMNS_THAT_PAY, QN__COLUMNS } qn__columns;
 /* Rows that alone take more than half of the job's memory lie in a file in its folder for temporary ones.
  * QN_ERR_USAGE for rows that the map was not made for, if they have other tuples of bins. */
@@ -181,8 +182,10 @@ struct qn_gbdt_bins {
 qn_status qn__bins_gather(const qn_gbdt_bins *from, const int64_t *rows, int64_t n,
                           qn__columns columns, const qn_job *job, qn__bins *ret_bins,
                           qn_error *err) QN_MUST_USE;
-/* Asks for large pages for an array about to be filled and then read out of order. */
+/* Asks for large pages for an array about to be filled and then read out of order; for small ones for one of
+ * which parts are never touched. */
 void qn__huge_pages(void *array, size_t bytes);
+void qn__small_pages(void *array, size_t bytes);
 /* The bin of a feature by the value of its lane. */
 static inline int32_t qn__lane_bin(const qn__bin_feature *f, int32_t value) {
     return f->bin_of ? f->bin_of[value] : value;

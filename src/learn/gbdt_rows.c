@@ -294,12 +294,24 @@ enum {
     OVER_READ = 64,        /* behind the last column: gathers read whole words */
 };
 
-void qn__huge_pages(void *array, size_t bytes) {
-#ifdef MADV_HUGEPAGE
+/* Nothing depends on it. */
+static void wish_for(void *array, size_t bytes, int advice) {
     uintptr_t page = 4096, from = ((uintptr_t)array + page - 1) & ~(page - 1);
     uintptr_t to = ((uintptr_t)array + bytes) & ~(page - 1);
-    if (bytes >= (size_t)1 << 22 && to > from)
-        (void)madvise((void *)from, to - from, MADV_HUGEPAGE); /* a wish: nothing depends on it */
+    if (to > from)
+        (void)madvise((void *)from, to - from, advice);
+}
+
+void qn__huge_pages(void *array, size_t bytes) {
+#ifdef MADV_HUGEPAGE
+    if (bytes >= (size_t)1 << 22)
+        wish_for(array, bytes, MADV_HUGEPAGE);
+#endif
+}
+
+void qn__small_pages(void *array, size_t bytes) {
+#ifdef MADV_NOHUGEPAGE
+    wish_for(array, bytes, MADV_NOHUGEPAGE);
 #endif
 }
 
@@ -453,7 +465,7 @@ static qn_status allocate(const qn__bin_map *map, qn__columns columns, const qn_
     bins->stride = stride_of(map->row_bytes);
     if (!qn_size_mul(n, (size_t)(bins->stride + map->row_bytes), &bytes))
         return qn_error_memory(err);
-    bool has_room = bins->stride - map->row_bytes >= GRADIENT;
+    bool has_room = map->row_bytes > 0 && bins->stride - map->row_bytes >= GRADIENT;
     bool with_columns = columns == QN__COLUMNS || (columns == QN__COLUMNS_THAT_PAY
                                                    && !(has_room && 2 * bins->stride <= LINE));
     with_columns &= bytes <= most;

@@ -67,24 +67,28 @@ static size_t slots_of_use(const qn__grower *gr) {
     return gr->bins->columns || some > leaves ? leaves : some;
 }
 
-/* Those within a quarter of the memory limit (1 GB without one), or a twelfth without bins by columns. A leaf
- * whose histogram was taken away is counted afresh; the sums, being integers, are the same. */
+/* Those within a quarter of the memory limit (1 GB without one), or a twelfth where bins in both orders
+ * would take more than half of it. A leaf whose histogram was taken away is counted afresh; the sums, being
+ * integers, are the same. */
 static int32_t pool_size(const qn__grower *gr, const qn_job *job) {
     size_t cap = (size_t)1 << 30, of_use = slots_of_use(gr);
+    size_t both = (size_t)gr->bins->n_rows * (size_t)(gr->bins->stride + gr->map->row_bytes);
     if (job && job->memory_bytes)
-        cap = job->memory_bytes / (gr->bins->columns ? 4 : 12);
+        cap = job->memory_bytes / (both <= job->memory_bytes / 2 ? 4 : 12);
     size_t n = cap / gr->slot_bytes > LEAST ? cap / gr->slot_bytes : LEAST; /* a leaf and its children */
     return (int32_t)(n < of_use ? n : of_use);
 }
 
 static qn_status allocate_pool(qn__grower *gr, const qn_job *job, qn_error *err) {
-    enum { LINE = 64, APART = 13 * LINE }; /* equal cells of two histograms are not 4096 bytes apart */
-    size_t bytes = (size_t)gr->map->n_cells * sizeof(qn__wide_sum) + APART;
-    gr->slot_bytes = (bytes + LINE - 1) / LINE * LINE;
+    enum { PAGE = 4096, APART = 13 * 64 }; /* a load waits for a store on its way 4096 bytes apart */
+    size_t pages = ((size_t)gr->map->n_cells * sizeof(qn__wide_sum) + PAGE - APART - 1) / PAGE;
+    gr->slot_bytes = pages * PAGE + APART;
     gr->n_slots = pool_size(gr, job);
     while (!(gr->slots = qn_malloc_aligned((size_t)gr->n_slots, gr->slot_bytes))
            && gr->n_slots > LEAST)
         gr->n_slots = gr->n_slots > 2 * LEAST ? gr->n_slots / 2 : LEAST;
+    if (gr->slots)
+        qn__small_pages(gr->slots, (size_t)gr->n_slots * gr->slot_bytes);
     /* A leaf expanded ahead holds the histograms of both children, and so does every one being
      * expanded. */
     gr->max_ahead = gr->n_slots / 2 - gr->n_threads;
@@ -154,6 +158,9 @@ static qn_status allocate(qn__grower *gr, qn_error *err) {
         || !gr->partition.sides || !gr->spare.rows
         || (with_gh && !(gr->list.gh && gr->spare.gh)))
         return qn_error_memory(err);
+    qn__small_pages(gr->spare.rows, n_rows * sizeof *gr->spare.rows);
+    if (with_gh)
+        qn__small_pages(gr->spare.gh, n_rows * sizeof *gr->spare.gh);
     if (!gr->growth->in_order)
         return QN_OK;
     gr->leaf_of = qn_new_array(int32_t, 2 * leaves);
@@ -185,8 +192,8 @@ qn_status qn__grower_new(qn__growth *growth, const qn__bin_map *map, const qn__b
     int64_t n_few = bins->n_rows / (2 * QN__DENSE_PART);
     gr->n_spare_each = n_few * gr->n_threads <= bins->n_rows / 2 ? n_few : 0;
     QN_TRY(allocate(gr, err));
-    QN_TRY(allocate_pool(gr, job, err));
     QN_TRY(allocate_workers(gr, err));
+    QN_TRY(allocate_pool(gr, job, err));
     QN_TRY(qn__level_init(gr, err));
     if (growth->advanced)
         QN_TRY(qn__limits_init(&gr->limits, map, err));
@@ -632,8 +639,6 @@ qn_status qn__grower_run(qn__grower *gr, const qn__quantised *q, const uint32_t 
         gr->list.rows[i] = (uint32_t)i; /* only a division would have written them */
     if (gr->status == QN_OK)
         finish_leaves(gr);
-    if (gr->status == QN_ERR_MEMORY)
-        return qn_error_memory(err);
     QN_FAIL_IF(gr->status != QN_OK, err, QN_ERR_INTERNAL, "the histogram pool is empty");
     return QN_OK;
 }

@@ -194,12 +194,32 @@ static void threads_and_memory_agree(void **state) {
     rows_done(&d);
 }
 
+/* Twelve columns leave a row room for its gradient, but in a file there is none. */
+static void gradients_in_rows_and_apart_agree(void **state) {
+    rows d;
+    rows_init(&d);
+    d.x.n_features = COLUMNS - 1;
+    qn_gbdt_params p = gbdt_defaults();
+    p.num_iterations = 4;
+    p.num_leaves = 63;
+    qn_fit_input in = {.train = {.x = &d.x, .y = d.y}, .task = QN_TASK_BINARY, .n_classes = 2,
+                       .seed = 7};
+    assert_threads_agree(&p, &in, 0);
+    qn_job apart = {.n_threads = 2, .memory_bytes = ROWS * 10, .temp_folder = "/tmp"};
+    qn_learner *a = fit(&p, &in, NULL), *b = fit(&p, &in, &apart);
+    assert_same_bytes(a, b);
+    qn__gbdt_free(a);
+    qn__gbdt_free(b);
+    rows_done(&d);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(even_lanes_come_first),
         cmocka_unit_test(half_cells_equal_the_reference),
         cmocka_unit_test(gradients_much_alike_are_small),
         cmocka_unit_test(threads_and_memory_agree),
+        cmocka_unit_test(gradients_in_rows_and_apart_agree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -440,8 +440,7 @@ static void partitions_are_stable(void **state) {
                 if (!all)
                     in.spare = spare;
                 int64_t n_left = d.split.left.n, n_right = d.n - n_left;
-                int64_t n_spare = together || n_left < n_right ? n_left : n_right;
-                n_spare = together ? d.n : n_spare;
+                int64_t n_spare = together ? d.n : n_left < n_right ? n_left : n_right;
                 if (together)
                     qn__partition_together(&in, &d.split, &d.scratch);
                 else
@@ -452,6 +451,7 @@ static void partitions_are_stable(void **state) {
                 memcpy(d.list.rows + right, d.want + n_left, (size_t)n_right * sizeof *d.want);
                 check_list(&d, list, d.list.rows, d.n);
                 assert_true(spare.rows[n_spare] == UINT32_MAX);
+                assert_true(!spare.gh || spare.gh[n_spare] == -1);
             }
         free_list(&list);
         free_list(&spare);
