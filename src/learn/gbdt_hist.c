@@ -10,6 +10,7 @@ enum {
     WORTH_HALF = 1 << 10,  /* and with fewer rows at the end of a larger leaf emptying half cells costs more
                               than they save */
     AHEAD = 40,
+    AHEAD_WIDE = 24,     /* cells of lanes of two bytes would put out what was asked for long before */
     TASK_ROWS = 1 << 14, /* what a thread takes at a time */
 };
 
@@ -209,8 +210,8 @@ static void add_wide(const qn__bin_map *map, const some_rows *in, int32_t lane, 
     for (int j = 0; j < width; j++)
         cells[j] = block + map->lanes[lane + j].cell;
     for (int64_t i = 0; i < n; i++) {
-        if (in->rows && i + AHEAD < n)
-            ask_for(bin + in->rows[i + AHEAD] * in->stride, (size_t)width * 2, in->stride > 64);
+        if (in->rows && i + AHEAD_WIDE < n)
+            ask_for(bin + in->rows[i + AHEAD_WIDE] * in->stride, (size_t)width * 2, in->stride > 64);
         size_t row = row_at(in, i);
         const uint16_t *at = (const void *)(bin + row * in->stride);
         int64_t word = spread(gradient_at(in, i, row));
