@@ -211,7 +211,8 @@ static void add_wide(const qn__bin_map *map, const some_rows *in, int32_t lane, 
         cells[j] = block + map->lanes[lane + j].cell;
     for (int64_t i = 0; i < n; i++) {
         if (in->rows && i + AHEAD_WIDE < n)
-            ask_for(bin + in->rows[i + AHEAD_WIDE] * in->stride, (size_t)width * 2, in->stride > 64);
+            ask_for(bin + in->rows[i + AHEAD_WIDE] * in->stride, (size_t)width * 2,
+                    in->stride > 64);
         size_t row = row_at(in, i);
         const uint16_t *at = (const void *)(bin + row * in->stride);
         int64_t word = spread(gradient_at(in, i, row));
