@@ -295,24 +295,25 @@ enum {
 };
 
 /* Nothing depends on it. */
-static void wish_for(void *array, size_t bytes, int advice) {
+static void wish_for_pages(void *array, size_t bytes, bool large) {
+#ifdef MADV_HUGEPAGE
     uintptr_t page = 4096, from = ((uintptr_t)array + page - 1) & ~(page - 1);
     uintptr_t to = ((uintptr_t)array + bytes) & ~(page - 1);
     if (to > from)
-        (void)madvise((void *)from, to - from, advice);
+        (void)madvise((void *)from, to - from, large ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+#else
+    (void)array, (void)bytes, (void)large;
+#endif
 }
 
 void qn__huge_pages(void *array, size_t bytes) {
-#ifdef MADV_HUGEPAGE
     if (bytes >= (size_t)1 << 22)
-        wish_for(array, bytes, MADV_HUGEPAGE);
-#endif
+        wish_for_pages(array, bytes, true);
 }
 
 void qn__small_pages(void *array, size_t bytes) {
-#ifdef MADV_NOHUGEPAGE
-    wish_for(array, bytes, MADV_NOHUGEPAGE);
-#endif
+    if (bytes >= (size_t)1 << 21) /* what is smaller has no large ones */
+        wish_for_pages(array, bytes, false);
 }
 
 void qn__bins_done(qn__bins *bins) {
